@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+# cmake/AlbTest.cmake – turns the files under tests/ into executables and ctest entries.
+
+set(ALB_TESTS ${CMAKE_SOURCE_DIR}/tests)
+
+# Labels, a time limit and the sanitizers' manners for the ctest entry `name`.
+function(alb_test_properties name label timeout_s)
+    set_tests_properties(${name} PROPERTIES
+        LABELS ${label}
+        TIMEOUT ${timeout_s}
+        ENVIRONMENT "UBSAN_OPTIONS=print_stacktrace=1;ALB_BIN_DIR=${CMAKE_BINARY_DIR}/bin")
+endfunction()
+
+function(alb_test_executable name source modules)
+    add_executable(${name} ${source} ${ARGN})
+    target_link_libraries(${name} PRIVATE ${modules} support PkgConfig::CMOCKA alb_warnings)
+    set_target_properties(${name} PROPERTIES
+        RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
+endfunction()
+
+# The modules that a test file names in its `LINKS:` comment.
+function(alb_links_of source out)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
+    file(STRINGS ${source} lines LIMIT_COUNT 1 REGEX "LINKS:")
+    string(REGEX REPLACE ".*LINKS:|\\*/" "" lines "${lines}")
+    string(REGEX MATCHALL "[a-z_]+" modules "${lines}")
+    foreach(module IN LISTS modules)
+        if(NOT TARGET ${module})
+            message(FATAL_ERROR "${source}: LINKS names '${module}', which is no module")
+        endif()
+    endforeach()
+    set(${out} ${modules} PARENT_SCOPE)
+endfunction()
+
+# tests/unit/<module>/test_<file>.c links that module and what it depends on, nothing else.
+function(alb_unit_tests)
+    get_property(modules GLOBAL PROPERTY ALB_MODULES)
+    file(GLOB sources CONFIGURE_DEPENDS ${ALB_TESTS}/unit/*/test_*.c)
+    foreach(source IN LISTS sources)
+        cmake_path(GET source PARENT_PATH folder)
+        cmake_path(GET folder FILENAME module)
+        cmake_path(GET source STEM file)
+        if(NOT module IN_LIST modules)
+            message(FATAL_ERROR "${source}: there is no module '${module}' to test")
+        endif()
+        string(REGEX REPLACE "^test_" "unit_${module}_" name ${file})
+        get_property(depends GLOBAL PROPERTY ALB_DEPENDS_${module})
+        alb_test_executable(${name} ${source} "${module};${depends}")
+        add_test(NAME ${name} COMMAND ${name})
+        alb_test_properties(${name} unit 120)
+    endforeach()
+endfunction()
+
+# tests/<kind>/<kind>_<thing>.c, for laws (prop) and injected failures (fault).
+function(alb_generated_tests kind timeout_s)
+    file(GLOB sources CONFIGURE_DEPENDS ${ALB_TESTS}/${kind}/${kind}_*.c)
+    foreach(source IN LISTS sources)
+        cmake_path(GET source STEM name)
+        alb_links_of(${source} modules)
+        alb_test_executable(${name} ${source} "${modules}")
+        add_test(NAME ${name} COMMAND ${name})
+        alb_test_properties(${name} ${kind} ${timeout_s})
+    endforeach()
+endfunction()
+
+# tests/fuzz/fuzz_<decoder>.c with replay_main.c, run over tests/fuzz/corpus/<decoder>/.
+function(alb_fuzz_replays)
+    set(replay ${ALB_TESTS}/fuzz/replay_main.c)
+    file(GLOB sources CONFIGURE_DEPENDS ${ALB_TESTS}/fuzz/fuzz_*.c)
+    foreach(source IN LISTS sources)
+        cmake_path(GET source STEM name)
+        string(REGEX REPLACE "^fuzz_" "" decoder ${name})
+        alb_links_of(${source} modules)
+        alb_test_executable(${name} ${source} "${modules}" ${replay})
+        add_test(NAME ${name} COMMAND ${name} ${ALB_TESTS}/fuzz/corpus/${decoder})
+        alb_test_properties(${name} fuzz 120)
+    endforeach()
+endfunction()
+
+# tests/sim/: the simulated world as a library, sim_run that plays a scenario, a test for each.
+function(alb_simulation)
+    set(modules base chunk wire store config image net shaper transfer hub reflector client)
+    set(path ${ALB_TESTS}/sim)
+    file(GLOB sources CONFIGURE_DEPENDS ${path}/*.c)
+    if(NOT sources)
+        return()
+    endif()
+    list(REMOVE_ITEM sources ${path}/sim_run.c)
+    alb_view(view sim sim ${path})
+    alb_library(sim ${view} "${sources}" "${modules};support")
+    if(NOT EXISTS ${path}/sim_run.c)
+        return()
+    endif()
+    add_executable(sim_run ${path}/sim_run.c)
+    target_link_libraries(sim_run PRIVATE sim ${modules} support alb_warnings)
+    file(GLOB scenarios CONFIGURE_DEPENDS ${path}/*.scn)
+    foreach(scenario IN LISTS scenarios)
+        cmake_path(GET scenario STEM name)
+        add_test(NAME sim_${name} COMMAND sim_run ${scenario})
+        alb_test_properties(sim_${name} sim 300)
+    endforeach()
+endfunction()
+
+# tests/emu/: the link emulator, a program that shares no code with what it measures.
+function(alb_emulator)
+    file(GLOB sources CONFIGURE_DEPENDS ${ALB_TESTS}/emu/*.c)
+    if(sources)
+        alb_view(view emu emu ${ALB_TESTS}/emu)
+        add_executable(albedo-linkemu ${sources})
+        target_include_directories(albedo-linkemu PRIVATE ${view})
+        target_link_libraries(albedo-linkemu PRIVATE Threads::Threads m alb_warnings)
+    endif()
+endfunction()
+
+# tests/e2e/test_*.py: real processes; ALB_BIN_DIR says where the programs are.
+function(alb_end_to_end)
+    find_program(PYTHON3 python3 PATHS /usr/bin NO_DEFAULT_PATH REQUIRED)
+    file(GLOB scripts CONFIGURE_DEPENDS ${ALB_TESTS}/e2e/test_*.py)
+    foreach(script IN LISTS scripts)
+        cmake_path(GET script STEM stem)
+        string(REGEX REPLACE "^test_" "e2e_" name ${stem})
+        add_test(NAME ${name} COMMAND ${PYTHON3} -m pytest -q -p no:cacheprovider ${script})
+        alb_test_properties(${name} e2e 300)
+    endforeach()
+endfunction()
+
+# tests/lint/: each script is given the source tree and the build tree.
+function(alb_lints)
+    file(GLOB scripts CONFIGURE_DEPENDS ${ALB_TESTS}/lint/*.sh)
+    foreach(script IN LISTS scripts)
+        cmake_path(GET script STEM stem)
+        add_test(NAME lint_${stem} COMMAND ${script} ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
+        alb_test_properties(lint_${stem} lint 120)
+    endforeach()
+endfunction()
