@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store/chunk_store.h – the door behind which chunk bytes are kept (DESIGN §6).
+ *
+ * An operation table, so that a segment store on disk, a twin in memory and, one day, a distributed
+ * engine fit behind it.  The calls block and are made inside jobs, never on the loop.  put_many has
+ * one caller at a time (the keeper's ordered lane); reads run in parallel with it.
+ *
+ * The store does not verify digests on put (the keeper did, before); it detects on read that bytes
+ * are not those that were put (its own check value) and answers ALB_CORRUPT.
+ *
+ * "unknown" is an answer every caller handles: the write was sent and nobody can say whether it took
+ * effect.  Asking again is always right, since put is idempotent.
+ */
+#pragma once
+
+#include "base/key.h"
+#include "base/status.h"
+#include "chunk/chunk.h"
+
+enum put_outcome { PUT_CREATED, PUT_EXISTS, PUT_UNKNOWN };
+
+struct chunk_store_stats {
+    uint64_t chunks;
+    uint64_t stored_bytes; /* sum of stored forms                       */
+    uint64_t disk_bytes;   /* what they occupy, overhead included       */
+};
+
+struct chunk_store;
+
+struct chunk_store_ops {
+    const char *name;
+    /* Durable when it returns OK: one group, one write, one sync.  `outcomes` may be NULL.  FULL when
+     * there is no room: nothing of the group is visible then. */
+    struct alb_status (*put_many)(struct chunk_store *s, struct chunk *const *chunks, size_t count,
+                                  enum put_outcome *outcomes);
+    /* *out is a new reference.  NOT_FOUND, CORRUPT (the record is dropped from the index), IO. */
+    struct alb_status (*get)(struct chunk_store *s, const struct chunk_key *key,
+                             struct chunk **out);
+    /* Advisory: has[i] says whether keys[i] is there now. */
+    struct alb_status (*exists_many)(struct chunk_store *s, const struct chunk_key *keys,
+                                     size_t count, bool *has);
+    /* Idempotent. */
+    struct alb_status (*remove)(struct chunk_store *s, const struct chunk_key *key);
+    /* Up to `max` keys greater than *after (NULL: from the start), in the store's own order. */
+    struct alb_status (*list)(struct chunk_store *s, const struct chunk_key *after, size_t max,
+                              struct chunk_key *keys, size_t *count);
+    struct alb_status (*stats)(struct chunk_store *s, struct chunk_store_stats *out);
+    void (*close)(struct chunk_store *s);
+};
+
+/* First member of every implementation. */
+struct chunk_store {
+    const struct chunk_store_ops *ops;
+};
+
+static inline struct alb_status chunk_store_get(struct chunk_store *s, const struct chunk_key *key,
+                                                struct chunk **out)
+{
+    return s->ops->get(s, key, out);
+}
+static inline struct alb_status chunk_store_put_many(struct chunk_store *s,
+                                                     struct chunk *const *chunks, size_t count,
+                                                     enum put_outcome *outcomes)
+{
+    return s->ops->put_many(s, chunks, count, outcomes);
+}
+static inline struct alb_status chunk_store_exists_many(struct chunk_store *s,
+                                                        const struct chunk_key *keys, size_t count,
+                                                        bool *has)
+{
+    return s->ops->exists_many(s, keys, count, has);
+}
+static inline void chunk_store_close(struct chunk_store *s)
+{
+    if (s != NULL)
+        s->ops->close(s);
+}

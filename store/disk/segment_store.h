@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store/disk/segment_store.h – chunks in append-only segment files, found by a RocksDB index.
+ *
+ * DIR/segments/NNNNNNNNNNNNNNNN.seg   payloads, format in store/FORMAT.md
+ * DIR/index/                          RocksDB: key → segment, offset, length; and the high-water mark
+ * DIR/catalogue/                      RocksDB: the records of catalogue.h
+ *
+ * put_many is one group: one pwritev, one fdatasync, one unsynced index batch that also carries the
+ * mark (segment, offset) up to which the index is complete; then it is acknowledged.  Opening scans
+ * from the mark, puts what it finds into the index and cuts a torn tail.  A lost index is rebuilt from
+ * the segments.  A read checks the record's CRC32C; a record that fails is dropped from the index and
+ * answers CORRUPT.  A failed write or sync closes the segment and cuts it back to the last good group;
+ * nothing of the group is visible.
+ */
+#pragma once
+
+#include "store/catalogue.h"
+#include "store/chunk_store.h"
+
+struct segment_store_options {
+    const char *dir;
+    uint64_t segment_bytes; /* 0: 64 MiB (DESIGN §6) */
+    uint64_t quota_bytes;   /* 0: none.  Beyond it put_many answers FULL */
+};
+
+/* INVALID (another process has it open, unknown format version by name), IO, CORRUPT. */
+ALB_MUST_USE struct alb_status segment_store_open(const struct segment_store_options *options,
+                                                  struct chunk_store **out);
+
+/* `dir` is the catalogue's own directory. */
+ALB_MUST_USE struct alb_status disk_catalogue_open(const char *dir, struct catalogue **out);
