@@ -50,6 +50,7 @@ function(alb_module folder)
     alb_view(view ${target} ${folder} ${path})
     alb_library(${target} ${view} "${sources}" "${M_DEPENDS};${M_USES}")
     set_property(GLOBAL PROPERTY ALB_DEPENDS_${target} ${M_DEPENDS})
+    set_property(GLOBAL PROPERTY ALB_FOLDER_${target} ${folder})
     set_property(GLOBAL APPEND PROPERTY ALB_MODULES ${target})
 endfunction()
 
