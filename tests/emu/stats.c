@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* emu/stats.c – prints the counters. */
+#include "emu/stats.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+static void direction_print(FILE *file, const char *name, const struct wire *wire)
+{
+    const struct wire_counts *c = &wire->counts;
+    const struct lateness *l = &wire->lateness;
+    (void)fprintf(file,
+                  "  \"%s\": {\"packets\": %" PRIu64 ", \"bytes\": %" PRIu64
+                  ", \"dropped\": %" PRIu64 ",\n    \"queue_dropped\": %" PRIu64
+                  ", \"lost\": %" PRIu64 ", \"cut\": %" PRIu64 ", \"pool_dropped\": %" PRIu64
+                  ", \"refused\": %" PRIu64 ",\n    \"lateness_us\": {\"p50\": %" PRIu64
+                  ", \"p99\": %" PRIu64 ", \"max\": %" PRIu64 "}},\n",
+                  name, c->packets, c->bytes, wire_dropped(wire), c->queue, c->lost, c->cut,
+                  c->pool, c->refused, lateness_quantile_us(l, 0.50), lateness_quantile_us(l, 0.99),
+                  l->max_ns / 1000);
+}
+
+static void print(FILE *file, const struct wire *ab, const struct wire *ba)
+{
+    bool valid = lateness_is_valid(&ab->lateness) && lateness_is_valid(&ba->lateness);
+    (void)fprintf(file, "{\n");
+    direction_print(file, "ab", ab);
+    direction_print(file, "ba", ba);
+    (void)fprintf(file, "  \"valid\": %s\n}\n", valid ? "true" : "false");
+}
+
+bool stats_write(const struct wire *ab, const struct wire *ba, const char *path,
+                 struct emu_error *err)
+{
+    char temporary[PATH_MAX];
+    if (path == NULL) {
+        print(stdout, ab, ba);
+        return fflush(stdout) == 0 || emu_fail(err, "cannot write statistics to standard output");
+    }
+    if (snprintf(temporary, sizeof temporary, "%s.part", path) >= (int)sizeof temporary)
+        return emu_fail(err, "--stats: the path is too long");
+    FILE *file = fopen(temporary, "we");
+    if (file == NULL)
+        return emu_fail(err, "cannot write statistics to %.200s (%s); check --stats", temporary,
+                        strerror(errno));
+    print(file, ab, ba);
+    if (fclose(file) != 0 || rename(temporary, path) != 0)
+        return emu_fail(err, "cannot write statistics to %.200s (%s); check --stats", path,
+                        strerror(errno));
+    return true;
+}

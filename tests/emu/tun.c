@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* emu/tun.c – TUN interfaces by setns and ioctl. */
+#include "emu/tun.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "emu/packet_ring.h"
+
+#define TUN_QUEUE_PACKETS 10000
+
+static bool ns_enter(const char *ns, struct emu_error *err);
+static bool device_open(const char *ifname, struct emu_error *err, int *fd);
+static bool interface_set_up(const struct emu_side *side, struct emu_error *err);
+
+/* Everything that happens inside the namespace. */
+static bool open_inside(const struct emu_side *side, struct emu_error *err, int *fd)
+{
+    int device = -1;
+    if (!ns_enter(side->ns, err) || !device_open(side->ifname, err, &device))
+        return false;
+    if (!interface_set_up(side, err)) {
+        close(device);
+        return false;
+    }
+    *fd = device;
+    return true;
+}
+
+bool tun_open(const struct emu_side *side, struct emu_error *err, int *fd)
+{
+    int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    if (home < 0)
+        return emu_fail(err, "cannot open /proc/self/ns/net (%s); mount /proc", strerror(errno));
+    int device = -1;
+    bool ok = open_inside(side, err, &device);
+    if (setns(home, CLONE_NEWNET) != 0 && ok) {
+        close(device);
+        ok = emu_fail(err, "cannot return from namespace %.60s (%s); run as root", side->ns,
+                      strerror(errno));
+    }
+    close(home);
+    if (ok)
+        *fd = device;
+    return ok;
+}
+
+static bool ns_enter(const char *ns, struct emu_error *err)
+{
+    char path[300];
+    if (snprintf(path, sizeof path, "/run/netns/%s", ns) >= (int)sizeof path)
+        return emu_fail(err, "the namespace's name '%.40s…' is too long", ns);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return emu_fail(err, "no namespace '%.60s' (%s: %s); make it with `ip netns add %.60s`", ns,
+                        path, strerror(errno), ns);
+    int result = setns(fd, CLONE_NEWNET);
+    int reason = errno;
+    close(fd);
+    if (result != 0)
+        return emu_fail(err, "cannot enter namespace '%.60s' (%s); %s", ns, strerror(reason),
+                        reason == EPERM ? "run as root with CAP_SYS_ADMIN"
+                                        : "make it with `ip netns add`");
+    return true;
+}
+
+static const char *device_advice(int reason)
+{
+    switch (reason) {
+    case ENOENT:
+        return "make it with `mkdir -p /dev/net && mknod /dev/net/tun c 10 200`, "
+               "or start the container with --device /dev/net/tun";
+    case ENODEV:
+    case ENXIO: return "load the driver with `modprobe tun`";
+    case EPERM:
+    case EACCES:
+        return "run as root with CAP_NET_ADMIN; a container also needs --device /dev/net/tun";
+    case EBUSY: return "the name is in use in that namespace; give another with --if-a or --if-b";
+    }
+    return "see `dmesg`";
+}
+
+static bool device_open(const char *ifname, struct emu_error *err, int *fd)
+{
+    int device = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    if (device < 0)
+        return emu_fail(err, "cannot open /dev/net/tun (%s); %s", strerror(errno),
+                        device_advice(errno));
+    struct ifreq req = {.ifr_flags = IFF_TUN | IFF_NO_PI};
+    memcpy(req.ifr_name, ifname, IFNAMSIZ);
+    if (ioctl(device, TUNSETIFF, &req) != 0) {
+        int reason = errno;
+        close(device);
+        return emu_fail(err, "cannot make interface %.15s (%s); %s", ifname, strerror(reason),
+                        device_advice(reason));
+    }
+    *fd = device;
+    return true;
+}
+
+static void ipv6_turn_off(const char *ifname)
+{
+    char path[100];
+    if (snprintf(path, sizeof path, "/proc/sys/net/ipv6/conf/%s/disable_ipv6", ifname) >=
+        (int)sizeof path)
+        return;
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return; /* a kernel without IPv6: nothing to turn off */
+    if (write(fd, "1", 1) != 1)
+        (void)fprintf(stderr, "event=linkemu.ipv6_on if=%s effect=\"a few stray packets\"\n",
+                      ifname);
+    close(fd);
+}
+
+static struct sockaddr_in inet_of(struct in_addr addr)
+{
+    return (struct sockaddr_in){.sin_family = AF_INET, .sin_addr = addr};
+}
+
+static bool requests_make(int sock, const struct emu_side *side)
+{
+    struct in_addr mask = {htonl(side->prefix == 0 ? 0 : UINT32_MAX << (32 - side->prefix))};
+    struct sockaddr_in addr = inet_of(side->addr);
+    struct sockaddr_in netmask = inet_of(mask);
+    struct ifreq req = {0};
+    memcpy(req.ifr_name, side->ifname, IFNAMSIZ);
+
+    req.ifr_mtu = (int)PACKET_MTU;
+    if (ioctl(sock, SIOCSIFMTU, &req) != 0)
+        return false;
+    req.ifr_qlen = TUN_QUEUE_PACKETS;
+    if (ioctl(sock, SIOCSIFTXQLEN, &req) != 0)
+        return false;
+    memcpy(&req.ifr_addr, &addr, sizeof addr);
+    if (ioctl(sock, SIOCSIFADDR, &req) != 0)
+        return false;
+    memcpy(&req.ifr_netmask, &netmask, sizeof netmask);
+    if (ioctl(sock, SIOCSIFNETMASK, &req) != 0)
+        return false;
+    req.ifr_flags = IFF_UP | IFF_RUNNING | IFF_POINTOPOINT | IFF_NOARP;
+    return ioctl(sock, SIOCSIFFLAGS, &req) == 0;
+}
+
+static bool interface_set_up(const struct emu_side *side, struct emu_error *err)
+{
+    int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    ipv6_turn_off(side->ifname);
+    bool ok = sock >= 0 && requests_make(sock, side);
+    int reason = errno;
+    if (sock >= 0)
+        close(sock);
+    if (!ok)
+        return emu_fail(err,
+                        "cannot set up interface %.15s in namespace %.60s (%s); run as root "
+                        "with CAP_NET_ADMIN and check that the address is free",
+                        side->ifname, side->ns, strerror(reason));
+    return true;
+}
