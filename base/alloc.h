@@ -13,7 +13,7 @@
 #define AUTO_FREE __attribute__((cleanup(alb_auto_free)))
 #define ALB_AUTO(release) __attribute__((cleanup(release)))
 
-void *xalloc(size_t size);               /* zeroed */
+void *xalloc(size_t size);                /* zeroed */
 void *xcalloc(size_t count, size_t size); /* zeroed; aborts on overflow */
 void *xrealloc(void *old, size_t size);
 char *xstrdup(const char *s);
@@ -38,5 +38,4 @@ static inline void alb_auto_free(void *p)
     })
 
 #define ALB_COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define ALB_CONTAINER(ptr, type, member)                                                           \
-    ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+#define ALB_CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))

@@ -13,11 +13,11 @@
 #include "base/status.h"
 
 struct buf {
-    uint8_t *bytes;  /* owned                                  */
-    size_t head;     /* first byte not consumed                */
-    size_t tail;     /* one past the last byte                 */
+    uint8_t *bytes; /* owned                                  */
+    size_t head;    /* first byte not consumed                */
+    size_t tail;    /* one past the last byte                 */
     size_t capacity;
-    size_t limit;    /* most bytes ever held (tail − head)     */
+    size_t limit; /* most bytes ever held (tail − head)     */
 };
 
 void buf_init(struct buf *b, size_t limit);
@@ -45,7 +45,8 @@ ALB_MUST_USE struct alb_status buf_append(struct buf *b, const void *bytes, size
 ALB_MUST_USE struct alb_status buf_printf(struct buf *b, const char *format, ...) ALB_PRINTF(2, 3);
 void buf_consume(struct buf *b, size_t size);
 void buf_clear(struct buf *b);
-/* Hand the bytes (a heap block starting at offset 0) to the caller and empty the buffer. */
+/* Hand the bytes (a heap block starting at offset 0; NULL when never written) to the caller and
+ * empty the buffer. */
 uint8_t *buf_take(struct buf *b, size_t *size);
 /* Terminate with a zero byte that is not counted and return the text, borrowed. */
 const char *buf_text(struct buf *b);

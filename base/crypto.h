@@ -8,8 +8,14 @@
 
 #include "base/key.h"
 
-enum { SIGN_PUBLIC_SIZE = 32, SIGN_SECRET_SIZE = 32, SIGN_SIZE = 64, AEAD_KEY_SIZE = 32,
-       AEAD_NONCE_SIZE = 12, AEAD_TAG_SIZE = 16 };
+enum {
+    SIGN_PUBLIC_SIZE = 32,
+    SIGN_SECRET_SIZE = 32,
+    SIGN_SIZE = 64,
+    AEAD_KEY_SIZE = 32,
+    AEAD_NONCE_SIZE = 12,
+    AEAD_TAG_SIZE = 16
+};
 
 struct sign_public {
     uint8_t bytes[SIGN_PUBLIC_SIZE];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* base/map.h – hash table from chunk key (or any 64-bit number) to a pointer, open addressing.
+/* base/map.h – hash table from chunk key (or a short text) to a pointer, open addressing.
  *
  * Keys are copied, values are borrowed.  Not ordered.  Growth is by doubling at 3/4 load; there is
  * no shrinking.  map_each() must not see insertions or removals while it runs.

@@ -49,7 +49,7 @@ ALB_MUST_USE struct alb_status unpack_finish(struct unpack *u);
 ALB_MUST_USE struct alb_status unpack_check(const struct unpack *u);
 
 struct pack {
-    struct buf *out;     /* borrowed */
+    struct buf *out;      /* borrowed */
     struct alb_status st; /* first failure */
 };
 

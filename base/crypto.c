@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* base/crypto.c – the only file that calls libcrypto.
+ *
+ * Every failure clears OpenSSL's error queue: the TLS code shares it and must not find ours there.
+ */
+#include "base/crypto.h"
+
+#include <limits.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/kdf.h>
+#include <openssl/core_names.h>
+#include <openssl/rand.h>
+#include <stdatomic.h>
+
+#include "base/alloc.h"
+
+/* A libcrypto without these is a broken installation, not a state of the world. */
+#define must(call) ((call) ? (void)0 : alb_abort(__FILE__, __LINE__, "libcrypto failed: " #call))
+
+/* ---- digest ---- */
+
+/* Looking the algorithm up costs as much as hashing 1 KiB, so it is done once per process.  The
+ * object lives until exit; threads that race drop their own copy. */
+static const EVP_MD *sha256_algorithm(void)
+{
+    static _Atomic(EVP_MD *) known;
+    EVP_MD *md = atomic_load_explicit(&known, memory_order_acquire);
+    EVP_MD *expected = NULL;
+
+    if (md != NULL)
+        return md;
+    md = EVP_MD_fetch(NULL, "SHA256", NULL);
+    must(md != NULL);
+    if (atomic_compare_exchange_strong(&known, &expected, md))
+        return md;
+    EVP_MD_free(md);
+    return expected;
+}
+
+void sha256(const void *bytes, size_t size, struct digest *out)
+{
+    must(EVP_Digest(bytes, size, out->bytes, NULL, sha256_algorithm(), NULL) == 1);
+}
+
+struct hasher {
+    EVP_MD_CTX *ctx; /* owned */
+};
+
+struct hasher *hasher_new(void)
+{
+    struct hasher *h = xalloc(sizeof *h);
+
+    h->ctx = EVP_MD_CTX_new();
+    must(h->ctx != NULL);
+    hasher_reset(h);
+    return h;
+}
+
+void hasher_reset(struct hasher *h)
+{
+    must(EVP_DigestInit_ex2(h->ctx, sha256_algorithm(), NULL) == 1);
+}
+
+void hasher_add(struct hasher *h, const void *bytes, size_t size)
+{
+    must(EVP_DigestUpdate(h->ctx, bytes, size) == 1);
+}
+
+void hasher_finish(struct hasher *h, struct digest *out)
+{
+    must(EVP_DigestFinal_ex(h->ctx, out->bytes, NULL) == 1);
+    hasher_reset(h);
+}
+
+struct hasher *hasher_free(struct hasher *h)
+{
+    if (h == NULL)
+        return NULL;
+    EVP_MD_CTX_free(h->ctx);
+    free(h);
+    return NULL;
+}
+
+/* ---- random, derivation, secrets ---- */
+
+void random_bytes(void *out, size_t size)
+{
+    alb_assert(size <= INT_MAX);
+    must(RAND_bytes(out, (int)size) == 1);
+}
+
+void hkdf_sha256(const void *secret, size_t secret_size, const char *info, void *out, size_t size)
+{
+    uint8_t *key = xalloc(secret_size);
+    char *label = xstrdup(info);
+    EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
+    EVP_KDF_CTX *ctx = EVP_KDF_CTX_new(kdf);
+    char hash[] = "SHA256";
+    /* OSSL_PARAM has no const for what it only reads; hence the copies. */
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, hash, 0),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, key, secret_size),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, label, strlen(label)),
+        OSSL_PARAM_construct_end(),
+    };
+
+    memcpy(key, secret, secret_size);
+    must(EVP_KDF_derive(ctx, out, size, params) == 1);
+    EVP_KDF_CTX_free(ctx);
+    EVP_KDF_free(kdf);
+    free(label);
+    wipe(key, secret_size);
+    free(key);
+}
+
+bool bytes_same_secret(const void *a, const void *b, size_t size)
+{
+    return CRYPTO_memcmp(a, b, size) == 0;
+}
+
+void wipe(void *bytes, size_t size)
+{
+    OPENSSL_cleanse(bytes, size);
+}
+
+/* ---- AES-256-GCM ---- */
+
+struct alb_status aead_seal(const uint8_t key[AEAD_KEY_SIZE], const uint8_t nonce[AEAD_NONCE_SIZE],
+                            const void *plain, size_t size, uint8_t *out)
+{
+    EVP_CIPHER_CTX *ctx;
+    int n = 0;
+
+    if (size > INT_MAX - AEAD_TAG_SIZE)
+        return alb_fail(ALB_FULL, "too many bytes to encrypt at once");
+    ctx = EVP_CIPHER_CTX_new();
+    must(ctx != NULL);
+    must(EVP_EncryptInit_ex2(ctx, EVP_aes_256_gcm(), key, nonce, NULL) == 1);
+    if (size > 0)
+        must(EVP_EncryptUpdate(ctx, out, &n, plain, (int)size) == 1);
+    must(EVP_EncryptFinal_ex(ctx, out + size, &n) == 1);
+    must(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_GET_TAG, AEAD_TAG_SIZE, out + size) == 1);
+    EVP_CIPHER_CTX_free(ctx);
+    return ALB_STATUS_OK;
+}
+
+struct alb_status aead_open(const uint8_t key[AEAD_KEY_SIZE], const uint8_t nonce[AEAD_NONCE_SIZE],
+                            const void *sealed, size_t size, uint8_t *out)
+{
+    const uint8_t *in = sealed;
+    uint8_t tag[AEAD_TAG_SIZE];
+    uint8_t nothing[AEAD_TAG_SIZE];
+    EVP_CIPHER_CTX *ctx;
+    size_t plain_size;
+    bool good;
+    int n = 0;
+
+    if (size < AEAD_TAG_SIZE)
+        return alb_fail(ALB_CORRUPT, "encrypted bytes are too short");
+    plain_size = size - AEAD_TAG_SIZE;
+    if (plain_size > INT_MAX - AEAD_TAG_SIZE)
+        return alb_fail(ALB_FULL, "too many bytes to decrypt at once");
+    memcpy(tag, in + plain_size, sizeof tag);
+    ctx = EVP_CIPHER_CTX_new();
+    must(ctx != NULL);
+    must(EVP_DecryptInit_ex2(ctx, EVP_aes_256_gcm(), key, nonce, NULL) == 1);
+    if (plain_size > 0)
+        must(EVP_DecryptUpdate(ctx, out, &n, in, (int)plain_size) == 1);
+    must(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_TAG, AEAD_TAG_SIZE, tag) == 1);
+    good = EVP_DecryptFinal_ex(ctx, nothing, &n) == 1;
+    EVP_CIPHER_CTX_free(ctx);
+    if (good)
+        return ALB_STATUS_OK;
+    ERR_clear_error();
+    wipe(out, plain_size); /* nobody may act on bytes that were not authenticated */
+    return alb_fail(ALB_CORRUPT, "encrypted bytes do not match their tag");
+}
+
+/* ---- Ed25519 ---- */
+
+static EVP_PKEY *private_key(const struct sign_secret *secret)
+{
+    EVP_PKEY *key =
+        EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, secret->seed, SIGN_SECRET_SIZE);
+
+    must(key != NULL);
+    return key;
+}
+
+void sign_generate(struct sign_secret *secret, struct sign_public *pub)
+{
+    must(RAND_priv_bytes(secret->seed, SIGN_SECRET_SIZE) == 1);
+    sign_public_of(secret, pub);
+}
+
+void sign_public_of(const struct sign_secret *secret, struct sign_public *pub)
+{
+    EVP_PKEY *key = private_key(secret);
+    size_t size = SIGN_PUBLIC_SIZE;
+
+    must(EVP_PKEY_get_raw_public_key(key, pub->bytes, &size) == 1 && size == SIGN_PUBLIC_SIZE);
+    EVP_PKEY_free(key);
+}
+
+void sign_bytes(const struct sign_secret *secret, const void *bytes, size_t size,
+                uint8_t out[SIGN_SIZE])
+{
+    EVP_PKEY *key = private_key(secret);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    size_t out_size = SIGN_SIZE;
+
+    must(ctx != NULL);
+    must(EVP_DigestSignInit(ctx, NULL, NULL, NULL, key) == 1);
+    must(EVP_DigestSign(ctx, out, &out_size, bytes, size) == 1 && out_size == SIGN_SIZE);
+    EVP_MD_CTX_free(ctx);
+    EVP_PKEY_free(key);
+}
+
+struct alb_status sign_verify(const struct sign_public *pub, const void *bytes, size_t size,
+                              const uint8_t signature[SIGN_SIZE])
+{
+    EVP_PKEY *key =
+        EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, pub->bytes, SIGN_PUBLIC_SIZE);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool good;
+
+    must(ctx != NULL);
+    /* Some 32 bytes are no point of the curve: that is the key's fault, not the library's. */
+    good = key != NULL && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, key) == 1 &&
+           EVP_DigestVerify(ctx, signature, SIGN_SIZE, bytes, size) == 1;
+    EVP_MD_CTX_free(ctx);
+    EVP_PKEY_free(key);
+    if (good)
+        return ALB_STATUS_OK;
+    ERR_clear_error();
+    return alb_fail(ALB_CORRUPT, "the signature does not match");
+}
