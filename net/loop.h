@@ -40,7 +40,8 @@ struct timer {
     loop_fn fn;
     void *arg;
     uint64_t at_ns;
-    size_t slot; /* the loop's; 0 while idle */
+    uint64_t order; /* the loop's: of two for the same time, the one set first runs first */
+    size_t slot;    /* the loop's; 0 while idle */
 };
 
 /* fn is called once, from the loop, at or after the time set.  The storage is the owner's and must be

@@ -31,7 +31,8 @@ struct loop {
     size_t timers, heap_capacity;
     struct grave *graves;
     size_t grave_count, grave_capacity;
-    uint64_t armed_ns;
+    uint64_t armed_ns;   /* 0 while loop_turn() runs: it arms at its end */
+    uint64_t next_order; /* of the timer set next */
 };
 
 struct listener_ops {

@@ -43,7 +43,8 @@ struct stream {
     struct loop *loop;
     loop_fn ready;
     void *ready_arg;
-    struct gate *gate;      /* borrowed; never NULL (gate_open is the default)     */
+    struct gate *gate;      /* borrowed; never NULL: open_gate until another is used */
+    struct gate open_gate;
     struct timer gate_timer; /* the gate said: try again then                       */
     bool is_open;           /* connected and, with TLS, hand-shaken                */
     struct alb_status status;

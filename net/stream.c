@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* net/stream.c – the common part of a stream, and the one place where bytes ask to leave. */
+#include "net/stream.h"
+
+static void nobody_listens(void *arg)
+{
+    (void)arg;
+}
+
+static void on_gate_timer(void *arg)
+{
+    struct stream *s = arg;
+
+    s->ready(s->ready_arg);
+}
+
+void stream_init(struct stream *s, struct loop *loop, const struct stream_ops *ops)
+{
+    *s = (struct stream){.ops = ops, .loop = loop, .status = ALB_STATUS_OK};
+    s->peer.role = ROLE_NONE;
+    gate_init_open(&s->open_gate);
+    s->gate = &s->open_gate;
+    timer_init(&s->gate_timer, loop, on_gate_timer, s);
+    stream_on_ready(s, nobody_listens, NULL);
+}
+
+void stream_on_ready(struct stream *s, loop_fn ready, void *arg)
+{
+    s->ready = ready;
+    s->ready_arg = arg;
+}
+
+void stream_use_gate(struct stream *s, struct gate *gate)
+{
+    s->gate = gate == NULL ? &s->open_gate : gate;
+}
+
+enum stream_result stream_read(struct stream *s, void *out, size_t size, size_t *moved)
+{
+    alb_assert(size > 0);
+    return s->ops->read(s, out, size, moved);
+}
+
+enum stream_result stream_write(struct stream *s, const void *bytes, size_t size, size_t *moved)
+{
+    uint64_t now_ns = loop_now_ns(s->loop);
+    uint64_t retry_ns = now_ns;
+
+    alb_assert(size > 0);
+    if (alb_failed(s->status))
+        return STREAM_FAILED;
+    size_t allowed = s->gate->ops->ask(s->gate, size, now_ns, &retry_ns);
+    if (allowed == 0) {
+        timer_set(&s->gate_timer, retry_ns);
+        return STREAM_BLOCKED;
+    }
+    enum stream_result result = s->ops->write(s, bytes, allowed < size ? allowed : size, moved);
+    if (result == STREAM_MOVED) {
+        s->gate->passed_bytes += *moved;
+        s->gate->ops->spent(s->gate, *moved, now_ns);
+    }
+    return result;
+}
+
+void stream_figures(struct stream *s, struct path_figures *out)
+{
+    *out = (struct path_figures){0};
+    s->ops->figures(s, out);
+}
+
+struct stream *stream_free(struct stream *s)
+{
+    if (s != NULL) {
+        timer_stop(&s->gate_timer);
+        s->ops->free(s);
+    }
+    return NULL;
+}
