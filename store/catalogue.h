@@ -21,13 +21,17 @@ struct catalogue;
 typedef bool (*catalogue_visit)(void *arg, const char *name, const void *value, size_t size,
                                 uint64_t version);
 
+/* What every implementation refuses the same way: INVALID for a name that is empty or over
+ * CATALOGUE_NAME_MAX, and for a value over CATALOGUE_VALUE_MAX. */
+ALB_MUST_USE struct alb_status catalogue_check(const char *name, size_t value_size);
+
 struct catalogue_ops {
     const char *name;
     /* Appends the value to `out`.  NOT_FOUND, IO, FULL. */
     struct alb_status (*get)(struct catalogue *c, const char *name, struct buf *out,
                              uint64_t *version);
     /* CONFLICT when the version is not `expected`; UNKNOWN when nobody can say; `version` may be
-     * NULL.  `value` NULL deletes the record. */
+     * NULL.  `value` NULL deletes the record (and *version is CATALOGUE_ABSENT). */
     struct alb_status (*swap)(struct catalogue *c, const char *name, uint64_t expected,
                               const void *value, size_t size, uint64_t *version);
     struct alb_status (*list)(struct catalogue *c, const char *prefix, catalogue_visit visit,

@@ -30,7 +30,9 @@ struct chunk_store;
 struct chunk_store_ops {
     const char *name;
     /* Durable when it returns OK: one group, one write, one sync.  `outcomes` may be NULL.  FULL when
-     * there is no room: nothing of the group is visible then. */
+     * there is no room: nothing of the group is visible then.  UNKNOWN when at least one outcome is
+     * PUT_UNKNOWN; the others are as `outcomes` says.  After any other failure `outcomes` is not
+     * written and asking again is right. */
     struct alb_status (*put_many)(struct chunk_store *s, struct chunk *const *chunks, size_t count,
                                   enum put_outcome *outcomes);
     /* *out is a new reference.  NOT_FOUND, CORRUPT (the record is dropped from the index), IO. */
@@ -39,7 +41,7 @@ struct chunk_store_ops {
     /* Advisory: has[i] says whether keys[i] is there now. */
     struct alb_status (*exists_many)(struct chunk_store *s, const struct chunk_key *keys,
                                      size_t count, bool *has);
-    /* Idempotent. */
+    /* Idempotent; durable when it returns OK. */
     struct alb_status (*remove)(struct chunk_store *s, const struct chunk_key *key);
     /* Up to `max` keys greater than *after (NULL: from the start), in the store's own order. */
     struct alb_status (*list)(struct chunk_store *s, const struct chunk_key *after, size_t max,
@@ -69,6 +71,22 @@ static inline struct alb_status chunk_store_exists_many(struct chunk_store *s,
                                                         bool *has)
 {
     return s->ops->exists_many(s, keys, count, has);
+}
+static inline struct alb_status chunk_store_remove(struct chunk_store *s,
+                                                   const struct chunk_key *key)
+{
+    return s->ops->remove(s, key);
+}
+static inline struct alb_status chunk_store_list(struct chunk_store *s,
+                                                 const struct chunk_key *after, size_t max,
+                                                 struct chunk_key *keys, size_t *count)
+{
+    return s->ops->list(s, after, max, keys, count);
+}
+static inline struct alb_status chunk_store_stats(struct chunk_store *s,
+                                                  struct chunk_store_stats *out)
+{
+    return s->ops->stats(s, out);
 }
 static inline void chunk_store_close(struct chunk_store *s)
 {
