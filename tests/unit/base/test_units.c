@@ -15,9 +15,8 @@ struct row {
     uint64_t want;
 };
 
-typedef struct alb_status (*parser)(const char *text, uint64_t *out);
-
-static void all_read(parser parse, const struct row *rows, size_t count)
+static void all_read(struct alb_status (*parse)(const char *text, uint64_t *out),
+                     const struct row *rows, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         uint64_t got = 0;
@@ -27,7 +26,8 @@ static void all_read(parser parse, const struct row *rows, size_t count)
     }
 }
 
-static void all_refused(parser parse, const char *const *texts, size_t count)
+static void all_refused(struct alb_status (*parse)(const char *text, uint64_t *out),
+                        const char *const *texts, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         uint64_t got = 77;
@@ -51,11 +51,18 @@ static void sizes_are_read_with_and_without_a_unit(void **state)
         {"2MB", 2000000},
         {"2kB", 2000},
         {"2KB", 2000},
-        {"1.5GiB", UINT64_C(1610612736)},
         {"0.125MiB", 131072},
+        {"1.5GiB", UINT64_C(1610612736)},
         {"16TiB", UINT64_C(16) << 40},
         {"18446744073709551615", UINT64_MAX},
     };
+
+    (void)state;
+    READ(parse_size, rows);
+}
+
+static void sizes_that_could_mean_two_things_are_refused(void **state)
+{
     static const char *const bad[] = {
         "",
         "B",
@@ -78,11 +85,9 @@ static void sizes_are_read_with_and_without_a_unit(void **state)
         "18446744073709551616",
         "99999999TiB",
         "1,5MB",
-        "１",
     };
 
     (void)state;
-    READ(parse_size, rows);
     REFUSED(parse_size, bad);
 }
 
@@ -188,9 +193,8 @@ static void durations_and_times_are_written_for_people(void **state)
     assert_string_equal(format_time(INT64_MAX, out), "no such time");
 }
 
-typedef struct alb_status (*name_rule)(const char *text);
-
-static void all_names(name_rule check, const char *const *names, enum alb_code want)
+static void all_names(struct alb_status (*check)(const char *text), const char *const *names,
+                      enum alb_code want)
 {
     for (; *names != NULL; names++)
         if (check(*names).code != want)
@@ -262,6 +266,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sizes_are_read_with_and_without_a_unit),
+        cmocka_unit_test(sizes_that_could_mean_two_things_are_refused),
         cmocka_unit_test(rates_are_bits_or_bytes_and_always_say_so),
         cmocka_unit_test(a_rate_without_a_unit_is_told_which_there_are),
         cmocka_unit_test(durations_always_have_a_unit),
