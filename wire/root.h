@@ -25,7 +25,6 @@ struct root {
     uint64_t content_bytes;  /* sum of file sizes                              */
     uint64_t content_chunks; /* length of list C                               */
     uint64_t content_raw_bytes;    /* of the distinct chunks                   */
-    uint64_t content_stored_bytes; /* the same, as stored                      */
     uint64_t manifest_bytes; /* sum of raw_bytes below                         */
     struct root_chunk *chunks; /* list M, owned                                */
     size_t chunk_count;
