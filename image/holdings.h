@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* image/holdings.h – what this machine really holds: verified file contents and chunks, and where.
+ *
+ * Made from the target and from seed directories.  The digest of a file is computed, or taken from the
+ * scan cache when path, size, mtime, ctime and inode are what they were when it was computed.  Work comes
+ * in units like image/build.h's.
+ */
+#pragma once
+
+#include "image/scan.h"
+
+struct holdings;
+
+struct holding { /* where some bytes are */
+    int top_fd;       /* borrowed: the tree's top                 */
+    const char *path; /* relative to it                           */
+    uint64_t offset;
+    uint32_t length;  /* of a chunk; for files the whole file     */
+};
+
+/* `cache_path` NULL: no scan cache.  A damaged or foreign cache file is ignored (and said in the log). */
+struct holdings *holdings_new(const char *cache_path);
+struct holdings *holdings_free(struct holdings *h);
+/* Borrow a scanned tree; `wanted` (may be NULL) limits the reading to files whose size occurs in it. */
+void holdings_add(struct holdings *h, const struct scan *scan);
+size_t holdings_units(const struct holdings *h);
+uint64_t holdings_unit_bytes(const struct holdings *h, size_t unit);
+/* Thread-safe for different units.  A file that cannot be read is merely not held. */
+void holdings_run(struct holdings *h, size_t unit);
+/* After all units. */
+bool holdings_file(const struct holdings *h, const struct digest *content, uint64_t size,
+                   struct holding *out);
+bool holdings_chunk(const struct holdings *h, const struct chunk_key *key, struct holding *out);
+/* Digest of the file at `path` in the first tree added; false when it is not a held regular file. */
+bool holdings_digest_of(const struct holdings *h, const char *path, struct digest *out);
+ALB_MUST_USE struct alb_status holdings_save_cache(const struct holdings *h);
