@@ -10,9 +10,12 @@
 #include "base/buf.h"
 #include "base/key.h"
 
-enum { ROOT_OBJECT_MAX = 16 << 20, ROOT_CHUNKS_MAX = 400000 };
+enum { ROOT_OBJECT_MAX = 4 << 20, ROOT_CHUNKS_MAX = 110000 };
 
-enum chunk_list { LIST_MANIFEST = 1, LIST_CONTENT = 2 }; /* "M" and "C" in paths */
+/* "M", "C" and "R" in paths.  LIST_ROOT has one position, 0: the root object itself, which is kept and
+ * sent as the plain chunk of its own digest, so that it is asked for, shared, verified and cached like
+ * any other. */
+enum chunk_list { LIST_MANIFEST = 1, LIST_CONTENT = 2, LIST_ROOT = 3 };
 
 struct root_chunk {
     struct chunk_key key;
