@@ -128,7 +128,7 @@ static void listing_pages_through_every_key_in_order(void **state)
             assert_int_equal(chunk_store_list(s, after, page, keys, &count).code, ALB_OK);
             for (size_t i = 0; i < count; i++)
                 assert_int_equal(keys[i].digest.bytes[0], seen++);
-            after = &keys[count - 1];
+            after = &keys[count > 0 ? count - 1 : 0];
         } while (count == page);
         assert_int_equal(seen, 100);
     }
