@@ -26,7 +26,7 @@ void stream_init(struct stream *s, struct loop *loop, const struct stream_ops *o
 
 void stream_on_ready(struct stream *s, loop_fn ready, void *arg)
 {
-    s->ready = ready;
+    s->ready = ready == NULL ? nobody_listens : ready;
     s->ready_arg = arg;
 }
 

@@ -55,7 +55,7 @@ struct stream {
 /* For back ends: set the common part. */
 void stream_init(struct stream *s, struct loop *loop, const struct stream_ops *ops);
 
-void stream_on_ready(struct stream *s, loop_fn ready, void *arg);
+void stream_on_ready(struct stream *s, loop_fn ready, void *arg); /* NULL: nobody listens */
 void stream_use_gate(struct stream *s, struct gate *gate);
 enum stream_result stream_read(struct stream *s, void *out, size_t size, size_t *moved);
 /* Asks the gate, writes at most what it allows, tells it what went. */
