@@ -12,8 +12,12 @@
 #include "base/units.h"
 #include "wire/root.h"
 
-enum { BATCH_ITEMS_MAX = 256, BATCH_BYTES_MAX = 4 << 20, BATCH_REQUEST_MAX = 8 << 10,
-       BATCH_ITEM_OVERHEAD = 16 };
+enum {
+    BATCH_ITEMS_MAX = 256,
+    BATCH_BYTES_MAX = 4 << 20,
+    BATCH_REQUEST_MAX = 8 << 10,
+    BATCH_ITEM_OVERHEAD = 16
+};
 
 enum item_status {
     ITEM_HIT = 1,     /* length bytes follow: the stored form          */
@@ -46,8 +50,8 @@ ALB_MUST_USE struct alb_status batch_request_set(struct batch_request *r, const 
 struct batch_item {
     enum item_status status;
     uint32_t position;
-    uint32_t line;     /* QUEUED: how many are before           */
-    uint64_t rate_bps; /* QUEUED: bytes per second, 0 = unknown */
+    uint32_t line;        /* QUEUED: how many are before           */
+    uint64_t rate_bps;    /* QUEUED: bytes per second, 0 = unknown */
     const uint8_t *bytes; /* HIT: borrowed from the reader's input */
     size_t size;
 };

@@ -14,7 +14,7 @@ enum { JSON_PEM_MAX = 16 << 10, JSON_NAME = NAME_MAX_SIZE };
 struct enrol_request {
     char token_id[16];
     char secret_hex[40];
-    char name[JSON_NAME];     /* proposed device name; "" lets the hub choose */
+    char name[JSON_NAME]; /* proposed device name; "" lets the hub choose */
     char csr_pem[JSON_PEM_MAX];
 };
 struct enrol_answer {
@@ -25,9 +25,10 @@ struct enrol_answer {
 };
 struct token_request {
     char role[JSON_NAME], site[JSON_NAME], name[JSON_NAME]; /* name: fixes the device's name */
-    uint64_t uses;       /* 0: 1 */
-    uint64_t lifetime_s; /* 0: 7 days */
-    char layers[1024];   /* endpoint: layer prefixes its grant will cover, comma-separated; "" = all */
+    uint64_t uses;                                          /* 0 means 1 */
+    uint64_t lifetime_s;                                    /* 0 means 7 days */
+    /* Endpoint: layer prefixes its grant will cover, comma-separated; "" = all. */
+    char layers[1024];
 };
 struct token_answer {
     char token[192];
@@ -35,21 +36,24 @@ struct token_answer {
 struct named_request { /* promote {layer, version}, revoke {device}, grant {device} */
     char layer[JSON_NAME], version[JSON_NAME], device[JSON_NAME];
 };
-struct error_body { /* every answer ≥ 400 on both ports */
-    char code[32];       /* alb_code_name()                     */
-    char message[512];   /* says what, where and what to do     */
+struct error_body {    /* every answer ≥ 400 on both ports */
+    char code[32];     /* alb_code_name()                     */
+    char message[512]; /* says what, where and what to do     */
 };
 
 ALB_MUST_USE struct alb_status enrol_request_encode(const struct enrol_request *r, struct buf *out);
-ALB_MUST_USE struct alb_status enrol_request_decode(const void *b, size_t n, struct enrol_request *r);
+ALB_MUST_USE struct alb_status enrol_request_decode(const void *b, size_t n,
+                                                    struct enrol_request *r);
 ALB_MUST_USE struct alb_status enrol_answer_encode(const struct enrol_answer *a, struct buf *out);
 ALB_MUST_USE struct alb_status enrol_answer_decode(const void *b, size_t n, struct enrol_answer *a);
 ALB_MUST_USE struct alb_status token_request_encode(const struct token_request *r, struct buf *out);
-ALB_MUST_USE struct alb_status token_request_decode(const void *b, size_t n, struct token_request *r);
+ALB_MUST_USE struct alb_status token_request_decode(const void *b, size_t n,
+                                                    struct token_request *r);
 ALB_MUST_USE struct alb_status token_answer_encode(const struct token_answer *a, struct buf *out);
 ALB_MUST_USE struct alb_status token_answer_decode(const void *b, size_t n, struct token_answer *a);
 ALB_MUST_USE struct alb_status named_request_encode(const struct named_request *r, struct buf *out);
-ALB_MUST_USE struct alb_status named_request_decode(const void *b, size_t n, struct named_request *r);
+ALB_MUST_USE struct alb_status named_request_decode(const void *b, size_t n,
+                                                    struct named_request *r);
 ALB_MUST_USE struct alb_status error_body_encode(const struct error_body *e, struct buf *out);
 /* Lenient: a body that is not ours becomes code "" and message "" and OK. */
 void error_body_decode(const void *b, size_t n, struct error_body *out);
@@ -58,21 +62,24 @@ void error_body_decode(const void *b, size_t n, struct error_body *out);
 
 struct json_writer; /* one document being written */
 struct json_writer *json_writer_new(void);
-void json_object_begin(struct json_writer *w, const char *key); /* key NULL inside arrays and at top */
+/* `key` is NULL inside arrays and at the top. */
+void json_object_begin(struct json_writer *w, const char *key);
 void json_array_begin(struct json_writer *w, const char *key);
 void json_end(struct json_writer *w);
 void json_text(struct json_writer *w, const char *key, const char *value);
 void json_number(struct json_writer *w, const char *key, uint64_t value);
 void json_signed(struct json_writer *w, const char *key, int64_t value);
-void json_real(struct json_writer *w, const char *key, double value);
+void json_decimal(struct json_writer *w, const char *key, double value);
 void json_bool(struct json_writer *w, const char *key, bool value);
 /* Finish, append the text to `out` and free the writer. */
 ALB_MUST_USE struct alb_status json_writer_finish(struct json_writer *w, struct buf *out);
 
 /* Reading a document somebody else made: values by dotted path ("layers.0.name"). */
 struct json_doc;
-ALB_MUST_USE struct alb_status json_doc_parse(const void *bytes, size_t size, struct json_doc **out);
+ALB_MUST_USE struct alb_status json_doc_parse(const void *bytes, size_t size,
+                                              struct json_doc **out);
 struct json_doc *json_doc_free(struct json_doc *d);
-size_t json_doc_count(const struct json_doc *d, const char *path); /* array length, or 0 */
-const char *json_doc_text(const struct json_doc *d, const char *path); /* "" when absent; borrowed */
-uint64_t json_doc_number(const struct json_doc *d, const char *path);  /* 0 when absent */
+/* The length of an array, or 0; a text (borrowed), or ""; a number, or 0. */
+size_t json_doc_count(const struct json_doc *d, const char *path);
+const char *json_doc_text(const struct json_doc *d, const char *path);
+uint64_t json_doc_number(const struct json_doc *d, const char *path);

@@ -37,7 +37,7 @@ enum entry_type {
     ENTRY_DIRECTORY = 1,
     ENTRY_FILE = 2,
     ENTRY_SYMLINK = 3,
-    ENTRY_HARDLINK = 4, /* another name of an earlier regular file; carries no metadata of its own */
+    ENTRY_HARDLINK = 4, /* another name of an earlier regular file, without metadata of its own */
     ENTRY_FIFO = 5,
     ENTRY_SOCKET = 6,
     ENTRY_CHAR_DEVICE = 7,
@@ -52,7 +52,8 @@ struct slice {
     uint32_t length;
 };
 
-struct hole { /* a run of zeros that takes no room on disk; content digest and slices cover it too */
+/* A run of zeros that takes no room on disk; content digest and slices cover it too. */
+struct hole {
     uint64_t offset;
     uint64_t length;
 };
@@ -76,8 +77,9 @@ struct manifest_entry {
     uint32_t dev_major, dev_minor;
     uint64_t size;         /* regular file */
     struct digest content; /* regular file: SHA-256 of all its bytes */
-    const struct slice *slices; /* in order, covering `size`; none for an empty file.  A file that is one
-                                   whole plain chunk has one slice here though it is not spelled out */
+    /* In order, covering `size`; none for an empty file.  A file that is one whole plain chunk has one
+     * slice here though it is not spelled out. */
+    const struct slice *slices;
     size_t slice_count;
     const struct hole *holes; /* ascending, within `size` */
     size_t hole_count;
@@ -115,7 +117,7 @@ void manifest_writer_release(struct manifest_writer *w);
 /* ---- reading ---------------------------------------------------------------------------------- */
 
 struct manifest_limits {
-    uint64_t max_bytes;   /* of the stream         */
+    uint64_t max_bytes; /* of the stream         */
     uint64_t max_entries;
     uint64_t max_content_bytes; /* sum of file sizes */
     bool allow_devices;
@@ -128,7 +130,7 @@ struct manifest {
     size_t count;
     struct chunk_key *content_keys; /* list C: distinct keys in order of first appearance */
     size_t content_key_count;
-    uint64_t content_bytes;  /* sum of file sizes */
+    uint64_t content_bytes; /* sum of file sizes */
     struct manifest_arena *arena;
 };
 

@@ -33,7 +33,7 @@ struct version_record {
 struct head {
     char org[NAME_MAX_SIZE];
     char layer[NAME_MAX_SIZE];
-    uint64_t sequence; /* of heads of this layer */
+    uint64_t sequence;    /* of heads of this layer */
     struct digest record; /* SHA-256 of the version record's signed bytes */
     int64_t issued_wall_s;
     int64_t expires_wall_s;
@@ -66,8 +66,13 @@ ALB_MUST_USE struct alb_status record_decode(const void *bytes, size_t size,
 ALB_MUST_USE struct alb_status head_encode(const struct head *h, const struct sign_secret *hub,
                                            struct buf *out);
 /* Signature only; the caller judges expiry and sequence with head_judge(). */
-ALB_MUST_USE struct alb_status head_decode(const void *bytes, size_t size, const struct trust *trust,
-                                           struct head *out);
+ALB_MUST_USE struct alb_status head_decode(const void *bytes, size_t size,
+                                           const struct trust *trust, struct head *out);
+/* May this head say what is latest?  REFUSED when it is older than the newest one seen here
+ * (`seen_sequence`; 0 for none), TIMEOUT when it has expired: that stops "latest" only, never a version
+ * asked for by name. */
+ALB_MUST_USE struct alb_status head_judge(const struct head *h, uint64_t seen_sequence,
+                                          int64_t now_wall_s);
 ALB_MUST_USE struct alb_status grant_encode(const struct grant *g, const struct sign_secret *hub,
                                             struct buf *out);
 ALB_MUST_USE struct alb_status grant_decode(const void *bytes, size_t size,
@@ -76,6 +81,7 @@ bool grant_covers(const struct grant *g, const char *layer);
 ALB_MUST_USE struct alb_status revocations_encode(const struct revocations *r,
                                                   const struct sign_secret *hub, struct buf *out);
 ALB_MUST_USE struct alb_status revocations_decode(const void *bytes, size_t size,
-                                                  const struct trust *trust, struct revocations *out);
+                                                  const struct trust *trust,
+                                                  struct revocations *out);
 void revocations_release(struct revocations *r);
 bool revocations_has(const struct revocations *r, const char *serial);

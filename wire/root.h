@@ -24,12 +24,12 @@ struct root_chunk {
 };
 
 struct root {
-    uint64_t entries;        /* manifest entries, the root directory included  */
-    uint64_t content_bytes;  /* sum of file sizes                              */
-    uint64_t content_chunks; /* length of list C                               */
-    uint64_t content_raw_bytes;    /* of the distinct chunks                   */
-    uint64_t manifest_bytes; /* sum of raw_bytes below                         */
-    struct root_chunk *chunks; /* list M, owned                                */
+    uint64_t entries;           /* manifest entries, the root directory included  */
+    uint64_t content_bytes;     /* sum of file sizes                              */
+    uint64_t content_chunks;    /* length of list C                               */
+    uint64_t content_raw_bytes; /* of the distinct chunks                   */
+    uint64_t manifest_bytes;    /* sum of raw_bytes below                         */
+    struct root_chunk *chunks;  /* list M, owned                                */
     size_t chunk_count;
 };
 

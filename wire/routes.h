@@ -1,16 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* wire/routes.h – the table of requests, made from routes.def.
  *
- * Role bits are those of net/identity.h (wire does not include net; routes.c asserts nothing about them,
- * the programs do): 1 nobody, 2 hub, 4 reflector, 8 endpoint, 16 publisher, 32 admin, 64 bearer token.
+ * Role bits are those of net/identity.h (wire does not include net; routes.c asserts nothing about
+ * them, the programs do): 1 nobody, 2 hub, 4 reflector, 8 endpoint, 16 publisher, 32 admin, 64 bearer
+ * token.
  */
 #pragma once
 
 #include <stddef.h>
 #include <stdint.h>
 
-enum route_role { RR_NONE = 1, RR_HUB = 2, RR_REFLECTOR = 4, RR_ENDPOINT = 8, RR_PUBLISHER = 16,
-                  RR_ADMIN = 32, RR_BEARER = 64 };
+enum route_role {
+    RR_NONE = 1,
+    RR_HUB = 2,
+    RR_REFLECTOR = 4,
+    RR_ENDPOINT = 8,
+    RR_PUBLISHER = 16,
+    RR_ADMIN = 32,
+    RR_BEARER = 64
+};
 enum route_port { PORT_TREE = 1, PORT_ADMIN = 2 };
 
 #define ROUTE(id, method, pattern, roles, limit, ports, text) ROUTE_##id,

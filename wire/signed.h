@@ -31,7 +31,8 @@ struct signed_view {
 };
 
 /* Append envelope and body, signed by each of `secrets` (may be 0 of them, for signing elsewhere). */
-ALB_MUST_USE struct alb_status signed_seal(const char *kind, unsigned version, const struct buf *body,
+ALB_MUST_USE struct alb_status signed_seal(const char *kind, unsigned version,
+                                           const struct buf *body,
                                            const struct sign_secret *secrets, size_t secret_count,
                                            struct buf *out);
 /* Checks the frame only; CORRUPT, or INVALID for another kind or an unknown version ("head format 2 is
@@ -41,6 +42,11 @@ ALB_MUST_USE struct alb_status signed_open(const void *bytes, size_t size, const
 /* OK when `key` is among the signatures and its signature verifies. */
 ALB_MUST_USE struct alb_status signed_check(const struct signed_view *v,
                                             const struct sign_public *key);
+/* Open what exactly one key signs (heads, grants …): CORRUPT unless there is one signature, it is
+ * `key`'s and it verifies. */
+ALB_MUST_USE struct alb_status signed_open_by(const void *bytes, size_t size, const char *kind,
+                                              unsigned version, const struct sign_public *key,
+                                              struct signed_view *out);
 /* How many distinct keys of `keys` have a valid signature. */
 size_t signed_count(const struct signed_view *v, const struct sign_public *keys, size_t key_count);
 /* Add a signature to sealed bytes (offline root keys sign one after another). */

@@ -25,13 +25,14 @@ struct trust {
     uint32_t threshold;
     size_t root_count;
     struct sign_public roots[TRUST_ROOTS_MAX];
-    struct sign_public hub_key; /* signs heads, grants, revocations */
+    struct sign_public hub_key;           /* signs heads, grants, revocations */
     struct trust_delegation *delegations; /* owned */
     size_t delegation_count;
 };
 
-ALB_MUST_USE struct alb_status trust_encode(const struct trust *t, const struct sign_secret *secrets,
-                                            size_t secret_count, struct buf *out);
+ALB_MUST_USE struct alb_status trust_encode(const struct trust *t,
+                                            const struct sign_secret *secrets, size_t secret_count,
+                                            struct buf *out);
 /* Decode and check against `before` (NULL: version 1, checked against its own keys and, when not NULL,
  * `pin`, the SHA-256 of its bytes).  INVALID when it is not the version after `before`. */
 ALB_MUST_USE struct alb_status trust_decode(const void *bytes, size_t size,
