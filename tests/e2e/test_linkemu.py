@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# test_linkemu.py – the link emulator does what it is told: rate, delay, queue, loss, cut, changes.
+# e2e/test_linkemu.py – the link emulator does what it is told: rate, delay, queue, loss, cut.
 #
 # Rates are IP bits per second. A run in which the machine itself stalled (the emulator says so)
 # proves nothing about the link and is repeated, as the test matrix demands.
@@ -279,17 +279,39 @@ def test_wrong_input_is_refused_with_what_to_do(linkemu, change, said):
     assert said in done.stderr
 
 
+def run_in_lab(lab, *prefix):
+    """Run the emulator again in a laboratory, after `prefix` took something from it."""
+    options = REQUIRED | {"--ns-a": lab.hub.ns, "--ns-b": lab.reflector.ns, "--if-a": "x0"}
+    words = [word for pair in options.items() for word in pair]
+    return subprocess.run([*prefix, lab.link.daemon.argv[0], *words], capture_output=True,
+                          text=True, timeout=10)
+
+
 @needs_lab
-def test_without_the_right_it_says_run_as_root(linkemu, tmp_path):
+def test_without_the_right_it_says_run_as_root(linkemu):
     with Lab(endpoints=0, linkemu=linkemu) as lab:
-        options = REQUIRED | {"--ns-a": lab.hub.ns, "--ns-b": lab.reflector.ns, "--if-a": "x0"}
-        shutil.copy(linkemu, tmp_path / "emu")
-        done = subprocess.run(["setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin",
-                               "--", tmp_path / "emu",
-                               *(word for pair in options.items() for word in pair)],
-                              capture_output=True, text=True, timeout=10)
+        done = run_in_lab(lab, "setpriv", "--bounding-set", "-sys_admin", "--inh-caps",
+                          "-sys_admin", "--")
     assert done.returncode == 1
     assert "run as root with CAP_SYS_ADMIN" in done.stderr
+
+
+@needs_lab
+def test_without_the_device_it_says_how_to_make_it(linkemu):
+    with Lab(endpoints=0, linkemu=linkemu) as lab:
+        hide = 'mount -t tmpfs none /dev/net && exec "$0" "$@"'
+        done = run_in_lab(lab, "unshare", "--mount", "sh", "-c", hide)
+    assert done.returncode == 1
+    assert "mknod /dev/net/tun c 10 200" in done.stderr
+
+
+@needs_lab
+def test_a_name_in_use_is_said(linkemu):
+    with Lab(endpoints=0, linkemu=linkemu) as lab:
+        done = run_in_lab(lab)  # x0 is free in the one, wan0 is taken in the other
+    assert done.returncode == 1
+    assert "cannot make interface wan0" in done.stderr
+    assert "give another with --if-a or --if-b" in done.stderr
 
 
 def test_the_link_model_holds_its_laws(tmp_path):

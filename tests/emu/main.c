@@ -68,10 +68,10 @@ static bool signals_open(struct emulator *emu, struct emu_error *err)
     sigemptyset(&set);
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
         sigaddset(&set, wanted[i]);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) == 0)
+    if (pthread_sigmask(SIG_BLOCK, &set, NULL) == 0)
         emu->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (emu->signals < 0)
-        return emu_fail(err, "cannot receive signals (%s)", strerror(errno));
+        return emu_fail(err, "cannot receive signals (%s)", strerrordesc_np(errno));
     return true;
 }
 
@@ -159,7 +159,7 @@ static bool emulator_step(struct emulator *emu, struct emu_error *err)
     };
     int ready = ppoll(waits, 3, pause_for(emu, &pause), NULL);
     if (ready < 0 && errno != EINTR)
-        return emu_fail(err, "cannot wait for packets (%s)", strerror(errno));
+        return emu_fail(err, "cannot wait for packets (%s)", strerrordesc_np(errno));
     for (int i = 0; ready > 0 && i < DIRS; i++)
         if (waits[i].revents != 0 && !wire_take_in(&emu->wire[i], err))
             return false;

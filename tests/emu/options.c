@@ -133,7 +133,7 @@ static bool file_read(const char *path, struct emu_options *o, struct emu_error 
     if (file == NULL)
         return emu_fail(err,
                         "cannot read the configuration %.200s (%s); create it, it may be empty",
-                        path, strerror(errno));
+                        path, strerrordesc_np(errno));
     bool ok = lines_read(file, path, o, err);
     (void)fclose(file); /* opened for reading: nothing can be lost */
     return ok;

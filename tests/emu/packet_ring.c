@@ -15,7 +15,7 @@ bool packet_ring_init(struct packet_ring *ring, struct emu_error *err)
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (memory == MAP_FAILED)
         return emu_fail(err, "no memory for %zu bytes of packets (%s); free some memory",
-                        RING_BYTES, strerror(errno));
+                        RING_BYTES, strerrordesc_np(errno));
     *ring = (struct packet_ring){.slots = memory};
     return true;
 }

@@ -45,10 +45,10 @@ bool stats_write(const struct wire *ab, const struct wire *ba, const char *path,
     FILE *file = fopen(temporary, "we");
     if (file == NULL)
         return emu_fail(err, "cannot write statistics to %.200s (%s); check --stats", temporary,
-                        strerror(errno));
+                        strerrordesc_np(errno));
     print(file, ab, ba);
     if (fclose(file) != 0 || rename(temporary, path) != 0)
         return emu_fail(err, "cannot write statistics to %.200s (%s); check --stats", path,
-                        strerror(errno));
+                        strerrordesc_np(errno));
     return true;
 }

@@ -38,13 +38,14 @@ bool tun_open(const struct emu_side *side, struct emu_error *err, int *fd)
 {
     int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     if (home < 0)
-        return emu_fail(err, "cannot open /proc/self/ns/net (%s); mount /proc", strerror(errno));
+        return emu_fail(err, "cannot open /proc/self/ns/net (%s); mount /proc",
+                        strerrordesc_np(errno));
     int device = -1;
     bool ok = open_inside(side, err, &device);
     if (setns(home, CLONE_NEWNET) != 0 && ok) {
         close(device);
         ok = emu_fail(err, "cannot return from namespace %.60s (%s); run as root", side->ns,
-                      strerror(errno));
+                      strerrordesc_np(errno));
     }
     close(home);
     if (ok)
@@ -60,12 +61,12 @@ static bool ns_enter(const char *ns, struct emu_error *err)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return emu_fail(err, "no namespace '%.60s' (%s: %s); make it with `ip netns add %.60s`", ns,
-                        path, strerror(errno), ns);
+                        path, strerrordesc_np(errno), ns);
     int result = setns(fd, CLONE_NEWNET);
     int reason = errno;
     close(fd);
     if (result != 0)
-        return emu_fail(err, "cannot enter namespace '%.60s' (%s); %s", ns, strerror(reason),
+        return emu_fail(err, "cannot enter namespace '%.60s' (%s); %s", ns, strerrordesc_np(reason),
                         reason == EPERM ? "run as root with CAP_SYS_ADMIN"
                                         : "make it with `ip netns add`");
     return true;
@@ -91,15 +92,15 @@ static bool device_open(const char *ifname, struct emu_error *err, int *fd)
 {
     int device = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
     if (device < 0)
-        return emu_fail(err, "cannot open /dev/net/tun (%s); %s", strerror(errno),
+        return emu_fail(err, "cannot open /dev/net/tun (%s); %s", strerrordesc_np(errno),
                         device_advice(errno));
     struct ifreq req = {.ifr_flags = IFF_TUN | IFF_NO_PI};
     memcpy(req.ifr_name, ifname, IFNAMSIZ);
     if (ioctl(device, TUNSETIFF, &req) != 0) {
         int reason = errno;
         close(device);
-        return emu_fail(err, "cannot make interface %.15s (%s); %s", ifname, strerror(reason),
-                        device_advice(reason));
+        return emu_fail(err, "cannot make interface %.15s (%s); %s", ifname,
+                        strerrordesc_np(reason), device_advice(reason));
     }
     *fd = device;
     return true;
@@ -161,6 +162,6 @@ static bool interface_set_up(const struct emu_side *side, struct emu_error *err)
         return emu_fail(err,
                         "cannot set up interface %.15s in namespace %.60s (%s); run as root "
                         "with CAP_NET_ADMIN and check that the address is free",
-                        side->ifname, side->ns, strerror(reason));
+                        side->ifname, side->ns, strerrordesc_np(reason));
     return true;
 }

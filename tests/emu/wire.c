@@ -51,7 +51,7 @@ bool wire_take_in(struct wire *wire, struct emu_error *err)
             return emu_fail(err,
                             "an interface of the link is gone (%s); was its namespace "
                             "deleted?",
-                            strerror(errno));
+                            strerrordesc_np(errno));
         if (packet == NULL) {
             wire->counts.pool++;
             continue;

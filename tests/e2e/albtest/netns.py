@@ -32,6 +32,7 @@ from pathlib import Path
 from albtest.procs import Daemon, wait_until
 
 PREFIX = "albt"
+DIR_PREFIX = "albtest-lab-"  # then the process id, under the temporary directory
 NETNS_DIR = Path("/run/netns")
 WAN_PREFIX = 30
 LAN_PREFIX = 24
@@ -77,13 +78,21 @@ def _remove(ns):
         _ip("netns", "delete", ns, check=False)
 
 
+def _is_gone(pid):
+    return not Path("/proc", pid).exists()
+
+
 def _remove_stale():
-    """Remove namespaces whose Lab was killed: their name holds the id of a process that is gone."""
+    """Remove what killed Labs left: the names hold the id of a process that is gone."""
     found = NETNS_DIR.iterdir() if NETNS_DIR.exists() else ()
     for path in sorted(found):
         match = re.fullmatch(PREFIX + r"(\d+)x\d+-.*", path.name)
-        if match and not Path("/proc", match[1]).exists():
+        if match and _is_gone(match[1]):
             _remove(path.name)
+    for path in Path(tempfile.gettempdir()).glob(f"{DIR_PREFIX}*"):
+        match = re.fullmatch(DIR_PREFIX + r"(\d+)-.*", path.name)
+        if match and _is_gone(match[1]):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _try_everything(ns):
@@ -121,8 +130,9 @@ class Host:
         return daemon
 
     def counters(self, interface):
-        """rx_bytes, tx_bytes, rx_packets, tx_packets, rx_dropped, tx_dropped of an interface."""
-        names = [f"{way}_{what}" for what in ("bytes", "packets", "dropped") for way in ("rx", "tx")]
+        """rx_ and tx_ bytes, packets and dropped of an interface, as the kernel counts them."""
+        kinds = ("bytes", "packets", "dropped")
+        names = [f"{way}_{kind}" for way in ("rx", "tx") for kind in kinds]
         # exec gives each namespace its own /sys
         files = [f"/sys/class/net/{interface}/statistics/{name}" for name in names]
         values = self.run(["cat", *files]).stdout.split()
@@ -236,7 +246,7 @@ class Lab:
             raise LabError(reason)
         if self._linkemu is None:
             raise LabError(f"{LINKEMU} not found; set ALB_BIN_DIR to the build's bin directory")
-        self.dir = Path(tempfile.mkdtemp(prefix="albtest-lab-"))
+        self.dir = Path(tempfile.mkdtemp(prefix=f"{DIR_PREFIX}{os.getpid()}-"))
         atexit.register(self.close)
         self._catch_signals()
         try:

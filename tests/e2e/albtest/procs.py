@@ -153,7 +153,7 @@ class Daemon:
                 code = self.process.returncode
                 raise DaemonError(self._describe(f"ended with {code} while waiting for {what}"))
             if time.monotonic() >= deadline:
-                raise DaemonError(self._describe(f"after {timeout:g} s still no {what}"))
+                raise DaemonError(self._describe(f"after {timeout:g} s still waiting for {what}"))
             time.sleep(POLL_S)
 
     def _describe(self, what):

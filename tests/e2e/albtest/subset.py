@@ -9,7 +9,8 @@
 # nothing but the tree, mixes programs, libraries and documents, and a package that comes or goes
 # does not shift the rest. Copied by tar with everything it has; /usr itself is only read.
 #
-# Left out: local/ and src/ (not the system's), compiled Python (written while programs run).
+# Left out: local/ and src/ (not the system's), compiled Python (written while programs run),
+# and what this user may not read.
 
 import argparse
 import hashlib
@@ -55,8 +56,10 @@ def _leaf(path, st):
 
 
 def _collect(root, folder, device, units):
-    """The unit of `folder`, or None after its parts went to `units` because it is too large."""
+    """The unit of `folder`, or None if it is too large (its parts went to `units`) or closed to us."""
     whole, parts, fits = Unit(folder, [folder] if folder else []), [], True
+    if not os.access(os.path.join(root, folder), os.R_OK | os.X_OK):
+        return None
     with os.scandir(os.path.join(root, folder)) as found:
         items = sorted(found, key=lambda item: os.fsencode(item.name))
     for item in items:
@@ -67,7 +70,7 @@ def _collect(root, folder, device, units):
             continue
         if stat.S_ISDIR(st.st_mode):
             part = _collect(root, path, device, units)
-        elif stat.S_ISREG(st.st_mode) or stat.S_ISLNK(st.st_mode):
+        elif stat.S_ISLNK(st.st_mode) or (stat.S_ISREG(st.st_mode) and os.access(item, os.R_OK)):
             part = _leaf(path, st)
         else:
             continue
