@@ -56,7 +56,7 @@ def _leaf(path, st):
 
 
 def _collect(root, folder, device, units):
-    """The unit of `folder`, or None if it is too large (its parts went to `units`) or closed to us."""
+    """The unit of `folder`; None if too large (its parts went to `units`) or closed to us."""
     whole, parts, fits = Unit(folder, [folder] if folder else []), [], True
     if not os.access(os.path.join(root, folder), os.R_OK | os.X_OK):
         return None
