@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* transfer/authority.c – trust files in a chain, one revocation list, and the floor under the clock. */
+#include "transfer/authority.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+
+enum { TRUST_CHAIN_MAX = 1024 };
+#ifndef ALB_BUILD_WALL_S
+#define ALB_BUILD_WALL_S 1763769600 /* 2025-11-22: no earlier clock is believed */
+#endif
+
+struct authority {
+    struct authority_options options;
+    bool has_pin;
+    struct digest pin;
+    struct trust trust; /* version 0: none yet */
+    struct buf *chain;  /* chain[i]: signed bytes of version i + 1 */
+    struct revocations revocations;
+    struct buf revoked_bytes;
+    int64_t floor_wall_s;
+    bool warned_clock;
+    struct upstream *upstream;
+    struct upstream_listener listener;
+    struct upstream_request *asking;
+    loop_fn changed;
+    void *changed_arg;
+};
+
+static struct alb_status load(struct authority *a);
+static struct alb_status keep(struct authority *a, const char *name, const void *bytes, size_t size);
+static void ask_trust(struct authority *a);
+static void ask_revoked(struct authority *a);
+
+struct alb_status authority_open(const struct authority_options *options, struct authority **out)
+{
+    struct authority *a = xalloc(sizeof *a);
+
+    a->options = *options;
+    a->floor_wall_s = ALB_BUILD_WALL_S;
+    if (options->pin != NULL) {
+        a->has_pin = true;
+        a->pin = *options->pin;
+    }
+    struct alb_status st = load(a);
+    if (alb_failed(st)) {
+        authority_close(a);
+        return st;
+    }
+    *out = a;
+    return ALB_STATUS_OK;
+}
+
+struct authority *authority_close(struct authority *a)
+{
+    if (a == NULL)
+        return NULL;
+    if (a->upstream != NULL) {
+        upstream_unlisten(a->upstream, &a->listener);
+        upstream_cancel(a->asking);
+    }
+    for (uint64_t i = 0; i < a->trust.version; i++)
+        buf_release(&a->chain[i]);
+    free(a->chain);
+    trust_release(&a->trust);
+    revocations_release(&a->revocations);
+    buf_release(&a->revoked_bytes);
+    free(a);
+    return NULL;
+}
+
+static struct alb_status load_one(struct authority *a, const char *name,
+                                  struct alb_status (*take)(struct authority *, const void *,
+                                                            size_t))
+{
+    struct buf bytes;
+
+    buf_init(&bytes, SIGNED_MAX);
+    struct alb_status st = catalogue_get(a->options.catalogue, name, &bytes, NULL);
+    if (!alb_failed(st))
+        st = take(a, buf_peek(&bytes), buf_size(&bytes));
+    buf_release(&bytes);
+    return st;
+}
+
+static struct alb_status load(struct authority *a)
+{
+    char name[32];
+    struct alb_status st = ALB_STATUS_OK;
+
+    if (a->options.catalogue == NULL)
+        return ALB_STATUS_OK;
+    while (!alb_failed(st)) {
+        snprintf(name, sizeof name, "trust/%" PRIu64, a->trust.version + 1);
+        st = load_one(a, name, authority_add_trust);
+    }
+    if (st.code != ALB_NOT_FOUND || a->trust.version == 0)
+        return st.code == ALB_NOT_FOUND ? ALB_STATUS_OK : st;
+    st = load_one(a, "revoked", authority_add_revocations);
+    return st.code == ALB_NOT_FOUND ? ALB_STATUS_OK : st;
+}
+
+static struct alb_status keep(struct authority *a, const char *name, const void *bytes, size_t size)
+{
+    if (a->options.catalogue == NULL)
+        return ALB_STATUS_OK;
+    return catalogue_swap(a->options.catalogue, name, CATALOGUE_ANY, bytes, size, NULL);
+}
+
+struct alb_status authority_add_trust(struct authority *a, const void *bytes, size_t size)
+{
+    const bool is_first = a->trust.version == 0;
+    struct trust next;
+    char name[32];
+
+    if (a->trust.version >= TRUST_CHAIN_MAX)
+        return alb_fail(ALB_FULL, "more trust files than this program follows");
+    struct alb_status st = trust_decode(bytes, size, is_first ? NULL : &a->trust,
+                                        is_first && a->has_pin ? &a->pin : NULL, &next);
+    if (alb_failed(st))
+        return st;
+    snprintf(name, sizeof name, "trust/%" PRIu64, next.version);
+    st = keep(a, name, bytes, size);
+    if (alb_failed(st)) {
+        trust_release(&next);
+        return st;
+    }
+    a->chain = xrealloc(a->chain, (size_t)next.version * sizeof *a->chain);
+    buf_init(&a->chain[next.version - 1], SIGNED_MAX);
+    st = buf_append(&a->chain[next.version - 1], bytes, size);
+    alb_assert(!alb_failed(st)); /* it was decoded, so it is within the limit */
+    trust_release(&a->trust);
+    a->trust = next;
+    return ALB_STATUS_OK;
+}
+
+struct alb_status authority_add_revocations(struct authority *a, const void *bytes, size_t size)
+{
+    struct revocations next;
+
+    if (a->trust.version == 0)
+        return alb_fail(ALB_INVALID, "a revocation list without a trust file to judge it by");
+    struct alb_status st = revocations_decode(bytes, size, &a->trust, &next);
+    if (alb_failed(st))
+        return st;
+    if (next.number < a->revocations.number) {
+        revocations_release(&next);
+        return alb_fail(ALB_REFUSED, "the revocation list is older than the one held here");
+    }
+    st = keep(a, "revoked", bytes, size);
+    if (alb_failed(st)) {
+        revocations_release(&next);
+        return st;
+    }
+    revocations_release(&a->revocations);
+    a->revocations = next;
+    authority_saw_time(a, next.issued_wall_s);
+    buf_release(&a->revoked_bytes);
+    buf_init(&a->revoked_bytes, SIGNED_MAX);
+    return buf_append(&a->revoked_bytes, bytes, size);
+}
+
+const struct trust *authority_trust(const struct authority *a)
+{
+    return a->trust.version == 0 ? NULL : &a->trust;
+}
+
+struct alb_status authority_trust_bytes(const struct authority *a, uint64_t version,
+                                        struct buf *out)
+{
+    if (version == 0 || version > a->trust.version)
+        return alb_fail(ALB_NOT_FOUND, "no trust file of that version");
+    return buf_append(out, buf_peek(&a->chain[version - 1]), buf_size(&a->chain[version - 1]));
+}
+
+struct alb_status authority_revocation_bytes(const struct authority *a, struct buf *out)
+{
+    if (buf_size(&a->revoked_bytes) == 0)
+        return alb_fail(ALB_NOT_FOUND, "no revocation list yet");
+    return buf_append(out, buf_peek(&a->revoked_bytes), buf_size(&a->revoked_bytes));
+}
+
+bool authority_has_revoked(const struct authority *a, const char *serial)
+{
+    return revocations_has(&a->revocations, serial);
+}
+
+uint64_t authority_revocation_number(const struct authority *a)
+{
+    return a->revocations.number;
+}
+
+int64_t authority_now_s(struct authority *a, int64_t wall_s)
+{
+    if (wall_s >= a->floor_wall_s)
+        return wall_s;
+    if (!a->warned_clock)
+        log_event(LOG_WARN, "clock.behind",
+                  "seconds=%" PRId64 " what=\"this clock is behind the last verified time; "
+                  "that time is used; set the clock\"",
+                  a->floor_wall_s - wall_s);
+    a->warned_clock = true;
+    return a->floor_wall_s;
+}
+
+void authority_saw_time(struct authority *a, int64_t verified_wall_s)
+{
+    if (verified_wall_s > a->floor_wall_s)
+        a->floor_wall_s = verified_wall_s;
+}
+
+/* ---- following the parent -------------------------------------------------------------------------- */
+
+static void took(struct authority *a)
+{
+    if (a->changed != NULL)
+        a->changed(a->changed_arg);
+}
+
+static void trust_came(void *arg, const struct upstream_answer *answer)
+{
+    struct authority *a = arg;
+
+    a->asking = NULL;
+    if (alb_failed(answer->st)) {
+        ask_revoked(a); /* there is no newer one, or nobody to ask */
+        return;
+    }
+    struct alb_status st = authority_add_trust(a, answer->body, answer->size);
+    if (alb_failed(st)) {
+        log_status(LOG_ERROR, "trust.refused", st, "version=%" PRIu64, a->trust.version + 1);
+        return;
+    }
+    log_event(LOG_INFO, "trust.new", "version=%" PRIu64, a->trust.version);
+    took(a);
+    ask_trust(a);
+}
+
+static void revoked_came(void *arg, const struct upstream_answer *answer)
+{
+    struct authority *a = arg;
+    uint64_t before = a->revocations.number;
+
+    a->asking = NULL;
+    if (alb_failed(answer->st))
+        return;
+    struct alb_status st = authority_add_revocations(a, answer->body, answer->size);
+    if (alb_failed(st))
+        log_status(LOG_ERROR, "revoked.refused", st, "held=%" PRIu64, before);
+    else if (a->revocations.number != before)
+        took(a);
+}
+
+static void ask_parent(struct authority *a, const char *path, upstream_done done)
+{
+    const struct upstream_ask ask = {
+        .method = "GET", .path = path, .expect_bytes = SIGNED_MAX, .fail_when_down = true};
+
+    a->asking = upstream_request(a->upstream, &ask, done, a);
+}
+
+static void ask_trust(struct authority *a)
+{
+    char path[48];
+
+    snprintf(path, sizeof path, "/v1/trust/%" PRIu64, a->trust.version + 1);
+    ask_parent(a, path, trust_came);
+}
+
+static void ask_revoked(struct authority *a)
+{
+    ask_parent(a, "/v1/revoked", revoked_came);
+}
+
+static void on_up(struct upstream_listener *l)
+{
+    authority_refresh(ALB_CONTAINER(l, struct authority, listener));
+}
+
+static void on_down(struct upstream_listener *l)
+{
+    (void)l;
+}
+
+void authority_follow(struct authority *a, struct upstream *u, loop_fn changed, void *arg)
+{
+    a->upstream = u;
+    a->changed = changed;
+    a->changed_arg = arg;
+    a->listener = (struct upstream_listener){.up = on_up, .down = on_down};
+    upstream_listen(u, &a->listener);
+    if (upstream_is_up(u))
+        authority_refresh(a);
+}
+
+void authority_refresh(struct authority *a)
+{
+    if (a->upstream != NULL && a->asking == NULL)
+        ask_trust(a);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* transfer/fetch.h – wants become batches, batches become verified chunks.
+ *
+ * Wants for the same {layer, root, list} are asked for together: at most 256 items and 4 MiB a batch, at
+ * most `max_batches` batches and `max_outstanding_bytes` under way, oldest wants first.  Each item that
+ * comes whole is checked on a worker against its name; only then is the want told.  What a cut left
+ * unanswered is asked again when the line is back; what is corrupt is dropped, counted and asked again
+ * (three times, then it fails).  A parent that says nothing for 30 s, not even "queued", is given up
+ * and called again: slow is not dead, silent is.
+ */
+#pragma once
+
+#include "net/loop.h"
+#include "transfer/upstream.h"
+#include "transfer/want_table.h"
+
+struct fetcher;
+
+struct fetcher_options {
+    struct loop *loop;
+    struct upstream *upstream;
+    size_t max_batches;           /* 0: 4      */
+    uint64_t max_outstanding_bytes; /* 0: 16 MiB */
+    /* The want's search ended; `chunk` is verified, borrowed, and NULL unless OK. */
+    void (*done)(void *arg, struct want *want, struct alb_status st, struct chunk *chunk);
+    void *arg;
+};
+
+struct fetcher_stats {
+    uint64_t batches, items, stored_bytes; /* verified items and their stored bytes  */
+    uint64_t received_bytes;               /* of items, bad and repeated ones too    */
+    uint64_t corrupt, missing, repeated;
+    size_t queued, asked;
+};
+
+struct fetcher *fetcher_new(const struct fetcher_options *options);
+struct fetcher *fetcher_free(struct fetcher *f);
+void fetcher_add(struct fetcher *f, struct want *want);
+void fetcher_stats(const struct fetcher *f, struct fetcher_stats *out);

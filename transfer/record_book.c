@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* transfer/record_book.c – one entry per name; the journey of a question:
+ *
+ *     memory (fresh, or never changing) → told
+ *     with a parent:     never changing → CATALOGUE → PARENT → KEEP, told
+ *                        head           → PARENT → KEEP, told;  cut off → memory, CATALOGUE, told stale
+ *     without a parent:  CATALOGUE → told
+ */
+#include "transfer/record_book.h"
+
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "base/map.h"
+
+enum { ENTRIES_MAX = 8192 };
+#define FRESH_DEFAULT_NS (5 * NS_PER_S)
+
+TAILQ_HEAD(record_waits, record_wait);
+
+struct record_entry {
+    struct record_book *book;
+    char *name;
+    struct buf bytes; /* what is held; empty: nothing */
+    uint64_t asked_ns; /* when `bytes` were last confirmed; 0: never */
+    bool is_mutable, is_busy;
+    struct record_waits waits;
+    struct upstream_request *request;
+    struct alb_status last; /* why the parent could not be asked */
+};
+
+/* A read or write of the catalogue on a worker. */
+struct record_job {
+    struct job job;
+    struct record_book *book; /* NULL once the book is gone */
+    struct catalogue *catalogue;
+    char name[CATALOGUE_NAME_MAX + 1];
+    struct buf bytes;
+    bool is_write;
+    struct alb_status st;
+    TAILQ_ENTRY(record_job) link;
+};
+TAILQ_HEAD(record_jobs, record_job);
+
+struct record_book {
+    struct record_book_options options;
+    struct map entries;
+    struct record_jobs jobs;
+    struct timer soon; /* answers known at once are told from here */
+};
+
+static void look(struct record_book *b, struct record_entry *e);
+static void ask_parent(struct record_book *b, struct record_entry *e);
+static void parent_answered(void *arg, const struct upstream_answer *answer);
+static void read_catalogue(struct record_book *b, struct record_entry *e);
+static void catalogue_read(struct record_book *b, struct record_job *job);
+static void tell(struct record_entry *e, struct alb_status st, bool is_stale);
+static void tell_known(void *arg);
+
+struct record_book *record_book_new(const struct record_book_options *options)
+{
+    struct record_book *b = xalloc(sizeof *b);
+
+    b->options = *options;
+    if (b->options.fresh_ns == 0)
+        b->options.fresh_ns = FRESH_DEFAULT_NS;
+    map_init(&b->entries);
+    TAILQ_INIT(&b->jobs);
+    timer_init(&b->soon, options->loop, tell_known, b);
+    return b;
+}
+
+static void free_entry(struct record_entry *e)
+{
+    upstream_cancel(e->request);
+    buf_release(&e->bytes);
+    free(e->name);
+    free(e);
+}
+
+static bool free_each(void *arg, const struct chunk_key *key, void *value)
+{
+    (void)arg;
+    (void)key;
+    free_entry(value);
+    return true;
+}
+
+struct record_book *record_book_free(struct record_book *b)
+{
+    struct record_job *job;
+
+    if (b == NULL)
+        return NULL;
+    timer_stop(&b->soon);
+    TAILQ_FOREACH(job, &b->jobs, link)
+        job->book = NULL;
+    map_each(&b->entries, free_each, NULL);
+    map_release(&b->entries);
+    loop_bury(b->options.loop, free, b);
+    return NULL;
+}
+
+static bool drop_idle(void *arg, const struct chunk_key *key, void *value)
+{
+    struct record_entry *e = value, **victim = arg;
+
+    (void)key;
+    if (!e->is_busy && TAILQ_EMPTY(&e->waits))
+        *victim = e;
+    return *victim == NULL;
+}
+
+static struct record_entry *entry_of(struct record_book *b, const char *name)
+{
+    const struct chunk_key key = map_text_key(name);
+    struct record_entry *e = map_get(&b->entries, &key), *victim = NULL;
+
+    if (e != NULL)
+        return e;
+    if (b->entries.count >= ENTRIES_MAX)
+        map_each(&b->entries, drop_idle, &victim);
+    if (victim != NULL) {
+        const struct chunk_key old = map_text_key(victim->name);
+        map_remove(&b->entries, &old);
+        free_entry(victim);
+    }
+    e = xalloc(sizeof *e);
+    e->book = b;
+    e->name = xstrdup(name);
+    e->is_mutable = strncmp(name, "head/", 5) == 0;
+    buf_init(&e->bytes, SIGNED_MAX);
+    TAILQ_INIT(&e->waits);
+    map_put(&b->entries, &key, e);
+    return e;
+}
+
+void record_book_get(struct record_book *b, const char *name, struct record_wait *w)
+{
+    struct record_entry *e = entry_of(b, name);
+
+    w->entry = e;
+    TAILQ_INSERT_TAIL(&e->waits, w, link);
+    if (!e->is_busy && !timer_is_set(&b->soon))
+        timer_set_in(&b->soon, 0);
+}
+
+void record_book_leave(struct record_book *b, struct record_wait *w)
+{
+    (void)b;
+    if (w->entry != NULL)
+        TAILQ_REMOVE(&w->entry->waits, w, link);
+    w->entry = NULL;
+}
+
+static bool forget_each(void *arg, const struct chunk_key *key, void *value)
+{
+    struct record_entry *e = value;
+
+    (void)arg;
+    (void)key;
+    if (e->is_mutable)
+        e->asked_ns = 0;
+    return true;
+}
+
+void record_book_forget(struct record_book *b, const char *name)
+{
+    if (name == NULL) {
+        map_each(&b->entries, forget_each, NULL);
+        return;
+    }
+    const struct chunk_key key = map_text_key(name);
+    struct record_entry *e = map_get(&b->entries, &key);
+    if (e != NULL)
+        e->asked_ns = 0;
+}
+
+/* ---- the journey ------------------------------------------------------------------------------------- */
+
+static bool look_each(void *arg, const struct chunk_key *key, void *value)
+{
+    struct record_entry *e = value;
+    struct record_entry **todo = arg;
+
+    (void)key;
+    if (!e->is_busy && !TAILQ_EMPTY(&e->waits))
+        *todo = e;
+    return *todo == NULL;
+}
+
+/* One by one and from the start each time: telling somebody may add entries. */
+static void tell_known(void *arg)
+{
+    struct record_book *b = arg;
+    struct record_entry *e;
+
+    do {
+        e = NULL;
+        map_each(&b->entries, look_each, &e);
+        if (e != NULL)
+            look(b, e);
+    } while (e != NULL);
+}
+
+static bool is_known(const struct record_book *b, const struct record_entry *e)
+{
+    uint64_t now_ns = loop_now_ns(b->options.loop);
+
+    if (buf_size(&e->bytes) == 0 || e->asked_ns == 0)
+        return false;
+    if (b->options.upstream == NULL)
+        return false; /* the catalogue is the truth and may have changed */
+    return !e->is_mutable || now_ns - e->asked_ns < b->options.fresh_ns;
+}
+
+static void look(struct record_book *b, struct record_entry *e)
+{
+    if (is_known(b, e)) {
+        tell(e, ALB_STATUS_OK, false);
+        return;
+    }
+    e->is_busy = true;
+    if (b->options.upstream != NULL && (e->is_mutable || b->options.catalogue == NULL))
+        ask_parent(b, e);
+    else
+        read_catalogue(b, e);
+}
+
+static void ask_parent(struct record_book *b, struct record_entry *e)
+{
+    char path[CATALOGUE_NAME_MAX + 8];
+    const struct upstream_ask ask = {
+        .method = "GET", .path = path, .expect_bytes = SIGNED_MAX, .fail_when_down = true};
+
+    snprintf(path, sizeof path, "/v1/%s", e->name);
+    e->request = upstream_request(b->options.upstream, &ask, parent_answered, e);
+}
+
+static const char *layer_of(const char *name, char *out, size_t size)
+{
+    const char *start = strchr(name, '/');
+    size_t length = start == NULL ? 0 : strcspn(start + 1, "@");
+
+    snprintf(out, size, "%.*s", (int)length, start == NULL ? "" : start + 1);
+    return out;
+}
+
+static struct alb_status judge_head(struct record_entry *e, const struct upstream_answer *answer)
+{
+    struct authority *authority = e->book->options.authority;
+    char layer[NAME_MAX_SIZE];
+    struct head head, held;
+    struct alb_status st =
+        head_decode(answer->body, answer->size, authority_trust(authority), &head);
+
+    if (alb_failed(st))
+        return st;
+    if (strcmp(head.layer, layer_of(e->name, layer, sizeof layer)) != 0)
+        return alb_fail(ALB_CORRUPT, "the parent sent the head of another layer");
+    if (buf_size(&e->bytes) > 0 &&
+        !alb_failed(head_decode(buf_peek(&e->bytes), buf_size(&e->bytes),
+                                authority_trust(authority), &held)) &&
+        held.sequence > head.sequence)
+        return alb_fail(ALB_REFUSED, "the parent sent an older head than the one held here");
+    authority_saw_time(authority, head.issued_wall_s);
+    return ALB_STATUS_OK;
+}
+
+/* Does the record answer the question that was asked? */
+static struct alb_status judge_record(const struct record_entry *e,
+                                      const struct upstream_answer *answer)
+{
+    const char *which = strchr(e->name, '@');
+    char layer[NAME_MAX_SIZE], hex[DIGEST_HEX_SIZE];
+    struct version_record record;
+    struct digest digest;
+    bool is_it = false;
+    struct alb_status st = record_decode(answer->body, answer->size,
+                                         authority_trust(e->book->options.authority), &record);
+
+    if (alb_failed(st))
+        return st;
+    sha256(answer->body, answer->size, &digest);
+    if (which != NULL && strncmp(which, "@sha256:", 8) == 0)
+        is_it = strcmp(which + 8, digest_hex(&digest, hex)) == 0;
+    else if (which != NULL && strncmp(which, "@root:", 6) == 0)
+        is_it = strcmp(which + 6, digest_hex(&record.root, hex)) == 0;
+    else if (which != NULL)
+        is_it = strcmp(which + 1, record.version) == 0;
+    if (!is_it || strcmp(record.layer, layer_of(e->name, layer, sizeof layer)) != 0)
+        return alb_fail(ALB_CORRUPT, "the parent sent another version record than asked for");
+    return ALB_STATUS_OK;
+}
+
+static void write_run(struct job *job)
+{
+    struct record_job *j = ALB_CONTAINER(job, struct record_job, job);
+
+    if (j->is_write)
+        j->st = catalogue_swap(j->catalogue, j->name, CATALOGUE_ANY, buf_peek(&j->bytes),
+                               buf_size(&j->bytes), NULL);
+    else
+        j->st = catalogue_get(j->catalogue, j->name, &j->bytes, NULL);
+}
+
+static void write_done(struct job *job)
+{
+    struct record_job *j = ALB_CONTAINER(job, struct record_job, job);
+
+    if (j->book != NULL) {
+        TAILQ_REMOVE(&j->book->jobs, j, link);
+        if (!j->is_write)
+            catalogue_read(j->book, j);
+        else if (alb_failed(j->st))
+            log_status(LOG_WARN, "record.not_kept", j->st, "name=%s", j->name);
+    }
+    buf_release(&j->bytes);
+    free(j);
+}
+
+static struct record_job *post(struct record_book *b, const struct record_entry *e, bool is_write)
+{
+    struct record_job *j = xalloc(sizeof *j);
+
+    j->book = b;
+    j->catalogue = b->options.catalogue;
+    j->is_write = is_write;
+    snprintf(j->name, sizeof j->name, "%s", e->name);
+    buf_init(&j->bytes, SIGNED_MAX);
+    if (is_write)
+        alb_ignore(buf_append(&j->bytes, buf_peek(&e->bytes), buf_size(&e->bytes)),
+                   "same limit as the source's");
+    j->job = (struct job){.run = write_run,
+                          .done = write_done,
+                          .lane = is_write ? JOB_ORDERED : JOB_SHARED,
+                          .work_bytes = 4096};
+    TAILQ_INSERT_TAIL(&b->jobs, j, link);
+    loop_submit(b->options.loop, &j->job);
+    return j;
+}
+
+static void parent_answered(void *arg, const struct upstream_answer *answer)
+{
+    struct record_entry *e = arg;
+    struct record_book *b = e->book;
+    struct alb_status st = answer->st;
+
+    e->request = NULL;
+    if (!alb_failed(st))
+        st = e->is_mutable ? judge_head(e, answer) : judge_record(e, answer);
+    if (!alb_failed(st)) {
+        buf_clear(&e->bytes);
+        alb_ignore(buf_append(&e->bytes, answer->body, answer->size), "bounded by expect_bytes");
+        e->asked_ns = loop_now_ns(b->options.loop);
+        if (b->options.catalogue != NULL)
+            post(b, e, true);
+        tell(e, ALB_STATUS_OK, false);
+        return;
+    }
+    if (st.code == ALB_CORRUPT || st.code == ALB_REFUSED)
+        log_status(LOG_WARN, "record.refused", st, "name=%s", e->name);
+    e->last = st;
+    if (st.code == ALB_NOT_FOUND)
+        tell(e, st, false);
+    else if (buf_size(&e->bytes) > 0)
+        tell(e, ALB_STATUS_OK, true);
+    else if (b->options.catalogue != NULL && e->is_mutable)
+        read_catalogue(b, e);
+    else
+        tell(e, st, false);
+}
+
+static void read_catalogue(struct record_book *b, struct record_entry *e)
+{
+    post(b, e, false);
+}
+
+static void catalogue_read(struct record_book *b, struct record_job *job)
+{
+    const struct chunk_key key = map_text_key(job->name);
+    struct record_entry *e = map_get(&b->entries, &key);
+
+    alb_assert(e != NULL && e->is_busy); /* busy entries are not dropped */
+    if (!alb_failed(job->st)) {
+        buf_clear(&e->bytes);
+        alb_ignore(buf_append(&e->bytes, buf_peek(&job->bytes), buf_size(&job->bytes)),
+                   "same limit");
+        if (!e->is_mutable)
+            e->asked_ns = loop_now_ns(b->options.loop);
+        tell(e, ALB_STATUS_OK, e->is_mutable && b->options.upstream != NULL);
+    } else if (b->options.upstream != NULL && !e->is_mutable) {
+        ask_parent(b, e);
+    } else {
+        tell(e, alb_failed(e->last) ? e->last : job->st, false);
+    }
+}
+
+static void tell(struct record_entry *e, struct alb_status st, bool is_stale)
+{
+    struct record_waits waits;
+    struct record_wait *w;
+
+    /* Those who ask again from done() form a new list. */
+    TAILQ_INIT(&waits);
+    TAILQ_CONCAT(&waits, &e->waits, link);
+    while ((w = TAILQ_FIRST(&waits)) != NULL) {
+        TAILQ_REMOVE(&waits, w, link);
+        w->entry = NULL;
+        w->done(w, st, buf_peek(&e->bytes), alb_failed(st) ? 0 : buf_size(&e->bytes), is_stale);
+    }
+    e->is_busy = false;
+    e->last = ALB_STATUS_OK;
+    if (!TAILQ_EMPTY(&e->waits) && !timer_is_set(&e->book->soon))
+        timer_set_in(&e->book->soon, 0);
+}

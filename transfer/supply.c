@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* transfer/supply.c – memory, store, parent: the one way to a chunk. */
+#include "transfer/supply.h"
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "transfer/hot_cache.h"
+
+enum { CACHE_DEFAULT = 64 << 20, WANTS_DEFAULT = 65536, WAITERS_DEFAULT = 262144 };
+
+struct supply {
+    struct supply_options options;
+    struct want_table table;
+    struct fetcher *fetcher;
+    struct hot_cache cache;
+    struct waiter_list answered; /* outcomes to be told from the loop */
+    struct timer tell_timer;
+    unsigned looks;
+    bool is_dying;
+    struct supply_stats stats;
+};
+
+/* A read of the store on a worker. */
+struct look {
+    struct job job;
+    struct supply *supply;
+    struct want *want;
+    struct chunk_key key;
+    struct chunk *chunk;
+    struct alb_status st;
+};
+
+static void tell_answered(void *arg);
+static void answer_later(struct supply *s, struct waiter *waiter, struct alb_status st,
+                         struct chunk *chunk);
+static void look_in_store(struct supply *s, struct want *want);
+static void look_run(struct job *job);
+static void look_done(struct job *job);
+static void not_in_store(struct supply *s, struct want *want, struct alb_status st);
+static void fetched(void *arg, struct want *want, struct alb_status st, struct chunk *chunk);
+
+struct supply *supply_new(const struct supply_options *options)
+{
+    struct supply *s = xalloc(sizeof *s);
+
+    s->options = *options;
+    hot_cache_init(&s->cache, options->cache_bytes != 0 ? options->cache_bytes : CACHE_DEFAULT);
+    want_table_init(&s->table, options->max_wants != 0 ? options->max_wants : WANTS_DEFAULT,
+                    options->max_waiters != 0 ? options->max_waiters : WAITERS_DEFAULT);
+    TAILQ_INIT(&s->answered);
+    timer_init(&s->tell_timer, options->loop, tell_answered, s);
+    if (options->upstream != NULL) {
+        const struct fetcher_options fetch = {
+            .loop = options->loop,
+            .upstream = options->upstream,
+            .max_batches = options->max_batches,
+            .max_outstanding_bytes = options->max_outstanding_bytes,
+            .done = fetched,
+            .arg = s,
+        };
+        s->fetcher = fetcher_new(&fetch);
+    }
+    return s;
+}
+
+static void bury(struct supply *s)
+{
+    want_table_release(&s->table);
+    hot_cache_release(&s->cache);
+    loop_bury(s->options.loop, free, s);
+}
+
+struct supply *supply_free(struct supply *s)
+{
+    if (s == NULL)
+        return NULL;
+    timer_stop(&s->tell_timer);
+    s->fetcher = fetcher_free(s->fetcher);
+    s->is_dying = true;
+    if (s->looks == 0)
+        bury(s);
+    return NULL;
+}
+
+void supply_ask(struct supply *s, const struct chunk_key *key, struct waiter *waiter)
+{
+    struct chunk *chunk = hot_cache_get(&s->cache, key);
+    struct want *started = NULL;
+
+    waiter->want = NULL;
+    s->stats.asked++;
+    if (chunk == NULL && s->options.keeper != NULL)
+        chunk = keeper_peek(s->options.keeper, key);
+    if (chunk != NULL) {
+        s->stats.from_memory++;
+        s->stats.bytes_from_memory += chunk->size;
+        answer_later(s, waiter, ALB_STATUS_OK, chunk);
+        return;
+    }
+    struct alb_status st =
+        want_table_ask(&s->table, key, waiter, loop_now_ns(s->options.loop), &started);
+    if (alb_failed(st))
+        answer_later(s, waiter, st, NULL);
+    else if (started != NULL && s->options.store != NULL)
+        look_in_store(s, started);
+    else if (started != NULL)
+        not_in_store(s, started, alb_fail(ALB_NOT_FOUND, "no such chunk here"));
+}
+
+void supply_leave(struct supply *s, struct waiter *waiter)
+{
+    if (waiter->want != NULL) {
+        want_table_leave(&s->table, waiter);
+        return;
+    }
+    TAILQ_REMOVE(&s->answered, waiter, link);
+    chunk_unref(waiter->chunk);
+}
+
+/* ---- outcomes known at once ---------------------------------------------------------------------- */
+
+static void answer_later(struct supply *s, struct waiter *waiter, struct alb_status st,
+                         struct chunk *chunk)
+{
+    waiter->st = st;
+    waiter->chunk = chunk != NULL ? chunk_ref(chunk) : NULL;
+    TAILQ_INSERT_TAIL(&s->answered, waiter, link);
+    if (!timer_is_set(&s->tell_timer))
+        timer_set_in(&s->tell_timer, 0);
+}
+
+static void tell_answered(void *arg)
+{
+    struct supply *s = arg;
+    struct waiter *last = TAILQ_LAST(&s->answered, waiter_list), *w;
+
+    /* Up to the last one of now: whoever asks again from done() waits for the next turn. */
+    while ((w = TAILQ_FIRST(&s->answered)) != NULL) {
+        struct chunk *chunk = take_ptr(&w->chunk);
+        bool is_last = w == last;
+        TAILQ_REMOVE(&s->answered, w, link);
+        if (alb_failed(w->st))
+            s->stats.failed++;
+        w->done(w, w->st, chunk);
+        chunk_unref(chunk);
+        if (is_last)
+            break;
+    }
+    if (!TAILQ_EMPTY(&s->answered))
+        timer_set_in(&s->tell_timer, 0);
+}
+
+/* ---- LOOK ------------------------------------------------------------------------------------------ */
+
+static void look_in_store(struct supply *s, struct want *want)
+{
+    struct look *look = xalloc(sizeof *look);
+
+    look->supply = s;
+    look->want = want;
+    look->key = want->key;
+    look->job = (struct job){.run = look_run, .done = look_done, .work_bytes = 64 << 10};
+    s->looks++;
+    loop_submit(s->options.loop, &look->job);
+}
+
+static void look_run(struct job *job)
+{
+    struct look *look = ALB_CONTAINER(job, struct look, job);
+
+    look->st = chunk_store_get(look->supply->options.store, &look->key, &look->chunk);
+}
+
+static void look_done(struct job *job)
+{
+    struct look *look = ALB_CONTAINER(job, struct look, job);
+    struct supply *s = look->supply;
+    char hex[DIGEST_HEX_SIZE];
+
+    s->looks--;
+    if (s->is_dying) {
+        if (s->looks == 0)
+            bury(s);
+    } else if (!alb_failed(look->st)) {
+        s->stats.from_store++;
+        s->stats.bytes_from_store += look->chunk->size;
+        hot_cache_put(&s->cache, look->chunk);
+        want_table_finish(&s->table, look->want, ALB_STATUS_OK, look->chunk);
+    } else {
+        if (look->st.code != ALB_NOT_FOUND) {
+            s->stats.damaged++;
+            log_status(LOG_WARN, "store.bad_chunk", look->st, "chunk=%s",
+                       digest_hex(&look->key.digest, hex));
+        }
+        not_in_store(s, look->want, look->st);
+    }
+    chunk_unref(look->chunk);
+    free(look);
+}
+
+static void not_in_store(struct supply *s, struct want *want, struct alb_status st)
+{
+    if (s->fetcher != NULL) {
+        fetcher_add(s->fetcher, want);
+        return;
+    }
+    s->stats.failed++;
+    want_table_finish(&s->table, want, st, NULL);
+}
+
+/* ---- the parent answered ---------------------------------------------------------------------------- */
+
+static void fetched(void *arg, struct want *want, struct alb_status st, struct chunk *chunk)
+{
+    struct supply *s = arg;
+
+    if (alb_failed(st)) {
+        s->stats.failed++;
+    } else {
+        s->stats.from_parent++;
+        s->stats.bytes_from_parent += chunk->size;
+        hot_cache_put(&s->cache, chunk);
+        if (s->options.keeper != NULL &&
+            alb_failed(keeper_put(s->options.keeper, chunk, NULL, NULL)))
+            s->stats.not_kept++; /* passed on all the same: a slow disk costs a repeat, not service */
+    }
+    want_table_finish(&s->table, want, st, chunk);
+}
+
+void supply_stats(const struct supply *s, struct supply_stats *out)
+{
+    *out = s->stats;
+    out->joined = s->table.joined;
+    out->cache_bytes = s->cache.bytes;
+    if (s->fetcher != NULL)
+        fetcher_stats(s->fetcher, &out->fetch);
+}

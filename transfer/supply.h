@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* transfer/supply.h – "give me this chunk": from memory, from the store, or from the parent, once.
+ *
+ *     supply_ask → memory? → told soon
+ *                → want_table: first to ask? → LOOK in the store (worker) → here: told
+ *                                                       → not here: fetch.c → verified → keeper, told
+ *
+ * A hub has no parent: what its store lacks is NOT_FOUND.  An endpoint has no store.  A chunk found
+ * damaged in the store is dropped there and fetched anew.  Hot chunks stay in a bounded memory cache.
+ */
+#pragma once
+
+#include "transfer/fetch.h"
+#include "transfer/keeper.h"
+#include "transfer/want_table.h"
+
+struct supply;
+
+struct supply_options {
+    struct loop *loop;
+    struct chunk_store *store;  /* borrowed; NULL: none */
+    struct keeper *keeper;      /* borrowed; NULL exactly when store is */
+    struct upstream *upstream;  /* borrowed; NULL: none */
+    uint64_t cache_bytes;       /* memory for hot chunks; 0: 64 MiB */
+    size_t max_wants;           /* 0: 65,536 */
+    size_t max_waiters;         /* 0: 262,144 */
+    size_t max_batches;         /* 0: fetch.h's default */
+    uint64_t max_outstanding_bytes;
+};
+
+struct supply_stats {
+    uint64_t asked;           /* chunks asked of us                                   */
+    uint64_t from_memory, from_store, from_parent; /* how they were answered          */
+    uint64_t bytes_from_memory, bytes_from_store, bytes_from_parent; /* stored bytes  */
+    uint64_t failed, joined, damaged, not_kept;
+    uint64_t cache_bytes;
+    struct fetcher_stats fetch; /* zero without a parent */
+};
+
+struct supply *supply_new(const struct supply_options *options);
+/* Waiters still waiting are forgotten, not told. */
+struct supply *supply_free(struct supply *s);
+
+/* waiter->where says how a parent may be asked.  waiter->done comes later, from the loop, exactly once,
+ * FULL (too many wait) included, unless the waiter leaves before. */
+void supply_ask(struct supply *s, const struct chunk_key *key, struct waiter *waiter);
+void supply_leave(struct supply *s, struct waiter *waiter);
+void supply_stats(const struct supply *s, struct supply_stats *out);

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* transfer/upstream.c – dialling, greeting and losing the parent's two connections.
+ *
+ *     DOWN → DIAL CONTROL → (ask for a grant) → GREET → DIAL DATA → GREET → UP
+ *       ^____ back-off ______________ any loss, on either connection ______/
+ */
+#include "transfer/upstream.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "base/units.h"
+#include "transfer/upstream_impl.h"
+
+#define BACKOFF_FIRST_NS (250 * NS_PER_MS)
+#define BACKOFF_MOST_NS (10 * NS_PER_S)
+#define DIAL_TIMEOUT_NS (15 * NS_PER_S)
+#define DEAD_NS (20 * NS_PER_S)
+
+static void dial(void *arg);
+static void link_opened(void *arg, struct http_session *s);
+static void link_closed(void *arg, struct http_session *s, struct alb_status st);
+static void ask_grant(struct upstream *u);
+static void greet(struct upstream_link *link);
+static void link_ready(struct upstream_link *link);
+static void lose(struct upstream *u, struct alb_status why);
+
+static const struct http_client_ops link_ops = {.opened = link_opened, .closed = link_closed};
+
+struct upstream *upstream_new(const struct upstream_options *options)
+{
+    struct upstream *u = xalloc(sizeof *u);
+
+    u->options = *options;
+    u->grant.limit = UPSTREAM_GRANT_MAX;
+    if (options->grant != NULL)
+        alb_ignore(buf_append(&u->grant, options->grant, options->grant_size),
+                   "a grant that does not fit is asked for anew");
+    u->options.grant = NULL;
+    u->control.upstream = u;
+    u->data.upstream = u;
+    u->since_ns = loop_now_ns(options->loop);
+    TAILQ_INIT(&u->listeners);
+    TAILQ_INIT(&u->requests);
+    timer_init(&u->redial, options->loop, dial, u);
+    timer_set_in(&u->redial, 0);
+    return u;
+}
+
+static void drop_link(struct upstream_link *link)
+{
+    if (link->call != NULL) {
+        http_call_cancel(link->call);
+        link->call = NULL;
+    }
+    if (link->session != NULL) {
+        uint64_t received = 0, sent = 0;
+        http_session_counts(link->session, &received, &sent);
+        link->upstream->body_received += received;
+        link->upstream->body_sent += sent;
+        http_session_set_user(link->session, NULL); /* its closed() is nobody's business now */
+        http_session_close(link->session);
+        link->session = NULL;
+    }
+    buf_release(&link->answer);
+    link->is_greeted = false;
+}
+
+struct upstream *upstream_free(struct upstream *u)
+{
+    if (u == NULL)
+        return NULL;
+    timer_stop(&u->redial);
+    upstream_drop_requests(u);
+    upstream_stop_events(u);
+    drop_link(&u->control);
+    drop_link(&u->data);
+    buf_release(&u->grant);
+    loop_bury(u->options.loop, free, u);
+    return NULL;
+}
+
+static void dial_link(struct upstream *u, struct upstream_link *link)
+{
+    const struct upstream_place *place = &u->options.places[u->place];
+    const struct dial_options dial_options = {.host = place->host,
+                                              .port = place->port,
+                                              .tls = u->options.tls,
+                                              .timeout_ns = DIAL_TIMEOUT_NS,
+                                              .bulk = link == &u->data};
+    const struct http_session_options session_options = {
+        .window_bytes = link == &u->data ? u->options.window_bytes : 0,
+        .dead_timeout_ns = DEAD_NS};
+    struct stream *stream = loop_dial(u->options.loop, &dial_options);
+
+    if (u->options.gate != NULL)
+        stream_use_gate(stream, u->options.gate);
+    link->session = http_connect(stream, &session_options, &link_ops, link);
+    http_session_set_user(link->session, link);
+}
+
+static void dial(void *arg)
+{
+    struct upstream *u = arg;
+
+    u->dials++;
+    dial_link(u, &u->control);
+}
+
+static void link_opened(void *arg, struct http_session *s)
+{
+    struct upstream_link *link = arg;
+    struct upstream *u = link->upstream;
+
+    if (http_session_user(s) != link)
+        return;
+    if (link == &u->control && u->options.wants_grant &&
+        (buf_size(&u->grant) == 0 ||
+         loop_wall_s(u->options.loop) >= u->options.grant_renew_wall_s))
+        ask_grant(u);
+    else
+        greet(link);
+}
+
+/* ---- the small calls that make a connection useful ------------------------------------------- */
+
+static void small_head(void *arg, struct http_call *c, unsigned status)
+{
+    struct upstream_link *link = arg;
+
+    (void)c;
+    link->answer_status = status;
+}
+
+static void small_data(void *arg, struct http_call *c, const uint8_t *bytes, size_t size)
+{
+    struct upstream_link *link = arg;
+
+    (void)c;
+    alb_ignore(buf_append(&link->answer, bytes, size), "a longer answer is no grant; judged at end");
+}
+
+static void small_call(struct upstream_link *link, const char *path, const void *body, size_t size,
+                       const struct http_call_ops *ops)
+{
+    const struct http_call_options call = {.method = "POST",
+                                           .path = path,
+                                           .body = body,
+                                           .body_size = size,
+                                           .expect_bytes = UPSTREAM_GRANT_MAX};
+
+    buf_release(&link->answer);
+    buf_init(&link->answer, UPSTREAM_GRANT_MAX);
+    link->call = http_call_start(link->session, &call, ops, link);
+}
+
+static void grant_end(void *arg, struct http_call *c, struct alb_status st)
+{
+    struct upstream_link *link = arg;
+    struct upstream *u = link->upstream;
+    int64_t renew_wall_s = 0;
+
+    (void)c;
+    link->call = NULL;
+    if (alb_failed(st))
+        return; /* the session is closing and says so itself */
+    if (link->answer_status != 200) {
+        log_event(LOG_WARN, "upstream.no_grant", "status=%u", link->answer_status);
+    } else if (alb_failed(st = u->options.granted(u->options.arg, buf_peek(&link->answer),
+                                                  buf_size(&link->answer), &renew_wall_s))) {
+        log_status(LOG_WARN, "upstream.bad_grant", st, "at=%s", u->options.places[u->place].host);
+    } else {
+        buf_release(&u->grant);
+        u->grant = link->answer;
+        link->answer = (struct buf){0};
+        u->options.grant_renew_wall_s = renew_wall_s;
+    }
+    greet(link);
+}
+
+static const struct http_call_ops grant_ops = {
+    .head = small_head, .data = small_data, .end = grant_end};
+
+static void ask_grant(struct upstream *u)
+{
+    small_call(&u->control, "/v1/grant", "{}", 2, &grant_ops);
+}
+
+static void greet_end(void *arg, struct http_call *c, struct alb_status st)
+{
+    struct upstream_link *link = arg;
+    struct upstream *u = link->upstream;
+
+    (void)c;
+    link->call = NULL;
+    if (alb_failed(st))
+        return;
+    if (link->answer_status == 200) {
+        link_ready(link);
+        return;
+    }
+    log_event(LOG_WARN, "upstream.not_welcome", "status=%u place=%s", link->answer_status,
+              u->options.places[u->place].host);
+    buf_clear(&u->grant); /* a refused grant is not shown twice */
+    lose(u, alb_fail(ALB_REFUSED, "the parent does not accept this device"));
+}
+
+static const struct http_call_ops greet_ops = {
+    .head = small_head, .data = small_data, .end = greet_end};
+
+static void greet(struct upstream_link *link)
+{
+    const struct buf *grant = &link->upstream->grant;
+
+    if (!link->upstream->options.wants_grant)
+        link_ready(link);
+    else
+        small_call(link, "/v1/session", buf_peek(grant), buf_size(grant), &greet_ops);
+}
+
+static void link_ready(struct upstream_link *link)
+{
+    struct upstream *u = link->upstream;
+    struct upstream_listener *l, *next;
+
+    link->is_greeted = true;
+    if (link == &u->control) {
+        dial_link(u, &u->data);
+        upstream_send_requests(u);
+        if (u->options.wants_events)
+            upstream_start_events(u);
+        return;
+    }
+    u->is_up = true;
+    u->failures = 0;
+    u->since_ns = loop_now_ns(u->options.loop);
+    log_event(LOG_INFO, "upstream.up", "place=%s:%u", u->options.places[u->place].host,
+              u->options.places[u->place].port);
+    for (l = TAILQ_FIRST(&u->listeners); l != NULL; l = next) {
+        next = TAILQ_NEXT(l, link);
+        l->up(l);
+    }
+}
+
+/* ---- losing it --------------------------------------------------------------------------------- */
+
+static void link_closed(void *arg, struct http_session *s, struct alb_status st)
+{
+    struct upstream_link *link = arg;
+
+    if (http_session_user(s) != link)
+        return; /* one we dropped ourselves */
+    uint64_t received = 0, sent = 0;
+    http_session_counts(s, &received, &sent);
+    link->upstream->body_received += received;
+    link->upstream->body_sent += sent;
+    link->session = NULL;
+    link->call = NULL;
+    lose(link->upstream, st);
+}
+
+static uint64_t backoff_ns(struct upstream *u)
+{
+    uint64_t delay = BACKOFF_FIRST_NS << (u->failures < 6 ? u->failures : 6);
+
+    if (delay > BACKOFF_MOST_NS)
+        delay = BACKOFF_MOST_NS;
+    return loop_random_between(u->options.loop, delay / 2, delay + delay / 2);
+}
+
+static void lose(struct upstream *u, struct alb_status why)
+{
+    struct upstream_listener *l, *next;
+    bool was_up = u->is_up;
+    uint64_t delay_ns = backoff_ns(u);
+
+    u->is_up = false;
+    u->has_failed = true;
+    u->why_down = why;
+    if (was_up)
+        u->since_ns = loop_now_ns(u->options.loop);
+    u->losses++;
+    u->failures++;
+    log_status(LOG_WARN, "upstream.down", why, "place=%s:%u retry_ms=%" PRIu64,
+               u->options.places[u->place].host, u->options.places[u->place].port,
+               delay_ns / NS_PER_MS);
+    upstream_stop_events(u);
+    upstream_park_requests(u);
+    drop_link(&u->control);
+    drop_link(&u->data);
+    if (!was_up)
+        u->place = (u->place + 1) % u->options.place_count;
+    timer_set_in(&u->redial, delay_ns);
+    for (l = was_up ? TAILQ_FIRST(&u->listeners) : NULL; l != NULL; l = next) {
+        next = TAILQ_NEXT(l, link);
+        l->down(l);
+    }
+}
+
+void upstream_suspect(struct upstream *u, struct alb_status why)
+{
+    if (u->is_up || u->control.session != NULL)
+        lose(u, why);
+}
+
+/* ---- small things -------------------------------------------------------------------------------- */
+
+void upstream_listen(struct upstream *u, struct upstream_listener *l)
+{
+    TAILQ_INSERT_TAIL(&u->listeners, l, link);
+}
+
+void upstream_unlisten(struct upstream *u, struct upstream_listener *l)
+{
+    TAILQ_REMOVE(&u->listeners, l, link);
+}
+
+bool upstream_is_up(const struct upstream *u)
+{
+    return u->is_up;
+}
+
+struct http_session *upstream_data(struct upstream *u)
+{
+    return u->is_up ? u->data.session : NULL;
+}
+
+static void add_counts(const struct upstream_link *link, struct upstream_figures *out)
+{
+    uint64_t received = 0, sent = 0;
+
+    if (link->session == NULL)
+        return;
+    http_session_counts(link->session, &received, &sent);
+    out->body_received += received;
+    out->body_sent += sent;
+}
+
+void upstream_figures(struct upstream *u, struct upstream_figures *out)
+{
+    const struct upstream_place *place = &u->options.places[u->place];
+
+    *out = (struct upstream_figures){.is_up = u->is_up,
+                                     .since_ns = u->since_ns,
+                                     .dials = u->dials,
+                                     .losses = u->losses,
+                                     .body_received = u->body_received,
+                                     .body_sent = u->body_sent};
+    snprintf(out->place, sizeof out->place, "%s:%u", place->host, place->port);
+    if (!u->is_up && u->has_failed)
+        alb_status_text(u->why_down, out->why_down, sizeof out->why_down);
+    add_counts(&u->control, out);
+    add_counts(&u->data, out);
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* transfer/upstream.h – the parent: found, called, greeted, and called again when the line drops.
+ *
+ * Two connections: *control* (small questions, events down) and *data* (chunks).  Both are greeted with
+ * the read grant (POST /v1/session); a missing, refused or half-spent grant is asked for first.  When
+ * either connection dies both are closed and made again, after a back-off that doubles from 250 ms to
+ * 10 s with ± 50 % jitter, at the next place of the list.  Whoever waits, waits: a request made here is
+ * sent when the line is back, until its own deadline.
+ */
+#pragma once
+
+#include <sys/queue.h>
+
+#include "base/buf.h"
+#include "net/http.h"
+#include "net/loop.h"
+
+struct upstream;
+struct upstream_request;
+
+enum { UPSTREAM_PLACES_MAX = 8, UPSTREAM_HOST_SIZE = 256 };
+
+struct upstream_place {
+    char host[UPSTREAM_HOST_SIZE];
+    uint16_t port;
+};
+
+struct upstream_options {
+    struct loop *loop;
+    struct upstream_place places[UPSTREAM_PLACES_MAX];
+    size_t place_count;
+    struct tls_context *tls; /* borrowed */
+    uint64_t window_bytes;   /* credit of the data connection; 0: 4 MiB */
+    struct gate *gate;       /* what leaves towards the parent; NULL: open */
+    bool wants_grant;        /* ask for one and present it               */
+    bool wants_events;
+    const void *grant;       /* the last one, copied; may be NULL        */
+    size_t grant_size;
+    int64_t grant_renew_wall_s; /* ask for a new one from then on         */
+    void *arg;
+    /* A new grant came: judge it; OK keeps it and sets when to renew. */
+    struct alb_status (*granted)(void *arg, const uint8_t *bytes, size_t size, int64_t *renew_wall_s);
+    /* One event line from the parent, without its newline. */
+    void (*event)(void *arg, const char *line);
+};
+
+struct upstream *upstream_new(const struct upstream_options *options);
+/* Every request and listener must be gone or cancelled; the sessions are closed. */
+struct upstream *upstream_free(struct upstream *u);
+
+struct upstream_listener {
+    void (*up)(struct upstream_listener *l);   /* both connections are greeted */
+    void (*down)(struct upstream_listener *l);
+    TAILQ_ENTRY(upstream_listener) link;
+};
+void upstream_listen(struct upstream *u, struct upstream_listener *l);
+void upstream_unlisten(struct upstream *u, struct upstream_listener *l);
+bool upstream_is_up(const struct upstream *u);
+/* NULL while down. */
+struct http_session *upstream_data(struct upstream *u);
+/* Hang up and start over: the line is suspected dead. */
+void upstream_suspect(struct upstream *u, struct alb_status why);
+
+struct upstream_answer {
+    struct alb_status st; /* OK for 2xx; else by the answer's status, or TIMEOUT, or REFUSED …      */
+    unsigned status;      /* HTTP status, 0 when none came                                         */
+    const uint8_t *body;  /* borrowed */
+    size_t size;
+    const char *message;  /* the parent's words for a refusal; "" when none */
+};
+typedef void (*upstream_done)(void *arg, const struct upstream_answer *answer);
+
+struct upstream_ask {
+    const char *method;
+    const char *path;
+    const void *body; /* copied */
+    size_t body_size;
+    size_t expect_bytes;  /* most the answer may be */
+    uint64_t timeout_ns;  /* 0: 60 s */
+    bool fail_when_down;  /* CLOSED at once instead of waiting for the line, once the first dial failed */
+};
+/* done() comes from the loop, exactly once, unless cancelled. */
+struct upstream_request *upstream_request(struct upstream *u, const struct upstream_ask *ask,
+                                          upstream_done done, void *arg);
+void upstream_cancel(struct upstream_request *r);
+
+struct upstream_figures {
+    bool is_up;
+    char place[UPSTREAM_HOST_SIZE + 8]; /* "host:port" being used or tried */
+    char why_down[160];
+    uint64_t since_ns;                  /* of being up or down */
+    uint64_t dials, losses;
+    uint64_t body_received, body_sent;  /* DATA bytes, both connections, all sessions so far */
+};
+void upstream_figures(struct upstream *u, struct upstream_figures *out);

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* transfer/upstream_impl.h – what the upstream's files share: connections, questions, events. */
+#pragma once
+
+#include "transfer/upstream.h"
+
+enum { UPSTREAM_GRANT_MAX = 64 << 10 };
+
+struct upstream_link {
+    struct upstream *upstream;
+    struct http_session *session; /* NULL while down                          */
+    struct http_call *call;       /* the small call under way: grant or greet */
+    struct buf answer;
+    unsigned answer_status;
+    bool is_greeted;
+};
+
+TAILQ_HEAD(upstream_listeners, upstream_listener);
+TAILQ_HEAD(upstream_requests, upstream_request);
+
+struct upstream {
+    struct upstream_options options;
+    size_t place;
+    struct upstream_link control, data;
+    struct buf grant;
+    struct timer redial;
+    unsigned failures; /* in a row, for the back-off */
+    bool is_up, has_failed;
+    struct alb_status why_down;
+    uint64_t since_ns, dials, losses, body_received, body_sent;
+    struct upstream_listeners listeners;
+    struct upstream_requests requests; /* sent and waiting alike */
+    struct http_call *events;
+    char event_line[256];
+    size_t event_size;
+};
+
+/* upstream_request.c */
+void upstream_send_requests(struct upstream *u); /* the control connection is greeted  */
+void upstream_park_requests(struct upstream *u); /* it is lost: their calls are no more */
+void upstream_drop_requests(struct upstream *u); /* nobody will be told               */
+/* upstream_events.c */
+void upstream_start_events(struct upstream *u);
+void upstream_stop_events(struct upstream *u);

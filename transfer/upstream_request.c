@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* transfer/upstream_request.c – small questions to the parent that survive a lost line.
+ *
+ *     WAITING (no line) ⇄ SENT (a call is open) → told once
+ */
+#include "base/alloc.h"
+#include "base/units.h"
+#include "transfer/upstream_impl.h"
+#include "wire/json.h"
+
+#define TIMEOUT_DEFAULT_NS (60 * NS_PER_S)
+
+struct upstream_request {
+    struct upstream *upstream;
+    char *method, *path;
+    uint8_t *body;
+    size_t body_size, expect_bytes;
+    bool fail_when_down;
+    upstream_done done;
+    void *arg;
+    struct http_call *call; /* NULL while waiting */
+    unsigned status;
+    struct buf answer;
+    bool too_long;
+    struct timer deadline;
+    TAILQ_ENTRY(upstream_request) link;
+};
+
+static void send_request(struct upstream_request *r);
+static void request_head(void *arg, struct http_call *c, unsigned status);
+static void request_data(void *arg, struct http_call *c, const uint8_t *bytes, size_t size);
+static void request_end(void *arg, struct http_call *c, struct alb_status st);
+static void tell(struct upstream_request *r, struct alb_status st);
+
+static const struct http_call_ops request_ops = {
+    .head = request_head, .data = request_data, .end = request_end};
+
+static void on_deadline(void *arg)
+{
+    struct upstream_request *r = arg;
+
+    if (r->fail_when_down && r->call == NULL && r->upstream->has_failed)
+        tell(r, alb_fail(ALB_CLOSED, "the parent cannot be reached"));
+    else
+        tell(r, alb_fail(ALB_TIMEOUT, "the parent did not answer in time"));
+}
+
+struct upstream_request *upstream_request(struct upstream *u, const struct upstream_ask *ask,
+                                          upstream_done done, void *arg)
+{
+    struct upstream_request *r = xalloc(sizeof *r);
+    uint64_t timeout_ns = ask->timeout_ns != 0 ? ask->timeout_ns : TIMEOUT_DEFAULT_NS;
+
+    r->upstream = u;
+    r->method = xstrdup(ask->method);
+    r->path = xstrdup(ask->path);
+    r->body_size = ask->body_size;
+    r->body = xalloc(ask->body_size + 1);
+    if (ask->body_size > 0)
+        memcpy(r->body, ask->body, ask->body_size);
+    r->expect_bytes = ask->expect_bytes;
+    r->fail_when_down = ask->fail_when_down;
+    r->done = done;
+    r->arg = arg;
+    timer_init(&r->deadline, u->options.loop, on_deadline, r);
+    timer_set_in(&r->deadline, timeout_ns);
+    TAILQ_INSERT_TAIL(&u->requests, r, link);
+    if (u->control.is_greeted)
+        send_request(r);
+    else if (r->fail_when_down && u->has_failed)
+        timer_set_in(&r->deadline, 0);
+    return r;
+}
+
+static void send_request(struct upstream_request *r)
+{
+    const struct http_call_options call = {.method = r->method,
+                                           .path = r->path,
+                                           .body = r->body,
+                                           .body_size = r->body_size,
+                                           .expect_bytes = r->expect_bytes};
+
+    buf_release(&r->answer);
+    buf_init(&r->answer, r->expect_bytes);
+    r->status = 0;
+    r->call = http_call_start(r->upstream->control.session, &call, &request_ops, r);
+}
+
+static void request_head(void *arg, struct http_call *c, unsigned status)
+{
+    struct upstream_request *r = arg;
+
+    (void)c;
+    r->status = status;
+}
+
+static void request_data(void *arg, struct http_call *c, const uint8_t *bytes, size_t size)
+{
+    struct upstream_request *r = arg;
+
+    (void)c;
+    if (alb_failed(buf_append(&r->answer, bytes, size)))
+        r->too_long = true;
+}
+
+static struct alb_status status_of(unsigned status)
+{
+    if (status >= 200 && status < 300)
+        return ALB_STATUS_OK;
+    switch (status) {
+    case 400:
+        return alb_fail(ALB_INVALID, "the parent did not understand the request");
+    case 401:
+    case 403:
+        return alb_fail(ALB_REFUSED, "the parent refused the request");
+    case 404:
+        return alb_fail(ALB_NOT_FOUND, "the parent has no such thing for this device");
+    case 409:
+        return alb_fail(ALB_CONFLICT, "somebody else changed it first");
+    case 413:
+        return alb_fail(ALB_INVALID, "the request is larger than the parent accepts");
+    case 429:
+    case 503:
+    case 507:
+        return alb_fail(ALB_FULL, "the parent has no room for this now");
+    default:
+        return alb_fail(ALB_IO, "the parent failed");
+    }
+}
+
+static void request_end(void *arg, struct http_call *c, struct alb_status st)
+{
+    struct upstream_request *r = arg;
+
+    (void)c;
+    r->call = NULL;
+    if (alb_failed(st) && st.code != ALB_CORRUPT)
+        return; /* the line was lost: waits for the next one, or its deadline */
+    if (!alb_failed(st))
+        st = r->too_long ? alb_fail(ALB_CORRUPT, "the parent's answer is too long")
+                         : status_of(r->status);
+    tell(r, st);
+}
+
+static void free_request(struct upstream_request *r)
+{
+    timer_stop(&r->deadline);
+    TAILQ_REMOVE(&r->upstream->requests, r, link);
+    if (r->call != NULL)
+        http_call_cancel(r->call);
+    buf_release(&r->answer);
+    free(r->method);
+    free(r->path);
+    free(r->body);
+    loop_bury(r->upstream->options.loop, free, r);
+}
+
+static void tell(struct upstream_request *r, struct alb_status st)
+{
+    struct error_body error = {.message = ""};
+    struct upstream_answer answer = {.st = st,
+                                     .status = r->status,
+                                     .body = buf_peek(&r->answer),
+                                     .size = buf_size(&r->answer)};
+
+    if (alb_failed(st) && r->status >= 400)
+        error_body_decode(answer.body, answer.size, &error);
+    answer.message = error.message;
+    r->done(r->arg, &answer);
+    free_request(r);
+}
+
+void upstream_cancel(struct upstream_request *r)
+{
+    if (r != NULL)
+        free_request(r);
+}
+
+void upstream_send_requests(struct upstream *u)
+{
+    struct upstream_request *r;
+
+    TAILQ_FOREACH(r, &u->requests, link) {
+        if (r->call == NULL)
+            send_request(r);
+    }
+}
+
+void upstream_park_requests(struct upstream *u)
+{
+    struct upstream_request *r;
+
+    TAILQ_FOREACH(r, &u->requests, link) {
+        if (r->call != NULL) {
+            http_call_cancel(r->call);
+            r->call = NULL;
+        }
+        if (r->fail_when_down)
+            timer_set_in(&r->deadline, 0);
+    }
+}
+
+void upstream_drop_requests(struct upstream *u)
+{
+    while (!TAILQ_EMPTY(&u->requests))
+        free_request(TAILQ_FIRST(&u->requests));
+}
