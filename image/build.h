@@ -2,15 +2,17 @@
 /* image/build.h – a scanned tree → manifest, root object and the chunks behind them.
  *
  * Files of at least cut_content.average bytes are cut one by one.  Smaller files of a directory are
- * *packed*: joined in name order into chunks that never span directories and never split a file; a pack
- * ends after the file whose content digest says so (so that boundaries survive insertions), before
- * cut_content.max would be exceeded, and with its directory.  Measured reasons: ARCHITECTURE.md, "Sizes".
+ * *packed*: joined in name order into chunks that never span directories and never split a file; a
+ * pack ends after the file whose content digest says so (so that boundaries survive insertions),
+ * before cut_content.max would be exceeded, and with its directory.  Measured reasons:
+ * ARCHITECTURE.md, "Sizes".
  *
- * The work comes in units (a large file, or the small files of a directory) that the caller runs on as
- * many threads as it likes: build_run() is safe for different units at once, one `build_worker` a thread.
- * A file that changes while it is read is read again, three times at most; then the unit fails and names
- * it.  A file that vanished is left out and listed.  Chunk bytes are not kept: build_read() reads a chunk
- * again, from the tree, and refuses (CONFLICT) when it no longer hashes to its name.
+ * The work comes in units (a large file, or the small files of a directory) that the caller runs on
+ * as many threads as it likes: build_run() is safe for different units at once, one `build_worker`
+ * a thread. A file that changes while it is read is read again, three times at most; then the unit
+ * fails and names it.  A file that vanished is left out and listed.  Chunk bytes are not kept:
+ * build_read() reads a chunk again, from the tree, and refuses (CONFLICT) when it no longer hashes
+ * to its name.
  */
 #pragma once
 
@@ -33,13 +35,14 @@ uint64_t build_unit_bytes(const struct build *b, size_t unit);
 ALB_MUST_USE struct alb_status build_run(struct build *b, size_t unit, struct build_worker *w);
 /* Path of the file a failed build_run() stopped at; borrowed from the worker. */
 const char *build_worker_path(const struct build_worker *w);
+/* After build_finish(): what it left out, in the scan's order; borrowed. */
 size_t build_problems(const struct build *b, const struct scan_problem **out);
 
 struct build_result {
-    struct buf manifest;       /* the stream                                          */
-    struct root root;          /* list M with stored sizes                            */
-    struct buf root_object;    /* encoded                                             */
-    struct digest root_digest; /* its SHA-256                                         */
+    struct buf manifest;            /* the stream                                          */
+    struct root root;               /* list M with stored sizes                            */
+    struct buf root_object;         /* encoded                                             */
+    struct digest root_digest;      /* its SHA-256                                         */
     struct chunk **manifest_chunks; /* list M's stored chunks, one reference each     */
     struct chunk_key *content_keys; /* list C, borrowed from the build                */
     size_t content_key_count;
@@ -50,6 +53,6 @@ ALB_MUST_USE struct alb_status build_finish(struct build *b, struct build_result
 void build_result_release(struct build_result *r);
 
 /* The stored form of the chunk at position `position` of list C, read and compressed anew. */
-ALB_MUST_USE struct alb_status build_read(struct build *b, uint32_t position, struct build_worker *w,
-                                          struct chunk **out);
+ALB_MUST_USE struct alb_status build_read(struct build *b, uint32_t position,
+                                          struct build_worker *w, struct chunk **out);
 uint32_t build_chunk_raw_size(const struct build *b, uint32_t position);

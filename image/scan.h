@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* image/scan.h – a directory tree as a sorted list of what is in it; contents are not read here.
  *
- * Symlinks are never followed, other file systems are not entered unless told, and the reserved name
- * ".albedo" is skipped.  The order is that of the manifest (path_compare).  What cannot be read is not
- * silently left out: it is listed as a problem, and the caller decides.
+ * Symlinks are never followed, other file systems are not entered unless told, and the reserved
+ * name ".albedo" is skipped.  The order is that of the manifest (path_compare).  What cannot be
+ * read is not silently left out: it is listed as a problem, and the caller decides.
  */
 #pragma once
 
@@ -17,7 +17,7 @@ struct scan_options {
 };
 
 struct scan_item {
-    char *path; /* relative, no leading slash; "" is the top itself */
+    char *path;           /* relative, no leading slash; "" is the top itself */
     enum entry_type type; /* ENTRY_HARDLINK when an earlier item has the same inode */
     uint16_t mode;
     uint32_t uid, gid;
@@ -25,8 +25,9 @@ struct scan_item {
     uint32_t mtime_ns, ctime_ns;
     uint64_t size, dev, ino, blocks; /* blocks of 512 bytes: fewer than size means holes */
     uint32_t dev_major, dev_minor;
-    char *target;    /* symlink text, or the path of the first name of a hard link */
-    struct xattr *xattrs; /* owned, ascending by name; user., security., system.posix_acl_*, trusted. */
+    char *target; /* symlink text, or the path of the first name of a hard link */
+    /* owned, ascending by name; those of user., security., trusted. and system.posix_acl_* */
+    struct xattr *xattrs;
     size_t xattr_count;
 };
 

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* image/build_read.c – a chunk of list C, read from the tree once more and put into its stored
+ * form.
+ *
+ * The tree is not ours and may have changed since; only bytes that still hash to the chunk's name
+ * leave.
+ */
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "image/build_unit.h"
+
+static struct alb_status read_members(struct build *b, const struct build_chunk *place,
+                                      struct build_worker *w);
+static struct alb_status read_part(struct build *b, const struct build_file *f, uint64_t offset,
+                                   size_t size, struct build_worker *w, uint8_t *to);
+
+uint32_t build_chunk_raw_size(const struct build *b, uint32_t position)
+{
+    alb_assert(position < b->key_count);
+    return b->places[position]->raw_size;
+}
+
+struct alb_status build_read(struct build *b, uint32_t position, struct build_worker *w,
+                             struct chunk **out)
+{
+    alb_assert(position < b->key_count);
+    const struct build_chunk *place = b->places[position];
+    struct alb_status st = place->members == 0 ? read_part(b, &b->files[place->file], place->offset,
+                                                           place->raw_size, w, w->window)
+                                               : read_members(b, place, w);
+    if (alb_failed(st))
+        return st;
+    struct digest found;
+    sha256(w->window, place->raw_size, &found);
+    if (!digest_equal(&found, &place->key.digest))
+        return alb_fail(ALB_CONFLICT, "reading a chunk again: the file changed since it was built");
+    buf_clear(&w->stored);
+    st = codec_compress(w->codec, w->window, place->raw_size, &w->stored);
+    if (alb_failed(st))
+        return st;
+    struct chunk *made = chunk_copy(&place->key, buf_peek(&w->stored), buf_size(&w->stored));
+    if (made == NULL)
+        return alb_fail(ALB_FULL, "memory for a chunk");
+    w->path = "";
+    *out = made;
+    return ALB_STATUS_OK;
+}
+
+/* The members are those of the first one's unit that point at this chunk. */
+static struct alb_status read_members(struct build *b, const struct build_chunk *place,
+                                      struct build_worker *w)
+{
+    size_t unit = b->files[place->file].unit;
+    size_t chunk = (size_t)(place - b->units[unit].chunks);
+    uint32_t left = place->members;
+    for (const struct build_file *f = &b->files[place->file]; left > 0; f++) {
+        if (f->unit != unit || f->chunk_count != 1 || f->chunk != chunk)
+            continue;
+        struct alb_status st = read_part(b, f, 0, (size_t)f->size, w, w->window + f->offset);
+        if (alb_failed(st))
+            return st;
+        left--;
+    }
+    return ALB_STATUS_OK;
+}
+
+static struct alb_status read_part(struct build *b, const struct build_file *f, uint64_t offset,
+                                   size_t size, struct build_worker *w, uint8_t *to)
+{
+    struct build_file now = {.item = f->item};
+    struct opened_file o;
+    size_t got;
+    w->path = b->scan->items[f->item].path;
+    struct alb_status st = build_file_open(b, &now, &o);
+    if (alb_failed(st))
+        return st;
+    if (o.fd < 0)
+        return alb_fail(ALB_CONFLICT, "reading a chunk again: the file is gone since it was built");
+    st = build_file_read(&o, to, size, offset, &got);
+    close(o.fd);
+    if (!alb_failed(st) && got < size)
+        return alb_fail(ALB_CONFLICT, "reading a chunk again: the file shrank since it was built");
+    return st;
+}
