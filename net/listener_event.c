@@ -44,7 +44,7 @@ struct arrival {
     struct arrival *next, **link;
 };
 
-/* ---- arrivals --------------------------------------------------------------------------------------- */
+/* ---- arrivals -------------------------------------------------------------------------------- */
 
 static struct stream *arrival_take(struct arrival *a)
 {
@@ -93,7 +93,7 @@ static void arrive(struct event_listener *l, int fd, const struct sockaddr_stora
     stream_on_ready(a->stream, on_shaken, a);
 }
 
-/* ---- accepting ------------------------------------------------------------------------------------------ */
+/* ---- accepting ------------------------------------------------------------------------------- */
 
 static bool is_shortage(int sys)
 {
@@ -156,7 +156,7 @@ static void on_pause_over(void *arg)
         event_add(l->readable, NULL);
 }
 
-/* ---- birth and death -------------------------------------------------------------------------------------- */
+/* ---- birth and death ------------------------------------------------------------------------- */
 
 static uint16_t event_port(const struct listener *base)
 {

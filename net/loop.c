@@ -67,7 +67,7 @@ struct listener *listener_free(struct listener *l)
     return NULL;
 }
 
-/* ---- the heap ---------------------------------------------------------------------------------- */
+/* ---- the heap -------------------------------------------------------------------------------- */
 
 static bool is_sooner(const struct timer *a, const struct timer *b)
 {
@@ -136,7 +136,7 @@ static uint64_t soonest_ns(const struct loop *loop)
     return loop->timers == 0 ? UINT64_MAX : loop->heap[1]->at_ns;
 }
 
-/* ---- timers ------------------------------------------------------------------------------------ */
+/* ---- timers ---------------------------------------------------------------------------------- */
 
 void timer_init(struct timer *t, struct loop *loop, loop_fn fn, void *arg)
 {
@@ -188,7 +188,7 @@ static void run_due(struct loop *loop)
     }
 }
 
-/* ---- the graveyard ------------------------------------------------------------------------------ */
+/* ---- the graveyard --------------------------------------------------------------------------- */
 
 void loop_bury(struct loop *loop, loop_fn free_fn, void *memory)
 {
@@ -210,7 +210,7 @@ static void empty_graveyard(struct loop *loop)
     loop->grave_count = 0;
 }
 
-/* ---- for back ends ------------------------------------------------------------------------------ */
+/* ---- for back ends --------------------------------------------------------------------------- */
 
 void loop_init(struct loop *loop, const struct loop_ops *ops)
 {

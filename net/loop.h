@@ -47,9 +47,9 @@ struct timer {
 /* fn is called once, from the loop, at or after the time set.  The storage is the owner's and must be
  * stopped before it goes away. */
 void timer_init(struct timer *t, struct loop *loop, loop_fn fn, void *arg);
-void timer_set(struct timer *t, uint64_t at_ns);      /* absolute; replaces what was set */
+void timer_set(struct timer *t, uint64_t at_ns);       /* absolute; replaces what was set */
 void timer_set_in(struct timer *t, uint64_t delay_ns); /* from now */
-void timer_stop(struct timer *t);                     /* idle is fine */
+void timer_stop(struct timer *t);                      /* idle is fine */
 static inline bool timer_is_set(const struct timer *t)
 {
     return t->slot != 0;
@@ -59,7 +59,7 @@ static inline bool timer_is_set(const struct timer *t)
  * that may be on the stack of a callback. */
 void loop_bury(struct loop *loop, loop_fn free_fn, void *memory);
 
-/* ---- jobs ------------------------------------------------------------------------------------- */
+/* ---- jobs ------------------------------------------------------------------------------------ */
 
 enum job_lane {
     JOB_SHARED,  /* any worker, in any order                                        */
@@ -78,10 +78,10 @@ struct job {
 
 void loop_submit(struct loop *loop, struct job *job);
 
-/* ---- streams: connections, opened and accepted ------------------------------------------------ */
+/* ---- streams: connections, opened and accepted ----------------------------------------------- */
 
 struct dial_options {
-    const char *host;        /* name or address */
+    const char *host; /* name or address */
     uint16_t port;
     struct tls_context *tls; /* borrowed; ignored by the simulator */
     uint64_t timeout_ns;     /* name look-up, connect and handshake together */
@@ -105,7 +105,7 @@ ALB_MUST_USE struct alb_status loop_listen(struct loop *loop, const struct liste
 uint16_t listener_port(const struct listener *l);
 struct listener *listener_free(struct listener *l);
 
-/* ---- running it -------------------------------------------------------------------------------- */
+/* ---- running it ------------------------------------------------------------------------------ */
 
 struct loop_options {
     unsigned workers; /* threads for jobs; 0: one per core, at least 2 */

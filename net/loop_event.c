@@ -90,7 +90,7 @@ struct loop_event *loop_event_of(struct loop *loop)
     return ALB_CONTAINER(loop, struct loop_event, base);
 }
 
-/* ---- batches ------------------------------------------------------------------------------------ */
+/* ---- batches --------------------------------------------------------------------------------- */
 
 void loop_event_enter(struct loop_event *l)
 {
@@ -141,7 +141,7 @@ uint64_t loop_worst_lag_ns(struct loop *loop)
     return loop_event_of(loop)->worst_lag_ns;
 }
 
-/* ---- jobs ---------------------------------------------------------------------------------------- */
+/* ---- jobs ------------------------------------------------------------------------------------ */
 
 static void append_done(struct loop_event *l, struct job *jobs)
 {
@@ -190,7 +190,7 @@ static void finish_jobs(struct loop_event *l)
     }
 }
 
-/* ---- signals ------------------------------------------------------------------------------------- */
+/* ---- signals --------------------------------------------------------------------------------- */
 
 static void on_terminate(evutil_socket_t number, short what, void *arg)
 {
@@ -216,7 +216,7 @@ void loop_on_terminate(struct loop *loop, loop_fn fn, void *arg)
     }
 }
 
-/* ---- birth and death ------------------------------------------------------------------------------ */
+/* ---- birth and death ------------------------------------------------------------------------- */
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)
 {

@@ -24,9 +24,9 @@ enum stream_result {
 };
 
 struct path_figures {
-    uint64_t rtt_ns; /* smoothed; 0 when unknown                */
-    uint64_t retransmitted; /* segments since the start        */
-    uint64_t unsent_bytes;  /* accepted but not yet on the wire */
+    uint64_t rtt_ns;                               /* smoothed; 0 when unknown                */
+    uint64_t retransmitted;                        /* segments since the start        */
+    uint64_t unsent_bytes;                         /* accepted but not yet on the wire */
     uint64_t wire_sent_bytes, wire_received_bytes; /* below TLS, TCP payload */
 };
 
@@ -43,13 +43,13 @@ struct stream {
     struct loop *loop;
     loop_fn ready;
     void *ready_arg;
-    struct gate *gate;      /* borrowed; never NULL: open_gate until another is used */
+    struct gate *gate; /* borrowed; never NULL: open_gate until another is used */
     struct gate open_gate;
     struct timer gate_timer; /* the gate said: try again then                       */
-    bool is_open;           /* connected and, with TLS, hand-shaken                */
+    bool is_open;            /* connected and, with TLS, hand-shaken                */
     struct alb_status status;
-    struct identity peer;   /* role ROLE_NONE when it showed no certificate        */
-    char address[64];       /* the other side's, for logs: "10.1.2.3:7443"          */
+    struct identity peer; /* role ROLE_NONE when it showed no certificate        */
+    char address[64];     /* the other side's, for logs: "10.1.2.3:7443"          */
 };
 
 /* For back ends: set the common part. */

@@ -54,7 +54,7 @@ static enum step give_up(struct event_stream *s, struct alb_status st)
     return STEP_DONE;
 }
 
-/* ---- the name ------------------------------------------------------------------------------------ */
+/* ---- the name -------------------------------------------------------------------------------- */
 
 static enum step connect_next(struct event_stream *s, struct alb_status why_not_before);
 
@@ -81,7 +81,7 @@ static enum step resolve(struct event_stream *s)
     return STEP_WAIT;
 }
 
-/* ---- the connection -------------------------------------------------------------------------------- */
+/* ---- the connection -------------------------------------------------------------------------- */
 
 static struct alb_status connect_failure(int sys)
 {
@@ -149,7 +149,7 @@ static enum step connected(struct event_stream *s)
     return STEP_AGAIN;
 }
 
-/* ---- the handshake ------------------------------------------------------------------------------------ */
+/* ---- the handshake --------------------------------------------------------------------------- */
 
 static enum step open_stream(struct event_stream *s)
 {
@@ -179,7 +179,7 @@ static enum step shake(struct event_stream *s)
     return alb_failed(st) ? give_up(s, st) : open_stream(s);
 }
 
-/* ---- beginnings and ends -------------------------------------------------------------------------------- */
+/* ---- beginnings and ends --------------------------------------------------------------------- */
 
 static void on_kick(void *arg)
 {

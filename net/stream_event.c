@@ -28,7 +28,7 @@ static void on_left(void *arg);
 static enum stream_result flush_stuck(struct event_stream *s);
 static void leave(struct event_stream *s);
 
-/* ---- sockets and events ----------------------------------------------------------------------------- */
+/* ---- sockets and events ---------------------------------------------------------------------- */
 
 /* Each of these makes a good connection better; none is needed for a working one. */
 static void tune(const struct event_stream *s, int fd)
@@ -141,7 +141,7 @@ static void on_io(evutil_socket_t fd, short what, void *arg)
     alb_unreachable();
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static enum stream_result read_plain(struct event_stream *s, void *out, size_t size, size_t *moved)
 {
@@ -186,7 +186,7 @@ static enum stream_result event_read(struct stream *base, void *out, size_t size
     return s->ssl == NULL ? read_plain(s, out, size, moved) : read_tls(s, out, size, moved);
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static enum stream_result write_plain(struct event_stream *s, const void *bytes, size_t size,
                                       size_t *moved)
@@ -279,7 +279,7 @@ static enum stream_result event_write(struct stream *base, const void *bytes, si
     return s->ssl == NULL ? write_plain(s, bytes, size, moved) : write_tls(s, bytes, size, moved);
 }
 
-/* ---- figures -------------------------------------------------------------------------------------------- */
+/* ---- figures --------------------------------------------------------------------------------- */
 
 static void event_figures(struct stream *base, struct path_figures *out)
 {
@@ -301,7 +301,7 @@ static void event_figures(struct stream *base, struct path_figures *out)
     }
 }
 
-/* ---- birth and death -------------------------------------------------------------------------------------- */
+/* ---- birth and death ------------------------------------------------------------------------- */
 
 static void destroy(void *memory)
 {

@@ -60,7 +60,7 @@ struct stream *stream_event_accept(struct loop_event *loop, int fd, struct tls_c
 /* End what loop_free() finds still leaving. */
 void stream_event_abandon_leaving(struct loop_event *loop);
 
-/* ---- between the two files --------------------------------------------------------------------- */
+/* ---- between the two files ------------------------------------------------------------------- */
 
 struct event_stream *stream_event_new(struct loop_event *loop, struct tls_context *tls);
 /* The next steps towards OPEN; tells the owner when it ends there or in BROKEN. */

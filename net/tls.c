@@ -20,7 +20,7 @@ enum { CHAIN_MAX_SIZE = 16 << 10 /* bytes of certificates believed; ours are abo
 
 static const unsigned char alpn_h2[] = {2, 'h', '2'};
 
-/* ---- verification -------------------------------------------------------------------------------- */
+/* ---- verification ---------------------------------------------------------------------------- */
 
 /* The certificate among those sent whose key is the pinned one. */
 static X509 *find_pinned(X509_STORE_CTX *store, const struct digest *pin)
@@ -87,7 +87,7 @@ static int verify(X509_STORE_CTX *store, void *arg)
     return 0;
 }
 
-/* ---- contexts -------------------------------------------------------------------------------------- */
+/* ---- contexts -------------------------------------------------------------------------------- */
 
 static int choose_h2(SSL *ssl, const unsigned char **out, unsigned char *out_size,
                      const unsigned char *offered, unsigned offered_size, void *arg)
@@ -219,7 +219,7 @@ struct tls_context *tls_context_free(struct tls_context *t)
     return NULL;
 }
 
-/* ---- connections ------------------------------------------------------------------------------------ */
+/* ---- connections ----------------------------------------------------------------------------- */
 
 SSL *tls_connection_new(struct tls_context *t, int fd, struct tls_verdict *verdict)
 {

@@ -13,8 +13,9 @@
 struct tls_context;
 
 struct tls_options {
-    const char *ca_pem;          /* trusted CA certificate(s); NULL with `ca_pin`              */
-    const struct digest *ca_pin; /* enrolment: SHA-256 of the CA's SubjectPublicKeyInfo, which must be
+    const char *ca_pem; /* trusted CA certificate(s); NULL with `ca_pin`              */
+    const struct digest
+        *ca_pin; /* enrolment: SHA-256 of the CA's SubjectPublicKeyInfo, which must be
                                     in the chain the server sends                              */
     const char *certificate_pem; /* own certificate, then the CA's; NULL: none (enrolment)     */
     const char *key_pem;

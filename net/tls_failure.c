@@ -66,6 +66,8 @@ static const struct {
      "the other side says that our certificate has expired, or its clock is wrong"},
     {SSL_R_SSLV3_ALERT_BAD_CERTIFICATE, ALB_REFUSED, "the other side refused our certificate"},
     {SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN, ALB_REFUSED, "the other side refused our certificate"},
+    {SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE, ALB_REFUSED,
+     "the other side refused our certificate: it is not made for this use"},
     {SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED, ALB_REFUSED,
      "the other side wants a certificate and we have none"},
 };

@@ -43,7 +43,7 @@ static void bio_release(BIO **b)
 #define AUTO_REQUEST ALB_AUTO(request_release) X509_REQ
 #define AUTO_BIO ALB_AUTO(bio_release) BIO
 
-/* ---- PEM texts ---------------------------------------------------------------------------------- */
+/* ---- PEM texts ------------------------------------------------------------------------------- */
 
 static BIO *pem_open(const char *pem)
 {
@@ -121,7 +121,7 @@ static char *certificate_text(X509 *certificate)
     return bio_text(out);
 }
 
-/* ---- keys and requests --------------------------------------------------------------------------- */
+/* ---- keys and requests ----------------------------------------------------------------------- */
 
 struct alb_status x509_make_key(char **out_key_pem)
 {
@@ -175,7 +175,7 @@ static struct alb_status take_request_key(const char *csr_pem, EVP_PKEY **out)
     return ALB_STATUS_OK;
 }
 
-/* ---- certificates --------------------------------------------------------------------------------- */
+/* ---- certificates ---------------------------------------------------------------------------- */
 
 struct extension {
     int nid;
@@ -334,7 +334,7 @@ struct alb_status x509_issue(const struct x509_issue *issue, char **out_certific
     return ALB_STATUS_OK;
 }
 
-/* ---- reading them ---------------------------------------------------------------------------------- */
+/* ---- reading them ---------------------------------------------------------------------------- */
 
 static void read_serial(const X509 *certificate, char out[SERIAL_HEX_SIZE])
 {

@@ -19,14 +19,14 @@ ALB_MUST_USE struct alb_status x509_make_request(const char *key_pem, char **out
 struct x509_issue {
     const char *ca_key_pem;
     const char *ca_certificate_pem;
-    const char *csr_pem;         /* its signature is checked: CORRUPT                     */
-    const struct identity *who;  /* role, org, device                                     */
+    const char *csr_pem;        /* its signature is checked: CORRUPT                     */
+    const struct identity *who; /* role, org, device                                     */
     int64_t now_wall_s;
     int64_t lifetime_s;
 };
 /* `out_serial` (SERIAL_HEX_SIZE) receives the serial, 16 random bytes. */
-ALB_MUST_USE struct alb_status x509_issue(const struct x509_issue *issue, char **out_certificate_pem,
-                                          char *out_serial);
+ALB_MUST_USE struct alb_status x509_issue(const struct x509_issue *issue,
+                                          char **out_certificate_pem, char *out_serial);
 /* SHA-256 of the certificate's SubjectPublicKeyInfo (DER): the pin. */
 ALB_MUST_USE struct alb_status x509_pin(const char *certificate_pem, struct digest *out);
 ALB_MUST_USE struct alb_status x509_identity(const char *certificate_pem, struct identity *out);

@@ -34,7 +34,7 @@ static void stop(void *arg)
     loop_stop(arg);
 }
 
-/* ---- timers --------------------------------------------------------------------------------------- */
+/* ---- timers ---------------------------------------------------------------------------------- */
 
 enum { TIMERS = 200 };
 
@@ -171,7 +171,7 @@ static void random_values_stay_within_their_bounds(void **state)
     (void)loop_random_between(*state, 0, UINT64_MAX);
 }
 
-/* ---- the graveyard -------------------------------------------------------------------------------- */
+/* ---- the graveyard --------------------------------------------------------------------------- */
 
 struct mortal {
     struct loop *loop;
@@ -214,7 +214,7 @@ static void what_is_buried_in_its_own_callback_lives_until_the_batch_ends(void *
     assert_int_equal(freed, 2);
 }
 
-/* ---- jobs ------------------------------------------------------------------------------------------- */
+/* ---- jobs ------------------------------------------------------------------------------------ */
 
 enum { JOBS = 500 };
 
@@ -342,7 +342,7 @@ static void freeing_the_loop_still_calls_done(void **state)
     assert_int_equal(done, ALB_COUNT(jobs));
 }
 
-/* ---- lag and signals --------------------------------------------------------------------------------- */
+/* ---- lag and signals ------------------------------------------------------------------------- */
 
 static void catch_line(void *arg, enum log_level level, const char *line)
 {
