@@ -229,6 +229,25 @@ static void figures_count_what_tls_adds_to_the_wire(void **state)
     assert_int_equal(r->dialled->gate->passed_bytes, TOTAL);
 }
 
+static void on_opened(void *arg)
+{
+    struct rig *r = arg;
+
+    loop_stop(r->loop);
+}
+
+/* Where the name stands for ::1 first, nothing listens there and the next address is tried. */
+static void a_name_is_looked_up_and_its_addresses_are_tried(void **state)
+{
+    struct rig *r = *state;
+
+    listen_with(r, r->server_tls, on_echo_accepted);
+    dial(r, "localhost", listener_port(r->listener), r->dialler_tls, on_opened);
+    loop_run(r->loop);
+    assert_true(stream_is_open(r->dialled));
+    assert_int_equal(stream_peer(r->dialled)->role, ROLE_HUB);
+}
+
 /* ---- a writer that leaves -------------------------------------------------------------------- */
 
 /* Writes until the socket is full, so that a record is half sent, and frees itself at once. */
@@ -459,6 +478,7 @@ int main(void)
         WITH_A_RIG(bytes_come_back_the_same_over_tls),
         WITH_A_RIG(bytes_come_back_the_same_over_tls_in_tiny_portions),
         WITH_A_RIG(figures_count_what_tls_adds_to_the_wire),
+        WITH_A_RIG(a_name_is_looked_up_and_its_addresses_are_tried),
         WITH_A_RIG(what_was_written_arrives_though_the_writer_is_freed),
         WITH_A_RIG(a_stream_may_be_freed_from_its_own_ready),
         WITH_A_RIG(a_stream_may_be_freed_before_anything_happened),
