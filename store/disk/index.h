@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store/disk/index.h – where each chunk is, and how far the index knows the segments.
+ *
+ * The index is a convenience: everything in it can be read from the segments again.  Therefore its
+ * writes are not synced; the *mark*, written in the same batch as the entries, says up to where in
+ * which segment it is complete, and opening the store reads on from there.
+ */
+#pragma once
+
+#include "base/key.h"
+#include "base/status.h"
+
+struct index;
+
+struct index_entry {
+    uint64_t segment;
+    uint32_t offset; /* of the record's header */
+    uint32_t size;   /* of the body            */
+};
+
+struct index_mark {
+    uint64_t segment; /* 0: knows nothing yet                             */
+    uint64_t offset;  /* complete for all that is before this in segment  */
+    uint64_t chunks;  /* how many entries there are                       */
+    uint64_t stored_bytes;
+};
+
+/* INVALID when its format version is unknown or it is open elsewhere; CORRUPT; IO; FULL. */
+ALB_MUST_USE struct alb_status index_open(const char *path, struct index **out);
+void index_close(struct index *x);
+/* Remove it, to build it anew; it must not be open. */
+ALB_MUST_USE struct alb_status index_destroy(const char *path);
+
+ALB_MUST_USE struct alb_status index_get(struct index *x, const struct chunk_key *key,
+                                         struct index_entry *out);
+ALB_MUST_USE struct alb_status index_get_mark(struct index *x, struct index_mark *out);
+/* Up to `max` keys greater than *after, with their entries. */
+ALB_MUST_USE struct alb_status index_list(struct index *x, const struct chunk_key *after,
+                                          size_t max, struct chunk_key *keys,
+                                          struct index_entry *entries, size_t *count);
+uint64_t index_disk_bytes(struct index *x);
+
+struct index_batch;
+struct index_batch *index_batch_new(void);
+struct index_batch *index_batch_free(struct index_batch *b);
+void index_batch_put(struct index_batch *b, const struct chunk_key *key,
+                     const struct index_entry *entry);
+void index_batch_remove(struct index_batch *b, const struct chunk_key *key);
+/* All changes and the mark, or nothing. */
+ALB_MUST_USE struct alb_status index_write(struct index *x, struct index_batch *b,
+                                           const struct index_mark *mark);

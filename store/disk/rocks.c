@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store/disk/rocks.c – the only file that speaks to RocksDB. */
+
+#include "store/disk/rocks.h"
+
+#include <rocksdb/c.h>
+
+#include "base/alloc.h"
+#include "base/fault.h"
+#include "base/log.h"
+
+struct rocks {
+    rocksdb_t *db;
+    rocksdb_options_t *options;
+    rocksdb_cache_t *cache;
+    rocksdb_readoptions_t *read;
+    rocksdb_writeoptions_t *write;
+    rocksdb_writeoptions_t *write_sync;
+};
+
+struct rocks_batch {
+    rocksdb_writebatch_t *batch;
+};
+
+/* RocksDB has only texts.  These are the parts of them that we act upon (tried with 7.8.3). */
+static const struct {
+    const char *text;
+    enum alb_code code;
+    int sys;
+} meanings[] = {
+    {"No space left on device", ALB_FULL, ENOSPC},    {"Disk quota exceeded", ALB_FULL, EDQUOT},
+    {"lock hold by current process", ALB_INVALID, 0}, {"While lock file", ALB_INVALID, 0},
+    {"While mkdir if missing", ALB_IO, ENOENT},       {"Corruption: ", ALB_CORRUPT, 0},
+    {"No such file or directory", ALB_CORRUPT, 0}, /* a table or the manifest is gone */
+};
+
+/* The one function that turns errptr into a status; takes the text. */
+static struct alb_status from_error(char *error, const char *what)
+{
+    struct alb_status st = {ALB_IO, 0, what};
+    char text[LOG_TEXT_SIZE];
+    if (error == NULL)
+        return ALB_STATUS_OK;
+    for (size_t i = 0; i < ALB_COUNT(meanings); i++) {
+        if (strstr(error, meanings[i].text) != NULL) {
+            st.code = meanings[i].code;
+            st.sys = meanings[i].sys;
+            break;
+        }
+    }
+    log_event(LOG_WARN, "rocksdb.failed", "text=%s", log_text(error, text));
+    rocksdb_free(error);
+    return st;
+}
+
+static rocksdb_options_t *make_options(const struct rocks_tuning *tuning, rocksdb_cache_t *cache)
+{
+    rocksdb_options_t *o = rocksdb_options_create();
+    rocksdb_options_set_create_if_missing(o, 1);
+    rocksdb_options_set_paranoid_checks(o, 1);
+    rocksdb_options_set_compression(o, rocksdb_no_compression); /* digests do not compress */
+    rocksdb_options_set_write_buffer_size(o, tuning->write_buffer_bytes);
+    rocksdb_options_set_max_open_files(o, -1); /* few, large tables: keep them all at hand */
+    rocksdb_options_set_max_background_jobs(o, 2);
+    rocksdb_options_set_skip_stats_update_on_db_open(o, 1);
+    rocksdb_options_set_stats_dump_period_sec(o, 0);
+    rocksdb_options_set_info_log_level(o, 2); /* warnings; its own file LOG, at most 2 × 1 MiB */
+    rocksdb_options_set_keep_log_file_num(o, 2);
+    rocksdb_options_set_max_log_file_size(o, 1 << 20);
+
+    rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
+    rocksdb_block_based_options_set_filter_policy(table,
+                                                  rocksdb_filterpolicy_create_bloom_full(10));
+    rocksdb_block_based_options_set_block_cache(table, cache);
+    rocksdb_options_set_block_based_table_factory(o, table);
+    rocksdb_block_based_options_destroy(table);
+    return o;
+}
+
+struct alb_status rocks_open(const char *path, const struct rocks_tuning *tuning,
+                             struct rocks **out)
+{
+    if (fault_hits("rocks.open"))
+        return alb_status_from_errno(EIO, "opening a database");
+    struct rocks *r = xalloc(sizeof(*r));
+    char *error = NULL;
+    r->cache = rocksdb_cache_create_lru(tuning->cache_bytes);
+    r->options = make_options(tuning, r->cache);
+    r->read = rocksdb_readoptions_create();
+    r->write = rocksdb_writeoptions_create();
+    r->write_sync = rocksdb_writeoptions_create();
+    rocksdb_writeoptions_set_sync(r->write_sync, 1);
+    r->db = rocksdb_open(r->options, path, &error);
+    if (error != NULL) {
+        rocks_close(r);
+        return from_error(error, "opening a database");
+    }
+    *out = r;
+    return ALB_STATUS_OK;
+}
+
+void rocks_close(struct rocks *r)
+{
+    if (r == NULL)
+        return;
+    if (r->db != NULL)
+        rocksdb_close(r->db);
+    rocksdb_options_destroy(r->options);
+    rocksdb_readoptions_destroy(r->read);
+    rocksdb_writeoptions_destroy(r->write);
+    rocksdb_writeoptions_destroy(r->write_sync);
+    rocksdb_cache_destroy(r->cache);
+    free(r);
+}
+
+struct alb_status rocks_destroy(const char *path)
+{
+    char *error = NULL;
+    rocksdb_options_t *o = rocksdb_options_create();
+    rocksdb_destroy_db(o, path, &error);
+    rocksdb_options_destroy(o);
+    return from_error(error, "removing a database");
+}
+
+/* *slice is NULL unless this answers OK.  RocksDB says "missing" by NULL without an error. */
+static struct alb_status get_pinned(struct rocks *r, const void *key, size_t key_size,
+                                    rocksdb_pinnableslice_t **slice)
+{
+    char *error = NULL;
+    *slice = NULL;
+    if (fault_hits("rocks.read"))
+        return alb_status_from_errno(EIO, "reading from a database");
+    *slice = rocksdb_get_pinned(r->db, r->read, key, key_size, &error);
+    if (error != NULL)
+        return from_error(error, "reading from a database");
+    if (*slice == NULL)
+        return alb_fail(ALB_NOT_FOUND, "database: no such key");
+    return ALB_STATUS_OK;
+}
+
+struct alb_status rocks_get(struct rocks *r, const void *key, size_t key_size, struct buf *out)
+{
+    rocksdb_pinnableslice_t *slice;
+    struct alb_status st = get_pinned(r, key, key_size, &slice);
+    if (alb_failed(st))
+        return st;
+    size_t size;
+    const char *value = rocksdb_pinnableslice_value(slice, &size);
+    st = buf_append(out, value, size);
+    rocksdb_pinnableslice_destroy(slice);
+    return st;
+}
+
+struct alb_status rocks_get_fixed(struct rocks *r, const void *key, size_t key_size, void *out,
+                                  size_t size)
+{
+    rocksdb_pinnableslice_t *slice;
+    struct alb_status st = get_pinned(r, key, key_size, &slice);
+    if (alb_failed(st))
+        return st;
+    size_t found;
+    const char *value = rocksdb_pinnableslice_value(slice, &found);
+    if (found == size)
+        memcpy(out, value, size);
+    else
+        st = alb_fail(ALB_CORRUPT, "database: a value of another size than written");
+    rocksdb_pinnableslice_destroy(slice);
+    return st;
+}
+
+struct rocks_batch *rocks_batch_new(void)
+{
+    struct rocks_batch *b = xalloc(sizeof(*b));
+    b->batch = rocksdb_writebatch_create();
+    return b;
+}
+
+struct rocks_batch *rocks_batch_free(struct rocks_batch *b)
+{
+    if (b != NULL)
+        rocksdb_writebatch_destroy(b->batch);
+    free(b);
+    return NULL;
+}
+
+void rocks_batch_put(struct rocks_batch *b, const void *key, size_t key_size, const void *value,
+                     size_t size)
+{
+    rocksdb_writebatch_put(b->batch, key, key_size, value, size);
+}
+
+void rocks_batch_remove(struct rocks_batch *b, const void *key, size_t key_size)
+{
+    rocksdb_writebatch_delete(b->batch, key, key_size);
+}
+
+struct alb_status rocks_write(struct rocks *r, struct rocks_batch *b, bool sync)
+{
+    char *error = NULL;
+    if (fault_hits("rocks.write"))
+        return alb_status_from_errno(EIO, "writing to a database");
+    rocksdb_write(r->db, sync ? r->write_sync : r->write, b->batch, &error);
+    return from_error(error, "writing to a database");
+}
+
+struct alb_status rocks_walk(struct rocks *r, const void *start, size_t start_size,
+                             rocks_visit visit, void *arg)
+{
+    char *error = NULL;
+    bool more = true;
+    rocksdb_iterator_t *it = rocksdb_create_iterator(r->db, r->read);
+    for (rocksdb_iter_seek(it, start, start_size); more && rocksdb_iter_valid(it);
+         rocksdb_iter_next(it)) {
+        size_t key_size;
+        size_t size;
+        const char *key = rocksdb_iter_key(it, &key_size);
+        const char *value = rocksdb_iter_value(it, &size);
+        more = visit(arg, key, key_size, value, size);
+    }
+    rocksdb_iter_get_error(it, &error);
+    rocksdb_iter_destroy(it);
+    return from_error(error, "walking a database");
+}
+
+uint64_t rocks_disk_bytes(struct rocks *r)
+{
+    uint64_t bytes = 0;
+    if (rocksdb_property_int(r->db, "rocksdb.total-sst-files-size", &bytes) != 0)
+        return 0;
+    return bytes;
+}

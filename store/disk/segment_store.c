@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store/disk/segment_store.c – the chunk store on disk: segments, their index, and one writer.
+ *
+ * A put: choose what is not here → room within the quota? → a segment with room → append and sync →
+ * index.  Whatever fails, the segment is cut back to before the group, so nothing of it is visible.
+ * A get: index → hold the segment → one read → check → drop the hold.
+ */
+
+#include "store/disk/segment_store.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "store/disk/store_parts.h"
+
+/* Offsets in the index are 32 bits: a segment and one group on top must stay below. */
+enum {
+    SEGMENT_BYTES = 64 << 20,
+    SEGMENT_BYTES_MAX = 1 << 30,
+    GROUP_BYTES_MAX = 1 << 30,
+    SUSPECTS_MAX = 4096
+};
+
+/* What one call appends, and what that does to the sums in the mark. */
+struct group {
+    struct append *items; /* owned */
+    size_t count;
+    int64_t chunks_delta;
+    int64_t bytes_delta;
+};
+
+static struct alb_status put_locked(struct segment_store *d, struct chunk *const *chunks,
+                                    size_t count, enum put_outcome *outcomes);
+static struct alb_status choose(struct segment_store *d, struct chunk *const *chunks, size_t count,
+                                struct group *g, bool *chosen);
+static struct alb_status commit(struct segment_store *d, struct group *g, bool within_quota);
+static struct alb_status make_room(struct segment_store *d, uint64_t bytes, bool within_quota);
+static struct alb_status write_index(struct segment_store *d, const struct group *g);
+static void retire_active(struct segment_store *d);
+static struct alb_status find(struct segment_store *d, const struct chunk_key *key,
+                              struct index_entry *out);
+
+static struct segment_store *from_base(struct chunk_store *s)
+{
+    return ALB_CONTAINER(s, struct segment_store, base);
+}
+
+/* ---- put ---- */
+
+static struct alb_status put_many(struct chunk_store *s, struct chunk *const *chunks, size_t count,
+                                  enum put_outcome *outcomes)
+{
+    struct segment_store *d = from_base(s);
+    if (count == 0)
+        return ALB_STATUS_OK;
+    pthread_mutex_lock(&d->write_lock);
+    struct alb_status st = put_locked(d, chunks, count, outcomes);
+    pthread_mutex_unlock(&d->write_lock);
+    return st;
+}
+
+static struct alb_status put_locked(struct segment_store *d, struct chunk *const *chunks,
+                                    size_t count, enum put_outcome *outcomes)
+{
+    AUTO_FREE bool *chosen = try_alloc(count * sizeof(*chosen));
+    AUTO_FREE struct append *items = try_alloc(count * sizeof(*items));
+    struct group g = {.items = items};
+    if (chosen == NULL || items == NULL)
+        return alb_fail(ALB_FULL, "store: memory for a group of chunks");
+    struct alb_status st = choose(d, chunks, count, &g, chosen);
+    if (!alb_failed(st) && g.count > 0)
+        st = commit(d, &g, true);
+    if (alb_failed(st) || outcomes == NULL)
+        return st;
+    for (size_t i = 0; i < count; i++)
+        outcomes[i] = chosen[i] ? PUT_CREATED : PUT_EXISTS;
+    return ALB_STATUS_OK;
+}
+
+static bool is_suspect(struct segment_store *d, const struct chunk_key *key)
+{
+    return map_get(&d->suspects, key) != NULL;
+}
+
+/* Add `chunk` to the group unless it is here, readable as far as we know. */
+static struct alb_status choose_one(struct segment_store *d, const struct chunk *chunk,
+                                    struct group *g, bool *chosen)
+{
+    struct index_entry old;
+    struct alb_status st = index_get(d->index, &chunk->key, &old);
+    *chosen = false;
+    if (alb_failed(st) && st.code != ALB_NOT_FOUND)
+        return st;
+    if (!alb_failed(st)) {
+        if (segment_table_covers(&d->table, old.segment,
+                                 old.offset + RECORD_HEADER_SIZE + (uint64_t)old.size) &&
+            !is_suspect(d, &chunk->key))
+            return ALB_STATUS_OK;
+        g->chunks_delta--; /* the entry is replaced */
+        g->bytes_delta -= old.size;
+    }
+    g->items[g->count++] = (struct append){
+        .record = {.type = RECORD_CHUNK, .key = chunk->key, .size = chunk->size},
+        .body = chunk->bytes,
+    };
+    g->chunks_delta++;
+    g->bytes_delta += chunk->size;
+    *chosen = true;
+    return ALB_STATUS_OK;
+}
+
+static struct alb_status choose(struct segment_store *d, struct chunk *const *chunks, size_t count,
+                                struct group *g, bool *chosen)
+{
+    struct alb_status st = ALB_STATUS_OK;
+    struct map in_group; /* a group may name a chunk twice */
+    map_init(&in_group);
+    for (size_t i = 0; i < count && !alb_failed(st); i++) {
+        chosen[i] = false;
+        if (map_get(&in_group, &chunks[i]->key) != NULL)
+            continue;
+        st = choose_one(d, chunks[i], g, &chosen[i]);
+        if (chosen[i])
+            map_put(&in_group, &chunks[i]->key, chunks[i]);
+    }
+    map_release(&in_group);
+    return st;
+}
+
+static struct alb_status commit(struct segment_store *d, struct group *g, bool within_quota)
+{
+    struct alb_status st = make_room(d, append_bytes(g->items, g->count), within_quota);
+    if (alb_failed(st))
+        return st;
+    uint64_t start = atomic_load(&d->active->size);
+    st = segment_append(d->active, g->items, g->count);
+    if (alb_failed(st)) {
+        retire_active(d);
+        return st;
+    }
+    st = write_index(d, g);
+    if (alb_failed(st)) {
+        segment_cut(d->active, start);
+        retire_active(d);
+    }
+    return st;
+}
+
+static struct alb_status begin_segment(struct segment_store *d)
+{
+    struct segment *s;
+    struct alb_status st = segment_create(d->segments_dir, ++d->last_id, &s);
+    if (alb_failed(st))
+        return st;
+    segment_table_add(&d->table, s);
+    return segment_table_hold(&d->table, s->id, &d->active);
+}
+
+static struct alb_status make_room(struct segment_store *d, uint64_t bytes, bool within_quota)
+{
+    if (bytes > GROUP_BYTES_MAX)
+        return alb_fail(ALB_INVALID, "store: a group of chunks has at most 1 GiB");
+    uint64_t used = segment_table_bytes(&d->table) + index_disk_bytes(d->index);
+    if (within_quota && d->quota_bytes != 0 && used + bytes + SEGMENT_HEADER_SIZE > d->quota_bytes)
+        return alb_fail(ALB_FULL, "store: the quota is used up");
+    if (d->active != NULL) {
+        uint64_t size = atomic_load(&d->active->size);
+        if (size == SEGMENT_HEADER_SIZE || size + bytes <= d->segment_bytes)
+            return ALB_STATUS_OK;
+        retire_active(d);
+    }
+    return begin_segment(d);
+}
+
+/* No more is appended to it.  One without records is of no use to anybody. */
+static void retire_active(struct segment_store *d)
+{
+    bool empty = atomic_load(&d->active->size) == SEGMENT_HEADER_SIZE;
+    segment_drop(d->active);
+    d->active = NULL;
+    if (empty)
+        segment_table_discard_last(&d->table);
+}
+
+static struct alb_status write_index(struct segment_store *d, const struct group *g)
+{
+    struct index_batch *b = index_batch_new();
+    struct index_mark mark = d->mark;
+    for (size_t i = 0; i < g->count; i++) {
+        const struct record *r = &g->items[i].record;
+        struct index_entry entry = {d->active->id, (uint32_t)r->offset, r->size};
+        if (r->type == RECORD_CHUNK)
+            index_batch_put(b, &r->key, &entry);
+        else
+            index_batch_remove(b, &r->key);
+    }
+    mark.segment = d->active->id;
+    mark.offset = atomic_load(&d->active->size);
+    mark.chunks += (uint64_t)g->chunks_delta;
+    mark.stored_bytes += (uint64_t)g->bytes_delta;
+    struct alb_status st = index_write(d->index, b, &mark);
+    index_batch_free(b);
+    if (alb_failed(st))
+        return st;
+    d->mark = mark;
+    for (size_t i = 0; i < g->count && d->suspects.count > 0; i++)
+        (void)map_remove(&d->suspects, &g->items[i].record.key);
+    atomic_store(&d->suspect_count, d->suspects.count);
+    return ALB_STATUS_OK;
+}
+
+/* ---- get ---- */
+
+/* Remember that the disk would not give `key`: the next put writes it again, elsewhere.  The entry
+ * stays, for the disk may yet come to its senses and a hub has no upstream. */
+static void suspect(struct segment_store *d, const struct chunk_key *key)
+{
+    if (d->suspects.count < SUSPECTS_MAX)
+        (void)map_put(&d->suspects, key, d);
+    atomic_store(&d->suspect_count, d->suspects.count);
+}
+
+/* Take `key` out of the index, unless it has been written elsewhere meanwhile. */
+static void forget_locked(struct segment_store *d, const struct chunk_key *key,
+                          const struct index_entry *bad)
+{
+    struct index_entry now;
+    if (alb_failed(index_get(d->index, key, &now)) || now.segment != bad->segment ||
+        now.offset != bad->offset)
+        return;
+    struct index_mark mark = d->mark;
+    mark.chunks--;
+    mark.stored_bytes -= bad->size;
+    struct index_batch *b = index_batch_new();
+    index_batch_remove(b, key);
+    struct alb_status st = index_write(d->index, b, &mark);
+    index_batch_free(b);
+    if (alb_failed(st))
+        suspect(d, key);
+    else
+        d->mark = mark;
+}
+
+/* A read failed for good: see to it that the chunk can be put anew. */
+static void note_damage(struct segment_store *d, const struct chunk_key *key,
+                        const struct index_entry *bad, struct alb_status why)
+{
+    char hex[DIGEST_HEX_SIZE];
+    log_status(LOG_WARN, "chunk.damaged", why, "chunk=%s segment=%016" PRIx64 " offset=%" PRIu32,
+               digest_hex(&key->digest, hex), bad->segment, bad->offset);
+    pthread_mutex_lock(&d->write_lock);
+    if (why.code == ALB_CORRUPT)
+        forget_locked(d, key, bad);
+    else
+        suspect(d, key);
+    pthread_mutex_unlock(&d->write_lock);
+}
+
+/* Where `key` is, NOT_FOUND when its segment is not (or no longer) there as far as that. */
+static struct alb_status find(struct segment_store *d, const struct chunk_key *key,
+                              struct index_entry *out)
+{
+    struct index_entry e;
+    struct alb_status st = index_get(d->index, key, &e);
+    if (alb_failed(st))
+        return st.code == ALB_NOT_FOUND ? alb_fail(ALB_NOT_FOUND, "store: no such chunk") : st;
+    if (!segment_table_covers(&d->table, e.segment,
+                              e.offset + RECORD_HEADER_SIZE + (uint64_t)e.size))
+        return alb_fail(ALB_NOT_FOUND, "store: the chunk's segment is gone");
+    *out = e;
+    return ALB_STATUS_OK;
+}
+
+static struct alb_status get(struct chunk_store *s, const struct chunk_key *key, struct chunk **out)
+{
+    struct segment_store *d = from_base(s);
+    struct index_entry e;
+    struct segment *segment;
+    struct alb_status st = find(d, key, &e);
+    if (alb_failed(st))
+        return st;
+    st = segment_table_hold(&d->table, e.segment, &segment);
+    if (alb_failed(st))
+        return st;
+    st = segment_read(segment, key, e.offset, e.size, out);
+    segment_drop(segment);
+    if (st.code == ALB_CORRUPT || st.code == ALB_IO)
+        note_damage(d, key, &e, st);
+    return st;
+}
+
+/* ---- the rest of the door ---- */
+
+static struct alb_status exists_many(struct chunk_store *s, const struct chunk_key *keys,
+                                     size_t count, bool *has)
+{
+    struct segment_store *d = from_base(s);
+    for (size_t i = 0; i < count; i++) {
+        struct index_entry e;
+        struct alb_status st = find(d, &keys[i], &e);
+        if (alb_failed(st) && st.code != ALB_NOT_FOUND)
+            return st;
+        has[i] = !alb_failed(st);
+    }
+    if (atomic_load(&d->suspect_count) == 0)
+        return ALB_STATUS_OK;
+    pthread_mutex_lock(&d->write_lock);
+    for (size_t i = 0; i < count; i++)
+        has[i] = has[i] && !is_suspect(d, &keys[i]);
+    pthread_mutex_unlock(&d->write_lock);
+    return ALB_STATUS_OK;
+}
+
+/* The segments hear of it, too, or an index built anew would bring the chunk back. */
+static struct alb_status remove_locked(struct segment_store *d, const struct chunk_key *key)
+{
+    struct index_entry e;
+    struct alb_status st = index_get(d->index, key, &e);
+    if (alb_failed(st))
+        return st.code == ALB_NOT_FOUND ? ALB_STATUS_OK : st;
+    struct append item = {.record = {.type = RECORD_REMOVAL, .key = *key}, .body = ""};
+    struct group g = {
+        .items = &item, .count = 1, .chunks_delta = -1, .bytes_delta = -(int64_t)e.size};
+    return commit(d, &g, false);
+}
+
+static struct alb_status remove_one(struct chunk_store *s, const struct chunk_key *key)
+{
+    struct segment_store *d = from_base(s);
+    pthread_mutex_lock(&d->write_lock);
+    struct alb_status st = remove_locked(d, key);
+    pthread_mutex_unlock(&d->write_lock);
+    return st;
+}
+
+/* A page of the index may hold entries whose segment is gone, so one page may take several looks. */
+static struct alb_status list(struct chunk_store *s, const struct chunk_key *after, size_t max,
+                              struct chunk_key *keys, size_t *count)
+{
+    struct segment_store *d = from_base(s);
+    AUTO_FREE struct index_entry *entries = try_alloc(max * sizeof(*entries));
+    struct chunk_key cursor = {.kind = 0};
+    size_t kept = 0;
+    size_t asked;
+    size_t found;
+    if (entries == NULL)
+        return alb_fail(ALB_FULL, "store: memory for a list of chunks");
+    if (after != NULL)
+        cursor = *after;
+    do {
+        asked = max - kept;
+        struct alb_status st = index_list(d->index, &cursor, asked, keys + kept, entries, &found);
+        if (alb_failed(st))
+            return st;
+        if (found > 0)
+            cursor = keys[kept + found - 1];
+        const struct chunk_key *page = keys + kept;
+        for (size_t i = 0; i < found; i++)
+            if (segment_table_covers(&d->table, entries[i].segment,
+                                     entries[i].offset + RECORD_HEADER_SIZE +
+                                         (uint64_t)entries[i].size))
+                keys[kept++] = page[i];
+    } while (kept < max && found == asked);
+    *count = kept;
+    return ALB_STATUS_OK;
+}
+
+static struct alb_status stats(struct chunk_store *s, struct chunk_store_stats *out)
+{
+    struct segment_store *d = from_base(s);
+    pthread_mutex_lock(&d->write_lock);
+    *out = (struct chunk_store_stats){
+        .chunks = d->mark.chunks,
+        .stored_bytes = d->mark.stored_bytes,
+        .disk_bytes = segment_table_bytes(&d->table) + index_disk_bytes(d->index),
+    };
+    pthread_mutex_unlock(&d->write_lock);
+    return ALB_STATUS_OK;
+}
+
+/* ---- opening and closing ---- */
+
+static void close_store(struct chunk_store *s)
+{
+    struct segment_store *d = from_base(s);
+    if (d->active != NULL)
+        segment_drop(d->active);
+    segment_table_release(&d->table);
+    index_close(d->index);
+    map_release(&d->suspects);
+    pthread_mutex_destroy(&d->write_lock);
+    if (d->lock_fd >= 0)
+        (void)close(d->lock_fd); /* releases the lock */
+    free(d->dir);
+    free(d->segments_dir);
+    free(d->index_dir);
+    free(d);
+}
+
+static const struct chunk_store_ops ops = {
+    .name = "segments",
+    .put_many = put_many,
+    .get = get,
+    .exists_many = exists_many,
+    .remove = remove_one,
+    .list = list,
+    .stats = stats,
+    .close = close_store,
+};
+
+static struct alb_status prepare_dirs(struct segment_store *d)
+{
+    struct alb_status st = file_make_dir(d->dir, 0700);
+    if (!alb_failed(st))
+        st = file_make_dir(d->segments_dir, 0700);
+    if (!alb_failed(st))
+        st = file_sync_dir(d->dir);
+    return st;
+}
+
+/* A lock of our own, before anything is looked at: recovery must not cut what another process is
+ * writing. */
+static struct alb_status take_lock(struct segment_store *d)
+{
+    AUTO_FREE char *path = path_join(d->dir, "lock");
+    d->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (d->lock_fd < 0)
+        return alb_fail_sys("store: opening its lock file");
+    if (flock(d->lock_fd, LOCK_EX | LOCK_NB) == 0)
+        return ALB_STATUS_OK;
+    if (errno == EWOULDBLOCK)
+        return alb_fail(ALB_INVALID, "store: another process has it open");
+    return alb_fail_sys("store: locking it");
+}
+
+static struct segment_store *new_store(const struct segment_store_options *options)
+{
+    struct segment_store *d = xalloc(sizeof(*d));
+    d->base.ops = &ops;
+    d->dir = xstrdup(options->dir);
+    d->segments_dir = path_join(d->dir, "segments");
+    d->index_dir = path_join(d->dir, "index");
+    d->lock_fd = -1;
+    d->segment_bytes = options->segment_bytes != 0 ? options->segment_bytes : SEGMENT_BYTES;
+    d->quota_bytes = options->quota_bytes;
+    pthread_mutex_init(&d->write_lock, NULL);
+    segment_table_init(&d->table);
+    map_init(&d->suspects);
+    return d;
+}
+
+struct alb_status segment_store_open(const struct segment_store_options *options,
+                                     struct chunk_store **out)
+{
+    if (options->segment_bytes > SEGMENT_BYTES_MAX)
+        return alb_fail(ALB_INVALID, "store: a segment has at most 1 GiB");
+    struct segment_store *d = new_store(options);
+    struct alb_status st = prepare_dirs(d);
+    if (!alb_failed(st))
+        st = take_lock(d);
+    if (!alb_failed(st))
+        st = store_recover(d);
+    if (alb_failed(st)) {
+        close_store(&d->base);
+        return st;
+    }
+    *out = &d->base;
+    return ALB_STATUS_OK;
+}

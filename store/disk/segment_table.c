@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store/disk/segment_table.c – finds segments by id and bounds how many files are open. */
+
+#include "store/disk/segment_table.h"
+
+#include <unistd.h>
+
+#include "base/alloc.h"
+
+void segment_table_init(struct segment_table *t)
+{
+    *t = (struct segment_table){0};
+    pthread_mutex_init(&t->lock, NULL);
+}
+
+void segment_table_release(struct segment_table *t)
+{
+    for (size_t i = 0; i < t->count; i++)
+        segment_close(t->segments[i]);
+    free(t->segments);
+    t->segments = NULL;
+    t->count = 0;
+    pthread_mutex_destroy(&t->lock);
+}
+
+void segment_table_add(struct segment_table *t, struct segment *s)
+{
+    pthread_mutex_lock(&t->lock);
+    alb_assert(t->count == 0 || t->segments[t->count - 1]->id < s->id);
+    if (t->count == t->capacity) {
+        t->capacity = t->capacity == 0 ? 16 : 2 * t->capacity;
+        t->segments = xrealloc(t->segments, t->capacity * sizeof(struct segment *));
+    }
+    t->segments[t->count++] = s;
+    t->open_count += s->fd >= 0;
+    pthread_mutex_unlock(&t->lock);
+}
+
+void segment_table_discard_last(struct segment_table *t)
+{
+    pthread_mutex_lock(&t->lock);
+    struct segment *s = t->segments[--t->count];
+    t->open_count -= s->fd >= 0;
+    pthread_mutex_unlock(&t->lock);
+    (void)unlink(s->path); /* a file without records that stays does no harm */
+    segment_close(s);
+}
+
+static struct segment *find(const struct segment_table *t, uint64_t id)
+{
+    size_t low = 0;
+    for (size_t high = t->count; low < high;) {
+        size_t middle = low + (high - low) / 2;
+        if (t->segments[middle]->id < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < t->count && t->segments[low]->id == id ? t->segments[low] : NULL;
+}
+
+/* Close the next file nobody holds.  Holds are taken under the lock, so none can begin meanwhile.
+ * When all are held there is one file more than wanted for a moment. */
+static void close_one(struct segment_table *t)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        struct segment *s = t->segments[t->clock_hand++ % t->count];
+        if (s->fd >= 0 && atomic_load(&s->readers) == 0) {
+            (void)close(s->fd); /* whatever was written was synced */
+            s->fd = -1;
+            t->open_count--;
+            return;
+        }
+    }
+}
+
+static struct alb_status hold(struct segment_table *t, uint64_t id, struct segment **out)
+{
+    struct segment *s = find(t, id);
+    if (s == NULL)
+        return alb_fail(ALB_NOT_FOUND, "store: there is no such segment");
+    if (s->fd < 0) {
+        if (t->open_count >= SEGMENT_OPEN_MAX)
+            close_one(t);
+        struct alb_status st = segment_reopen(s, false);
+        if (alb_failed(st))
+            return st;
+        t->open_count++;
+    }
+    atomic_fetch_add(&s->readers, 1);
+    *out = s;
+    return ALB_STATUS_OK;
+}
+
+struct alb_status segment_table_hold(struct segment_table *t, uint64_t id, struct segment **out)
+{
+    pthread_mutex_lock(&t->lock);
+    struct alb_status st = hold(t, id, out);
+    pthread_mutex_unlock(&t->lock);
+    return st;
+}
+
+void segment_drop(struct segment *s)
+{
+    unsigned before = atomic_fetch_sub(&s->readers, 1);
+    alb_assert(before > 0);
+}
+
+bool segment_table_covers(struct segment_table *t, uint64_t id, uint64_t end)
+{
+    pthread_mutex_lock(&t->lock);
+    const struct segment *s = find(t, id);
+    bool covers = s != NULL && atomic_load(&s->size) >= end;
+    pthread_mutex_unlock(&t->lock);
+    return covers;
+}
+
+uint64_t segment_table_bytes(struct segment_table *t)
+{
+    uint64_t total = 0;
+    pthread_mutex_lock(&t->lock);
+    for (size_t i = 0; i < t->count; i++)
+        total += atomic_load(&t->segments[i]->size);
+    pthread_mutex_unlock(&t->lock);
+    return total;
+}
+
+uint64_t segment_table_last(struct segment_table *t)
+{
+    pthread_mutex_lock(&t->lock);
+    uint64_t id = t->count > 0 ? t->segments[t->count - 1]->id : 0;
+    pthread_mutex_unlock(&t->lock);
+    return id;
+}
