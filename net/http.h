@@ -41,7 +41,7 @@ struct http_source {
     void *arg;
 };
 
-/* ---- server ------------------------------------------------------------------------------------ */
+/* ---- server ---------------------------------------------------------------------------------- */
 
 struct http_server_ops {
     /* The head is here.  Returns the largest body to accept; a larger one is answered 413.  May answer
@@ -79,7 +79,7 @@ void http_exchange_resume(struct http_exchange *x);
 /* Break it off (RST_STREAM): what was sent stays sent. */
 void http_exchange_abort(struct http_exchange *x);
 
-/* ---- client ------------------------------------------------------------------------------------ */
+/* ---- client ---------------------------------------------------------------------------------- */
 
 struct http_call_ops {
     void (*head)(void *arg, struct http_call *c, unsigned status);
@@ -97,7 +97,7 @@ struct http_call_options {
     const void *body; /* copied; or `source` */
     size_t body_size;
     struct http_source source; /* pull NULL: use `body` */
-    uint64_t expect_bytes;     /* most body bytes the answer may have: the credit it is worth; a larger
+    uint64_t expect_bytes; /* most body bytes the answer may have: the credit it is worth; a larger
                                   answer is broken off as CORRUPT */
 };
 
@@ -110,7 +110,8 @@ struct http_client_ops {
 
 struct http_session *http_connect(struct stream *stream, const struct http_session_options *options,
                                   const struct http_client_ops *ops, void *arg);
-/* May be made before `opened`.  Never calls back from inside. */
+/* May be made before `opened`.  Never calls back from inside.  On a session that drains the call waits
+ * and hears its end (CLOSED) when the session does. */
 struct http_call *http_call_start(struct http_session *s, const struct http_call_options *options,
                                   const struct http_call_ops *ops, void *arg);
 const char *http_call_header(const struct http_call *c, const char *name); /* answer's; or NULL */
@@ -118,9 +119,12 @@ void http_call_resume(struct http_call *c);
 /* Give it up: end is not called. */
 void http_call_cancel(struct http_call *c);
 
-/* ---- both ---------------------------------------------------------------------------------------- */
+/* ---- both ------------------------------------------------------------------------------------ */
 
 struct stream *http_session_stream(struct http_session *s);
+/* May new calls be made?  False once it drains on either side, or is over.  Do not repeat a call on the
+ * session that just ended it: ask this first. */
+bool http_session_is_open(const struct http_session *s);
 void http_session_set_user(struct http_session *s, void *user);
 void *http_session_user(const struct http_session *s);
 /* Finish open exchanges, accept no new ones, then close. */

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* net/http_frames.c – nghttp2 set up our way: its callbacks go to the session's side, and bodies leave.
+ */
+#include "net/http_impl.h"
+
+enum {
+    STREAM_WINDOW = 16 << 20, /* never the brake: W (credit) is smaller by default */
+    STREAM_REFILL = 4 << 20,
+    CALLS_BEFORE_SETTINGS = 16, /* until the server says how many it takes at once */
+    RESETS_MAX = 1000,          /* a batch cancelled whole is a few hundred */
+};
+#define RESETS_INTERVAL_NS (10 * UINT64_C(1000000000))
+
+/* ---- bodies that leave ----------------------------------------------------------------------- */
+
+static size_t pull_whole(void *arg, uint8_t *out, size_t size, bool *ended)
+{
+    struct http_outgoing *o = arg;
+    size_t left = buf_size(&o->whole);
+    size_t n = left < size ? left : size;
+
+    if (n > 0)
+        memcpy(out, buf_peek(&o->whole), n);
+    buf_consume(&o->whole, n);
+    *ended = n == left;
+    return n;
+}
+
+struct alb_status http_outgoing_init_whole(struct http_outgoing *o, const void *body, size_t size)
+{
+    buf_init(&o->whole, size);
+    o->source = (struct http_source){pull_whole, o};
+    return buf_append(&o->whole, body, size);
+}
+
+void http_outgoing_init_source(struct http_outgoing *o, const struct http_source *source)
+{
+    buf_init(&o->whole, 0);
+    o->source = *source;
+}
+
+void http_outgoing_release(struct http_outgoing *o)
+{
+    buf_release(&o->whole);
+}
+
+/* The source may cancel the call or close the session from inside: look again afterwards.  What it
+ * hung on is only buried, so `o` outlives this turn. */
+static ssize_t on_pull(nghttp2_session *h2, int32_t stream_id, uint8_t *out, size_t size,
+                       uint32_t *flags, nghttp2_data_source *source, void *arg)
+{
+    struct http_session *s = arg;
+    struct http_outgoing *o = source->ptr;
+    bool ended = false;
+
+    if (s->is_over)
+        return NGHTTP2_ERR_DEFERRED;
+    if (nghttp2_session_get_stream_user_data(h2, stream_id) == NULL)
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    size_t n = o->source.pull(o->source.arg, out, size, &ended);
+    alb_assert(n <= size);
+    if (s->is_over)
+        return NGHTTP2_ERR_DEFERRED;
+    if (nghttp2_session_get_stream_user_data(h2, stream_id) == NULL)
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    s->sent_bytes += n;
+    if (ended)
+        *flags |= NGHTTP2_DATA_FLAG_EOF;
+    return n == 0 && !ended ? NGHTTP2_ERR_DEFERRED : (ssize_t)n;
+}
+
+nghttp2_data_provider http_outgoing_provider(struct http_outgoing *o)
+{
+    return (nghttp2_data_provider){.source = {.ptr = o}, .read_callback = on_pull};
+}
+
+/* ---- callbacks of nghttp2: shims ------------------------------------------------------------- */
+
+/* What callbacks answer while receiving: once the session is over, nothing more is parsed.  Those that
+ * also come while sending answer 0, or the last words would not leave. */
+static int verdict(const struct http_session *s)
+{
+    return s->is_over ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+static void *message_of(struct http_session *s, int32_t stream_id)
+{
+    return nghttp2_session_get_stream_user_data(s->h2, stream_id);
+}
+
+static int on_begin_headers(nghttp2_session *h2, const nghttp2_frame *frame, void *arg)
+{
+    struct http_session *s = arg;
+    int32_t id = frame->hd.stream_id;
+
+    (void)h2;
+    if (!s->is_over && frame->hd.type == NGHTTP2_HEADERS)
+        s->side->began(s, id, message_of(s, id));
+    return verdict(s);
+}
+
+static int on_header(nghttp2_session *h2, const nghttp2_frame *frame, const uint8_t *name,
+                     size_t name_size, const uint8_t *value, size_t value_size, uint8_t flags,
+                     void *arg)
+{
+    struct http_session *s = arg;
+    void *message = message_of(s, frame->hd.stream_id);
+
+    (void)h2;
+    (void)name_size;
+    (void)flags;
+    if (!s->is_over && frame->hd.type == NGHTTP2_HEADERS && message != NULL)
+        s->side->field(s, message, (const char *)name, (const char *)value, value_size);
+    return verdict(s);
+}
+
+static void take_goaway(struct http_session *s, const nghttp2_goaway *frame)
+{
+    if (frame->error_code != NGHTTP2_NO_ERROR)
+        http_session_finish(s, alb_fail(ALB_CLOSED, "the other side ended the session in anger"));
+    s->is_other_draining = true;
+}
+
+static int on_frame_recv(nghttp2_session *h2, const nghttp2_frame *frame, void *arg)
+{
+    struct http_session *s = arg;
+    int32_t id = frame->hd.stream_id;
+
+    (void)h2;
+    if (s->is_over)
+        return verdict(s);
+    if (frame->hd.type == NGHTTP2_GOAWAY)
+        take_goaway(s, &frame->goaway);
+    if (frame->hd.type == NGHTTP2_HEADERS && message_of(s, id) != NULL)
+        s->side->head(s, message_of(s, id));
+    if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
+        (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0 && message_of(s, id) != NULL)
+        s->side->complete(s, message_of(s, id));
+    return verdict(s);
+}
+
+static int on_data_chunk_recv(nghttp2_session *h2, uint8_t flags, int32_t stream_id,
+                              const uint8_t *bytes, size_t size, void *arg)
+{
+    struct http_session *s = arg;
+    void *message = message_of(s, stream_id);
+
+    (void)h2;
+    (void)flags;
+    if (s->is_over)
+        return verdict(s);
+    s->received_bytes += size;
+    http_frames_refill(s, stream_id);
+    if (message != NULL)
+        s->side->data(s, message, bytes, size);
+    return verdict(s);
+}
+
+/* A flood of streams opened only to be reset costs the other side nothing and us a lot
+ * (CVE-2023-44487).  nghttp2's own limit reads the clock, so it is counted here. */
+static void count_reset(struct http_session *s)
+{
+    uint64_t now_ns = loop_now_ns(s->stream->loop);
+
+    if (now_ns - s->resets_since_ns > RESETS_INTERVAL_NS) {
+        s->resets_since_ns = now_ns;
+        s->resets = 0;
+    }
+    if (++s->resets > RESETS_MAX)
+        http_session_finish(s, alb_fail(ALB_REFUSED, "too many streams opened and reset"));
+}
+
+static int on_stream_close(nghttp2_session *h2, int32_t stream_id, uint32_t error, void *arg)
+{
+    struct http_session *s = arg;
+    void *message = message_of(s, stream_id);
+
+    (void)h2;
+    if (s->is_over)
+        return 0;
+    if (error != NGHTTP2_NO_ERROR && s->side == &http_server_side)
+        count_reset(s);
+    if (message != NULL)
+        s->side->closed(s, message, error);
+    return 0;
+}
+
+static int on_frame_send(nghttp2_session *h2, const nghttp2_frame *frame, void *arg)
+{
+    struct http_session *s = arg;
+    int32_t id = frame->hd.stream_id;
+
+    (void)h2;
+    if (!s->is_over && (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
+        (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)
+        s->side->sent_last(s, message_of(s, id), id);
+    return 0;
+}
+
+static int on_frame_not_send(nghttp2_session *h2, const nghttp2_frame *frame, int error, void *arg)
+{
+    struct http_session *s = arg;
+
+    (void)h2;
+    (void)error;
+    if (!s->is_over && frame->hd.type == NGHTTP2_HEADERS)
+        s->side->unsent(s, frame->hd.stream_id);
+    return 0;
+}
+
+/* ---- set up ---------------------------------------------------------------------------------- */
+
+static nghttp2_session_callbacks *callbacks_new(void)
+{
+    nghttp2_session_callbacks *c = NULL;
+
+    alb_assert(nghttp2_session_callbacks_new(&c) == 0);
+    nghttp2_session_callbacks_set_on_begin_headers_callback(c, on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback(c, on_header);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame_recv);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_data_chunk_recv);
+    nghttp2_session_callbacks_set_on_stream_close_callback(c, on_stream_close);
+    nghttp2_session_callbacks_set_on_frame_send_callback(c, on_frame_send);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(c, on_frame_not_send);
+    return c;
+}
+
+static nghttp2_option *option_new(void)
+{
+    nghttp2_option *o = NULL;
+
+    alb_assert(nghttp2_option_new(&o) == 0);
+    nghttp2_option_set_no_auto_window_update(o, 1);
+    nghttp2_option_set_no_closed_streams(o, 1);
+    nghttp2_option_set_peer_max_concurrent_streams(o, CALLS_BEFORE_SETTINGS);
+    nghttp2_option_set_stream_reset_rate_limit(o, UINT64_MAX, UINT64_MAX); /* count_reset() does */
+    return o;
+}
+
+static int submit_settings(struct http_session *s)
+{
+    bool is_server = s->side == &http_server_side;
+    const nghttp2_settings_entry settings[] = {
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, HTTP_HEADER_MAX},
+        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, is_server ? s->options.max_exchanges : 0},
+        {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
+    };
+
+    /* Only a client may speak of push. */
+    return nghttp2_submit_settings(s->h2, NGHTTP2_FLAG_NONE, settings, is_server ? 3 : 4);
+}
+
+struct alb_status http_frames_open(struct http_session *s)
+{
+    nghttp2_session_callbacks *callbacks = callbacks_new();
+    nghttp2_option *option = option_new();
+    int rv = s->side == &http_server_side
+                 ? nghttp2_session_server_new2(&s->h2, callbacks, s, option)
+                 : nghttp2_session_client_new2(&s->h2, callbacks, s, option);
+
+    nghttp2_session_callbacks_del(callbacks);
+    nghttp2_option_del(option);
+    if (rv != 0 || submit_settings(s) != 0)
+        return alb_fail(ALB_FULL, "no memory for an HTTP session");
+    return ALB_STATUS_OK;
+}
+
+void http_frames_refill(struct http_session *s, int32_t stream_id)
+{
+    int32_t taken = nghttp2_session_get_stream_effective_recv_data_length(s->h2, stream_id);
+
+    if (taken >= STREAM_REFILL &&
+        nghttp2_submit_window_update(s->h2, NGHTTP2_FLAG_NONE, stream_id, taken) != 0)
+        http_session_finish(s, alb_fail(ALB_FULL, "widening a stream's window"));
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sim/world_impl.h – what the files of sim/world*.c share; nobody else includes it.
+ *
+ *     world.c          the clock and its events; nodes as back ends of net/loop.h; jobs
+ *     world_link.c     links, routes, and how a packet crosses them
+ *     world_stream.c   connections: two ends, windows, buffers
+ *     world_dial.c     how a connection comes about: dial, handshake, listen
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "net/loop_impl.h"
+#include "net/stream.h"
+#include "sim/world.h"
+#include "support/gen.h"
+
+enum {
+    NODE_NAME_SIZE = 64,
+    SEGMENT_SIZE = 1460,
+    SEGMENT_MOST = 64 << 10,
+    HEADERS_SIZE = 40,   /* IPv4 and TCP with no options to speak of */
+    QUEUE_BUCKETS = 4096 /* one per millisecond */
+};
+
+struct world_event {
+    uint64_t at_ns;
+    uint64_t order; /* ties: first come, first served */
+    loop_fn fn;
+    void *arg;
+};
+
+struct world {
+    uint64_t now_ns;
+    struct gen gen;
+    struct world_event *heap; /* 0-based binary heap */
+    size_t events, heap_capacity;
+    uint64_t next_order, run_events;
+    struct world_node *nodes;
+    struct world_link *links;
+    struct world_path *paths;
+    struct world_conn *conns;
+    struct world_listener *listeners;
+    uint16_t next_port;
+};
+
+/* ---- nodes ----------------------------------------------------------------------------------- */
+
+enum { NODE_WORKERS = 2 };
+
+struct world_node {
+    struct loop loop; /* first: a node is a loop */
+    struct world_node *next;
+    struct world *world;
+    char name[NODE_NAME_SIZE];
+    struct identity identity;
+    struct gen gen;
+    uint64_t wake_ns; /* earliest wake-up on the world's heap; UINT64_MAX: none */
+    uint64_t worker_free_ns[NODE_WORKERS], ordered_free_ns;
+};
+
+struct world_node *world_node_of(struct loop *loop);
+/* A batch of callbacks on this node has ended. */
+void world_node_turn(struct world_node *n);
+
+/* ---- links and packets ----------------------------------------------------------------------- */
+
+struct world_packet;
+
+/* One direction of a link: a queue and a wire. */
+struct world_lane {
+    struct world_link *link;
+    struct world_packet *first, **last;
+    bool is_busy; /* the first packet is on the wire until done_ns */
+    uint64_t done_ns;
+    uint64_t bytes;
+    uint32_t waited_ms[QUEUE_BUCKETS];
+};
+
+struct world_link {
+    struct world_link *next;
+    struct world *world;
+    char name[NODE_NAME_SIZE];
+    uint64_t rate_bps, delay_ns;
+    uint32_t loss_per_million;
+    bool is_up;
+    uint64_t down_since_ns;
+    uint64_t awake_ns;          /* after a cut: when senders notice that it is up again */
+    struct world_lane lanes[2]; /* by enum world_direction */
+};
+
+/* The lanes from one node to another. */
+struct world_path {
+    struct world_path *next;
+    const struct world_node *from, *to;
+    struct world_lane **lanes;
+    size_t count;
+    uint64_t delay_ns; /* of all links together */
+    uint64_t slowest_bps;
+};
+
+const struct world_path *world_path_find(const struct world *w, const struct world_node *from,
+                                         const struct world_node *to);
+
+enum packet_kind { PACKET_HANDSHAKE, PACKET_DATA, PACKET_ACK, PACKET_FINISH, PACKET_RESET };
+
+struct world_packet {
+    struct world_packet *next;
+    struct world_conn *conn;
+    unsigned to; /* index of the end it goes to */
+    enum packet_kind kind;
+    unsigned step; /* handshake */
+    size_t hop;
+    size_t wire_size;
+    uint64_t queued_ns, late_ns;
+    uint64_t sent_ns, acked_bytes, consumed_bytes; /* acknowledgements */
+    size_t size;
+    uint8_t bytes[];
+};
+
+/* Takes the packet to the far end of its connection's path, then calls world_conn_deliver(). */
+void world_packet_send(struct world_packet *p);
+void world_links_free(struct world *w);
+
+/* ---- connections ----------------------------------------------------------------------------- */
+
+/* What the program holds; goes with stream_free(), while the end may still have to say things. */
+struct world_stream {
+    struct stream stream; /* first */
+    struct world_end *end;
+};
+
+struct world_end {
+    struct world_conn *conn;
+    unsigned index;
+    struct world_node *node;
+    struct world_stream *stream;   /* NULL: the program let go */
+    const struct world_path *path; /* to the other end */
+    bool is_ready_pending, is_reader_waiting, is_writer_waiting;
+    struct alb_status failure;
+    /* sending */
+    struct buf unsent;
+    uint64_t window_bytes, congestion_bytes;
+    uint64_t sent_bytes, acked_bytes, other_consumed_bytes;
+    bool is_finishing, is_finish_sent;
+    uint64_t rtt_ns;
+    /* receiving */
+    struct buf inbox;
+    uint64_t received_bytes, consumed_bytes, reported_bytes;
+    bool is_other_finished;
+    uint64_t not_before_ns; /* a late segment holds up those behind it */
+};
+
+struct world_conn {
+    struct world_conn *next, **self;
+    struct world *world;
+    unsigned references; /* ends the program holds, packets and events under way */
+    uint16_t port;
+    bool is_handshaken;
+    struct world_end ends[2]; /* the dialler's, the acceptor's */
+};
+
+struct world_conn *world_conn_new(struct world *w, struct world_node *dialler,
+                                  struct world_node *acceptor, uint16_t port);
+void world_conn_ref(struct world_conn *c);
+void world_conn_unref(struct world_conn *c);
+void world_conn_free(struct world_conn *c); /* whatever still refers to it */
+/* The program's handle of an end. */
+struct world_stream *world_end_open(struct world_end *e);
+struct world_packet *world_packet_new(struct world_end *from, enum packet_kind kind, size_t size);
+void world_packet_free(struct world_packet *p);
+void world_conn_deliver(struct world_packet *p);
+void world_handshake_deliver(struct world_conn *c, unsigned step);
+/* Fail what the program holds of this end, and tell it. */
+void world_end_fail(struct world_end *e, struct alb_status st);
+void world_end_notify(struct world_end *e);
+
+struct stream *world_dial(struct loop *loop, const struct dial_options *options);
+struct alb_status world_listen(struct loop *loop, const struct listen_options *options,
+                               accept_fn accepted, void *arg, struct listener **out);
