@@ -31,7 +31,8 @@ struct authority {
 };
 
 static struct alb_status load(struct authority *a);
-static struct alb_status keep(struct authority *a, const char *name, const void *bytes, size_t size);
+static struct alb_status keep(struct authority *a, const char *name, const void *bytes,
+                              size_t size);
 static void ask_trust(struct authority *a);
 static void ask_revoked(struct authority *a);
 

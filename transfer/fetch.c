@@ -114,7 +114,7 @@ struct fetcher *fetcher_free(struct fetcher *f)
         finish_batch(b);
     }
     TAILQ_FOREACH(c, &f->checks, link)
-        c->fetcher = NULL;
+    c->fetcher = NULL;
     timer_stop(&f->soon);
     loop_bury(f->options.loop, free, f);
     return NULL;
@@ -135,8 +135,7 @@ static void ask_more(void *arg)
 
     while (f->batch_count < f->options.max_batches && !TAILQ_EMPTY(&f->queue) &&
            upstream_data(f->options.upstream) != NULL &&
-           (f->outstanding_bytes == 0 ||
-            f->outstanding_bytes < f->options.max_outstanding_bytes))
+           (f->outstanding_bytes == 0 || f->outstanding_bytes < f->options.max_outstanding_bytes))
         ask(gather(f));
 }
 
@@ -146,7 +145,8 @@ static uint64_t most_bytes(const struct want *want)
 {
     uint64_t raw = want->where.raw_bytes != 0 ? want->where.raw_bytes : CHUNK_RAW_MAX;
 
-    return raw + raw / 128 + 1024 + BATCH_ITEM_OVERHEAD; /* zstd's worst case, and the item's head */
+    return raw + raw / 128 + 1024 +
+           BATCH_ITEM_OVERHEAD; /* zstd's worst case, and the item's head */
 }
 
 static bool same_group(const struct where *a, const struct where *b)
@@ -289,9 +289,7 @@ static void take_item(struct batch *b, const struct batch_item *item)
     b->answered++;
     f->stats.asked--;
     switch (item->status) {
-    case ITEM_HIT:
-        verify(f, want, item);
-        break;
+    case ITEM_HIT: verify(f, want, item); break;
     case ITEM_MISSING:
         f->stats.missing++;
         say_no(f, want, alb_fail(ALB_NOT_FOUND, "the parent lacks the chunk"));
@@ -300,8 +298,7 @@ static void take_item(struct batch *b, const struct batch_item *item)
         fetcher_add(f, want);
         timer_set_in(&f->soon, AGAIN_NS);
         break;
-    case ITEM_QUEUED:
-        break;
+    case ITEM_QUEUED: break;
     }
 }
 
@@ -367,8 +364,8 @@ static void check_run(struct job *job)
     struct check *check = ALB_CONTAINER(job, struct check, job);
     struct codec *codec = codec_new();
 
-    check->st = codec_verify(codec, &check->chunk->key, check->chunk->bytes, check->chunk->size,
-                             NULL);
+    check->st =
+        codec_verify(codec, &check->chunk->key, check->chunk->bytes, check->chunk->size, NULL);
     codec_free(codec);
 }
 

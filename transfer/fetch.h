@@ -19,7 +19,7 @@ struct fetcher;
 struct fetcher_options {
     struct loop *loop;
     struct upstream *upstream;
-    size_t max_batches;           /* 0: 4      */
+    size_t max_batches;             /* 0: 4      */
     uint64_t max_outstanding_bytes; /* 0: 16 MiB */
     /* The want's search ended; `chunk` is verified, borrowed, and NULL unless OK. */
     void (*done)(void *arg, struct want *want, struct alb_status st, struct chunk *chunk);

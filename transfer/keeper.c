@@ -35,7 +35,7 @@ struct keeper {
     struct chunk_store *store;
     struct deposit_list waiting; /* not yet posted */
     size_t waiting_bytes, waiting_count;
-    struct map pending;          /* key → chunk, until its group is done */
+    struct map pending; /* key → chunk, until its group is done */
     struct timer timer;
     unsigned groups_in_flight;
     size_t max_pending_bytes;

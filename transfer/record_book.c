@@ -22,7 +22,7 @@ TAILQ_HEAD(record_waits, record_wait);
 struct record_entry {
     struct record_book *book;
     char *name;
-    struct buf bytes; /* what is held; empty: nothing */
+    struct buf bytes;  /* what is held; empty: nothing */
     uint64_t asked_ns; /* when `bytes` were last confirmed; 0: never */
     bool is_mutable, is_busy;
     struct record_waits waits;
@@ -95,7 +95,7 @@ struct record_book *record_book_free(struct record_book *b)
         return NULL;
     timer_stop(&b->soon);
     TAILQ_FOREACH(job, &b->jobs, link)
-        job->book = NULL;
+    job->book = NULL;
     map_each(&b->entries, free_each, NULL);
     map_release(&b->entries);
     loop_bury(b->options.loop, free, b);

@@ -222,7 +222,8 @@ static void fetched(void *arg, struct want *want, struct alb_status st, struct c
         hot_cache_put(&s->cache, chunk);
         if (s->options.keeper != NULL &&
             alb_failed(keeper_put(s->options.keeper, chunk, NULL, NULL)))
-            s->stats.not_kept++; /* passed on all the same: a slow disk costs a repeat, not service */
+            s->stats
+                .not_kept++; /* passed on all the same: a slow disk costs a repeat, not service */
     }
     want_table_finish(&s->table, want, st, chunk);
 }

@@ -18,18 +18,18 @@ struct supply;
 
 struct supply_options {
     struct loop *loop;
-    struct chunk_store *store;  /* borrowed; NULL: none */
-    struct keeper *keeper;      /* borrowed; NULL exactly when store is */
-    struct upstream *upstream;  /* borrowed; NULL: none */
-    uint64_t cache_bytes;       /* memory for hot chunks; 0: 64 MiB */
-    size_t max_wants;           /* 0: 65,536 */
-    size_t max_waiters;         /* 0: 262,144 */
-    size_t max_batches;         /* 0: fetch.h's default */
+    struct chunk_store *store; /* borrowed; NULL: none */
+    struct keeper *keeper;     /* borrowed; NULL exactly when store is */
+    struct upstream *upstream; /* borrowed; NULL: none */
+    uint64_t cache_bytes;      /* memory for hot chunks; 0: 64 MiB */
+    size_t max_wants;          /* 0: 65,536 */
+    size_t max_waiters;        /* 0: 262,144 */
+    size_t max_batches;        /* 0: fetch.h's default */
     uint64_t max_outstanding_bytes;
 };
 
 struct supply_stats {
-    uint64_t asked;           /* chunks asked of us                                   */
+    uint64_t asked; /* chunks asked of us                                   */
     uint64_t from_memory, from_store, from_parent; /* how they were answered          */
     uint64_t bytes_from_memory, bytes_from_store, bytes_from_parent; /* stored bytes  */
     uint64_t failed, joined, damaged, not_kept;

@@ -91,8 +91,7 @@ static void dial_link(struct upstream *u, struct upstream_link *link)
                                               .timeout_ns = DIAL_TIMEOUT_NS,
                                               .bulk = link == &u->data};
     const struct http_session_options session_options = {
-        .window_bytes = link == &u->data ? u->options.window_bytes : 0,
-        .dead_timeout_ns = DEAD_NS};
+        .window_bytes = link == &u->data ? u->options.window_bytes : 0, .dead_timeout_ns = DEAD_NS};
     struct stream *stream = loop_dial(u->options.loop, &dial_options);
 
     if (u->options.gate != NULL)
@@ -117,8 +116,7 @@ static void link_opened(void *arg, struct http_session *s)
     if (http_session_user(s) != link)
         return;
     if (link == &u->control && u->options.wants_grant &&
-        (buf_size(&u->grant) == 0 ||
-         loop_wall_s(u->options.loop) >= u->options.grant_renew_wall_s))
+        (buf_size(&u->grant) == 0 || loop_wall_s(u->options.loop) >= u->options.grant_renew_wall_s))
         ask_grant(u);
     else
         greet(link);
@@ -139,7 +137,8 @@ static void small_data(void *arg, struct http_call *c, const uint8_t *bytes, siz
     struct upstream_link *link = arg;
 
     (void)c;
-    alb_ignore(buf_append(&link->answer, bytes, size), "a longer answer is no grant; judged at end");
+    alb_ignore(buf_append(&link->answer, bytes, size),
+               "a longer answer is no grant; judged at end");
 }
 
 static void small_call(struct upstream_link *link, const char *path, const void *body, size_t size,

@@ -34,12 +34,13 @@ struct upstream_options {
     struct gate *gate;       /* what leaves towards the parent; NULL: open */
     bool wants_grant;        /* ask for one and present it               */
     bool wants_events;
-    const void *grant;       /* the last one, copied; may be NULL        */
+    const void *grant; /* the last one, copied; may be NULL        */
     size_t grant_size;
     int64_t grant_renew_wall_s; /* ask for a new one from then on         */
     void *arg;
     /* A new grant came: judge it; OK keeps it and sets when to renew. */
-    struct alb_status (*granted)(void *arg, const uint8_t *bytes, size_t size, int64_t *renew_wall_s);
+    struct alb_status (*granted)(void *arg, const uint8_t *bytes, size_t size,
+                                 int64_t *renew_wall_s);
     /* One event line from the parent, without its newline. */
     void (*event)(void *arg, const char *line);
 };
@@ -49,7 +50,7 @@ struct upstream *upstream_new(const struct upstream_options *options);
 struct upstream *upstream_free(struct upstream *u);
 
 struct upstream_listener {
-    void (*up)(struct upstream_listener *l);   /* both connections are greeted */
+    void (*up)(struct upstream_listener *l); /* both connections are greeted */
     void (*down)(struct upstream_listener *l);
     TAILQ_ENTRY(upstream_listener) link;
 };
@@ -62,11 +63,12 @@ struct http_session *upstream_data(struct upstream *u);
 void upstream_suspect(struct upstream *u, struct alb_status why);
 
 struct upstream_answer {
-    struct alb_status st; /* OK for 2xx; else by the answer's status, or TIMEOUT, or REFUSED …      */
-    unsigned status;      /* HTTP status, 0 when none came                                         */
-    const uint8_t *body;  /* borrowed */
+    struct alb_status
+        st;          /* OK for 2xx; else by the answer's status, or TIMEOUT, or REFUSED …      */
+    unsigned status; /* HTTP status, 0 when none came                                         */
+    const uint8_t *body; /* borrowed */
     size_t size;
-    const char *message;  /* the parent's words for a refusal; "" when none */
+    const char *message; /* the parent's words for a refusal; "" when none */
 };
 typedef void (*upstream_done)(void *arg, const struct upstream_answer *answer);
 
@@ -75,9 +77,10 @@ struct upstream_ask {
     const char *path;
     const void *body; /* copied */
     size_t body_size;
-    size_t expect_bytes;  /* most the answer may be */
-    uint64_t timeout_ns;  /* 0: 60 s */
-    bool fail_when_down;  /* CLOSED at once instead of waiting for the line, once the first dial failed */
+    size_t expect_bytes; /* most the answer may be */
+    uint64_t timeout_ns; /* 0: 60 s */
+    bool
+        fail_when_down; /* CLOSED at once instead of waiting for the line, once the first dial failed */
 };
 /* done() comes from the loop, exactly once, unless cancelled. */
 struct upstream_request *upstream_request(struct upstream *u, const struct upstream_ask *ask,
@@ -88,8 +91,8 @@ struct upstream_figures {
     bool is_up;
     char place[UPSTREAM_HOST_SIZE + 8]; /* "host:port" being used or tried */
     char why_down[160];
-    uint64_t since_ns;                  /* of being up or down */
+    uint64_t since_ns; /* of being up or down */
     uint64_t dials, losses;
-    uint64_t body_received, body_sent;  /* DATA bytes, both connections, all sessions so far */
+    uint64_t body_received, body_sent; /* DATA bytes, both connections, all sessions so far */
 };
 void upstream_figures(struct upstream *u, struct upstream_figures *out);

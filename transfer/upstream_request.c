@@ -108,23 +108,16 @@ static struct alb_status status_of(unsigned status)
     if (status >= 200 && status < 300)
         return ALB_STATUS_OK;
     switch (status) {
-    case 400:
-        return alb_fail(ALB_INVALID, "the parent did not understand the request");
+    case 400: return alb_fail(ALB_INVALID, "the parent did not understand the request");
     case 401:
-    case 403:
-        return alb_fail(ALB_REFUSED, "the parent refused the request");
-    case 404:
-        return alb_fail(ALB_NOT_FOUND, "the parent has no such thing for this device");
-    case 409:
-        return alb_fail(ALB_CONFLICT, "somebody else changed it first");
-    case 413:
-        return alb_fail(ALB_INVALID, "the request is larger than the parent accepts");
+    case 403: return alb_fail(ALB_REFUSED, "the parent refused the request");
+    case 404: return alb_fail(ALB_NOT_FOUND, "the parent has no such thing for this device");
+    case 409: return alb_fail(ALB_CONFLICT, "somebody else changed it first");
+    case 413: return alb_fail(ALB_INVALID, "the request is larger than the parent accepts");
     case 429:
     case 503:
-    case 507:
-        return alb_fail(ALB_FULL, "the parent has no room for this now");
-    default:
-        return alb_fail(ALB_IO, "the parent failed");
+    case 507: return alb_fail(ALB_FULL, "the parent has no room for this now");
+    default: return alb_fail(ALB_IO, "the parent failed");
     }
 }
 
@@ -158,10 +151,8 @@ static void free_request(struct upstream_request *r)
 static void tell(struct upstream_request *r, struct alb_status st)
 {
     struct error_body error = {.message = ""};
-    struct upstream_answer answer = {.st = st,
-                                     .status = r->status,
-                                     .body = buf_peek(&r->answer),
-                                     .size = buf_size(&r->answer)};
+    struct upstream_answer answer = {
+        .st = st, .status = r->status, .body = buf_peek(&r->answer), .size = buf_size(&r->answer)};
 
     if (alb_failed(st) && r->status >= 400)
         error_body_decode(answer.body, answer.size, &error);
@@ -180,7 +171,8 @@ void upstream_send_requests(struct upstream *u)
 {
     struct upstream_request *r;
 
-    TAILQ_FOREACH(r, &u->requests, link) {
+    TAILQ_FOREACH(r, &u->requests, link)
+    {
         if (r->call == NULL)
             send_request(r);
     }
@@ -190,7 +182,8 @@ void upstream_park_requests(struct upstream *u)
 {
     struct upstream_request *r;
 
-    TAILQ_FOREACH(r, &u->requests, link) {
+    TAILQ_FOREACH(r, &u->requests, link)
+    {
         if (r->call != NULL) {
             http_call_cancel(r->call);
             r->call = NULL;

@@ -80,8 +80,7 @@ void want_table_finish(struct want_table *t, struct want *want, struct alb_statu
     free(want);
 }
 
-static void tell(struct want_table *t, struct want *want, struct alb_status st,
-                 struct chunk *chunk)
+static void tell(struct want_table *t, struct want *want, struct alb_status st, struct chunk *chunk)
 {
     struct waiter *w;
 
@@ -100,11 +99,13 @@ bool want_table_next_place(struct want *want)
 {
     struct waiter *w;
 
-    TAILQ_FOREACH(w, &want->waiters, link) {
+    TAILQ_FOREACH(w, &want->waiters, link)
+    {
         if (same_place(&w->where, &want->where))
             w->refused = true;
     }
-    TAILQ_FOREACH(w, &want->waiters, link) {
+    TAILQ_FOREACH(w, &want->waiters, link)
+    {
         if (!w->refused) {
             want->where = w->where;
             return true;

@@ -55,8 +55,8 @@ struct want {
     struct waiter_list waiters; /* may be empty: everybody left */
     uint64_t since_ns;
     unsigned tries;
-    void *search;            /* whoever searches: its own bookkeeping */
-    TAILQ_ENTRY(want) link;  /* whoever searches: its queue           */
+    void *search;           /* whoever searches: its own bookkeeping */
+    TAILQ_ENTRY(want) link; /* whoever searches: its queue           */
 };
 TAILQ_HEAD(want_list, want);
 

@@ -107,7 +107,9 @@ struct manifest_writer {
 ALB_MUST_USE struct alb_status manifest_begin(struct manifest_writer *w,
                                               const struct manifest_params *params,
                                               const struct manifest_entry *root);
-/* Entries must come in path_compare order; INVALID when they do not or a value is out of range. */
+/* Entries must come in path_compare order; INVALID when they do not or a value is out of range.  What
+ * needs the whole tree (a parent is a directory, a hard link's file came before) is the reader's to
+ * check: read back what was written before it is signed.  After a failure the stream is useless. */
 ALB_MUST_USE struct alb_status manifest_add(struct manifest_writer *w,
                                             const struct manifest_entry *entry);
 /* Append the whole stream to `out`. */

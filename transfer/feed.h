@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* transfer/feed.h – events down the tree: one line each, to everyone who listens.
+ *
+ *     head LAYER        the layer's head changed          trust          there is a newer trust file
+ *     revoked           the revocation list changed       layers         a layer came or went
+ *
+ * An event only says "ask again": nothing is believed because of it.  A listener that does not keep up
+ * loses lines, never memory: when its queue is full it is cut off, comes back and asks anew.
+ */
+#pragma once
+
+#include <sys/queue.h>
+
+#include "net/http.h"
+
+struct feed;
+
+struct feed *feed_new(struct loop *loop);
+struct feed *feed_free(struct feed *f);
+/* `line` without newline, under 256 bytes. */
+void feed_say(struct feed *f, const char *line);
+
+struct feed_listener; /* one exchange being told */
+/* A source for http_answer_stream(); `x` is resumed when there is more. */
+struct feed_listener *feed_listen(struct feed *f, struct http_exchange *x,
+                                  struct http_source *source);
+/* The exchange is over. */
+void feed_unlisten(struct feed_listener *l);

@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* transfer/root_book.c – one entry per root; the journey is drawn in the header. */
+#include "transfer/root_book.h"
+
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "chunk/codec.h"
+
+enum { ROOTS_DEFAULT = 64 };
+
+TAILQ_HEAD(root_waits, root_wait);
+TAILQ_HEAD(root_entries, root_entry);
+
+struct part { /* one manifest chunk on its way */
+    struct waiter waiter;
+    struct root_entry *entry;
+    struct chunk *chunk; /* a reference once it is here */
+    bool is_waiting;
+};
+
+struct root_entry {
+    struct root_book *book;
+    struct root_view view;
+    struct root_waits waits;
+    struct record_wait record_wait;
+    struct waiter root_waiter;
+    struct part *parts;
+    size_t parts_here;
+    bool is_open, is_opening, waits_record, waits_root, decoding;
+    unsigned users; /* views handed out and not closed */
+    TAILQ_ENTRY(root_entry) link;
+};
+
+/* Decoding on a worker: sees copies and references only. */
+struct decode {
+    struct job job;
+    struct root_entry *entry; /* NULL once the book is gone */
+    struct chunk **chunks;
+    struct root_chunk *expected;
+    size_t count;
+    uint64_t manifest_bytes;
+    struct manifest_limits limits;
+    struct manifest manifest;
+    struct alb_status st;
+    TAILQ_ENTRY(decode) link;
+};
+TAILQ_HEAD(decodes, decode);
+
+struct root_book {
+    struct root_book_options options;
+    struct root_entries entries; /* most recently used first */
+    struct decodes decodes;
+    size_t count;
+    struct timer soon;
+};
+
+static void begin(struct root_entry *e);
+static void record_came(struct record_wait *w, struct alb_status st, const uint8_t *bytes,
+                        size_t size, bool is_stale);
+static void root_came(struct waiter *w, struct alb_status st, struct chunk *chunk);
+static void ask_parts(struct root_entry *e);
+static void part_came(struct waiter *w, struct alb_status st, struct chunk *chunk);
+static void decode_start(struct root_entry *e);
+static void decode_run(struct job *job);
+static void decode_done(struct job *job);
+static void finish(struct root_entry *e, struct alb_status st);
+static void tell(struct root_entry *e, struct alb_status st);
+static void tell_open(void *arg);
+static void drop_entry(struct root_entry *e);
+
+struct root_book *root_book_new(const struct root_book_options *options)
+{
+    struct root_book *b = xalloc(sizeof *b);
+
+    b->options = *options;
+    if (b->options.max_roots == 0)
+        b->options.max_roots = ROOTS_DEFAULT;
+    TAILQ_INIT(&b->entries);
+    TAILQ_INIT(&b->decodes);
+    timer_init(&b->soon, options->loop, tell_open, b);
+    return b;
+}
+
+struct root_book *root_book_free(struct root_book *b)
+{
+    struct decode *d;
+
+    if (b == NULL)
+        return NULL;
+    timer_stop(&b->soon);
+    TAILQ_FOREACH(d, &b->decodes, link)
+    d->entry = NULL;
+    while (!TAILQ_EMPTY(&b->entries))
+        drop_entry(TAILQ_FIRST(&b->entries));
+    loop_bury(b->options.loop, free, b);
+    return NULL;
+}
+
+static void release_parts(struct root_entry *e)
+{
+    for (size_t i = 0; e->parts != NULL && i < e->view.root.chunk_count; i++) {
+        if (e->parts[i].is_waiting)
+            supply_leave(e->book->options.supply, &e->parts[i].waiter);
+        chunk_unref(e->parts[i].chunk);
+    }
+    free(e->parts);
+    e->parts = NULL;
+    e->parts_here = 0;
+}
+
+static void drop_entry(struct root_entry *e)
+{
+    TAILQ_REMOVE(&e->book->entries, e, link);
+    e->book->count--;
+    if (e->waits_record)
+        record_book_leave(e->book->options.records, &e->record_wait);
+    if (e->waits_root)
+        supply_leave(e->book->options.supply, &e->root_waiter);
+    release_parts(e);
+    root_release(&e->view.root);
+    if (e->view.manifest != NULL) {
+        manifest_release(e->view.manifest);
+        free(e->view.manifest);
+    } else {
+        free(e->view.content_keys);
+        free(e->view.content_raw_bytes);
+    }
+    loop_bury(e->book->options.loop, free, e);
+}
+
+static void make_room(struct root_book *b)
+{
+    struct root_entry *e = TAILQ_LAST(&b->entries, root_entries), *before;
+
+    for (; e != NULL && b->count >= b->options.max_roots; e = before) {
+        before = TAILQ_PREV(e, root_entries, link);
+        if (e->users == 0 && !e->is_opening && TAILQ_EMPTY(&e->waits))
+            drop_entry(e);
+    }
+}
+
+static struct root_entry *entry_of(struct root_book *b, const char *layer,
+                                   const struct digest *root)
+{
+    struct root_entry *e;
+
+    TAILQ_FOREACH(e, &b->entries, link)
+    {
+        if (digest_equal(&e->view.digest, root) && strcmp(e->view.layer, layer) == 0) {
+            TAILQ_REMOVE(&b->entries, e, link);
+            TAILQ_INSERT_HEAD(&b->entries, e, link);
+            return e;
+        }
+    }
+    make_room(b);
+    e = xalloc(sizeof *e);
+    e->book = b;
+    snprintf(e->view.layer, sizeof e->view.layer, "%s", layer);
+    e->view.digest = *root;
+    TAILQ_INIT(&e->waits);
+    TAILQ_INSERT_HEAD(&b->entries, e, link);
+    b->count++;
+    return e;
+}
+
+void root_book_open(struct root_book *b, const char *layer, const struct digest *root,
+                    struct root_wait *w)
+{
+    struct root_entry *e = entry_of(b, layer, root);
+
+    w->entry = e;
+    TAILQ_INSERT_TAIL(&e->waits, w, link);
+    if (e->is_open && !timer_is_set(&b->soon))
+        timer_set_in(&b->soon, 0);
+    else if (!e->is_open && !e->is_opening)
+        begin(e);
+}
+
+void root_book_leave(struct root_book *b, struct root_wait *w)
+{
+    (void)b;
+    if (w->entry != NULL)
+        TAILQ_REMOVE(&w->entry->waits, w, link);
+    w->entry = NULL;
+}
+
+void root_book_close_view(struct root_book *b, const struct root_view *view)
+{
+    struct root_entry *e;
+
+    TAILQ_FOREACH(e, &b->entries, link)
+    {
+        if (&e->view == view) {
+            alb_assert(e->users > 0);
+            e->users--;
+            return;
+        }
+    }
+}
+
+static void tell_open(void *arg)
+{
+    struct root_book *b = arg;
+    struct root_entry *e, *next;
+
+    for (e = TAILQ_FIRST(&b->entries); e != NULL; e = next) {
+        next = TAILQ_NEXT(e, link);
+        if (e->is_open && !TAILQ_EMPTY(&e->waits))
+            tell(e, ALB_STATUS_OK);
+    }
+}
+
+/* ---- RECORD ---------------------------------------------------------------------------------------- */
+
+static void begin(struct root_entry *e)
+{
+    char name[CATALOGUE_NAME_MAX + 1], hex[DIGEST_HEX_SIZE];
+
+    e->is_opening = true;
+    e->waits_record = true;
+    e->record_wait.done = record_came;
+    snprintf(name, sizeof name, "record/%s@root:%s", e->view.layer,
+             digest_hex(&e->view.digest, hex));
+    record_book_get(e->book->options.records, name, &e->record_wait);
+}
+
+static void record_came(struct record_wait *w, struct alb_status st, const uint8_t *bytes,
+                        size_t size, bool is_stale)
+{
+    struct root_entry *e = ALB_CONTAINER(w, struct root_entry, record_wait);
+    const struct trust *trust = authority_trust(e->book->options.authority);
+
+    (void)is_stale; /* a version record never changes */
+    e->waits_record = false;
+    if (!alb_failed(st))
+        st = record_decode(bytes, size, trust, &e->view.record);
+    if (!alb_failed(st) && (!digest_equal(&e->view.record.root, &e->view.digest) ||
+                            strcmp(e->view.record.layer, e->view.layer) != 0))
+        st = alb_fail(ALB_CORRUPT, "the version record names another root");
+    if (alb_failed(st)) {
+        finish(e, st);
+        return;
+    }
+    struct where where = {.root = e->view.digest, .list = LIST_ROOT};
+    snprintf(where.layer, sizeof where.layer, "%s", e->view.layer);
+    const struct chunk_key key = {KEY_PLAIN, e->view.digest};
+    e->root_waiter = (struct waiter){.done = root_came, .where = where};
+    e->waits_root = true;
+    supply_ask(e->book->options.supply, &key, &e->root_waiter);
+}
+
+/* ---- ROOT OBJECT ------------------------------------------------------------------------------------- */
+
+static struct alb_status open_root(struct root_entry *e, const struct chunk *chunk)
+{
+    struct codec *codec = codec_new();
+    struct buf raw;
+
+    buf_init(&raw, ROOT_OBJECT_MAX);
+    struct alb_status st = codec_expand(codec, chunk->bytes, chunk->size, ROOT_OBJECT_MAX, &raw);
+    if (!alb_failed(st) && buf_size(&raw) != e->view.record.root_bytes)
+        st = alb_fail(ALB_CORRUPT, "the root object is not as long as its version record says");
+    if (!alb_failed(st))
+        st = root_decode(buf_peek(&raw), buf_size(&raw), &e->view.root);
+    if (!alb_failed(st) && (e->view.root.content_bytes != e->view.record.content_bytes ||
+                            e->view.root.entries != e->view.record.entries))
+        st = alb_fail(ALB_CORRUPT, "root object and version record disagree about sizes");
+    buf_release(&raw);
+    codec_free(codec);
+    return st;
+}
+
+static void root_came(struct waiter *w, struct alb_status st, struct chunk *chunk)
+{
+    struct root_entry *e = ALB_CONTAINER(w, struct root_entry, root_waiter);
+
+    e->waits_root = false;
+    if (!alb_failed(st))
+        st = open_root(e, chunk);
+    if (alb_failed(st))
+        finish(e, st);
+    else
+        ask_parts(e);
+}
+
+/* ---- MANIFEST CHUNKS ------------------------------------------------------------------------------ */
+
+static void ask_parts(struct root_entry *e)
+{
+    const struct root *root = &e->view.root;
+
+    e->parts = xcalloc(root->chunk_count + 1, sizeof *e->parts);
+    for (size_t i = 0; i < root->chunk_count; i++) {
+        struct part *part = &e->parts[i];
+        struct chunk_key key;
+        part->entry = e;
+        part->waiter.done = part_came;
+        part->is_waiting = true;
+        root_view_key(&e->view, LIST_MANIFEST, (uint32_t)i, &key, &part->waiter.where);
+        supply_ask(e->book->options.supply, &key, &part->waiter);
+    }
+    if (root->chunk_count == 0)
+        decode_start(e);
+}
+
+static void part_came(struct waiter *w, struct alb_status st, struct chunk *chunk)
+{
+    struct part *part = ALB_CONTAINER(w, struct part, waiter);
+    struct root_entry *e = part->entry;
+
+    part->is_waiting = false;
+    if (alb_failed(st)) {
+        finish(e, st);
+        return;
+    }
+    part->chunk = chunk_ref(chunk);
+    if (++e->parts_here == e->view.root.chunk_count)
+        decode_start(e);
+}
+
+/* ---- DECODE -------------------------------------------------------------------------------------------- */
+
+static void decode_start(struct root_entry *e)
+{
+    struct root_book *b = e->book;
+    struct decode *d = xalloc(sizeof *d);
+    const struct root *root = &e->view.root;
+
+    d->entry = e;
+    d->count = root->chunk_count;
+    d->manifest_bytes = root->manifest_bytes;
+    d->chunks = xcalloc(d->count + 1, sizeof *d->chunks);
+    d->expected = xcalloc(d->count + 1, sizeof *d->expected);
+    for (size_t i = 0; i < d->count; i++) {
+        d->chunks[i] = take_ptr(&e->parts[i].chunk);
+        d->expected[i] = root->chunks[i];
+    }
+    release_parts(e);
+    d->limits = b->options.limits != NULL ? *b->options.limits : manifest_limits_default;
+    if ((e->view.record.flags & RECORD_DEVICES) != 0)
+        d->limits.allow_devices = true;
+    d->job = (struct job){
+        .run = decode_run, .done = decode_done, .work_bytes = root->manifest_bytes * 4};
+    e->decoding = true;
+    TAILQ_INSERT_TAIL(&b->decodes, d, link);
+    loop_submit(b->options.loop, &d->job);
+}
+
+static struct alb_status join_manifest(struct decode *d, struct buf *stream)
+{
+    struct codec *codec = codec_new();
+    struct alb_status st = ALB_STATUS_OK;
+
+    for (size_t i = 0; i < d->count && !alb_failed(st); i++) {
+        size_t before = buf_size(stream);
+        st = codec_expand(codec, d->chunks[i]->bytes, d->chunks[i]->size, d->expected[i].raw_bytes,
+                          stream);
+        if (!alb_failed(st) && buf_size(stream) - before != d->expected[i].raw_bytes)
+            st = alb_fail(ALB_CORRUPT, "a manifest chunk has another size than the root says");
+    }
+    codec_free(codec);
+    return st;
+}
+
+static void decode_run(struct job *job)
+{
+    struct decode *d = ALB_CONTAINER(job, struct decode, job);
+    struct buf stream;
+
+    if (d->manifest_bytes > d->limits.max_bytes) {
+        d->st = alb_fail(ALB_FULL, "the manifest is larger than this program accepts");
+        return;
+    }
+    buf_init(&stream, d->manifest_bytes);
+    d->st = join_manifest(d, &stream);
+    if (!alb_failed(d->st))
+        d->st = manifest_decode(buf_peek(&stream), buf_size(&stream), &d->limits, &d->manifest);
+    buf_release(&stream);
+}
+
+static void keep_manifest(struct root_entry *e, struct decode *d)
+{
+    e->view.content_key_count = d->manifest.content_key_count;
+    if (e->book->options.keep_manifests) {
+        e->view.manifest = xalloc(sizeof *e->view.manifest);
+        *e->view.manifest = d->manifest;
+        e->view.content_keys = d->manifest.content_keys;
+        e->view.content_raw_bytes = d->manifest.content_raw_bytes;
+    } else {
+        /* Only list C is needed from here on: 37 bytes a chunk instead of the whole tree. */
+        size_t count = d->manifest.content_key_count;
+        e->view.content_keys = xcalloc(count + 1, sizeof *e->view.content_keys);
+        e->view.content_raw_bytes = xcalloc(count + 1, sizeof *e->view.content_raw_bytes);
+        for (size_t i = 0; i < count; i++) {
+            e->view.content_keys[i] = d->manifest.content_keys[i];
+            e->view.content_raw_bytes[i] = d->manifest.content_raw_bytes[i];
+        }
+        manifest_release(&d->manifest);
+    }
+    d->manifest = (struct manifest){0};
+}
+
+static void decode_done(struct job *job)
+{
+    struct decode *d = ALB_CONTAINER(job, struct decode, job);
+    struct root_entry *e = d->entry;
+    struct alb_status st = d->st;
+
+    if (e != NULL) {
+        TAILQ_REMOVE(&e->book->decodes, d, link);
+        e->decoding = false;
+        if (!alb_failed(st) && (d->manifest.content_key_count != e->view.root.content_chunks ||
+                                d->manifest.content_bytes != e->view.root.content_bytes ||
+                                d->manifest.count != e->view.root.entries))
+            st = alb_fail(ALB_CORRUPT, "manifest and root object disagree about sizes");
+        if (!alb_failed(st))
+            keep_manifest(e, d);
+    }
+    if (!alb_failed(d->st))
+        manifest_release(&d->manifest);
+    for (size_t i = 0; i < d->count; i++)
+        chunk_unref(d->chunks[i]);
+    free(d->chunks);
+    free(d->expected);
+    free(d);
+    if (e != NULL)
+        finish(e, st);
+}
+
+static void finish(struct root_entry *e, struct alb_status st)
+{
+    char hex[DIGEST_HEX_SIZE];
+
+    release_parts(e);
+    e->is_opening = false;
+    e->is_open = !alb_failed(st);
+    if (alb_failed(st))
+        log_status(LOG_WARN, "root.not_opened", st, "layer=%s root=%s", e->view.layer,
+                   digest_hex(&e->view.digest, hex));
+    tell(e, st);
+    if (!e->is_open && !e->is_opening && TAILQ_EMPTY(&e->waits))
+        drop_entry(e);
+}
+
+static void tell(struct root_entry *e, struct alb_status st)
+{
+    struct root_waits waits;
+    struct root_wait *w;
+
+    TAILQ_INIT(&waits);
+    TAILQ_CONCAT(&waits, &e->waits, link);
+    while ((w = TAILQ_FIRST(&waits)) != NULL) {
+        TAILQ_REMOVE(&waits, w, link);
+        w->entry = NULL;
+        if (!alb_failed(st))
+            e->users++;
+        w->done(w, st, alb_failed(st) ? NULL : &e->view);
+    }
+}
+
+/* ---- positions ------------------------------------------------------------------------------------------ */
+
+bool root_view_key(const struct root_view *v, enum chunk_list list, uint32_t position,
+                   struct chunk_key *key, struct where *where)
+{
+    *where = (struct where){.root = v->digest, .list = list, .position = position};
+    snprintf(where->layer, sizeof where->layer, "%s", v->layer);
+    switch (list) {
+    case LIST_ROOT: *key = (struct chunk_key){KEY_PLAIN, v->digest}; return position == 0;
+    case LIST_MANIFEST:
+        if (position >= v->root.chunk_count)
+            return false;
+        *key = v->root.chunks[position].key;
+        where->raw_bytes = v->root.chunks[position].raw_bytes;
+        return true;
+    case LIST_CONTENT:
+        if (position >= v->content_key_count)
+            return false;
+        *key = v->content_keys[position];
+        where->raw_bytes = v->content_raw_bytes[position];
+        return true;
+    }
+    return false;
+}
+
+void root_book_progress(const struct root_wait *w, size_t *have, size_t *all)
+{
+    *have = w->entry != NULL ? w->entry->parts_here : 0;
+    *all = w->entry != NULL ? w->entry->view.root.chunk_count : 0;
+}

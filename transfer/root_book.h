@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* transfer/root_book.h – a root, opened: its record, its lists M and C, and on demand its manifest.
+ *
+ *     RECORD (record/LAYER@root:HEX) → ROOT OBJECT → MANIFEST CHUNKS → DECODE (worker) → open
+ *
+ * Being entitled to a position is membership by construction: the record ties layer and root, and a key
+ * is only ever found through a list of an open root.  Everything fetched goes through the supply, so it
+ * is verified, shared and cached like any other chunk.  Opened roots stay, least recently used first out,
+ * up to `max_roots`; views in use are never dropped.
+ */
+#pragma once
+
+#include "transfer/record_book.h"
+#include "transfer/supply.h"
+#include "wire/manifest.h"
+
+struct root_book;
+
+struct root_view {
+    char layer[NAME_MAX_SIZE];
+    struct digest digest;
+    struct version_record record;
+    struct root root;               /* list M in it           */
+    struct chunk_key *content_keys; /* list C                 */
+    uint32_t *content_raw_bytes;    /* … and how large each can be */
+    size_t content_key_count;
+    struct manifest *manifest; /* when the book keeps manifests; else NULL */
+};
+
+struct root_book_options {
+    struct loop *loop;
+    struct record_book *records;
+    struct supply *supply;
+    struct authority *authority;
+    size_t max_roots;    /* 0: 64 */
+    bool keep_manifests; /* an endpoint applies them; a reflector only counts positions */
+    const struct manifest_limits *limits; /* NULL: the default; devices by the record's flag */
+};
+
+struct root_wait { /* the asker's storage */
+    /* `view` stays valid until root_book_close_view(). */
+    void (*done)(struct root_wait *w, struct alb_status st, const struct root_view *view);
+    struct root_entry *entry;
+    TAILQ_ENTRY(root_wait) link;
+};
+
+struct root_book *root_book_new(const struct root_book_options *options);
+struct root_book *root_book_free(struct root_book *b);
+/* done comes later, from the loop, once, unless the waiter leaves. */
+void root_book_open(struct root_book *b, const char *layer, const struct digest *root,
+                    struct root_wait *w);
+void root_book_leave(struct root_book *b, struct root_wait *w);
+void root_book_close_view(struct root_book *b, const struct root_view *view);
+
+/* Key and size of a position; false when the list has no such position. */
+bool root_view_key(const struct root_view *v, enum chunk_list list, uint32_t position,
+                   struct chunk_key *key, struct where *where);
+/* Progress of opening, for people: manifest chunks here and in all. */
+void root_book_progress(const struct root_wait *w, size_t *have, size_t *all);

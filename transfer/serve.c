@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* transfer/serve.c – from a stream to a handler: session, row, certificate, role, body, answer. */
+#include "transfer/serve.h"
+
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "transfer/serve_impl.h"
+#include "wire/json.h"
+
+enum { SESSIONS_DEFAULT = 4096 };
+
+static uint64_t on_head(void *arg, struct http_exchange *x);
+static void on_request(void *arg, struct http_exchange *x);
+static void on_closed(void *arg, struct http_exchange *x);
+static void on_session_closed(void *arg, struct http_session *s, struct alb_status st);
+static bool may_call(struct serve_request *rq);
+static void maybe_free(struct serve_request *rq);
+
+static const struct http_server_ops server_ops = {.head = on_head,
+                                                  .request = on_request,
+                                                  .closed = on_closed,
+                                                  .session_closed = on_session_closed};
+
+struct serve *serve_new(const struct serve_options *options)
+{
+    struct serve *s = xalloc(sizeof *s);
+
+    s->options = *options;
+    if (s->options.max_sessions == 0)
+        s->options.max_sessions = SESSIONS_DEFAULT;
+    TAILQ_INIT(&s->sessions);
+    return s;
+}
+
+struct serve *serve_free(struct serve *s)
+{
+    struct serve_session *session;
+
+    if (s == NULL)
+        return NULL;
+    s->is_draining = true;
+    while ((session = TAILQ_FIRST(&s->sessions)) != NULL) {
+        TAILQ_REMOVE(&s->sessions, session, link);
+        session->serve = NULL; /* its last callbacks find no serve and only free */
+        http_session_close(session->http);
+    }
+    loop_bury(s->options.loop, free, s);
+    return NULL;
+}
+
+void serve_set(struct serve *s, enum route_id route, serve_handler handler, void *arg)
+{
+    s->handlers[route] = handler;
+    s->handler_args[route] = arg;
+}
+
+void serve_install_common(struct serve *s)
+{
+    serve_set(s, ROUTE_SESSION, serve_handle_session, s);
+    serve_set(s, ROUTE_TRUST, serve_handle_trust, s);
+    serve_set(s, ROUTE_REVOKED, serve_handle_revoked, s);
+    serve_set(s, ROUTE_HEAD, serve_handle_head, s);
+    serve_set(s, ROUTE_RECORD, serve_handle_record, s);
+    serve_set(s, ROUTE_ROOT, serve_handle_root, s);
+    serve_set(s, ROUTE_CHUNKS, serve_handle_chunks, s);
+    serve_set(s, ROUTE_CHUNK, serve_handle_chunk, s);
+    serve_set(s, ROUTE_EVENTS, serve_handle_events, s);
+}
+
+void serve_accept(void *serve, struct stream *stream)
+{
+    struct serve *s = serve;
+
+    if (s->is_draining || s->stats.sessions >= s->options.max_sessions) {
+        log_event(LOG_WARN, "serve.full", "sessions=%zu from=%s", s->stats.sessions,
+                  stream->address);
+        stream_free(stream);
+        return;
+    }
+    struct serve_session *session = xalloc(sizeof *session);
+    session->serve = s;
+    session->who = *stream_peer(stream);
+    if (s->options.gate != NULL)
+        stream_use_gate(stream, s->options.gate);
+    session->http = http_serve(stream, &(struct http_session_options){0}, &server_ops, session);
+    TAILQ_INSERT_TAIL(&s->sessions, session, link);
+    s->stats.sessions++;
+    s->stats.sessions_total++;
+}
+
+static void on_session_closed(void *arg, struct http_session *http, struct alb_status st)
+{
+    struct serve_session *session = arg;
+    struct serve *s = session->serve;
+    char text[128];
+
+    (void)http;
+    log_event(LOG_DEBUG, "serve.session_closed", "device=%s why=\"%s\"", session->who.device,
+              alb_status_text(st, text, sizeof text));
+    serve_lane_release(session);
+    if (s != NULL) {
+        TAILQ_REMOVE(&s->sessions, session, link);
+        s->stats.sessions--;
+    }
+    free(session);
+}
+
+void serve_drain(struct serve *s)
+{
+    struct serve_session *session;
+
+    s->is_draining = true;
+    TAILQ_FOREACH(session, &s->sessions, link)
+    http_session_drain(session->http);
+}
+
+void serve_recheck(struct serve *s)
+{
+    struct serve_session *session;
+
+    TAILQ_FOREACH(session, &s->sessions, link)
+    {
+        if (authority_has_revoked(s->options.authority, session->who.serial)) {
+            log_event(LOG_WARN, "serve.revoked", "device=%s serial=%s", session->who.device,
+                      session->who.serial);
+            http_session_close(session->http);
+        }
+    }
+}
+
+/* ---- a request comes in -------------------------------------------------------------------------- */
+
+static void decode_rest(const char *rest, char *out, size_t size)
+{
+    size_t n = 0;
+
+    for (; *rest != '\0' && n + 1 < size; rest++) {
+        uint8_t byte = 0;
+        char pair[3] = {0};
+        if (*rest == '%' && rest[1] != '\0' && rest[2] != '\0') {
+            memcpy(pair, rest + 1, 2);
+            if (!alb_failed(bytes_parse_hex(pair, &byte, 1)) && byte != 0) {
+                out[n++] = (char)byte;
+                rest += 2;
+                continue;
+            }
+        }
+        out[n++] = *rest;
+    }
+    out[n] = '\0';
+}
+
+static uint64_t on_head(void *arg, struct http_exchange *x)
+{
+    struct serve_session *session = arg;
+    struct serve *s = session->serve;
+    struct serve_request *rq = xalloc(sizeof *rq);
+    const char *rest = "";
+
+    rq->serve = s;
+    rq->session = session;
+    rq->x = x;
+    http_exchange_set_user(x, rq);
+    if (s == NULL) {
+        http_exchange_abort(x);
+        return 0;
+    }
+    s->stats.requests++;
+    rq->route = route_find(s->options.port, http_exchange_method(x), http_exchange_path(x), &rest);
+    if (rq->route == NULL || s->handlers[rq->route->id] == NULL) {
+        rq->route = NULL;
+        serve_refuse(rq, ALB_NOT_FOUND, "no such request here");
+        return 0;
+    }
+    decode_rest(rest, rq->rest, sizeof rq->rest);
+    if (!may_call(rq))
+        return 0;
+    return rq->route->body_limit;
+}
+
+static bool bearer_is_right(const struct serve_request *rq)
+{
+    const struct serve_options *o = &rq->serve->options;
+    const char *value = http_exchange_header(rq->x, "authorization");
+
+    return o->bearer != NULL && value != NULL && strncmp(value, "Bearer ", 7) == 0 &&
+           o->bearer(o->arg, value + 7);
+}
+
+static bool may_call(struct serve_request *rq)
+{
+    const struct identity *who = &rq->session->who;
+    unsigned role = (unsigned)who->role;
+
+    if ((rq->route->roles & RR_BEARER) != 0 && bearer_is_right(rq))
+        return true;
+    if (role == ROLE_NONE || role == 0) {
+        if ((rq->route->roles & RR_NONE) != 0)
+            return true;
+        serve_refuse(rq, ALB_REFUSED,
+                     rq->serve->options.port == PORT_ADMIN
+                         ? "this needs 'Authorization: Bearer TOKEN'"
+                         : "this needs a certificate: join first (albedo join)");
+        return false;
+    }
+    if (authority_has_revoked(rq->serve->options.authority, who->serial)) {
+        serve_refuse(rq, ALB_REFUSED,
+                     "this device's certificate was revoked; ask an administrator");
+        http_session_drain(rq->session->http);
+        return false;
+    }
+    if ((rq->route->roles & role) != 0)
+        return true;
+    serve_refuse(rq, ALB_REFUSED, "this device's role may not do that");
+    return false;
+}
+
+static void on_request(void *arg, struct http_exchange *x)
+{
+    struct serve_session *session = arg;
+    struct serve_request *rq = http_exchange_user(x);
+
+    if (session->serve == NULL || rq == NULL || rq->is_answered || rq->route == NULL)
+        return;
+    rq->is_started = true;
+    rq->serve->handlers[rq->route->id](rq->serve->handler_args[rq->route->id], rq);
+}
+
+static void on_closed(void *arg, struct http_exchange *x)
+{
+    struct serve_request *rq = http_exchange_user(x);
+
+    (void)arg;
+    if (rq == NULL)
+        return;
+    rq->x = NULL;
+    http_exchange_set_user(x, NULL);
+    if (rq->gone != NULL)
+        rq->gone(rq);
+    if (rq->gone != NULL || !rq->is_started)
+        rq->is_answered = true; /* nobody will answer any more */
+    maybe_free(rq);
+}
+
+/* Both must be over: the exchange, and the handler's work. */
+static void maybe_free(struct serve_request *rq)
+{
+    if (rq->x == NULL && rq->is_answered)
+        free(rq);
+}
+
+/* ---- answers ------------------------------------------------------------------------------------- */
+
+void serve_answer(struct serve_request *rq, const char *content_type, const void *body, size_t size)
+{
+    alb_assert(!rq->is_answered);
+    rq->is_answered = true;
+    rq->gone = NULL;
+    if (rq->x != NULL)
+        http_answer(rq->x, 200, content_type, body, size);
+    maybe_free(rq);
+}
+
+void serve_answer_stream(struct serve_request *rq, const char *content_type,
+                         const struct http_source *source)
+{
+    alb_assert(!rq->is_answered && rq->x != NULL);
+    rq->is_answered = true;
+    http_answer_stream(rq->x, 200, content_type, source);
+}
+
+static unsigned http_status_of(const struct serve_request *rq, enum alb_code code)
+{
+    switch (code) {
+    case ALB_OK: return 200;
+    case ALB_NOT_FOUND: return 404;
+    case ALB_REFUSED: return (unsigned)rq->session->who.role <= ROLE_NONE ? 401 : 403;
+    case ALB_INVALID: return 400;
+    case ALB_CONFLICT: return 409;
+    case ALB_CORRUPT: return 422;
+    case ALB_FULL: return 507;
+    case ALB_TIMEOUT:
+    case ALB_CLOSED: return 503;
+    case ALB_IO:
+    case ALB_UNKNOWN:
+    case ALB_BUG: return 500;
+    }
+    return 500;
+}
+
+void serve_refuse(struct serve_request *rq, enum alb_code code, const char *message)
+{
+    struct error_body error = {.message = ""};
+    struct buf body;
+
+    alb_assert(!rq->is_answered);
+    rq->is_answered = true;
+    rq->gone = NULL;
+    rq->serve->stats.refused++;
+    snprintf(error.code, sizeof error.code, "%s", alb_code_name(code));
+    snprintf(error.message, sizeof error.message, "%s", message);
+    buf_init(&body, 4096);
+    if (rq->x != NULL && !alb_failed(error_body_encode(&error, &body)))
+        http_answer(rq->x, http_status_of(rq, code), "application/json", buf_peek(&body),
+                    buf_size(&body));
+    buf_release(&body);
+    maybe_free(rq);
+}
+
+void serve_refuse_status(struct serve_request *rq, struct alb_status st)
+{
+    char text[256];
+
+    serve_refuse(rq, st.code, alb_status_text(st, text, sizeof text));
+}
+
+bool serve_may_read(const struct serve_request *rq, const char *layer)
+{
+    const struct serve_session *session = rq->session;
+
+    if (session->who.role == ROLE_ADMIN || session->who.role == ROLE_PUBLISHER)
+        return true;
+    return session->has_grant && grant_covers(&session->grant, layer);
+}
+
+const uint8_t *serve_body(const struct serve_request *rq, size_t *size)
+{
+    struct buf *body = http_exchange_body(rq->x);
+
+    *size = buf_size(body);
+    return buf_peek(body);
+}
+
+bool serve_query(const struct serve_request *rq, const char *name, char *out, size_t size)
+{
+    const char *at = http_exchange_query(rq->x);
+    size_t length = strlen(name);
+    char raw[512];
+
+    while (*at != '\0') {
+        size_t part = strcspn(at, "&");
+        if (part > length && at[length] == '=' && strncmp(at, name, length) == 0) {
+            if (part - length - 1 >= sizeof raw)
+                return false;
+            snprintf(raw, sizeof raw, "%.*s", (int)(part - length - 1), at + length + 1);
+            decode_rest(raw, out, size);
+            return true;
+        }
+        at += part + (at[part] == '&');
+    }
+    return false;
+}
+
+void serve_stats(const struct serve *s, struct serve_stats *out)
+{
+    *out = s->stats;
+}

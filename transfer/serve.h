@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* transfer/serve.h – answering: who may ask what, and the answers every holder gives alike.
+ *
+ * One `serve` stands behind one port.  For each request it finds the row of wire/routes.def (none: 404),
+ * checks the certificate against the revocation list and the role against the row (nobody known: 401,
+ * another role: 403), bounds the body, and calls the row's handler.  What a hub and a reflector answer alike
+ * (session, trust, revocations, heads, records, roots, chunks, events) is installed by
+ * serve_install_common(); a program adds its own rows with serve_set().
+ *
+ * A handler answers exactly once, now or later.  When the asker goes away first the answer is dropped and
+ * `gone` (if set) is called so that the handler can stop working.
+ *
+ * What a grant does not cover is answered exactly like what does not exist: 404, before any look-up.
+ */
+#pragma once
+
+#include "net/http.h"
+#include "transfer/root_book.h"
+#include "wire/routes.h"
+
+struct serve;
+struct feed;
+
+struct serve_session { /* one connection; http_session's user */
+    struct serve *serve;
+    struct http_session *http;
+    struct identity who;
+    bool has_grant;
+    struct grant grant;
+    struct batch_lane *lane; /* serve_batch.c's: items are sent one after another */
+    TAILQ_ENTRY(serve_session) link;
+};
+
+struct serve_request {
+    struct serve *serve;
+    struct serve_session *session;
+    struct http_exchange *x; /* NULL once the asker is gone */
+    const struct route *route;
+    char rest[512]; /* what the row's '*' took, percent-decoded */
+    bool is_started, is_answered;
+    void (*gone)(struct serve_request *rq); /* may be set by the handler; it must not answer then */
+    void *work;                             /* the handler's own */
+};
+
+typedef void (*serve_handler)(void *arg, struct serve_request *rq);
+
+struct serve_options {
+    struct loop *loop;
+    unsigned port;               /* PORT_TREE or PORT_ADMIN */
+    struct authority *authority; /* borrowed */
+    struct record_book *records; /* borrowed; may be NULL on the admin port */
+    struct root_book *roots;
+    struct supply *supply;
+    struct upstream *upstream; /* NULL at a hub */
+    struct feed *feed;         /* events down; may be NULL */
+    struct gate *gate;         /* for what leaves through this port; NULL: open */
+    size_t max_sessions;       /* 0: 4,096; beyond it new ones are closed at once */
+    /* Admin port: is this bearer token right?  NULL: there is none. */
+    bool (*bearer)(void *arg, const char *token);
+    void *arg;
+};
+
+struct serve_stats {
+    uint64_t requests, refused, sessions_total, items_sent, item_bytes_sent;
+    size_t sessions;
+};
+
+struct serve *serve_new(const struct serve_options *options);
+/* Closes every session. */
+struct serve *serve_free(struct serve *s);
+void serve_set(struct serve *s, enum route_id route, serve_handler handler, void *arg);
+void serve_install_common(struct serve *s);
+/* An accept_fn (net/loop.h): arg is the serve. */
+void serve_accept(void *serve, struct stream *stream);
+/* Finish what is open, accept nothing new. */
+void serve_drain(struct serve *s);
+/* The revocation list changed: close the sessions it names. */
+void serve_recheck(struct serve *s);
+void serve_stats(const struct serve *s, struct serve_stats *out);
+
+/* ---- for handlers ----------------------------------------------------------------------------------- */
+
+/* May this session read `layer`?  Decided from the grant alone; an admin and a publisher may read all. */
+bool serve_may_read(const struct serve_request *rq, const char *layer);
+const uint8_t *serve_body(const struct serve_request *rq, size_t *size);
+void serve_answer(struct serve_request *rq, const char *content_type, const void *body,
+                  size_t size);
+void serve_answer_stream(struct serve_request *rq, const char *content_type,
+                         const struct http_source *source);
+/* The status code follows the code: NOT_FOUND 404, REFUSED 403, INVALID 400, CONFLICT 409, FULL 507,
+ * CORRUPT 422, else 500; the body is error_body JSON.  `message` says what, where and what to do. */
+void serve_refuse(struct serve_request *rq, enum alb_code code, const char *message);
+void serve_refuse_status(struct serve_request *rq, struct alb_status st);
+/* A value of the query string, percent-decoded into `out`; false when absent or too long. */
+bool serve_query(const struct serve_request *rq, const char *name, char *out, size_t size);
+
+/* Rows implemented beside (serve_batch.c, serve_records.c). */
+void serve_handle_chunks(void *arg, struct serve_request *rq);
+void serve_handle_chunk(void *arg, struct serve_request *rq);
+void serve_handle_root(void *arg, struct serve_request *rq);
+void serve_handle_record(void *arg, struct serve_request *rq);
+void serve_handle_head(void *arg, struct serve_request *rq);
+void serve_handle_trust(void *arg, struct serve_request *rq);
+void serve_handle_revoked(void *arg, struct serve_request *rq);
+void serve_handle_session(void *arg, struct serve_request *rq);
+void serve_handle_events(void *arg, struct serve_request *rq);
+void serve_lane_release(struct serve_session *session);

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* transfer/serve_batch.c – a batch of chunks: asked for by position, answered item by item.
+ *
+ *     entitled? → OPEN the root → ASK the supply for every position → items leave as they come
+ *
+ * Hits leave first.  An item, once begun, is finished before another batch of the same connection begins
+ * one (the *lane*), so that a cut costs at most one chunk.  A batch holds at most HOLD_BYTES of chunks that
+ * are ready but not sent; what comes beyond is let go and asked again, from memory or the store, when its
+ * turn comes: a slow reader costs bounded memory.  While something is still awaited a "queued" item says so
+ * at least every 5 s.
+ */
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "transfer/serve_impl.h"
+#include "wire/batch.h"
+
+enum { HOLD_BYTES = 1 << 20 };
+#define QUEUED_EVERY_NS (4 * NS_PER_S)
+
+enum spot_state {
+    SPOT_ASKED,  /* the supply will tell            */
+    SPOT_READY,  /* chunk held, waits to be sent    */
+    SPOT_LATER,  /* was here, let go; ask again     */
+    SPOT_ABSENT, /* a "missing" or "failed" to send */
+    SPOT_SENT,
+};
+
+struct batch_answer;
+
+struct spot { /* one position asked for */
+    struct waiter waiter;
+    struct batch_answer *batch;
+    struct chunk_key key;
+    enum spot_state state;
+    enum item_status outcome;
+    TAILQ_ENTRY(spot) link; /* in `ready` or `later` */
+};
+TAILQ_HEAD(spots, spot);
+
+struct batch_lane {
+    struct batch_answer *speaking; /* in the middle of an item */
+    TAILQ_HEAD(, batch_answer) stalled;
+};
+
+struct batch_answer {
+    struct serve_request *rq;
+    struct serve *serve;
+    struct batch_lane *lane;
+    struct batch_request request;
+    struct root_wait root_wait;
+    bool waits_root; /* even the root object is served only when its record vouches for it */
+    const struct root_view *view;
+    struct spot *spots;
+    size_t count, open; /* open: not yet sent */
+    struct spots ready, later;
+    size_t held_bytes;
+    struct buf head;    /* of the item being sent */
+    struct chunk *body; /* of the item being sent */
+    size_t body_sent;
+    bool is_stalled, wants_queued;
+    struct timer queued;
+    TAILQ_ENTRY(batch_answer) link; /* in lane->stalled */
+};
+
+static void root_opened(struct root_wait *w, struct alb_status st, const struct root_view *view);
+static void ask_all(struct batch_answer *b);
+static void spot_told(struct waiter *w, struct alb_status st, struct chunk *chunk);
+static size_t pull_items(void *arg, uint8_t *out, size_t size, bool *ended);
+static bool next_item(struct batch_answer *b);
+static void batch_gone(struct serve_request *rq);
+static void leave_lane(struct batch_answer *b);
+static void say_queued(void *arg);
+
+static struct batch_lane *lane_of(struct serve_session *session)
+{
+    if (session->lane == NULL) {
+        session->lane = xalloc(sizeof *session->lane);
+        TAILQ_INIT(&session->lane->stalled);
+    }
+    return session->lane;
+}
+
+void serve_lane_release(struct serve_session *session)
+{
+    free(session->lane);
+    session->lane = NULL;
+}
+
+void serve_handle_chunks(void *arg, struct serve_request *rq)
+{
+    struct serve *s = arg;
+    struct batch_answer *b = xalloc(sizeof *b);
+    size_t size = 0;
+    const uint8_t *body = serve_body(rq, &size);
+    struct alb_status st = batch_request_decode(body, size, &b->request);
+
+    if (alb_failed(st)) {
+        free(b);
+        serve_refuse_status(rq, alb_fail(ALB_INVALID, "the batch request does not parse"));
+        return;
+    }
+    if (!serve_may_read(rq, b->request.layer)) {
+        free(b);
+        serve_refuse(rq, ALB_NOT_FOUND, "no such version for this device");
+        return;
+    }
+    b->rq = rq;
+    b->serve = s;
+    b->lane = lane_of(rq->session);
+    TAILQ_INIT(&b->ready);
+    TAILQ_INIT(&b->later);
+    buf_init(&b->head, 64);
+    timer_init(&b->queued, s->options.loop, say_queued, b);
+    rq->work = b;
+    rq->gone = batch_gone;
+    b->root_wait.done = root_opened;
+    b->waits_root = true;
+    /* The head goes out now, "queued" follows while the root is being opened: slow is not dead. */
+    serve_answer_stream(rq, "application/x-albedo-batch",
+                        &(struct http_source){.pull = pull_items, .arg = b});
+    timer_set_in(&b->queued, QUEUED_EVERY_NS);
+    root_book_open(s->options.roots, b->request.layer, &b->request.root, &b->root_wait);
+}
+
+/* ---- ASK ------------------------------------------------------------------------------------------ */
+
+static void root_opened(struct root_wait *w, struct alb_status st, const struct root_view *view)
+{
+    struct batch_answer *b = ALB_CONTAINER(w, struct batch_answer, root_wait);
+
+    b->waits_root = false;
+    b->view = view;
+    b->count = batch_request_items(&b->request);
+    b->spots = xcalloc(b->count, sizeof *b->spots);
+    b->open = b->count;
+    ask_all(b);
+    for (size_t i = 0; alb_failed(st) && i < b->count; i++)
+        b->spots[i].outcome = st.code == ALB_NOT_FOUND ? ITEM_MISSING : ITEM_FAILED;
+    http_exchange_resume(b->rq->x);
+}
+
+static void set_absent(struct spot *spot, enum item_status outcome)
+{
+    spot->state = SPOT_ABSENT;
+    spot->outcome = outcome;
+    TAILQ_INSERT_TAIL(&spot->batch->ready, spot, link);
+}
+
+static void ask_spot(struct spot *spot)
+{
+    spot->state = SPOT_ASKED;
+    spot->waiter.done = spot_told;
+    supply_ask(spot->batch->serve->options.supply, &spot->key, &spot->waiter);
+}
+
+static void ask_all(struct batch_answer *b)
+{
+    size_t n = 0;
+
+    for (size_t r = 0; r < b->request.run_count; r++) {
+        for (uint32_t i = 0; i < b->request.runs[r].count; i++) {
+            struct spot *spot = &b->spots[n++];
+            uint32_t position = b->request.runs[r].first + i;
+            spot->batch = b;
+            spot->waiter.where.position = position;
+            if (b->view != NULL &&
+                root_view_key(b->view, b->request.list, position, &spot->key, &spot->waiter.where))
+                ask_spot(spot);
+            else
+                set_absent(spot, ITEM_MISSING);
+        }
+    }
+}
+
+static void spot_told(struct waiter *w, struct alb_status st, struct chunk *chunk)
+{
+    struct spot *spot = ALB_CONTAINER(w, struct spot, waiter);
+    struct batch_answer *b = spot->batch;
+
+    if (alb_failed(st)) {
+        set_absent(spot, st.code == ALB_NOT_FOUND ? ITEM_MISSING : ITEM_FAILED);
+    } else if (b->held_bytes > 0 && b->held_bytes + chunk->size > HOLD_BYTES) {
+        spot->state = SPOT_LATER;
+        TAILQ_INSERT_TAIL(&b->later, spot, link);
+    } else {
+        spot->state = SPOT_READY;
+        w->chunk = chunk_ref(chunk);
+        b->held_bytes += chunk->size;
+        TAILQ_INSERT_TAIL(&b->ready, spot, link);
+    }
+    http_exchange_resume(b->rq->x);
+}
+
+/* ---- SEND ----------------------------------------------------------------------------------------- */
+
+static void begin_item(struct batch_answer *b, const struct batch_item *item)
+{
+    struct alb_status st;
+
+    buf_clear(&b->head);
+    st = batch_item_head(item, &b->head);
+    alb_assert(!alb_failed(st)); /* the limit of `head` covers every head */
+    b->lane->speaking = b;
+}
+
+/* Take what is ready into `head` and `body`; false when there is nothing to say now. */
+static bool next_item(struct batch_answer *b)
+{
+    struct spot *spot = TAILQ_FIRST(&b->ready);
+    struct batch_item item = {.status = ITEM_QUEUED};
+
+    if (spot == NULL) {
+        if (!b->wants_queued)
+            return false;
+        b->wants_queued = false;
+        item.line = (uint32_t)b->open;
+        begin_item(b, &item);
+        return true;
+    }
+    TAILQ_REMOVE(&b->ready, spot, link);
+    item.position = spot->waiter.where.position;
+    item.status = spot->state == SPOT_READY ? ITEM_HIT : spot->outcome;
+    if (spot->state == SPOT_READY) {
+        b->body = take_ptr(&spot->waiter.chunk);
+        item.size = b->body->size;
+        b->held_bytes -= b->body->size;
+        b->serve->stats.items_sent++;
+        b->serve->stats.item_bytes_sent += b->body->size;
+    }
+    b->body_sent = 0;
+    spot->state = SPOT_SENT;
+    b->open--;
+    begin_item(b, &item);
+    return true;
+}
+
+static size_t copy_item(struct batch_answer *b, uint8_t *out, size_t size)
+{
+    size_t n = buf_size(&b->head) < size ? buf_size(&b->head) : size, more = 0;
+
+    memcpy(out, buf_peek(&b->head), n);
+    buf_consume(&b->head, n);
+    if (b->body != NULL && buf_size(&b->head) == 0) {
+        more = b->body->size - b->body_sent;
+        more = more < size - n ? more : size - n;
+        memcpy(out + n, b->body->bytes + b->body_sent, more);
+        b->body_sent += more;
+    }
+    return n + more;
+}
+
+static bool item_is_over(const struct batch_answer *b)
+{
+    return buf_size(&b->head) == 0 && (b->body == NULL || b->body_sent == b->body->size);
+}
+
+static void ask_later_ones(struct batch_answer *b)
+{
+    struct spot *spot;
+
+    while (b->held_bytes < HOLD_BYTES / 2 && (spot = TAILQ_FIRST(&b->later)) != NULL) {
+        TAILQ_REMOVE(&b->later, spot, link);
+        ask_spot(spot);
+        break; /* one at a time: its size is known only when it is here */
+    }
+}
+
+static void end_item(struct batch_answer *b)
+{
+    b->body = chunk_unref(b->body);
+    leave_lane(b);
+    ask_later_ones(b);
+}
+
+/* Let the next batch of this connection speak. */
+static void leave_lane(struct batch_answer *b)
+{
+    struct batch_answer *next = TAILQ_FIRST(&b->lane->stalled);
+
+    if (b->is_stalled)
+        TAILQ_REMOVE(&b->lane->stalled, b, link);
+    b->is_stalled = false;
+    if (b->lane->speaking != b)
+        return;
+    b->lane->speaking = NULL;
+    if (next != NULL && next != b) {
+        TAILQ_REMOVE(&b->lane->stalled, next, link);
+        next->is_stalled = false;
+        http_exchange_resume(next->rq->x);
+    }
+}
+
+static size_t pull_items(void *arg, uint8_t *out, size_t size, bool *ended)
+{
+    struct batch_answer *b = arg;
+    size_t n = 0;
+
+    while (n < size) {
+        if (b->lane->speaking != NULL && b->lane->speaking != b) {
+            if (!b->is_stalled)
+                TAILQ_INSERT_TAIL(&b->lane->stalled, b, link);
+            b->is_stalled = true;
+            break;
+        }
+        if (b->lane->speaking == NULL && !next_item(b))
+            break;
+        n += copy_item(b, out + n, size - n);
+        if (item_is_over(b))
+            end_item(b);
+    }
+    *ended = !b->waits_root && b->open == 0 && b->lane->speaking != b && buf_size(&b->head) == 0;
+    return n;
+}
+
+static void say_queued(void *arg)
+{
+    struct batch_answer *b = arg;
+
+    if (b->waits_root || b->open > 0) {
+        b->wants_queued = true;
+        http_exchange_resume(b->rq->x);
+        timer_set_in(&b->queued, QUEUED_EVERY_NS);
+    }
+}
+
+/* ---- over, well or badly ------------------------------------------------------------------------------ */
+
+static void release_spot(struct batch_answer *b, struct spot *spot)
+{
+    switch (spot->state) {
+    case SPOT_ASKED: supply_leave(b->serve->options.supply, &spot->waiter); break;
+    case SPOT_READY: chunk_unref(spot->waiter.chunk); break;
+    case SPOT_LATER:
+    case SPOT_ABSENT:
+    case SPOT_SENT: break;
+    }
+}
+
+static void batch_gone(struct serve_request *rq)
+{
+    struct batch_answer *b = rq->work;
+
+    timer_stop(&b->queued);
+    if (b->waits_root)
+        root_book_leave(b->serve->options.roots, &b->root_wait);
+    for (size_t i = 0; b->spots != NULL && i < b->count; i++)
+        release_spot(b, &b->spots[i]);
+    if (b->view != NULL)
+        root_book_close_view(b->serve->options.roots, b->view);
+    chunk_unref(b->body);
+    leave_lane(b);
+    buf_release(&b->head);
+    free(b->spots);
+    loop_bury(b->serve->options.loop, free, b);
+}
