@@ -277,7 +277,7 @@ static void end_item(struct batch_answer *b)
 /* Let the next batch of this connection speak. */
 static void leave_lane(struct batch_answer *b)
 {
-    struct batch_answer *next = TAILQ_FIRST(&b->lane->stalled);
+    struct batch_answer *next;
 
     if (b->is_stalled)
         TAILQ_REMOVE(&b->lane->stalled, b, link);
@@ -285,7 +285,8 @@ static void leave_lane(struct batch_answer *b)
     if (b->lane->speaking != b)
         return;
     b->lane->speaking = NULL;
-    if (next != NULL && next != b) {
+    next = TAILQ_FIRST(&b->lane->stalled);
+    if (next != NULL) {
         TAILQ_REMOVE(&b->lane->stalled, next, link);
         next->is_stalled = false;
         http_exchange_resume(next->rq->x);
