@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* reflector/reflector.c – the product on one page.
+ *
+ *   endpoint asks ──> serve ──> root_book: which key is at that position?
+ *                       │
+ *                       └────> supply ──> memory? store? ──> answered from here: the albedo
+ *                                 │
+ *                                 └──> want_table: one want per chunk, however many ask
+ *                                         └──> fetch ──> upstream ══ WAN, once ══> parent
+ *                                                 └──> verified ──> keeper ──> store, and all who wait
+ *
+ *   heads and records come through record_book, trust and revocations through authority; both keep what
+ *   they saw, so that a branch cut off from its parent goes on.
+ */
+#include "reflector/reflector.h"
+
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "reflector/reflector_impl.h"
+
+#define STOP_DEADLINE_NS (5 * NS_PER_S)
+enum { PENDING_DEFAULT = 64 << 20 };
+
+static struct alb_status judge_grant(void *arg, const uint8_t *bytes, size_t size,
+                                     int64_t *renew_wall_s);
+static void on_event(void *arg, const char *line);
+static void on_authority_changed(void *arg);
+
+static void start_upstream(struct reflector *r)
+{
+    const struct reflector_options *o = &r->options;
+    struct upstream_options up = {.loop = o->loop,
+                                  .place_count = o->parent_count,
+                                  .tls = o->dial_tls,
+                                  .window_bytes = o->window_bytes,
+                                  .gate = &r->wan_gate,
+                                  .wants_grant = true,
+                                  .wants_events = true,
+                                  .grant = buf_peek(&r->grant),
+                                  .grant_size = buf_size(&r->grant),
+                                  .grant_renew_wall_s = r->grant_renew_wall_s,
+                                  .arg = r,
+                                  .granted = judge_grant,
+                                  .event = on_event};
+
+    memcpy(up.places, o->parents, sizeof up.places);
+    r->upstream = upstream_new(&up);
+    authority_follow(r->authority, r->upstream, on_authority_changed, r);
+}
+
+static void start_supply(struct reflector *r)
+{
+    const struct reflector_options *o = &r->options;
+    const uint64_t pending = o->max_pending_bytes != 0 ? o->max_pending_bytes : PENDING_DEFAULT;
+
+    r->keeper = keeper_new(o->loop, o->store, pending);
+    r->supply = supply_new(&(struct supply_options){.loop = o->loop,
+                                                    .store = o->store,
+                                                    .keeper = r->keeper,
+                                                    .upstream = r->upstream,
+                                                    .cache_bytes = o->memory_cache_bytes});
+    r->records = record_book_new(&(struct record_book_options){.loop = o->loop,
+                                                               .catalogue = o->catalogue,
+                                                               .authority = r->authority,
+                                                               .upstream = r->upstream});
+    r->roots = root_book_new(&(struct root_book_options){
+        .loop = o->loop, .records = r->records, .supply = r->supply, .authority = r->authority});
+}
+
+static struct alb_status start_serve(struct reflector *r)
+{
+    const struct reflector_options *o = &r->options;
+    const struct listen_options listen = {
+        .address = o->listen_address, .port = o->listen_port, .tls = o->tree_tls};
+
+    r->feed = feed_new(o->loop);
+    r->serve = serve_new(&(struct serve_options){.loop = o->loop,
+                                                 .port = PORT_TREE,
+                                                 .authority = r->authority,
+                                                 .records = r->records,
+                                                 .roots = r->roots,
+                                                 .supply = r->supply,
+                                                 .upstream = r->upstream,
+                                                 .feed = r->feed,
+                                                 .gate = &r->lan_gate,
+                                                 .max_sessions = o->max_sessions});
+    serve_install_common(r->serve);
+    serve_set(r->serve, ROUTE_GRANT, reflector_handle_grant, r);
+    serve_set(r->serve, ROUTE_LAYERS, reflector_handle_layers, r);
+    serve_set(r->serve, ROUTE_STATUS, reflector_handle_status, r);
+    return loop_listen(o->loop, &listen, serve_accept, r->serve, &r->listener);
+}
+
+struct alb_status reflector_start(const struct reflector_options *options, struct reflector **out)
+{
+    struct reflector *r = xalloc(sizeof *r);
+
+    r->options = *options;
+    r->started_ns = loop_now_ns(options->loop);
+    gate_init_open(&r->wan_gate);
+    gate_init_open(&r->lan_gate);
+    timer_init(&r->stop_timer, options->loop, reflector_stopped, r);
+    buf_init(&r->grant, SIGNED_MAX);
+    struct alb_status st = authority_open(
+        &(struct authority_options){
+            .loop = options->loop, .catalogue = options->catalogue, .pin = options->trust_pin},
+        &r->authority);
+    if (!alb_failed(st)) {
+        reflector_load_grant(r);
+        start_upstream(r);
+        start_supply(r);
+        st = start_serve(r);
+    }
+    if (alb_failed(st)) {
+        reflector_free(r);
+        return st;
+    }
+    *out = r;
+    return ALB_STATUS_OK;
+}
+
+static struct alb_status judge_grant(void *arg, const uint8_t *bytes, size_t size,
+                                     int64_t *renew_wall_s)
+{
+    return reflector_judge_grant(arg, bytes, size, renew_wall_s);
+}
+
+static void on_event(void *arg, const char *line)
+{
+    struct reflector *r = arg;
+    char name[CATALOGUE_NAME_MAX + 1];
+
+    if (strncmp(line, "head ", 5) == 0) {
+        snprintf(name, sizeof name, "head/%s", line + 5);
+        record_book_forget(r->records, name);
+    } else if (strcmp(line, "trust") == 0 || strcmp(line, "revoked") == 0) {
+        authority_refresh(r->authority);
+        return; /* told on once it is here and judged */
+    }
+    feed_say(r->feed, line);
+}
+
+static void on_authority_changed(void *arg)
+{
+    struct reflector *r = arg;
+
+    serve_recheck(r->serve);
+    feed_say(r->feed, "trust");
+    feed_say(r->feed, "revoked");
+}
+
+/* ---- stopping ------------------------------------------------------------------------------------------- */
+
+void reflector_stopped(void *arg)
+{
+    struct reflector *r = arg;
+    loop_fn stopped = r->stopped;
+
+    timer_stop(&r->stop_timer);
+    r->stopped = NULL;
+    if (stopped != NULL)
+        stopped(r->stopped_arg);
+}
+
+void reflector_stop(struct reflector *r, loop_fn stopped, void *arg)
+{
+    r->stopped = stopped;
+    r->stopped_arg = arg;
+    r->listener = listener_free(r->listener);
+    serve_drain(r->serve);
+    timer_set_in(&r->stop_timer, STOP_DEADLINE_NS);
+    keeper_when_idle(r->keeper, reflector_stopped, r);
+}
+
+struct reflector *reflector_free(struct reflector *r)
+{
+    if (r == NULL)
+        return NULL;
+    timer_stop(&r->stop_timer);
+    if (r->listener != NULL)
+        listener_free(r->listener);
+    serve_free(r->serve);
+    root_book_free(r->roots);
+    record_book_free(r->records);
+    supply_free(r->supply);
+    authority_close(r->authority);
+    upstream_free(r->upstream);
+    if (r->keeper != NULL && keeper_is_idle(r->keeper))
+        keeper_free(r->keeper);
+    feed_free(r->feed);
+    buf_release(&r->grant);
+    loop_bury(r->options.loop, free, r);
+    return NULL;
+}
+
+uint16_t reflector_port(const struct reflector *r)
+{
+    return listener_port(r->listener);
+}
