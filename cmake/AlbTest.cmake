@@ -79,28 +79,29 @@ function(alb_fuzz_replays)
     endforeach()
 endfunction()
 
-# tests/sim/world*.c: the simulated world (net/loop.h's second back end), for whoever LINKS it.
+# tests/sim/: the simulated world (net/loop.h's second back end) and the scenarios read and played on
+# it, for whoever LINKS it; it needs no more than net.
 function(alb_simulated_world)
     set(path ${ALB_TESTS}/sim)
-    file(GLOB sources CONFIGURE_DEPENDS ${path}/world*.c)
+    file(GLOB sources CONFIGURE_DEPENDS ${path}/world*.c ${path}/scenario*.c)
     alb_view(view sim_world sim ${path})
     alb_library(sim_world ${view} "${sources}" "base;net;support")
 endfunction()
 
-# tests/sim/: scenarios over that world as a library, its own tests, sim_run that plays a scenario,
-# and a test for each scenario.
+# tests/sim/: that world's own tests; the rest of it (hubs, reflectors, endpoints on virtual nodes) as
+# a library; sim_run that plays a scenario, and a test for each scenario.
 function(alb_simulation)
     set(modules base chunk wire store config image net shaper transfer hub reflector client)
     set(path ${ALB_TESTS}/sim)
     file(GLOB sources CONFIGURE_DEPENDS ${path}/*.c)
-    list(FILTER sources EXCLUDE REGEX "/(world[a-z_]*|test_[a-z_]*|sim_run)\\.c$")
+    list(FILTER sources EXCLUDE REGEX "/((world|scenario|test_)[a-z_]*|sim_run)\\.c$")
     alb_view(view sim sim ${path})
     alb_library(sim ${view} "${sources}" "${modules};support;sim_world")
     file(GLOB tests CONFIGURE_DEPENDS ${path}/test_*.c)
     foreach(source IN LISTS tests)
         cmake_path(GET source STEM file)
         string(REGEX REPLACE "^test_" "sim_unit_" name ${file})
-        alb_test_executable(${name} ${source} "sim;sim_world;net;base")
+        alb_test_executable(${name} ${source} "sim_world;net;base")
         add_test(NAME ${name} COMMAND ${name})
         alb_test_properties(${name} sim 120)
     endforeach()
