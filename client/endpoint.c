@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* client/endpoint.c – the reflector's composition without a store and without anyone downstream. */
+#include "client/endpoint.h"
+
+#include "base/alloc.h"
+#include "base/log.h"
+
+enum { MEMORY_DEFAULT = 64 << 20 };
+
+struct endpoint {
+    struct endpoint_options options;
+    struct authority *authority;
+    struct own_grant grant;
+    struct upstream *upstream;
+    struct supply *supply;
+    struct record_book *records;
+    struct root_book *roots;
+};
+
+static void on_event(void *arg, const char *line)
+{
+    struct endpoint *e = arg;
+
+    if (strncmp(line, "head ", 5) == 0)
+        record_book_forget(e->records, NULL);
+    else if (strcmp(line, "trust") == 0 || strcmp(line, "revoked") == 0)
+        authority_refresh(e->authority);
+}
+
+static struct alb_status granted(void *arg, const uint8_t *bytes, size_t size,
+                                 int64_t *renew_wall_s)
+{
+    struct endpoint *e = arg;
+
+    return own_grant_judge(&e->grant, bytes, size, renew_wall_s);
+}
+
+static void start_upstream(struct endpoint *e)
+{
+    struct upstream_options up = {.loop = e->options.loop,
+                                  .place_count = e->options.parent_count,
+                                  .tls = e->options.dial_tls,
+                                  .wants_grant = true,
+                                  .wants_events = true,
+                                  .grant = buf_peek(&e->grant.bytes),
+                                  .grant_size = buf_size(&e->grant.bytes),
+                                  .grant_renew_wall_s = e->grant.renew_wall_s,
+                                  .arg = e,
+                                  .granted = granted,
+                                  .event = on_event};
+
+    memcpy(up.places, e->options.parents, sizeof up.places);
+    e->upstream = upstream_new(&up);
+    authority_follow(e->authority, e->upstream, NULL, NULL);
+}
+
+static void start_books(struct endpoint *e)
+{
+    const struct endpoint_options *o = &e->options;
+
+    e->supply = supply_new(&(struct supply_options){
+        .loop = o->loop,
+        .upstream = e->upstream,
+        .cache_bytes = o->memory_bytes != 0 ? o->memory_bytes : MEMORY_DEFAULT});
+    e->records = record_book_new(&(struct record_book_options){.loop = o->loop,
+                                                               .catalogue = o->catalogue,
+                                                               .authority = e->authority,
+                                                               .upstream = e->upstream});
+    e->roots = root_book_new(&(struct root_book_options){.loop = o->loop,
+                                                         .records = e->records,
+                                                         .supply = e->supply,
+                                                         .authority = e->authority,
+                                                         .max_roots = 2,
+                                                         .keep_manifests = true});
+}
+
+struct alb_status endpoint_start(const struct endpoint_options *options, struct endpoint **out)
+{
+    struct endpoint *e = xalloc(sizeof *e);
+
+    e->options = *options;
+    struct alb_status st = authority_open(
+        &(struct authority_options){
+            .loop = options->loop, .catalogue = options->catalogue, .pin = options->trust_pin},
+        &e->authority);
+    if (alb_failed(st)) {
+        free(e);
+        return st;
+    }
+    e->grant = (struct own_grant){.loop = options->loop,
+                                  .catalogue = options->catalogue,
+                                  .authority = e->authority,
+                                  .device = options->device};
+    own_grant_init(&e->grant);
+    start_upstream(e);
+    start_books(e);
+    *out = e;
+    return ALB_STATUS_OK;
+}
+
+struct endpoint *endpoint_free(struct endpoint *e)
+{
+    if (e == NULL)
+        return NULL;
+    root_book_free(e->roots);
+    record_book_free(e->records);
+    supply_free(e->supply);
+    authority_close(e->authority);
+    upstream_free(e->upstream);
+    own_grant_release(&e->grant);
+    loop_bury(e->options.loop, free, e);
+    return NULL;
+}
+
+struct authority *endpoint_authority(struct endpoint *e)
+{
+    return e->authority;
+}
+
+struct record_book *endpoint_records(struct endpoint *e)
+{
+    return e->records;
+}
+
+struct root_book *endpoint_roots(struct endpoint *e)
+{
+    return e->roots;
+}
+
+struct supply *endpoint_supply(struct endpoint *e)
+{
+    return e->supply;
+}
+
+struct upstream *endpoint_upstream(struct endpoint *e)
+{
+    return e->upstream;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* client/endpoint.h – fetch + apply, composed: the parts of an endpoint that talk to the tree.
+ *
+ * Given from outside: a loop (the kernel's or a simulated one), a small catalogue, who it is and where its
+ * upstreams are.  It has no chunk store; chunks go through memory into the puller's sink.
+ */
+#pragma once
+
+#include "net/tls.h"
+#include "transfer/own_grant.h"
+#include "transfer/root_book.h"
+
+struct endpoint;
+
+struct endpoint_options {
+    struct loop *loop;
+    struct catalogue *catalogue; /* borrowed; NULL: memory only */
+    struct upstream_place parents[UPSTREAM_PLACES_MAX];
+    size_t parent_count;
+    struct tls_context *dial_tls;
+    const char *device;             /* borrowed */
+    const struct digest *trust_pin; /* of trust file 1; NULL: as the catalogue has it */
+    uint64_t memory_bytes;          /* for chunks passing through; 0: 64 MiB */
+};
+
+/* Blocking start-up reads.  CORRUPT: the kept trust does not verify. */
+ALB_MUST_USE struct alb_status endpoint_start(const struct endpoint_options *options,
+                                              struct endpoint **out);
+struct endpoint *endpoint_free(struct endpoint *e);
+
+/* Borrowed, for a puller. */
+struct authority *endpoint_authority(struct endpoint *e);
+struct record_book *endpoint_records(struct endpoint *e);
+struct root_book *endpoint_roots(struct endpoint *e);
+struct supply *endpoint_supply(struct endpoint *e);
+struct upstream *endpoint_upstream(struct endpoint *e);
