@@ -177,6 +177,8 @@ static size_t segment_most(const struct world_end *e)
 
 static size_t sendable(const struct world_end *e)
 {
+    if (buf_size(&e->unsent) == 0)
+        return 0;
     uint64_t flying = e->sent_bytes - e->acked_bytes;
     uint64_t unread = e->sent_bytes - e->other_consumed_bytes;
     uint64_t congestion = e->congestion_bytes > flying ? e->congestion_bytes - flying : 0;
