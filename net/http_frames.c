@@ -46,6 +46,7 @@ void http_outgoing_release(struct http_outgoing *o)
 
 /* The source may cancel the call or close the session from inside: look again afterwards.  What it
  * hung on is only buried, so `o` outlives this turn. */
+/* NOLINTNEXTLINE(readability-function-size): the signature is nghttp2's */
 static ssize_t on_pull(nghttp2_session *h2, int32_t stream_id, uint8_t *out, size_t size,
                        uint32_t *flags, nghttp2_data_source *source, void *arg)
 {
@@ -99,6 +100,7 @@ static int on_begin_headers(nghttp2_session *h2, const nghttp2_frame *frame, voi
     return verdict(s);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the signature is nghttp2's */
 static int on_header(nghttp2_session *h2, const nghttp2_frame *frame, const uint8_t *name,
                      size_t name_size, const uint8_t *value, size_t value_size, uint8_t flags,
                      void *arg)

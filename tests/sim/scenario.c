@@ -407,7 +407,7 @@ static bool read_lines(struct reader *r, const char *text)
 }
 
 struct alb_status scenario_parse(const char *file, const char *text, struct scenario **out,
-                                 char error[SCENARIO_ERROR_SIZE])
+                                 char error[SCENARIO_ERROR_SIZE]) /* NOLINT: written to by fail() */
 {
     struct scenario *s = xalloc(sizeof(*s));
     struct reader r = {.scenario = s, .error = error};
@@ -429,12 +429,13 @@ struct alb_status scenario_read(const char *path, struct scenario **out,
                                 char error[SCENARIO_ERROR_SIZE])
 {
     struct buf text;
+    char why[SCENARIO_ERROR_SIZE / 2];
 
     buf_init(&text, FILE_SIZE_MAX);
     struct alb_status st = file_read(path, &text);
     if (alb_failed(st))
         (void)snprintf(error, SCENARIO_ERROR_SIZE, "%s: cannot be read: %s", path,
-                       strerror(st.sys));
+                       alb_status_text(st, why, sizeof(why)));
     else
         st = scenario_parse(path, buf_text(&text), out, error);
     buf_release(&text);

@@ -97,7 +97,7 @@ static void a_file_that_is_not_there_is_named(void **state)
     assert_non_null(strstr(error, "/no/such.scn: cannot be read"));
 }
 
-/* ---- a play: an endpoint has a layer once it could dial its site, which could dial its parent --------- */
+/* ---- a play: an endpoint has a layer once it could dial its site, which could dial its parent  */
 
 enum { PORT = 1 };
 

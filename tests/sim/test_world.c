@@ -130,7 +130,7 @@ static void stage_release(struct stage *s)
     world_free(s->world);
 }
 
-/* ---- connecting ---------------------------------------------------------------------------------- */
+/* ---- connecting ------------------------------------------------------------------------------ */
 
 static void a_dial_takes_two_round_trips_and_shows_who_it_is(void **state)
 {
@@ -171,7 +171,7 @@ static void a_dial_that_cannot_succeed_says_why(void **state)
     stage_release(&s);
 }
 
-/* ---- moving bytes -------------------------------------------------------------------------------- */
+/* ---- moving bytes ---------------------------------------------------------------------------- */
 
 static void bytes_arrive_in_order_at_the_rate_of_the_link(void **state)
 {
@@ -241,7 +241,7 @@ static void the_other_side_hears_that_a_stream_was_let_go(void **state)
     stage_release(&s);
 }
 
-/* ---- trouble ------------------------------------------------------------------------------------- */
+/* ---- trouble --------------------------------------------------------------------------------- */
 
 static void a_cut_link_holds_what_waits_and_goes_on(void **state)
 {
@@ -304,7 +304,7 @@ static void loss_delays_and_one_seed_says_the_same_twice(void **state)
     assert_int_not_equal(events_with_loss(5), events_with_loss(6));
 }
 
-/* ---- jobs and timers ----------------------------------------------------------------------------- */
+/* ---- jobs and timers ------------------------------------------------------------------------- */
 
 struct task {
     struct job job;
