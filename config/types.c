@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* config/types.c – reading and showing a value of each type. */
+#include "config/schema.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+#define LIST_MOST "more than 8 addresses"
+_Static_assert(CONFIG_URLS_MAX == 8, "LIST_MOST says how many");
+
+static struct alb_status show_quoted(const char *text, struct buf *out)
+{
+    struct alb_status st = buf_append(out, "\"", 1);
+
+    for (; *text != '\0' && !alb_failed(st); text++) {
+        if (*text == '"' || *text == '\\' || *text == '$')
+            st = buf_append(out, "\\", 1);
+        if (!alb_failed(st))
+            st = buf_append(out, text, 1);
+    }
+    return alb_failed(st) ? st : buf_append(out, "\"", 1);
+}
+
+/* ---- PATH ---- */
+
+static struct alb_status path_read(const char *const *texts, size_t count, void *member)
+{
+    (void)count;
+    if (texts[0][0] != '/')
+        return alb_fail(ALB_INVALID, "a path begins with '/' here: a daemon has no directory of "
+                                     "its own to begin from");
+    if (strlen(texts[0]) >= CONFIG_PATH_SIZE)
+        return alb_fail(ALB_INVALID, "a path has at most 1023 bytes");
+    for (const char *at = texts[0]; *at != '\0'; at++)
+        if ((unsigned char)*at < ' ' || *at == 0x7f)
+            return alb_fail(ALB_INVALID, "a path with control characters is not taken");
+    memcpy(member, texts[0], strlen(texts[0]) + 1);
+    return ALB_STATUS_OK;
+}
+
+static struct alb_status path_show(const void *member, struct buf *out)
+{
+    return show_quoted(member, out);
+}
+
+/* ---- ID, SITE ---- */
+
+static struct alb_status id_read(const char *const *texts, size_t count, void *member)
+{
+    struct alb_status st = id_check(texts[0]);
+
+    (void)count;
+    if (!alb_failed(st))
+        memcpy(member, texts[0], strlen(texts[0]) + 1);
+    return st;
+}
+
+static struct alb_status id_show(const void *member, struct buf *out)
+{
+    return show_quoted(member, out);
+}
+
+static struct alb_status site_read(const char *const *texts, size_t count, void *member)
+{
+    if (texts[0][0] != '\0')
+        return id_read(texts, count, member);
+    memcpy(member, "", 1);
+    return ALB_STATUS_OK;
+}
+
+static struct alb_status site_show(const void *member, struct buf *out)
+{
+    return show_quoted(member, out);
+}
+
+/* ---- LISTEN, URLS ---- */
+
+static struct alb_status place_read(const char *const *texts, size_t count, void *member)
+{
+    (void)count;
+    return listen_parse(texts[0], member);
+}
+
+static struct alb_status place_show(const void *member, struct buf *out)
+{
+    char text[URL_TEXT_SIZE];
+
+    return show_quoted(listen_format(member, text), out);
+}
+
+static struct alb_status urls_read(const char *const *texts, size_t count, void *member)
+{
+    struct config_urls urls = {.count = count};
+    struct alb_status st = ALB_STATUS_OK;
+
+    if (count > CONFIG_URLS_MAX)
+        return alb_fail(ALB_INVALID, LIST_MOST);
+    for (size_t i = 0; i < count && !alb_failed(st); i++)
+        st = url_parse(texts[i], &urls.at[i]);
+    if (!alb_failed(st))
+        *(struct config_urls *)member = urls;
+    return st;
+}
+
+static struct alb_status urls_show(const void *member, struct buf *out)
+{
+    const struct config_urls *urls = member;
+    char text[URL_TEXT_SIZE];
+    struct alb_status st = buf_append(out, "{ ", 2);
+
+    for (size_t i = 0; i < urls->count && !alb_failed(st); i++) {
+        if (i > 0)
+            st = buf_append(out, ", ", 2);
+        if (!alb_failed(st))
+            st = show_quoted(url_format(&urls->at[i], text), out);
+    }
+    return alb_failed(st) ? st : buf_append(out, " }", 2);
+}
+
+/* ---- DIGEST ---- */
+
+static struct alb_status digest_read(const char *const *texts, size_t count, void *member)
+{
+    (void)count;
+    return digest_parse(texts[0], member);
+}
+
+static struct alb_status digest_show(const void *member, struct buf *out)
+{
+    char hex[DIGEST_HEX_SIZE];
+
+    return show_quoted(digest_hex(member, hex), out);
+}
+
+/* ---- SIZE, NUMBER, LEVEL ---- */
+
+static struct alb_status size_read(const char *const *texts, size_t count, void *member)
+{
+    (void)count;
+    return parse_size(texts[0], member);
+}
+
+/* In the largest binary unit that loses nothing, so that what is written reads the same again. */
+static struct alb_status size_show(const void *member, struct buf *out)
+{
+    static const char *const words[] = {"", "KiB", "MiB", "GiB", "TiB"};
+    uint64_t bytes = *(const uint64_t *)member;
+    size_t unit = 0;
+
+    while (bytes != 0 && bytes % 1024 == 0 && unit + 1 < ALB_COUNT(words)) {
+        bytes /= 1024;
+        unit++;
+    }
+    return buf_printf(out, "%" PRIu64 "%s", bytes, words[unit]);
+}
+
+static struct alb_status number_read(const char *const *texts, size_t count, void *member)
+{
+    (void)count;
+    return parse_u64(texts[0], UINT32_MAX, member);
+}
+
+static struct alb_status number_show(const void *member, struct buf *out)
+{
+    return buf_printf(out, "%" PRIu64, *(const uint64_t *)member);
+}
+
+static struct alb_status level_read(const char *const *texts, size_t count, void *member)
+{
+    (void)count;
+    return log_level_parse(texts[0], member);
+}
+
+static struct alb_status level_show(const void *member, struct buf *out)
+{
+    return buf_printf(out, "%s", log_level_name(*(const enum log_level *)member));
+}
+
+#define TYPE(NAME, prefix, words)                                                                  \
+    [CONFIG_TYPE_##NAME] = {.allowed = words,                                                      \
+                            .is_list = CONFIG_TYPE_##NAME == CONFIG_TYPE_URLS,                     \
+                            .read = prefix##_read,                                                 \
+                            .show = prefix##_show},
+const struct config_type config_types[] = {
+#include "config/types.def"
+};
