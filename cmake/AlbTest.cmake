@@ -80,12 +80,12 @@ function(alb_fuzz_replays)
 endfunction()
 
 # tests/sim/: the simulated world (net/loop.h's second back end) and the scenarios read and played on
-# it, for whoever LINKS it; it needs no more than net.
+# it, and layer versions made in memory, for whoever LINKS it; it needs no more than transfer.
 function(alb_simulated_world)
     set(path ${ALB_TESTS}/sim)
-    file(GLOB sources CONFIGURE_DEPENDS ${path}/world*.c ${path}/scenario*.c)
+    file(GLOB sources CONFIGURE_DEPENDS ${path}/world*.c ${path}/scenario*.c ${path}/cast_version.c ${path}/cast_holder.c)
     alb_view(view sim_world sim ${path})
-    alb_library(sim_world ${view} "${sources}" "base;net;support")
+    alb_library(sim_world ${view} "${sources}" "base;chunk;wire;store;net;transfer;support")
 endfunction()
 
 # tests/sim/: that world's own tests; the rest of it (hubs, reflectors, endpoints on virtual nodes) as
@@ -94,7 +94,7 @@ function(alb_simulation)
     set(modules base chunk wire store config image net shaper transfer hub reflector client)
     set(path ${ALB_TESTS}/sim)
     file(GLOB sources CONFIGURE_DEPENDS ${path}/*.c)
-    list(FILTER sources EXCLUDE REGEX "/((world|scenario|test_)[a-z_]*|sim_run)\\.c$")
+    list(FILTER sources EXCLUDE REGEX "/((world|scenario|cast_version|cast_holder|test_)[a-z_]*|sim_run)\\.c$")
     alb_view(view sim sim ${path})
     alb_library(sim ${view} "${sources}" "${modules};support;sim_world")
     file(GLOB tests CONFIGURE_DEPENDS ${path}/test_*.c)

@@ -135,7 +135,7 @@ void serve_handle_head(void *arg, struct serve_request *rq)
 
     if (!layer_is_readable(rq, rq->rest))
         return;
-    snprintf(name, sizeof name, "head/%s", rq->rest);
+    snprintf(name, sizeof name, "head/%.*s", NAME_MAX_SIZE, rq->rest);
     answer_record(arg, rq, name);
 }
 
@@ -163,7 +163,7 @@ void serve_handle_record(void *arg, struct serve_request *rq)
     snprintf(layer, sizeof layer, "%.*s", (int)(at - rq->rest), rq->rest);
     if (!layer_is_readable(rq, layer))
         return;
-    snprintf(name, sizeof name, "record/%s", rq->rest);
+    snprintf(name, sizeof name, "record/%s%.*s", layer, 100, at);
     answer_record(arg, rq, name);
 }
 

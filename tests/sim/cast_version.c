@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sim/cast_version.c – half-compressible files of about a megabyte, cut like real ones. */
-#include "cast_version.h"
+#include "sim/cast_version.h"
 
 #include <stdio.h>
 

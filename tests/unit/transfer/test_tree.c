@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* unit/transfer/test_tree.c – a child's books and supply against a parent, over a simulated link. */
+/* LINKS: sim_world */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "sim/cast_holder.h"
+#include "transfer/own_grant.h"
+
+enum { CHUNK_TEST_MOST = 1 << 20 }; /* no chunk is larger than cut_content.max */
+
+/* Everything a child has, as reflector and endpoint compose it. */
+struct child {
+    struct loop *loop;
+    struct chunk_store *store;
+    struct catalogue *catalogue;
+    struct authority *authority;
+    struct own_grant grant;
+    struct upstream *upstream;
+    struct keeper *keeper;
+    struct supply *supply;
+    struct record_book *records;
+    struct root_book *roots;
+};
+
+struct duo {
+    struct world *world;
+    struct world_link *wan;
+    struct cast_holder parent;
+    struct child child;
+    struct cast_version version;
+    /* what a test waits for */
+    unsigned told;
+    struct alb_status st;
+    const struct root_view *view;
+};
+
+static void print_log(void *arg, enum log_level level, const char *line)
+{
+    (void)arg;
+    (void)level;
+    fprintf(stderr, "%s\n", line);
+}
+
+static void ignore_event(void *arg, const char *line)
+{
+    (void)arg;
+    (void)line;
+}
+
+static void child_start(struct child *c, struct loop *loop, const struct digest *pin)
+{
+    *c = (struct child){.loop = loop};
+    c->store = ram_chunk_store_new(&(struct ram_options){0});
+    c->catalogue = ram_catalogue_new(&(struct ram_options){0});
+    assert_int_equal(
+        authority_open(
+            &(struct authority_options){.loop = loop, .catalogue = c->catalogue, .pin = pin},
+            &c->authority)
+            .code,
+        ALB_OK);
+    c->grant = (struct own_grant){
+        .loop = loop, .catalogue = c->catalogue, .authority = c->authority, .device = "box"};
+    own_grant_init(&c->grant);
+    c->upstream = upstream_new(&(struct upstream_options){.loop = loop,
+                                                          .places = {{"hub", CAST_PORT}},
+                                                          .place_count = 1,
+                                                          .wants_grant = true,
+                                                          .wants_events = true,
+                                                          .arg = &c->grant,
+                                                          .granted = own_grant_judge,
+                                                          .event = ignore_event});
+    authority_follow(c->authority, c->upstream, NULL, NULL);
+    c->keeper = keeper_new(loop, c->store, 64 << 20);
+    c->supply = supply_new(&(struct supply_options){
+        .loop = loop, .store = c->store, .keeper = c->keeper, .upstream = c->upstream});
+    c->records = record_book_new(&(struct record_book_options){.loop = loop,
+                                                               .catalogue = c->catalogue,
+                                                               .authority = c->authority,
+                                                               .upstream = c->upstream});
+    c->roots = root_book_new(&(struct root_book_options){
+        .loop = loop, .records = c->records, .supply = c->supply, .authority = c->authority});
+}
+
+static void child_stop(struct child *c)
+{
+    c->roots = root_book_free(c->roots);
+    c->records = record_book_free(c->records);
+    c->supply = supply_free(c->supply);
+    c->authority = authority_close(c->authority);
+    c->upstream = upstream_free(c->upstream);
+    c->keeper = keeper_free(c->keeper);
+    own_grant_release(&c->grant);
+}
+
+static int setup(void **state)
+{
+    static const struct identity hub_id = {.role = ROLE_HUB, .org = "acme", .device = "hub"};
+    static const struct identity box_id = {
+        .role = ROLE_REFLECTOR, .org = "acme", .device = "box", .serial = "01"};
+    struct duo *d = xalloc(sizeof *d);
+
+    if (getenv("ALB_LOG") != NULL)
+        log_install(print_log, NULL, LOG_DEBUG);
+    d->world = world_new(1);
+    struct loop *hub = world_add_node(d->world, "hub", &hub_id);
+    struct loop *box = world_add_node(d->world, "box", &box_id);
+    d->wan = world_add_link(d->world, "wan", 1250 * 1000, 20 * NS_PER_MS);
+    world_route(d->world, hub, box, &d->wan, 1);
+    cast_holder_start(&d->parent, hub);
+    const struct cast_order order = cast_holder_order(&d->parent, "base/debian-12", 1, 3 << 20);
+    cast_version_make(&order, &d->version);
+    cast_holder_publish(&d->parent, &d->version, 1);
+    child_start(&d->child, box, &d->parent.trust_pin);
+    /* The first trust file comes with enrolment, not over an unproven line. */
+    assert_int_equal(authority_add_trust(d->child.authority, buf_peek(&d->parent.trust_bytes),
+                                         buf_size(&d->parent.trust_bytes))
+                         .code,
+                     ALB_OK);
+    *state = d;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct duo *d = *state;
+
+    child_stop(&d->child);
+    cast_holder_stop(&d->parent);
+    world_run(d->world, world_now_ns(d->world) + 60 * NS_PER_S);
+    world_free(d->world);
+    chunk_store_close(d->child.store);
+    catalogue_close(d->child.catalogue);
+    cast_holder_release(&d->parent);
+    cast_version_release(&d->version);
+    free(d);
+    return 0;
+}
+
+struct root_probe {
+    struct root_wait wait;
+    struct duo *duo;
+};
+
+static void root_told(struct root_wait *w, struct alb_status st, const struct root_view *view)
+{
+    struct duo *d = ALB_CONTAINER(w, struct root_probe, wait)->duo;
+
+    d->told++;
+    d->st = st;
+    d->view = view;
+}
+
+static void open_root(struct duo *d, const char *layer)
+{
+    struct root_probe probe = {.wait.done = root_told, .duo = d};
+
+    d->told = 0;
+    root_book_open(d->child.roots, layer, &d->version.record.root, &probe.wait);
+    world_run(d->world, world_now_ns(d->world) + 30 * NS_PER_S);
+    if (d->told == 0)
+        root_book_leave(d->child.roots, &probe.wait);
+}
+
+static void a_root_opens_through_the_parent(void **state)
+{
+    struct duo *d = *state;
+
+    open_root(d, "base/debian-12");
+    assert_int_equal(d->told, 1);
+    assert_int_equal(d->st.code, ALB_OK);
+    assert_int_equal(d->view->content_key_count + d->view->root.chunk_count + 1, d->version.count);
+    root_book_close_view(d->child.roots, d->view);
+}
+
+struct probe {
+    struct waiter waiter;
+    struct duo *duo;
+};
+
+static void chunk_told(struct waiter *w, struct alb_status st, struct chunk *chunk)
+{
+    struct duo *d = ALB_CONTAINER(w, struct probe, waiter)->duo;
+
+    (void)chunk;
+    d->told++;
+    if (alb_failed(st))
+        d->st = st;
+}
+
+/* Ask for every content chunk `times` times at once; *probes is the caller's to free. */
+static size_t ask_everything(struct duo *d, unsigned times, struct probe **probes)
+{
+    size_t count = d->view->content_key_count * times;
+    struct chunk_key key;
+
+    *probes = xcalloc(count, sizeof **probes);
+    d->told = 0;
+    d->st = ALB_STATUS_OK;
+    for (size_t i = 0; i < count; i++) {
+        struct probe *p = &(*probes)[i];
+        p->duo = d;
+        p->waiter.done = chunk_told;
+        assert_true(root_view_key(d->view, LIST_CONTENT, (uint32_t)(i % d->view->content_key_count),
+                                  &key, &p->waiter.where));
+        supply_ask(d->child.supply, &key, &p->waiter);
+    }
+    return count;
+}
+
+static void many_ask_and_each_chunk_crosses_once(void **state)
+{
+    struct duo *d = *state;
+    struct supply_stats stats;
+    struct chunk_store_stats kept;
+    struct probe *probes;
+
+    open_root(d, "base/debian-12");
+    size_t count = ask_everything(d, 40, &probes);
+    world_run(d->world, world_now_ns(d->world) + 30 * NS_PER_S);
+    assert_int_equal(d->told, count);
+    assert_int_equal(d->st.code, ALB_OK);
+    supply_stats(d->child.supply, &stats);
+    assert_int_equal(stats.fetch.received_bytes, d->version.stored_bytes);
+    assert_int_equal(stats.fetch.repeated, 0);
+    assert_int_equal(d->child.store->ops->stats(d->child.store, &kept).code, ALB_OK);
+    assert_int_equal(kept.stored_bytes, d->version.stored_bytes);
+    root_book_close_view(d->child.roots, d->view);
+    free(probes);
+}
+
+static void a_cut_in_the_middle_delays_and_costs_at_most_a_chunk(void **state)
+{
+    struct duo *d = *state;
+    struct supply_stats stats;
+    struct probe *probes;
+
+    open_root(d, "base/debian-12");
+    size_t count = ask_everything(d, 1, &probes);
+    world_run(d->world, world_now_ns(d->world) + 500 * NS_PER_MS);
+    assert_true(d->told < count);
+    world_link_set_up(d->wan, false);
+    world_run(d->world, world_now_ns(d->world) + 60 * NS_PER_S);
+    assert_false(upstream_is_up(d->child.upstream));
+    assert_true(d->told < count);
+    world_link_set_up(d->wan, true);
+    world_run(d->world, world_now_ns(d->world) + 60 * NS_PER_S);
+    assert_int_equal(d->told, count);
+    assert_int_equal(d->st.code, ALB_OK);
+    supply_stats(d->child.supply, &stats);
+    assert_true(stats.fetch.received_bytes <= d->version.stored_bytes + CHUNK_TEST_MOST);
+    root_book_close_view(d->child.roots, d->view);
+    free(probes);
+}
+
+static void a_layer_beyond_the_grant_looks_like_one_that_does_not_exist(void **state)
+{
+    struct duo *d = *state;
+
+    d->parent.grant_prefix = "app";
+    open_root(d, "base/debian-12");
+    assert_int_equal(d->told, 1);
+    assert_int_equal(d->st.code, ALB_NOT_FOUND);
+    open_root(d, "base/nothing");
+    assert_int_equal(d->told, 1);
+    assert_int_equal(d->st.code, ALB_NOT_FOUND);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_root_opens_through_the_parent, setup, teardown),
+        cmocka_unit_test_setup_teardown(many_ask_and_each_chunk_crosses_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_cut_in_the_middle_delays_and_costs_at_most_a_chunk, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_layer_beyond_the_grant_looks_like_one_that_does_not_exist,
+                                        setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
