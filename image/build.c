@@ -215,6 +215,12 @@ static void unit_reset(struct build *b, struct build_unit *u)
         if (f->alone != u->alone)
             continue; /* another unit's, perhaps another thread's */
         free(f->holes);
-        *f = (struct build_file){.item = f->item, .unit = f->unit, .alone = f->alone};
+        f->is_there = false; /* the plan's part of a file is read by others: leave it alone */
+        f->problem = ALB_STATUS_OK;
+        f->holes = NULL;
+        f->hole_count = 0;
+        f->chunk = 0;
+        f->chunk_count = 0;
+        f->offset = 0;
     }
 }

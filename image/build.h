@@ -33,7 +33,7 @@ size_t build_units(const struct build *b); /* largest first, so that threads end
 uint64_t build_unit_bytes(const struct build *b, size_t unit);
 /* CONFLICT: keeps changing; IO; NOT_FOUND never (a vanished file is a problem, listed). */
 ALB_MUST_USE struct alb_status build_run(struct build *b, size_t unit, struct build_worker *w);
-/* Path of the file a failed build_run() stopped at; borrowed from the worker. */
+/* Path of the file a failed build_run() or build_read() stopped at; borrowed from the scan. */
 const char *build_worker_path(const struct build_worker *w);
 /* After build_finish(): what it left out, in the scan's order; borrowed. */
 size_t build_problems(const struct build *b, const struct scan_problem **out);
@@ -48,11 +48,12 @@ struct build_result {
     size_t content_key_count;
 };
 
-/* After every unit ran. */
+/* After every unit ran well.  The manifest is read back before anything is made of it. */
 ALB_MUST_USE struct alb_status build_finish(struct build *b, struct build_result *out);
 void build_result_release(struct build_result *r);
 
-/* The stored form of the chunk at position `position` of list C, read and compressed anew. */
+/* The stored form of the chunk at position `position` of list C, read and compressed anew.  Safe on
+ * several threads, each with its worker.  CONFLICT (changed or gone since), IO, FULL. */
 ALB_MUST_USE struct alb_status build_read(struct build *b, uint32_t position,
                                           struct build_worker *w, struct chunk **out);
 uint32_t build_chunk_raw_size(const struct build *b, uint32_t position);

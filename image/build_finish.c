@@ -28,6 +28,7 @@ static struct alb_status spell_content(struct finishing *f, const struct build_f
 static struct alb_status learn_key(struct finishing *f, struct build_chunk *chunk);
 static struct alb_status skip(struct build *b, const struct scan_item *item, struct alb_status why);
 static bool has_target(const struct build *b, const struct scan_item *item);
+static struct alb_status read_back(const struct finishing *f);
 static struct alb_status cut_manifest_stream(struct finishing *f);
 static struct alb_status add_manifest_chunk(struct finishing *f, const uint8_t *bytes, size_t size,
                                             size_t *capacity);
@@ -43,6 +44,8 @@ struct alb_status build_finish(struct build *b, struct build_result *out)
     struct alb_status st = forget(b);
     if (!alb_failed(st))
         st = write_manifest(&f);
+    if (!alb_failed(st))
+        st = read_back(&f);
     if (!alb_failed(st))
         st = cut_manifest_stream(&f);
     if (!alb_failed(st))
@@ -225,6 +228,28 @@ static bool has_target(const struct build *b, const struct scan_item *item)
     const struct build_file *file =
         bsearch(&index, b->files, b->file_count, sizeof(*b->files), compare_with_file);
     return file != NULL && file->is_there;
+}
+
+/* Nobody shall sign what a reader refuses, or reads otherwise: every holder counts positions of list C
+ * for itself.  The writer cannot know all of that, only a reader does. */
+static struct alb_status read_back(const struct finishing *f)
+{
+    const struct build *b = f->build;
+    const struct buf *stream = &f->result->manifest;
+    struct manifest_limits limits = manifest_limits_default;
+    struct manifest m;
+    limits.allow_devices = true; /* the scan had the say */
+    struct alb_status st = manifest_decode(buf_peek(stream), buf_size(stream), &limits, &m);
+    if (alb_failed(st))
+        return st;
+    bool same = m.count == f->result->root.entries &&
+                m.content_bytes == f->result->root.content_bytes &&
+                m.content_key_count == b->key_count;
+    for (size_t i = 0; same && i < b->key_count; i++)
+        same = chunk_key_equal(&m.content_keys[i], &b->keys[i]) &&
+               m.content_raw_bytes[i] == b->places[i]->raw_size;
+    manifest_release(&m);
+    return same ? ALB_STATUS_OK : alb_fail(ALB_BUG, "the manifest does not read as it was written");
 }
 
 static struct alb_status cut_manifest_stream(struct finishing *f)

@@ -12,6 +12,7 @@
 
 static struct alb_status read_members(struct build *b, const struct build_chunk *place,
                                       struct build_worker *w);
+static void blame(struct build *b, const struct build_chunk *place, struct build_worker *w);
 static struct alb_status read_part(struct build *b, const struct build_file *f, uint64_t offset,
                                    size_t size, struct build_worker *w, uint8_t *to);
 
@@ -33,8 +34,10 @@ struct alb_status build_read(struct build *b, uint32_t position, struct build_wo
         return st;
     struct digest found;
     sha256(w->window, place->raw_size, &found);
-    if (!digest_equal(&found, &place->key.digest))
+    if (!digest_equal(&found, &place->key.digest)) {
+        blame(b, place, w);
         return alb_fail(ALB_CONFLICT, "reading a chunk again: the file changed since it was built");
+    }
     buf_clear(&w->stored);
     st = codec_compress(w->codec, w->window, place->raw_size, &w->stored);
     if (alb_failed(st))
@@ -47,15 +50,20 @@ struct alb_status build_read(struct build *b, uint32_t position, struct build_wo
     return ALB_STATUS_OK;
 }
 
-/* The members are those of the first one's unit that point at this chunk. */
+/* Those of the first one's unit that point at this chunk. */
+static bool is_member(const struct build *b, const struct build_chunk *place,
+                      const struct build_file *f)
+{
+    size_t unit = b->files[place->file].unit;
+    return f->unit == unit && f->chunk_count == 1 && &b->units[unit].chunks[f->chunk] == place;
+}
+
 static struct alb_status read_members(struct build *b, const struct build_chunk *place,
                                       struct build_worker *w)
 {
-    size_t unit = b->files[place->file].unit;
-    size_t chunk = (size_t)(place - b->units[unit].chunks);
     uint32_t left = place->members;
     for (const struct build_file *f = &b->files[place->file]; left > 0; f++) {
-        if (f->unit != unit || f->chunk_count != 1 || f->chunk != chunk)
+        if (!is_member(b, place, f))
             continue;
         struct alb_status st = read_part(b, f, 0, (size_t)f->size, w, w->window + f->offset);
         if (alb_failed(st))
@@ -63,6 +71,22 @@ static struct alb_status read_members(struct build *b, const struct build_chunk 
         left--;
     }
     return ALB_STATUS_OK;
+}
+
+/* Of a pack, let the worker's path be the member that changed. */
+static void blame(struct build *b, const struct build_chunk *place, struct build_worker *w)
+{
+    uint32_t left = place->members;
+    for (const struct build_file *f = &b->files[place->file]; left > 0; f++) {
+        struct digest found;
+        if (!is_member(b, place, f))
+            continue;
+        sha256(w->window + f->offset, (size_t)f->size, &found);
+        w->path = b->scan->items[f->item].path;
+        if (!digest_equal(&found, &f->content))
+            return;
+        left--;
+    }
 }
 
 static struct alb_status read_part(struct build *b, const struct build_file *f, uint64_t offset,

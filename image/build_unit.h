@@ -27,7 +27,7 @@ struct build_chunk {
 };
 
 struct build_file {
-    size_t item; /* of the scan */
+    size_t item; /* of the scan; this and the next two are the plan and stay as they are */
     size_t unit;
     bool alone;                /* a unit of its own, by its size when it was scanned           */
     bool is_there;             /* read whole; what follows holds                               */
