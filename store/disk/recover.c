@@ -115,7 +115,7 @@ static struct alb_status load_one(struct segment_store *d, uint64_t id)
 static struct alb_status load_segments(struct segment_store *d)
 {
     AUTO_FREE uint64_t *ids = NULL;
-    size_t count;
+    size_t count = 0;
     struct alb_status st = list_ids(d->segments_dir, &ids, &count);
     for (size_t i = 0; i < count && !alb_failed(st); i++)
         st = load_one(d, ids[i]);

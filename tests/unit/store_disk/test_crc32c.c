@@ -71,11 +71,23 @@ static void any_length_alignment_and_split_agree(void **state)
     }
 }
 
+static void long_runs_agree(void **state)
+{
+    (void)state;
+    static uint8_t bytes[20000];
+    struct gen g;
+    gen_init(&g, 5);
+    gen_bytes(&g, bytes, sizeof(bytes));
+    for (size_t size = 3000; size < sizeof(bytes); size += 411)
+        assert_both(bytes + size % 7, size - 7, bit_by_bit(bytes + size % 7, size - 7));
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_vectors_of_rfc_3720_hold),
         cmocka_unit_test(any_length_alignment_and_split_agree),
+        cmocka_unit_test(long_runs_agree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
