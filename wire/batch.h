@@ -80,3 +80,15 @@ struct upload_open {
 ALB_MUST_USE struct alb_status upload_open_encode(const struct upload_open *u, struct buf *out);
 ALB_MUST_USE struct alb_status upload_open_decode(const void *bytes, size_t size,
                                                   struct upload_open *out);
+
+/* … and answered by: its id, and which positions of list C are lacking. */
+struct upload_answer {
+    char id[40];
+    struct batch_run *runs; /* heap, owned */
+    size_t run_count;
+};
+ALB_MUST_USE struct alb_status upload_answer_encode(const struct upload_answer *a, struct buf *out);
+/* `limit`: length of list C. */
+ALB_MUST_USE struct alb_status upload_answer_decode(const void *bytes, size_t size, uint32_t limit,
+                                                    struct upload_answer *out);
+void upload_answer_release(struct upload_answer *a);
