@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* client/cmd_status.c – `albedo status`: who we are here, and how those we ask are doing.
+ *
+ * What is known here is shown whether or not anyone can be reached; not reaching them is an error.
+ */
+#include <inttypes.h>
+
+#include "base/alloc.h"
+#include "base/units.h"
+#include "client/link.h"
+#include "client/place.h"
+#include "client/table.h"
+#include "net/x509.h"
+
+enum { PEM_MOST = 64 << 10, TEXT_MOST = 32 << 20 };
+
+/* What this state says about itself. */
+struct self {
+    const struct state_identity *who;
+    char hub[PLACE_TEXT_SIZE], upstream[PLACE_TEXT_SIZE];
+    int64_t certificate_expires_wall_s; /* 0: unreadable */
+    int64_t now_wall_s;
+    uint64_t trust_version;
+};
+
+static void look_at_self(const struct link *l, struct self *out)
+{
+    struct self s = {.who = &l->state->who, .now_wall_s = loop_wall_s(l->loop)};
+    struct identity identity = {.role = ROLE_NONE};
+    struct buf pem;
+
+    place_format(&s.who->hub, s.hub);
+    if (s.who->upstream.host[0] != '\0')
+        place_format(&s.who->upstream, s.upstream);
+    buf_init(&pem, PEM_MOST);
+    if (!alb_failed(state_read(l->state, "certificate.pem", &pem)) &&
+        !alb_failed(x509_identity(buf_text(&pem), &identity)))
+        s.certificate_expires_wall_s = identity.expires_wall_s;
+    buf_release(&pem);
+    const struct trust *trust = authority_trust(l->authority);
+    s.trust_version = trust == NULL ? 0 : trust->version;
+    *out = s;
+}
+
+static void tell_self(struct output *o, const struct link *l, const struct self *s)
+{
+    const struct state_identity *who = s->who;
+    char time[UNITS_TEXT_SIZE];
+
+    output_say(o, "member       %s of %s%s%s, as %s", who->device, who->org,
+               who->site[0] == '\0' ? "" : ", site ", who->site, role_name(who->role));
+    output_say(o, "state        %s", l->state->dir);
+    output_say(o, "hub          %s", s->hub);
+    if (s->upstream[0] != '\0')
+        output_say(o, "upstream     %s", s->upstream);
+    output_say(o, "certificate  until %s%s", format_time(s->certificate_expires_wall_s, time),
+               s->certificate_expires_wall_s < s->now_wall_s
+                   ? " – EXPIRED: join anew with a token and --force"
+                   : "");
+    if (s->trust_version > 0)
+        output_say(o, "trust file   %" PRIu64, s->trust_version);
+    else
+        output_say(o, "trust file   none yet: an admin runs `albedo trust init`");
+}
+
+static const struct {
+    const char *label, *path;
+    enum cell_kind kind;
+} rows[] = {
+    {"program", "program", CELL_TEXT},         {"version", "version", CELL_TEXT},
+    {"layers", "layers", CELL_NUMBER},         {"devices", "devices", CELL_NUMBER},
+    {"sessions", "sessions", CELL_NUMBER},     {"chunks", "store.chunks", CELL_NUMBER},
+    {"stored", "store.live_bytes", CELL_SIZE},
+};
+
+static void tell_other(const struct link *l, const struct json_doc *d)
+{
+    char cell[CELL_SIZE_MAX];
+
+    output_say(l->output, "\n%s", l->is_hub ? "the hub" : "the reflector");
+    for (size_t i = 0; i < ALB_COUNT(rows); i++)
+        output_say(l->output, "  %-10s %s", rows[i].label,
+                   table_cell(d, rows[i].path, rows[i].kind, cell));
+}
+
+static struct json_writer *self_json(const struct link *l, const struct self *s)
+{
+    struct json_writer *w = json_writer_new();
+
+    json_object_begin(w, NULL);
+    json_text(w, "org", s->who->org);
+    json_text(w, "role", role_name(s->who->role));
+    json_text(w, "device", s->who->device);
+    json_text(w, "site", s->who->site);
+    json_text(w, "state", l->state->dir);
+    json_text(w, "hub", s->hub);
+    json_text(w, "upstream", s->upstream);
+    json_signed(w, "certificate_expires_wall_s", s->certificate_expires_wall_s);
+    json_number(w, "trust_version", s->trust_version);
+    json_end(w);
+    return w;
+}
+
+/* {"self":{…},"parent":…}: the parent's own document is put in as it came; null when none did. */
+static void tell_json(const struct link *l, const struct self *s, const struct buf *parent)
+{
+    struct buf text;
+
+    buf_init(&text, TEXT_MOST);
+    struct alb_status st = buf_printf(&text, "{\"self\":");
+    if (!alb_failed(st))
+        st = json_writer_finish(self_json(l, s), &text);
+    if (!alb_failed(st))
+        st = buf_printf(&text, ",\"parent\":");
+    if (!alb_failed(st))
+        st = parent == NULL ? buf_printf(&text, "null")
+                            : buf_append(&text, buf_peek(parent), buf_size(parent));
+    if (!alb_failed(st))
+        st = buf_printf(&text, "}");
+    if (!alb_failed(st))
+        output_json_text(l->output, buf_peek(&text), buf_size(&text));
+    buf_release(&text);
+}
+
+enum exit_code cmd_status(struct cli *cli)
+{
+    struct output *o = cli->output;
+    struct link_answer answer;
+    struct json_doc *parent = NULL;
+    struct link link;
+    struct self self;
+
+    enum exit_code code = link_begin(cli, &(struct link_options){.at_hub = false}, &link);
+    if (code != EXIT_DONE)
+        return code;
+    look_at_self(&link, &self);
+    tell_self(o, &link, &self);
+    code = link_get_json(&link, "/v1/status", "status", &answer, &parent);
+    if (o->json)
+        tell_json(&link, &self, code == EXIT_DONE ? &answer.body : NULL);
+    else if (code == EXIT_DONE)
+        tell_other(&link, parent);
+    json_doc_free(parent);
+    link_answer_release(&answer);
+    link_end(&link);
+    return code;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* client/file_catalogue.h – the catalogue door as plain files, one for each record.
+ *
+ * An endpoint keeps a few dozen records and has no database.  A file is named by its record ('/' and
+ * other bytes as %XX; a digest where that would be too long), holds the name and a random version before
+ * the value, and is replaced atomically.  Swaps take a lock on the directory, so several `albedo` may
+ * share it.  CORRUPT when a file is not one of ours.
+ */
+#pragma once
+
+#include "store/catalogue.h"
+
+/* Makes the directory (0700) when it is not there. */
+ALB_MUST_USE struct alb_status file_catalogue_open(const char *dir, struct catalogue **out);
