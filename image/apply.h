@@ -18,16 +18,16 @@
 struct apply_options {
     const char *version; /* "base/debian-12@3", for the record and the kept folder */
     bool exact;
-    bool strict;         /* what could not be set (owner, device, capability) is an error */
+    bool strict; /* what could not be set (owner, device, capability) is an error */
 };
 
 struct apply_result {
     uint64_t made, replaced, removed, metadata_only, unchanged;
-    uint64_t kept;             /* files of the owner's moved to .albedo/kept             */
-    char **kept_paths;         /* the first KEPT_LISTED of them; owned                   */
+    uint64_t kept;     /* files of the owner's moved to .albedo/kept             */
+    char **kept_paths; /* the first KEPT_LISTED of them; owned                   */
     size_t kept_path_count;
     uint64_t owners_not_set, devices_not_made, xattrs_not_set; /* for lack of privilege  */
-    char **conflicts;          /* paths left alone, with why; owned                      */
+    char **conflicts; /* paths left alone, with why; owned                      */
     size_t conflict_count;
 };
 enum { KEPT_LISTED = 20 };

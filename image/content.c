@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* image/content.c – reads, digests and copies whole files. */
+#include "image/content.h"
+
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/crypto.h"
+#include "base/fault.h"
+
+static struct alb_status read_some(struct content *c, int fd, uint64_t offset, size_t *got);
+
+struct alb_status content_init(struct content *c)
+{
+    c->hasher = NULL;
+    c->bytes = try_alloc(CONTENT_STEP);
+    if (c->bytes == NULL)
+        return alb_fail(ALB_FULL, "memory to read files with");
+    c->hasher = hasher_new();
+    return ALB_STATUS_OK;
+}
+
+void content_release(struct content *c)
+{
+    free(c->bytes);
+    c->bytes = NULL;
+    c->hasher = hasher_free(c->hasher);
+}
+
+struct alb_status content_digest(struct content *c, int fd, struct digest *out, uint64_t *size)
+{
+    uint64_t at = 0;
+    size_t got = 1;
+
+    hasher_reset(c->hasher);
+    while (got > 0) {
+        struct alb_status st = read_some(c, fd, at, &got);
+
+        if (alb_failed(st))
+            return st;
+        hasher_add(c->hasher, c->bytes, got);
+        at += got;
+    }
+    hasher_finish(c->hasher, out);
+    *size = at;
+    return ALB_STATUS_OK;
+}
+
+struct alb_status content_copy(struct content *c, int from, int to, struct digest *out,
+                               uint64_t *size)
+{
+    uint64_t at = 0;
+    size_t got = 1;
+
+    /* What was cloned can no longer change under us, so the copy is what is digested. */
+    if (ioctl(to, FICLONE, from) == 0)
+        return content_digest(c, to, out, size);
+    hasher_reset(c->hasher);
+    while (got > 0) {
+        struct alb_status st = read_some(c, from, at, &got);
+
+        if (!alb_failed(st))
+            st = content_write(to, c->bytes, got, at);
+        if (alb_failed(st))
+            return st;
+        hasher_add(c->hasher, c->bytes, got);
+        at += got;
+    }
+    hasher_finish(c->hasher, out);
+    *size = at;
+    return ALB_STATUS_OK;
+}
+
+struct alb_status content_write(int fd, const void *bytes, size_t size, uint64_t offset)
+{
+    const uint8_t *at = bytes;
+
+    while (size > 0) {
+        ssize_t n;
+
+        if (fault_hits("content.write")) {
+            errno = ENOSPC;
+            n = -1;
+        } else {
+            n = pwrite(fd, at, size, (off_t)offset);
+        }
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return alb_fail_sys("writing a staged file");
+        at += n;
+        offset += (uint64_t)n;
+        size -= (size_t)n;
+    }
+    return ALB_STATUS_OK;
+}
+
+static struct alb_status read_some(struct content *c, int fd, uint64_t offset, size_t *got)
+{
+    ssize_t n;
+
+    do
+        n = pread(fd, c->bytes, CONTENT_STEP, (off_t)offset);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return alb_fail_sys("reading a file");
+    *got = (size_t)n;
+    return ALB_STATUS_OK;
+}
