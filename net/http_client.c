@@ -193,6 +193,9 @@ static void call_complete(struct http_session *s, void *message)
     http_credit_settle(&s->credit, c->announced_left);
     c->announced_left = 0;
     c->is_complete = true;
+    if (c->has_body &&
+        !c->body.is_ended) /* answered early: the rest of the body interests nobody */
+        (void)nghttp2_submit_rst_stream(s->h2, NGHTTP2_FLAG_NONE, c->stream_id, NGHTTP2_CANCEL);
 }
 
 static void call_closed(struct http_session *s, void *message, uint32_t error)

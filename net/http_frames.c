@@ -65,6 +65,7 @@ static ssize_t on_pull(nghttp2_session *h2, int32_t stream_id, uint8_t *out, siz
     if (nghttp2_session_get_stream_user_data(h2, stream_id) == NULL)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     s->sent_bytes += n;
+    o->is_ended = ended;
     if (ended)
         *flags |= NGHTTP2_DATA_FLAG_EOF;
     return n == 0 && !ended ? NGHTTP2_ERR_DEFERRED : (ssize_t)n;

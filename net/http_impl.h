@@ -60,6 +60,7 @@ nghttp2_nv http_field(const char *name, const char *value);
 struct http_outgoing {
     struct http_source source;
     struct buf whole; /* when the body was given whole */
+    bool is_ended;    /* all of it has left            */
 };
 
 /* Copies `body`; FULL when there is no memory. */

@@ -3,8 +3,9 @@
  *
  *     began → field… → head → data… → complete → (answer leaves) → closed
  *
- * An answer may begin at any point after `head`; what still comes of the body is then thrown away, and
- * when the answer has left first the other side is told to stop (RST_STREAM with NO_ERROR).
+ * An answer may begin at any point after `head`; what still comes of the body is then thrown away.  When
+ * the answer has left first, the other side should stop by itself; after a while it is told to
+ * (RST_STREAM with NO_ERROR; at once would make curl 7.88 lose the answer).
  */
 #include "net/http_impl.h"
 
@@ -13,6 +14,8 @@
 
 #include "base/alloc.h"
 #include "base/units.h"
+
+#define STOP_AFTER_NS NS_PER_S
 
 enum { STATUS_HEAD_TOO_LARGE = 431, STATUS_BODY_TOO_LARGE = 413, NUMBER_SIZE = 24 };
 
@@ -32,8 +35,11 @@ struct http_exchange {
     bool is_complete; /* the request's half is over         */
     bool is_answered;
     bool is_aborted;
+    struct timer stop; /* answered, but the body still comes       */
     void *user;
 };
+
+static void on_stop(void *arg);
 
 static void exchange_free(void *arg)
 {
@@ -66,6 +72,7 @@ static void exchange_begin(struct http_session *s, int32_t stream_id, void *mess
     http_fields_init(&x->fields);
     buf_init(&x->body, 0);
     buf_init(&x->answer.whole, 0);
+    timer_init(&x->stop, s->stream->loop, on_stop, x);
     http_link_append(&s->messages, &x->link);
     http_session_message_born(s);
     (void)nghttp2_session_set_stream_user_data(s->h2, stream_id, x);
@@ -170,12 +177,23 @@ static void exchange_complete(struct http_session *s, void *message)
 
 /* ---- its end --------------------------------------------------------------------------------- */
 
+static void on_stop(void *arg)
+{
+    struct http_exchange *x = arg;
+
+    (void)nghttp2_submit_rst_stream(x->session->h2, NGHTTP2_FLAG_NONE, x->stream_id,
+                                    NGHTTP2_NO_ERROR);
+    http_session_wake(x->session);
+}
+
 static void exchange_sent_last(struct http_session *s, void *message, int32_t stream_id)
 {
     struct http_exchange *x = message;
 
+    (void)s;
+    (void)stream_id;
     if (x != NULL && !x->is_complete)
-        (void)nghttp2_submit_rst_stream(s->h2, NGHTTP2_FLAG_NONE, stream_id, NGHTTP2_NO_ERROR);
+        timer_set_in(&x->stop, STOP_AFTER_NS);
 }
 
 static void exchange_end(struct http_exchange *x)
@@ -185,6 +203,7 @@ static void exchange_end(struct http_exchange *x)
     if (s->h2 != NULL)
         (void)nghttp2_session_set_stream_user_data(s->h2, x->stream_id, NULL);
     settle(x, x->announced_left);
+    timer_stop(&x->stop);
     http_link_remove(&x->link);
     http_session_message_died(s);
     x->is_answered = true;

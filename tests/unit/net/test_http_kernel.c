@@ -41,7 +41,7 @@ static uint8_t pattern(uint64_t at)
     return (uint8_t)((at * 13) ^ (at >> 7));
 }
 
-/* ---- the server: as many bytes as the query says --------------------------------------------------- */
+/* ---- the server: as many bytes as the query says --------------------------------------------- */
 
 struct flow {
     uint64_t at, size;
@@ -107,7 +107,7 @@ static void on_accepted(void *arg, struct stream *stream)
     (void)http_serve(stream, NULL, &server_ops, r);
 }
 
-/* ---- the client ------------------------------------------------------------------------------------ */
+/* ---- the client ------------------------------------------------------------------------------ */
 
 static void on_answer(void *arg, struct http_call *c, unsigned status)
 {
@@ -181,7 +181,7 @@ static void ask(struct rig *r, size_t session, uint64_t size)
     (void)http_call_start(r->sessions[session], &options, &call_ops, t);
 }
 
-/* ---- the stage ------------------------------------------------------------------------------------- */
+/* ---- the stage ------------------------------------------------------------------------------- */
 
 static void make_tls(struct rig *r)
 {
