@@ -3,8 +3,8 @@
  *
  *     began → field… → head → data… → complete → (answer leaves) → closed
  *
- * An answer may begin at any point after `head`; what still comes of the body is then thrown away.  When
- * the answer has left first, the other side should stop by itself; after a while it is told to
+ * An answer may begin at any point after `head`; what still comes of the body is then thrown away.
+ * When the answer has left first, the other side should stop by itself; after a while it is told to
  * (RST_STREAM with NO_ERROR; at once would make curl 7.88 lose the answer).
  */
 #include "net/http_impl.h"
