@@ -27,8 +27,9 @@ static char *blank_until(char *at, const char *end)
     return at;
 }
 
-void comments_blank(char *text)
+const char *comments_blank(char *text)
 {
+    const char *stray = NULL;
     bool in_word = false; /* https://… is no comment */
 
     for (char *at = text; *at != '\0';) {
@@ -42,7 +43,10 @@ void comments_blank(char *text)
             at = blank_until(at, end != NULL ? end + 2 : NULL);
         } else {
             in_word = strchr(" \t\r\n={},+()", *at) == NULL;
+            if (*at == '\\' && stray == NULL)
+                stray = at;
             at++;
         }
     }
+    return stray;
 }

@@ -135,6 +135,15 @@ static void parse_text(struct parse *p, const char *text)
     cfg_free(cfg);
 }
 
+static int line_of(const char *text, const char *at)
+{
+    int line = 1;
+
+    for (; text < at; text++)
+        line += *text == '\n';
+    return line;
+}
+
 static void check_required(struct parse *p)
 {
     for (size_t i = 0; i < p->schema->count; i++) {
@@ -164,8 +173,11 @@ struct alb_status config_parse(const struct config_schema *s, const char *path, 
 
     error[0] = '\0';
     schema_fill(s, false, filled);
-    comments_blank(bare);
-    parse_text(&p, bare);
+    const char *stray = comments_blank(bare);
+    if (stray != NULL)
+        complain(&p, line_of(bare, stray), "a backslash stands outside quotes");
+    else
+        parse_text(&p, bare);
     check_required(&p);
     if (error[0] != '\0')
         return alb_fail(ALB_INVALID, "the configuration is not right");

@@ -50,8 +50,9 @@ ALB_MUST_USE struct alb_status config_parse(const struct config_schema *s, const
                                             const char *text, void *config, char *error);
 ALB_MUST_USE struct alb_status config_load(const struct config_schema *s, const char *path,
                                            void *config, char *error);
-/* comments.c: comments become blanks, so that what is left has its line numbers. */
-void comments_blank(char *text);
+/* comments.c: comments become blanks, so that what is left has its line numbers.  Returns where a
+ * backslash stands outside quotes (libconfuse would print it and go on), or NULL. */
+const char *comments_blank(char *text);
 /* write.c */
 ALB_MUST_USE struct alb_status config_write(const struct config_schema *s, const void *config,
                                             struct buf *out);

@@ -378,3 +378,11 @@ uint64_t json_doc_number(const struct json_doc *d, const char *path)
 
     return number < 0 ? 0 : (uint64_t)number;
 }
+
+void json_relay(struct json_writer *w, const char *key, const struct json_doc *d, const char *path)
+{
+    json_t *copy = json_deep_copy(value_at(d, path));
+
+    if (copy != NULL)
+        add(w, key, copy);
+}

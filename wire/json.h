@@ -83,3 +83,5 @@ struct json_doc *json_doc_free(struct json_doc *d);
 size_t json_doc_count(const struct json_doc *d, const char *path);
 const char *json_doc_text(const struct json_doc *d, const char *path);
 uint64_t json_doc_number(const struct json_doc *d, const char *path);
+/* Pass on the value at `path` with all its members, known here or not; nothing when there is none. */
+void json_relay(struct json_writer *w, const char *key, const struct json_doc *d, const char *path);

@@ -119,6 +119,7 @@ static void each_mistake_is_told_with_its_line(void **state)
     refused(state, SOUND "window = \"4MiB\n", "premature end of file");
     refused(state, SOUND "window = {4MiB}\n", "r.conf:5: ");
     refused(state, SOUND "= 5\n", "r.conf:5: ");
+    refused(state, SOUND "\\\n", "r.conf:5: a backslash stands outside quotes");
     refused(state, SOUND "include(\"/etc/hostname\")\n", "there is no option \"include\"");
 }
 
