@@ -69,7 +69,10 @@ ALB_MUST_USE struct alb_status runs_encode(const struct batch_run *runs, size_t 
 ALB_MUST_USE struct alb_status runs_decode(const void *bytes, size_t size, uint32_t limit,
                                            struct batch_run **out, size_t *count); /* heap */
 
-/* An upload is opened by: layer, root object, the M chunks' stored forms in order. */
+enum { UPLOAD_ID_SIZE = 33 }; /* 32 hexadecimal digits and a zero */
+
+/* An upload is opened by: layer, root object, the M chunks' stored forms in order.  The answer: the
+ * upload's id, 32 hexadecimal digits, then as runs_encode() the positions of list C that are missing. */
 struct upload_open {
     char layer[NAME_MAX_SIZE];
     const uint8_t *root; /* borrowed */
