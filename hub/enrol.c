@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hub/enrol.c – joining: a token and a certificate request become a device and its certificate.
+ *
+ *     TOKEN right? in time? → NAME free? → uses left? → one use less → device recorded → CERTIFICATE
+ *
+ * The same key with the same token is given the same certificate again, so an answer that got lost costs
+ * no use.  Names in the request are ignored: who it is, the hub decides.
+ */
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "hub/device.h"
+#include "hub/hub_impl.h"
+#include "net/x509.h"
+#include "wire/json.h"
+#include "wire/token.h"
+
+enum {
+    ENDPOINT_LIFETIME_S = 30 * 86400,
+    OTHER_LIFETIME_S = 365 * 86400,
+    NAMES_TRIED = 99,
+};
+
+struct enrol_task {
+    struct hub_task task; /* first */
+    uint64_t trust_version;
+    struct enrol_request ask;
+    struct token_record token;
+    uint64_t token_swap, device_swap;
+    enum role role;
+    struct device_record device; /* being made, or found again */
+    bool is_again;
+};
+
+static void enrol_run(struct hub_task *t);
+static void enrol_after(struct hub_task *t);
+
+/* POST /v1/enrol */
+void hub_handle_enrol(void *hub, struct serve_request *rq)
+{
+    struct hub *h = hub;
+    struct enrol_task *e = hub_task_new(h, rq, sizeof *e);
+    const struct trust *trust = authority_trust(h->authority);
+
+    e->trust_version = trust == NULL ? 0 : trust->version;
+    e->task.content_type = "application/json";
+    e->task.run = enrol_run;
+    e->task.after = enrol_after;
+    if (h->options.ca_key_pem == NULL) {
+        hub_task_refuse(&e->task, ALB_REFUSED, "this hub has no CA: nobody can be enrolled here");
+        hub_task_end(&e->task);
+        return;
+    }
+    hub_task_start(&e->task, JOB_ORDERED, 256 << 10);
+}
+
+/* ---- the token --------------------------------------------------------------------------------------- */
+
+/* A wrong secret is answered like an unknown token: who guesses learns nothing. */
+static void refuse_token(struct enrol_task *e)
+{
+    log_event(LOG_WARN, "enrol.wrong_token", "id=%.10s",
+              alb_failed(id_check(e->ask.token_id)) ? "?" : e->ask.token_id);
+    hub_task_refuse(&e->task, ALB_REFUSED,
+                    "this token is not known here; check that it was copied "
+                    "whole, or ask for a new one ('albedo token create')");
+}
+
+static bool secret_is_right(const struct enrol_task *e)
+{
+    struct token token = {.id = ""};
+    struct digest hash, kept;
+
+    if (strlen(e->ask.token_id) >= sizeof token.id ||
+        strlen(e->ask.secret_hex) != 2 * TOKEN_SECRET_SIZE)
+        return false;
+    snprintf(token.id, sizeof token.id, "%.10s", e->ask.token_id);
+    if (alb_failed(bytes_parse_hex(e->ask.secret_hex, token.secret, sizeof token.secret)) ||
+        alb_failed(digest_parse(e->token.hash, &kept)))
+        return false;
+    token_hash(&token, &hash);
+    wipe(&token, sizeof token);
+    return bytes_same_secret(&hash, &kept, sizeof hash);
+}
+
+static bool id_is_sound(const char *id)
+{
+    size_t length = strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
+
+    return length > 0 && id[length] == '\0';
+}
+
+static void judge_token(struct enrol_task *e)
+{
+    struct hub_task *t = &e->task;
+
+    if (!id_is_sound(e->ask.token_id)) {
+        refuse_token(e);
+        return;
+    }
+    t->st =
+        token_record_read(t->hub->options.catalogue, e->ask.token_id, &e->token, &e->token_swap);
+    if (alb_failed(t->st) && t->st.code != ALB_NOT_FOUND)
+        return;
+    if (alb_failed(t->st) || !secret_is_right(e)) {
+        refuse_token(e);
+        return;
+    }
+    t->st = role_parse(e->token.role, &e->role);
+    if (alb_failed(t->st))
+        return;
+    if (e->token.expires_wall_s <= t->now_wall_s)
+        hub_task_refuse(t, ALB_REFUSED,
+                        "this token has expired; ask for a new one ('albedo token "
+                        "create')");
+    else if (e->trust_version == 0 && e->role != ROLE_ADMIN)
+        hub_task_refuse(t, ALB_REFUSED,
+                        "there is no trust file yet, so a new %s could not know what "
+                        "to believe: run 'albedo trust init' first",
+                        e->token.role);
+}
+
+/* ---- name and certificate ---------------------------------------------------------------------------------- */
+
+/* The certificate for that name, and which key it is for. */
+static struct alb_status issue(struct enrol_task *e, const char *name)
+{
+    struct hub_task *t = &e->task;
+    const struct hub_options *o = &t->hub->options;
+    struct device_record *d = &e->device;
+    struct identity who = {.role = e->role};
+    const struct x509_issue ask = {.ca_key_pem = o->ca_key_pem,
+                                   .ca_certificate_pem = o->ca_certificate_pem,
+                                   .csr_pem = e->ask.csr_pem,
+                                   .who = &who,
+                                   .now_wall_s = t->now_wall_s,
+                                   .lifetime_s = e->role == ROLE_ENDPOINT ? ENDPOINT_LIFETIME_S
+                                                                          : OTHER_LIFETIME_S};
+    AUTO_FREE char *pem = NULL;
+    struct digest key;
+
+    snprintf(who.org, sizeof who.org, "%s", o->org);
+    snprintf(who.device, sizeof who.device, "%s", name);
+    struct alb_status st = x509_issue(&ask, &pem, d->serial);
+    if (!alb_failed(st))
+        st = x509_pin(pem, &key);
+    if (alb_failed(st))
+        return st;
+    if (snprintf(d->certificate, sizeof d->certificate, "%s", pem) >= (int)sizeof d->certificate)
+        return alb_fail(ALB_INVALID, "the certificate request's key is too large");
+    digest_hex(&key, d->key);
+    snprintf(d->device, sizeof d->device, "%s", name);
+    d->issued_wall_s = t->now_wall_s;
+    d->expires_wall_s = t->now_wall_s + ask.lifetime_s;
+    return st;
+}
+
+/* OK: the name can be had, or is this very device's; CONFLICT: it is another's. */
+static struct alb_status try_name(struct enrol_task *e, const char *name)
+{
+    struct catalogue *c = e->task.hub->options.catalogue;
+    AUTO_FREE struct device_record *there = xalloc(sizeof *there);
+
+    struct alb_status st = issue(e, name);
+    if (alb_failed(st))
+        return st;
+    e->device_swap = CATALOGUE_ABSENT;
+    st = device_read(c, name, there, &e->device_swap);
+    if (st.code == ALB_NOT_FOUND)
+        return ALB_STATUS_OK;
+    if (alb_failed(st) || there->is_revoked)
+        return st;
+    if (strcmp(there->key, e->device.key) == 0 && strcmp(there->token, e->token.id) == 0) {
+        e->device = *there;
+        e->is_again = true;
+        return ALB_STATUS_OK;
+    }
+    return alb_fail(ALB_CONFLICT, "the name is another device's");
+}
+
+static void wished_name(struct enrol_task *e, char out[ID_SIZE])
+{
+    uint8_t random[4];
+    char hex[2 * sizeof random + 1];
+
+    snprintf(out, ID_SIZE, "%.60s", e->ask.name);
+    if (!alb_failed(id_check(out)) && strlen(e->ask.name) <= 57)
+        return; /* room for "-99" */
+    random_bytes(random, sizeof random);
+    bytes_hex(random, sizeof random, hex);
+    snprintf(out, ID_SIZE, "%s-%s", role_name(e->role), hex);
+}
+
+static void find_name(struct enrol_task *e)
+{
+    struct hub_task *t = &e->task;
+    char wish[ID_SIZE], name[ID_SIZE + 16];
+
+    if (e->token.name[0] != '\0') {
+        t->st = try_name(e, e->token.name);
+        if (t->st.code == ALB_CONFLICT)
+            hub_task_refuse(t, ALB_REFUSED,
+                            "this token is for device %s, which is enrolled with "
+                            "another key: revoke it first ('albedo revoke %s'), or ask for another "
+                            "token",
+                            e->token.name, e->token.name);
+        return;
+    }
+    wished_name(e, wish);
+    t->st = try_name(e, wish);
+    for (unsigned n = 2; t->st.code == ALB_CONFLICT && n <= NAMES_TRIED; n++) {
+        snprintf(name, sizeof name, "%s-%u", wish, n);
+        t->st = try_name(e, name);
+    }
+    if (t->st.code == ALB_CONFLICT)
+        hub_task_refuse(t, ALB_REFUSED, "%s and %s-2 to %s-99 are taken; join with --name", wish,
+                        wish, wish);
+}
+
+/* ---- recorded ------------------------------------------------------------------------------------------------ */
+
+/* The use first: if the second write fails a use is lost, never given twice. */
+static void record(struct enrol_task *e)
+{
+    struct hub_task *t = &e->task;
+    struct catalogue *c = t->hub->options.catalogue;
+    struct device_record *d = &e->device;
+
+    if (e->token.uses == 0) {
+        hub_task_refuse(t, ALB_REFUSED,
+                        "this token was used as often as it may be; ask for a new "
+                        "one ('albedo token create')");
+        return;
+    }
+    e->token.uses--;
+    t->st = token_record_write(c, &e->token, e->token_swap);
+    if (alb_failed(t->st))
+        return;
+    snprintf(d->role, sizeof d->role, "%s", e->token.role);
+    memcpy(d->site, e->token.site, sizeof d->site);
+    memcpy(d->layers, e->token.layers, sizeof d->layers);
+    snprintf(d->token, sizeof d->token, "%s", e->token.id);
+    t->st = device_write(c, d, e->device_swap);
+}
+
+static void put_answer(struct enrol_task *e)
+{
+    struct hub_task *t = &e->task;
+    AUTO_FREE struct enrol_answer *a = xalloc(sizeof *a);
+
+    snprintf(a->org, sizeof a->org, "%s", t->hub->options.org);
+    snprintf(a->role, sizeof a->role, "%s", e->device.role);
+    snprintf(a->device, sizeof a->device, "%s", e->device.device);
+    snprintf(a->site, sizeof a->site, "%s", e->device.site);
+    snprintf(a->certificate_pem, sizeof a->certificate_pem, "%s", e->device.certificate);
+    snprintf(a->ca_pem, sizeof a->ca_pem, "%s", t->hub->options.ca_certificate_pem);
+    a->trust_version = e->trust_version;
+    t->st = enrol_answer_encode(a, &t->answer);
+}
+
+static void enrol_run(struct hub_task *t)
+{
+    struct enrol_task *e = (struct enrol_task *)t;
+
+    t->st = enrol_request_decode(buf_peek(&t->body), buf_size(&t->body), &e->ask);
+    if (!alb_failed(t->st))
+        judge_token(e);
+    if (!alb_failed(t->st))
+        find_name(e);
+    if (!alb_failed(t->st) && !e->is_again)
+        record(e);
+    wipe(e->ask.secret_hex, sizeof e->ask.secret_hex);
+    if (alb_failed(t->st))
+        return;
+    snprintf(t->who.device, sizeof t->who.device, "%.63s", e->device.device);
+    t->who.role = e->role;
+    hub_audit(&t->who, "enrol", "site=%s serial=%s token=%s again=%d",
+              e->device.site[0] != '\0' ? e->device.site : "-", e->device.serial, e->token.id,
+              e->is_again);
+    put_answer(e);
+}
+
+static void enrol_after(struct hub_task *t)
+{
+    if (!alb_failed(t->st))
+        t->hub->enrolled++;
+    hub_task_end(t);
+}

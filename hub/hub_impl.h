@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hub/hub_impl.h – what the hub's own files share. */
+#pragma once
+
+#include "hub/hub.h"
+#include "hub/ledger.h"
+#include "hub/task.h"
+#include "hub/upload.h"
+#include "transfer/feed.h"
+
+enum { HUB_ANSWER_MAX = 64 << 20 };
+
+struct hub {
+    struct hub_options options;
+    struct sign_public online_public;
+    uint64_t started_ns;
+    struct gate gate;
+    struct ledger ledger; /* constant once started: jobs may use it */
+    struct authority *authority;
+    struct keeper *keeper;
+    struct supply *supply;
+    struct record_book *records;
+    struct root_book *roots;
+    struct feed *feed;
+    struct serve *serve, *admin;
+    struct listener *listener, *admin_listener;
+    struct hub_tasks tasks;
+    struct uploads uploads;
+    struct digest *bearers; /* owned: hashes of the admin port's tokens */
+    size_t bearer_count;
+    struct timer upkeep;
+    uint64_t renewed_ns; /* when heads were last looked through */
+    bool is_renewing, is_dying, is_buried;
+    uint64_t published, enrolled, revoked;
+    struct timer stop_timer;
+    loop_fn stopped;
+    void *stopped_arg;
+};
+
+/* A task ended, or the keeper became idle: somebody may be waiting for that. */
+void hub_maybe_idle(struct hub *h);
+
+/* publish.c: versions, heads */
+void hub_handle_upload_end(void *hub, struct serve_request *rq);
+void hub_handle_version(void *hub, struct serve_request *rq);
+void hub_handle_promote(void *hub, struct serve_request *rq);
+/* Sign old heads anew, in a job. */
+void hub_renew_heads(struct hub *h);
+
+/* grants.c */
+void hub_handle_grant(void *hub, struct serve_request *rq);
+
+/* trust.c */
+void hub_handle_trust_put(void *hub, struct serve_request *rq);
+void hub_handle_revoke(void *hub, struct serve_request *rq);
+ALB_MUST_USE struct alb_status hub_load_trust(struct hub *h); /* blocking, at start */
+
+/* enrol.c, tokens.c */
+void hub_handle_enrol(void *hub, struct serve_request *rq);
+void hub_handle_token(void *hub, struct serve_request *rq);
+
+/* report.c, metrics.c */
+void hub_handle_layers(void *hub, struct serve_request *rq);
+void hub_handle_devices(void *hub, struct serve_request *rq);
+void hub_handle_status(void *hub, struct serve_request *rq);
+void hub_handle_metrics(void *hub, struct serve_request *rq);
+
+/* bearer.c: the admin port's tokens */
+bool hub_bearer_is_right(void *hub, const char *token);
+ALB_MUST_USE struct alb_status hub_load_bearers(struct hub *h); /* blocking, at start */

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hub/metrics.c – the hub's counters for Prometheus: one row each. */
+#include <inttypes.h>
+
+#include "base/alloc.h"
+#include "hub/report.h"
+
+struct metric {
+    const char *name, *type, *help;
+    uint64_t value;
+};
+
+struct alb_status hub_metrics(const struct hub_state *s, struct buf *out)
+{
+    const struct metric all[] = {
+        {"uptime_seconds", "gauge", "Since the hub was started.", s->uptime_s},
+        {"layers", "gauge", "Layers with at least one version.", s->layers},
+        {"devices", "gauge", "Devices enrolled, revoked ones included.", s->devices},
+        {"trust_version", "gauge", "Newest trust file; 0 while there is none.", s->trust_version},
+        {"chunks", "gauge", "Chunks in the store.", s->store.chunks},
+        {"stored_bytes", "gauge", "Their stored forms.", s->store.stored_bytes},
+        {"disk_bytes", "gauge", "What they occupy.", s->store.disk_bytes},
+        {"sessions", "gauge", "Connections on the tree port.", s->figures.serve.sessions},
+        {"requests_total", "counter", "Requests on the tree port.", s->figures.serve.requests},
+        {"refused_total", "counter", "… that were refused.", s->figures.serve.refused},
+        {"chunks_sent_total", "counter", "Chunks sent down.", s->figures.serve.items_sent},
+        {"bytes_sent_total", "counter", "Their bytes.", s->figures.serve.item_bytes_sent},
+        {"chunks_kept_total", "counter", "Chunks stored.", s->figures.keeper.chunks},
+        {"bytes_kept_total", "counter", "Their bytes.", s->figures.keeper.bytes},
+        {"pending_bytes", "gauge", "Verified, not yet durable.", s->figures.keeper.pending_bytes},
+        {"damaged_total", "counter", "Chunks found damaged.", s->figures.supply.damaged},
+        {"open_uploads", "gauge", "Uploads not yet committed.", s->figures.open_uploads},
+        {"published_total", "counter", "Versions committed.", s->figures.published},
+        {"enrolled_total", "counter", "Certificates issued.", s->figures.enrolled},
+        {"revoked_total", "counter", "Certificates revoked.", s->figures.revoked},
+        {"loop_lag_milliseconds", "gauge", "Longest batch of callbacks.", s->worst_lag_ms},
+    };
+
+    for (size_t i = 0; i < ALB_COUNT(all); i++) {
+        struct alb_status st = buf_printf(out,
+                                          "# HELP albedo_hub_%s %s\n# TYPE albedo_hub_%s %s\n"
+                                          "albedo_hub_%s %" PRIu64 "\n",
+                                          all[i].name, all[i].help, all[i].name, all[i].type,
+                                          all[i].name, all[i].value);
+        if (alb_failed(st))
+            return st;
+    }
+    return ALB_STATUS_OK;
+}

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hub/report.c – what the hub tells people: layers, devices, its own state; JSON on both ports.
+ *
+ *     {"layers": [{"layer", "current", "sequence", "head_expires",
+ *                  "versions": [{"version", "sequence", "root", "entries", "content_bytes", "made"}]}]}
+ *     {"devices": [{"device", "role", "site", "serial", "layers", "token", "issued", "expires", "revoked"}]}
+ *     status: see put_status()
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "hub/device.h"
+#include "hub/hub_impl.h"
+#include "hub/report.h"
+#include "wire/json.h"
+
+/* ---- layers ------------------------------------------------------------------------------------------ */
+
+struct layers_task {
+    struct hub_task task; /* first */
+    bool reads_all;
+    struct grant *grant;           /* owned; NULL: none was presented */
+    char (*layers)[NAME_MAX_SIZE]; /* owned */
+    size_t layer_count;
+    struct version_record *versions; /* owned: those of the layer being shown */
+    size_t version_count;
+    struct alb_status st;
+};
+
+static bool may_read(const struct layers_task *p, const char *layer)
+{
+    return p->reads_all || (p->grant != NULL && grant_covers(p->grant, layer));
+}
+
+static bool note_layer(void *arg, const char *name, const void *value, size_t size,
+                       uint64_t version)
+{
+    struct layers_task *p = arg;
+    const char *layer = name + strlen("layer/");
+
+    (void)value;
+    (void)size;
+    (void)version;
+    if (!may_read(p, layer))
+        return true;
+    p->layers = xrealloc(p->layers, (p->layer_count + 1) * sizeof *p->layers);
+    snprintf(p->layers[p->layer_count++], NAME_MAX_SIZE, "%s", layer);
+    return true;
+}
+
+static bool note_version(void *arg, const char *name, const void *value, size_t size,
+                         uint64_t swap_version)
+{
+    struct layers_task *p = arg;
+    const char *which = strchr(name, '@');
+
+    (void)swap_version;
+    if (which == NULL || strchr(which, ':') != NULL)
+        return true; /* the same record by digest or root */
+    p->versions = xrealloc(p->versions, (p->version_count + 1) * sizeof *p->versions);
+    p->st = record_decode(value, size, NULL, &p->versions[p->version_count]);
+    if (alb_failed(p->st))
+        return false;
+    p->version_count++;
+    return true;
+}
+
+static int by_sequence(const void *a, const void *b)
+{
+    const struct version_record *x = a, *y = b;
+
+    return x->sequence < y->sequence ? -1 : x->sequence > y->sequence;
+}
+
+static void put_version(const struct version_record *r, struct json_writer *w)
+{
+    char hex[DIGEST_HEX_SIZE];
+
+    json_object_begin(w, NULL);
+    json_text(w, "version", r->version);
+    json_number(w, "sequence", r->sequence);
+    json_text(w, "root", digest_hex(&r->root, hex));
+    json_number(w, "entries", r->entries);
+    json_number(w, "content_bytes", r->content_bytes);
+    json_signed(w, "made", r->made_wall_s);
+    json_end(w);
+}
+
+/* "" while nothing was made current. */
+static struct alb_status put_current(const struct ledger *l, const char *layer,
+                                     struct json_writer *w)
+{
+    char which[DIGEST_HEX_SIZE + 8], hex[DIGEST_HEX_SIZE];
+    struct version_record current = {.version = ""};
+    struct head head = {.expires_wall_s = 0};
+    struct alb_status st = ledger_head(l, layer, &head);
+
+    if (!alb_failed(st)) {
+        snprintf(which, sizeof which, "sha256:%s", digest_hex(&head.record, hex));
+        st = ledger_find(l, layer, which, NULL, &current);
+    } else if (st.code == ALB_NOT_FOUND) {
+        st = ALB_STATUS_OK;
+    }
+    json_text(w, "current", current.version);
+    json_signed(w, "head_expires", head.expires_wall_s);
+    return st;
+}
+
+static struct alb_status put_layer(struct layers_task *p, const char *layer, struct json_writer *w)
+{
+    const struct ledger *l = &p->task.hub->ledger;
+    char prefix[CATALOGUE_NAME_MAX + 1];
+    struct ledger_layer state;
+
+    p->version_count = 0;
+    snprintf(prefix, sizeof prefix, "record/%s@", layer);
+    struct alb_status st = ledger_layer(l, layer, &state);
+    if (!alb_failed(st))
+        st = catalogue_list(l->catalogue, prefix, note_version, p);
+    if (!alb_failed(st))
+        st = p->st;
+    if (alb_failed(st))
+        return st;
+    if (p->version_count > 0)
+        qsort(p->versions, p->version_count, sizeof *p->versions, by_sequence);
+    json_object_begin(w, NULL);
+    json_text(w, "layer", layer);
+    st = put_current(l, layer, w);
+    json_number(w, "sequence", state.sequence);
+    json_array_begin(w, "versions");
+    for (size_t i = 0; i < p->version_count; i++)
+        put_version(&p->versions[i], w);
+    json_end(w);
+    json_end(w);
+    return st;
+}
+
+static void layers_run(struct hub_task *t)
+{
+    struct layers_task *p = (struct layers_task *)t;
+    struct json_writer *w = json_writer_new();
+
+    json_object_begin(w, NULL);
+    json_array_begin(w, "layers");
+    t->st = catalogue_list(t->hub->options.catalogue, "layer/", note_layer, p);
+    for (size_t i = 0; i < p->layer_count && !alb_failed(t->st); i++)
+        t->st = put_layer(p, p->layers[i], w);
+    json_end(w);
+    json_end(w);
+    struct alb_status st = json_writer_finish(w, &t->answer);
+    if (!alb_failed(t->st))
+        t->st = st;
+}
+
+static void layers_release(struct hub_task *t)
+{
+    struct layers_task *p = (struct layers_task *)t;
+
+    free(p->grant);
+    free(p->layers);
+    free(p->versions);
+}
+
+void hub_handle_layers(void *hub, struct serve_request *rq)
+{
+    struct layers_task *p = hub_task_new(hub, rq, sizeof *p);
+    const struct serve_session *session = rq->session;
+
+    /* A bearer token's holder is an operator, as is an admin. */
+    p->reads_all = (rq->route->roles & RR_BEARER) != 0 || session->who.role == ROLE_ADMIN ||
+                   session->who.role == ROLE_PUBLISHER;
+    if (session->has_grant) {
+        p->grant = xalloc(sizeof *p->grant);
+        *p->grant = session->grant;
+    }
+    p->task.content_type = "application/json";
+    p->task.run = layers_run;
+    p->task.release = layers_release;
+    hub_task_start(&p->task, JOB_SHARED, 64 << 10);
+}
+
+/* ---- devices ------------------------------------------------------------------------------------------- */
+
+static bool put_device(void *arg, const char *name, const void *value, size_t size,
+                       uint64_t swap_version)
+{
+    struct device_record d;
+
+    (void)name;
+    (void)swap_version;
+    if (!alb_failed(device_decode(value, size, &d)))
+        device_show(&d, arg);
+    return true;
+}
+
+static void devices_run(struct hub_task *t)
+{
+    struct json_writer *w = json_writer_new();
+
+    json_object_begin(w, NULL);
+    json_array_begin(w, "devices");
+    t->st = catalogue_list(t->hub->options.catalogue, "device/", put_device, w);
+    json_end(w);
+    json_end(w);
+    struct alb_status st = json_writer_finish(w, &t->answer);
+    if (!alb_failed(t->st))
+        t->st = st;
+}
+
+void hub_handle_devices(void *hub, struct serve_request *rq)
+{
+    struct hub_task *t = hub_task_new(hub, rq, sizeof *t);
+
+    t->content_type = "application/json";
+    t->run = devices_run;
+    hub_task_start(t, JOB_SHARED, 64 << 10);
+}
+
+/* ---- status --------------------------------------------------------------------------------------------- */
+
+struct status_task {
+    struct hub_task task; /* first */
+    struct hub_state state;
+    struct alb_status (*show)(const struct hub_state *s, struct buf *out);
+};
+
+static bool count_one(void *arg, const char *name, const void *value, size_t size, uint64_t version)
+{
+    (void)name;
+    (void)value;
+    (void)size;
+    (void)version;
+    (*(uint64_t *)arg)++;
+    return true;
+}
+
+static struct alb_status put_status(const struct hub_state *s, struct buf *out)
+{
+    struct json_writer *w = json_writer_new();
+
+    json_object_begin(w, NULL);
+    json_text(w, "program", "albedo-hub");
+    json_text(w, "version", ALB_VERSION);
+    json_text(w, "org", s->org);
+    json_text(w, "hub_key", s->hub_key);
+    json_number(w, "trust_version", s->trust_version);
+    json_number(w, "revocation_number", s->revocation_number);
+    json_number(w, "uptime_s", s->uptime_s);
+    json_number(w, "layers", s->layers);
+    json_number(w, "devices", s->devices);
+    json_number(w, "chunks", s->store.chunks);
+    json_number(w, "bytes", s->store.stored_bytes);
+    json_number(w, "disk_bytes", s->store.disk_bytes);
+    json_number(w, "sessions", s->figures.serve.sessions);
+    json_number(w, "requests", s->figures.serve.requests);
+    json_number(w, "refused", s->figures.serve.refused);
+    json_number(w, "chunks_sent", s->figures.serve.items_sent);
+    json_number(w, "bytes_sent", s->figures.serve.item_bytes_sent);
+    json_number(w, "open_uploads", s->figures.open_uploads);
+    json_number(w, "published", s->figures.published);
+    json_number(w, "loop_lag_ms", s->worst_lag_ms);
+    json_end(w);
+    return json_writer_finish(w, out);
+}
+
+static void status_run(struct hub_task *t)
+{
+    struct status_task *p = (struct status_task *)t;
+    struct catalogue *c = t->hub->options.catalogue;
+
+    t->st = chunk_store_stats(t->hub->options.store, &p->state.store);
+    if (!alb_failed(t->st))
+        t->st = catalogue_list(c, "layer/", count_one, &p->state.layers);
+    if (!alb_failed(t->st))
+        t->st = catalogue_list(c, "device/", count_one, &p->state.devices);
+    if (!alb_failed(t->st))
+        t->st = p->show(&p->state, &t->answer);
+}
+
+/* What only the loop knows; the worker adds the rest. */
+static void gather(const struct hub *h, struct hub_state *out)
+{
+    const struct trust *trust = authority_trust(h->authority);
+
+    hub_figures(h, &out->figures);
+    snprintf(out->org, sizeof out->org, "%.63s", h->ledger.self.org);
+    bytes_hex(h->online_public.bytes, SIGN_PUBLIC_SIZE, out->hub_key);
+    out->trust_version = trust == NULL ? 0 : trust->version;
+    out->revocation_number = authority_revocation_number(h->authority);
+    out->uptime_s = (loop_now_ns(h->options.loop) - h->started_ns) / NS_PER_S;
+    out->worst_lag_ms =
+        h->options.worst_lag_ns == NULL ? 0 : h->options.worst_lag_ns(h->options.loop) / NS_PER_MS;
+}
+
+static void start_status(struct hub *h, struct serve_request *rq, const char *content_type,
+                         struct alb_status (*show)(const struct hub_state *s, struct buf *out))
+{
+    struct status_task *p = hub_task_new(h, rq, sizeof *p);
+
+    gather(h, &p->state);
+    p->show = show;
+    p->task.content_type = content_type;
+    p->task.run = status_run;
+    hub_task_start(&p->task, JOB_SHARED, 4 << 10);
+}
+
+void hub_handle_status(void *hub, struct serve_request *rq)
+{
+    start_status(hub, rq, "application/json", put_status);
+}
+
+void hub_handle_metrics(void *hub, struct serve_request *rq)
+{
+    start_status(hub, rq, "text/plain; version=0.0.4", hub_metrics);
+}

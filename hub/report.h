@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hub/report.h – the hub's state at one moment, for JSON and for Prometheus. */
+#pragma once
+
+#include "hub/hub.h"
+
+struct hub_state {
+    char org[ID_SIZE];
+    char hub_key[2 * SIGN_PUBLIC_SIZE + 1]; /* hex */
+    uint64_t trust_version, revocation_number, uptime_s, worst_lag_ms;
+    uint64_t layers, devices;
+    struct chunk_store_stats store;
+    struct hub_figures figures;
+};
+
+/* Prometheus text format 0.0.4; every name begins with albedo_hub_. */
+ALB_MUST_USE struct alb_status hub_metrics(const struct hub_state *s, struct buf *out);
