@@ -38,9 +38,9 @@ static void start_upstream(struct reflector *r)
                                   .gate = &r->wan_gate,
                                   .wants_grant = true,
                                   .wants_events = true,
-                                  .grant = buf_peek(&r->grant),
-                                  .grant_size = buf_size(&r->grant),
-                                  .grant_renew_wall_s = r->grant_renew_wall_s,
+                                  .grant = buf_peek(&r->grant.bytes),
+                                  .grant_size = buf_size(&r->grant.bytes),
+                                  .grant_renew_wall_s = r->grant.renew_wall_s,
                                   .arg = r,
                                   .granted = judge_grant,
                                   .event = on_event};
@@ -102,13 +102,19 @@ struct alb_status reflector_start(const struct reflector_options *options, struc
     gate_init_open(&r->wan_gate);
     gate_init_open(&r->lan_gate);
     timer_init(&r->stop_timer, options->loop, reflector_stopped, r);
-    buf_init(&r->grant, SIGNED_MAX);
     struct alb_status st = authority_open(
         &(struct authority_options){
             .loop = options->loop, .catalogue = options->catalogue, .pin = options->trust_pin},
         &r->authority);
     if (!alb_failed(st)) {
-        reflector_load_grant(r);
+        r->grant = (struct own_grant){.loop = options->loop,
+                                      .catalogue = options->catalogue,
+                                      .authority = r->authority,
+                                      .device = options->device};
+        own_grant_init(&r->grant);
+        reflector_open_grants(r);
+        reflector_open_layers(r);
+        reflector_open_reports(r);
         start_upstream(r);
         start_supply(r);
         st = start_serve(r);
@@ -124,7 +130,9 @@ struct alb_status reflector_start(const struct reflector_options *options, struc
 static struct alb_status judge_grant(void *arg, const uint8_t *bytes, size_t size,
                                      int64_t *renew_wall_s)
 {
-    return reflector_judge_grant(arg, bytes, size, renew_wall_s);
+    struct reflector *r = arg;
+
+    return own_grant_judge(&r->grant, bytes, size, renew_wall_s);
 }
 
 static void on_event(void *arg, const char *line)
@@ -135,6 +143,9 @@ static void on_event(void *arg, const char *line)
     if (strncmp(line, "head ", 5) == 0) {
         snprintf(name, sizeof name, "head/%s", line + 5);
         record_book_forget(r->records, name);
+        reflector_forget_layers(r);
+    } else if (strcmp(line, "layers") == 0) {
+        reflector_forget_layers(r);
     } else if (strcmp(line, "trust") == 0 || strcmp(line, "revoked") == 0) {
         authority_refresh(r->authority);
         return; /* told on once it is here and judged */
@@ -181,6 +192,9 @@ struct reflector *reflector_free(struct reflector *r)
     timer_stop(&r->stop_timer);
     if (r->listener != NULL)
         listener_free(r->listener);
+    reflector_close_grants(r);
+    reflector_close_layers(r);
+    reflector_close_reports(r);
     serve_free(r->serve);
     root_book_free(r->roots);
     record_book_free(r->records);
@@ -190,7 +204,7 @@ struct reflector *reflector_free(struct reflector *r)
     if (r->keeper != NULL && keeper_is_idle(r->keeper))
         keeper_free(r->keeper);
     feed_free(r->feed);
-    buf_release(&r->grant);
+    own_grant_release(&r->grant);
     loop_bury(r->options.loop, free, r);
     return NULL;
 }

@@ -4,7 +4,21 @@
 
 #include "reflector/reflector.h"
 #include "transfer/feed.h"
-#include "wire/signed.h"
+#include "transfer/own_grant.h"
+#include "wire/json.h"
+
+/* Requests under way, so that they can be answered when the reflector stops. */
+TAILQ_HEAD(grant_asks, grant_ask);
+TAILQ_HEAD(status_asks, status_ask);
+
+/* The parent's list of layers, asked for once however many ask here (layers.c). */
+TAILQ_HEAD(layers_waiters, layers_waiter);
+struct layers_list {
+    struct layers_waiters waiters;
+    struct upstream_request *asking;
+    struct json_doc *doc; /* the last list that came, or as it was kept; NULL: none */
+    uint64_t asked_ns;    /* when it came; 0: it is only the kept one               */
+};
 
 struct reflector {
     struct reflector_options options;
@@ -19,8 +33,10 @@ struct reflector {
     struct serve *serve;
     struct feed *feed;
     struct listener *listener;
-    struct buf grant; /* own, as kept */
-    int64_t grant_renew_wall_s;
+    struct own_grant grant;
+    struct grant_asks grant_asks;
+    struct status_asks status_asks;
+    struct layers_list layers;
     struct timer stop_timer;
     loop_fn stopped;
     void *stopped_arg;
@@ -28,12 +44,21 @@ struct reflector {
 
 void reflector_stopped(void *reflector);
 
-/* grant.c: the box's own read grant, and those it passes down */
-void reflector_load_grant(struct reflector *r);
-ALB_MUST_USE struct alb_status reflector_judge_grant(struct reflector *r, const uint8_t *bytes,
-                                                     size_t size, int64_t *renew_wall_s);
+/* keep.c: write a record in the background (`value` NULL removes it); failing is logged, no more. */
+void reflector_keep(struct reflector *r, const char *name, const void *value, size_t size);
+
+/* grant.c: read grants for those behind this box.  close answers whoever still waits. */
+void reflector_open_grants(struct reflector *r);
+void reflector_close_grants(struct reflector *r);
 void reflector_handle_grant(void *reflector, struct serve_request *rq);
 
-/* report.c: what it tells people */
+/* layers.c */
+void reflector_open_layers(struct reflector *r);   /* blocking: start-up */
+void reflector_forget_layers(struct reflector *r); /* an event says they changed */
+void reflector_close_layers(struct reflector *r);
 void reflector_handle_layers(void *reflector, struct serve_request *rq);
+
+/* report.c: what it tells people */
+void reflector_open_reports(struct reflector *r);
+void reflector_close_reports(struct reflector *r);
 void reflector_handle_status(void *reflector, struct serve_request *rq);
