@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* reflector/report.c – the reflector's figures, and the status it tells people. */
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "reflector/reflector_impl.h"
+
+enum { STATUS_MOST = 64 << 10 };
+
+static double ratio(uint64_t part, uint64_t whole)
+{
+    return whole == 0 ? 0 : (double)part / (double)whole;
+}
+
+/* All but the store's, which blocks. */
+static void look_around(struct reflector *r, struct reflector_figures *out)
+{
+    struct reflector_figures f = {.albedo = 0};
+
+    supply_stats(r->supply, &f.supply);
+    serve_stats(r->serve, &f.serve);
+    keeper_stats(r->keeper, &f.keeper);
+    upstream_figures(r->upstream, &f.upstream);
+    if (f.serve.item_bytes_sent > f.supply.bytes_from_parent)
+        f.albedo = 1 - ratio(f.supply.bytes_from_parent, f.serve.item_bytes_sent);
+    /* What waits for the disk is needed as much as what is on it. */
+    f.crossing_ratio =
+        ratio(f.supply.fetch.received_bytes, f.keeper.bytes + f.keeper.pending_bytes);
+    *out = f;
+}
+
+void reflector_figures(struct reflector *r, struct reflector_figures *out)
+{
+    struct reflector_figures f;
+
+    look_around(r, &f);
+    alb_ignore(chunk_store_stats(r->options.store, &f.store), "a store that fails shows zeros");
+    *out = f;
+}
+
+/* ---- status ---- */
+
+static void put_parent(struct json_writer *w, const struct reflector *r,
+                       const struct upstream_figures *u)
+{
+    json_object_begin(w, "parent");
+    json_text(w, "place", u->place);
+    json_bool(w, "up", u->is_up);
+    json_number(w, "since_s", (loop_now_ns(r->options.loop) - u->since_ns) / NS_PER_S);
+    json_text(w, "why_down", u->why_down);
+    json_number(w, "dials", u->dials);
+    json_number(w, "losses", u->losses);
+    json_number(w, "body_received", u->body_received);
+    json_number(w, "body_sent", u->body_sent);
+    json_end(w);
+}
+
+static void put_source(struct json_writer *w, const char *name, uint64_t chunks, uint64_t bytes)
+{
+    json_object_begin(w, name);
+    json_number(w, "chunks", chunks);
+    json_number(w, "bytes", bytes);
+    json_end(w);
+}
+
+static void put_supply(struct json_writer *w, const struct supply_stats *s)
+{
+    json_object_begin(w, "sources");
+    put_source(w, "memory", s->from_memory, s->bytes_from_memory);
+    put_source(w, "store", s->from_store, s->bytes_from_store);
+    put_source(w, "parent", s->from_parent, s->bytes_from_parent);
+    json_end(w);
+    json_object_begin(w, "chunks");
+    json_number(w, "asked", s->asked);
+    json_number(w, "joined", s->joined);
+    json_number(w, "failed", s->failed);
+    json_number(w, "damaged", s->damaged);
+    json_number(w, "not_kept", s->not_kept);
+    json_number(w, "received_bytes", s->fetch.received_bytes);
+    json_number(w, "corrupt", s->fetch.corrupt);
+    json_number(w, "memory_cache_bytes", s->cache_bytes);
+    json_end(w);
+}
+
+static void put_queues(struct json_writer *w, const struct reflector_figures *f)
+{
+    json_object_begin(w, "queue");
+    json_number(w, "wanted", f->supply.fetch.queued);
+    json_number(w, "asked", f->supply.fetch.asked);
+    json_number(w, "to_store_bytes", f->keeper.pending_bytes);
+    json_end(w);
+    json_object_begin(w, "store");
+    json_number(w, "chunks", f->store.chunks);
+    json_number(w, "live_bytes", f->store.stored_bytes);
+    json_number(w, "disk_bytes", f->store.disk_bytes);
+    json_end(w);
+}
+
+/* How old the list in force is: what a cut-off branch must know about its own decisions. */
+static void put_trust(struct json_writer *w, const struct reflector *r)
+{
+    const struct trust *trust = authority_trust(r->authority);
+    struct revocations list = {.number = 0};
+    struct buf bytes;
+
+    buf_init(&bytes, SIGNED_MAX);
+    struct alb_status st = authority_revocation_bytes(r->authority, &bytes);
+    if (!alb_failed(st))
+        st = revocations_decode(buf_peek(&bytes), buf_size(&bytes), trust, &list);
+    json_object_begin(w, "trust");
+    json_number(w, "version", trust == NULL ? 0 : trust->version);
+    json_end(w);
+    json_object_begin(w, "revocations");
+    json_number(w, "number", list.number);
+    json_number(w, "count", list.count);
+    if (!alb_failed(st)) {
+        json_signed(w, "issued_wall_s", list.issued_wall_s);
+        json_signed(w, "age_s", loop_wall_s(r->options.loop) - list.issued_wall_s);
+    }
+    json_end(w);
+    revocations_release(&list);
+    buf_release(&bytes);
+}
+
+static void put_served(struct json_writer *w, const struct serve_stats *s)
+{
+    json_number(w, "sessions", s->sessions);
+    json_object_begin(w, "served");
+    json_number(w, "sessions_total", s->sessions_total);
+    json_number(w, "requests", s->requests);
+    json_number(w, "refused", s->refused);
+    json_number(w, "chunks", s->items_sent);
+    json_number(w, "bytes", s->item_bytes_sent);
+    json_end(w);
+}
+
+static struct alb_status status_text(const struct reflector *r, const struct reflector_figures *f,
+                                     struct buf *out)
+{
+    const struct reflector_options *o = &r->options;
+    struct json_writer *w = json_writer_new();
+
+    json_object_begin(w, NULL);
+    json_text(w, "program", "albedo-reflector");
+    json_text(w, "version", ALB_VERSION);
+    json_text(w, "device", o->device);
+    json_text(w, "site", o->site);
+    json_number(w, "uptime_s", (loop_now_ns(o->loop) - r->started_ns) / NS_PER_S);
+    json_decimal(w, "albedo_percent", 100 * f->albedo);
+    json_decimal(w, "crossing_ratio", f->crossing_ratio);
+    put_parent(w, r, &f->upstream);
+    put_supply(w, &f->supply);
+    put_served(w, &f->serve);
+    put_queues(w, f);
+    json_number(w, "layers", json_doc_count(r->layers.doc, "layers"));
+    put_trust(w, r);
+    json_end(w);
+    return json_writer_finish(w, out);
+}
+
+/* The store's figures come from a worker; everything else is taken when they are here. */
+struct status_ask {
+    struct job job;
+    struct reflector *reflector;
+    struct serve_request *rq; /* NULL once nobody waits */
+    struct chunk_store *store;
+    struct chunk_store_stats stats;
+    TAILQ_ENTRY(status_ask) link;
+};
+
+static void status_run(struct job *job)
+{
+    struct status_ask *a = ALB_CONTAINER(job, struct status_ask, job);
+
+    alb_ignore(chunk_store_stats(a->store, &a->stats), "a store that fails shows zeros");
+}
+
+static void status_done(struct job *job)
+{
+    struct status_ask *a = ALB_CONTAINER(job, struct status_ask, job);
+    struct serve_request *rq = a->rq;
+    struct reflector_figures f;
+    struct buf text;
+
+    if (rq == NULL) {
+        free(a);
+        return;
+    }
+    TAILQ_REMOVE(&a->reflector->status_asks, a, link);
+    look_around(a->reflector, &f);
+    f.store = a->stats;
+    buf_init(&text, STATUS_MOST);
+    struct alb_status st = status_text(a->reflector, &f, &text);
+    if (alb_failed(st))
+        serve_refuse_status(rq, st);
+    else
+        serve_answer(rq, "application/json", buf_peek(&text), buf_size(&text));
+    buf_release(&text);
+    free(a);
+}
+
+/* The job frees it. */
+static void forget(struct status_ask *a)
+{
+    TAILQ_REMOVE(&a->reflector->status_asks, a, link);
+    a->rq = NULL;
+}
+
+static void gone(struct serve_request *rq)
+{
+    forget(rq->work);
+}
+
+void reflector_handle_status(void *reflector, struct serve_request *rq)
+{
+    struct reflector *r = reflector;
+    struct status_ask *a = xalloc(sizeof *a);
+
+    a->job = (struct job){.run = status_run, .done = status_done, .work_bytes = 4096};
+    a->reflector = r;
+    a->rq = rq;
+    a->store = r->options.store;
+    rq->work = a;
+    rq->gone = gone;
+    TAILQ_INSERT_TAIL(&r->status_asks, a, link);
+    loop_submit(r->options.loop, &a->job);
+}
+
+void reflector_open_reports(struct reflector *r)
+{
+    TAILQ_INIT(&r->status_asks);
+}
+
+void reflector_close_reports(struct reflector *r)
+{
+    struct status_ask *a;
+
+    while ((a = TAILQ_FIRST(&r->status_asks)) != NULL) {
+        struct serve_request *rq = a->rq;
+        forget(a);
+        serve_refuse(rq, ALB_CLOSED, "this reflector is stopping");
+    }
+}
