@@ -13,7 +13,7 @@ static const uint64_t gear[256] = {
 };
 
 const struct cut_params cut_content = {.min = 64 << 10, .average = 256 << 10, .max = 1024 << 10};
-const struct cut_params cut_manifest = {.min = 1 << 10, .average = 4 << 10, .max = 16 << 10};
+const struct cut_params cut_manifest = {.min = 512, .average = 1 << 10, .max = 4 << 10};
 
 static uint64_t spread_mask(unsigned bits);
 static uint64_t warm_up(const uint8_t *bytes, size_t from);

@@ -27,7 +27,7 @@ struct build *build_new(const struct scan *scan)
     struct build *b = xalloc(sizeof(*b));
     b->scan = scan;
     cutter_init(&b->cutter, &cut_content);
-    alb_assert(cut_content.max + cut_content.average <= PACK_SIZE);
+    alb_assert(cut_content.max + cut_content.min <= PACK_SIZE);
     alb_assert(2 * cut_content.max <= WINDOW_SIZE);
     map_init(&b->known);
     b->newest_ns = newest_change(scan);
@@ -140,7 +140,7 @@ static void list_files(struct build *b)
             continue;
         b->files[b->file_count++] = (struct build_file){
             .item = i,
-            .alone = item->size >= b->cutter.params.average,
+            .alone = item->size >= b->cutter.params.min,
         };
     }
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* image/build.h – a scanned tree → manifest, root object and the chunks behind them.
  *
- * Files of at least cut_content.average bytes are cut one by one.  Smaller files of a directory are
+ * Files of at least cut_content.min bytes are cut one by one.  Smaller files of a directory are
  * *packed*: joined in name order into chunks that never span directories and never split a file; a
  * pack ends after the file whose content digest says so (so that boundaries survive insertions),
  * before cut_content.max would be exceeded, and with its directory.  Measured reasons:

@@ -95,7 +95,7 @@ static struct alb_status cut_one(struct passage *p)
     size_t size = p->tail - p->head;
     if (size == 0) /* it shrank under our hands */
         return ALB_STATUS_OK;
-    bool is_small = p->opened.size < p->build->cutter.params.average;
+    bool is_small = p->opened.size < p->build->cutter.params.min;
     size_t length = is_small ? size : cutter_next(&p->build->cutter, bytes, size);
     struct build_chunk chunk = {
         .key.kind = KEY_PLAIN,

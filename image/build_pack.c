@@ -51,7 +51,7 @@ static struct alb_status take(struct packing *p, struct build_file *f)
         struct alb_status st = build_file_open(p->build, f, &o);
         if (alb_failed(st) || o.fd < 0)
             return st;
-        if (o.size >= p->build->cutter.params.average) { /* it grew since the scan */
+        if (o.size >= p->build->cutter.params.min) { /* it grew since the scan */
             close(o.fd);
             return build_alone(p->build, p->unit, f, p->worker);
         }

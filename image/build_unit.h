@@ -109,7 +109,7 @@ ALB_MUST_USE struct alb_status build_chunk_add(struct build_unit *u,
 
 /* ---- build_alone.c, build_pack.c -------------------------------------------------------------- */
 
-/* Cut one file into chunks of its own; smaller than cut_content.average, it is one chunk. */
+/* Cut one file into chunks of its own; smaller than cut_content.min, it is one chunk. */
 ALB_MUST_USE struct alb_status build_alone(struct build *b, struct build_unit *u,
                                            struct build_file *f, struct build_worker *w);
 /* Pack the small files of the unit's directory. */

@@ -70,7 +70,7 @@ static void made_release(struct made *m)
 static size_t random_size(struct gen *g)
 {
     if (gen_chance(g, 1, 20))
-        return (size_t)cut_content.average - 1 + (size_t)gen_below(g, 3);
+        return (size_t)cut_content.min - 1 + (size_t)gen_below(g, 3);
     return (size_t)gen_skewed(g, gen_chance(g, 1, 8) ? SIZE_LIMIT : 20000);
 }
 
@@ -161,7 +161,7 @@ static void compare_file(const struct made *m, const struct tmpdir *t, const str
         at += slice->length;
     }
     assert_int_equal(at, size);
-    assert_true(size >= cut_content.average || e->slice_count <= 1); /* small: never split */
+    assert_true(size >= cut_content.min || e->slice_count <= 1); /* small: never split */
 }
 
 static void random_trees_come_back_from_their_chunks(void **state)

@@ -23,7 +23,7 @@
 #include "support/gen.h"
 #include "support/tmpdir.h"
 
-enum { AVERAGE = 256 << 10, MAX = 1 << 20 };
+enum { SMALL = 64 << 10, AVERAGE = 256 << 10, MAX = 1 << 20 }; /* below SMALL files are packed */
 
 /* A tree and all that becomes of it. */
 struct made {
@@ -217,13 +217,13 @@ static void a_file_alone_in_its_directory_is_one_plain_chunk(void **state)
 {
     (void)state;
     struct tmpdir *t = tmpdir_open();
-    write_random(t, "only", AVERAGE - 1, 4);
+    write_random(t, "only", SMALL - 1, 4);
     struct made m;
     make(&m, t);
     const struct manifest_entry *e = entry(&m, "only");
     assert_int_equal(e->slice_count, 1);
     assert_int_equal(e->slices[0].offset, 0);
-    assert_int_equal(e->slices[0].length, AVERAGE - 1);
+    assert_int_equal(e->slices[0].length, SMALL - 1);
     assert_true(digest_equal(&e->slices[0].key.digest, &e->content));
     made_release(&m);
     tmpdir_close(t);
@@ -262,7 +262,7 @@ static void a_pack_ends_where_a_digest_says_and_before_it_is_too_large(void **st
     char name[16];
     for (int i = 0; i < 100; i++) {
         snprintf(name, sizeof(name), "%03d", i);
-        write_random(t, name, 20000 + 997 * (size_t)i, (uint64_t)i);
+        write_random(t, name, 15000 + 497 * (size_t)i, (uint64_t)i);
     }
     struct made m;
     make(&m, t);
@@ -291,15 +291,15 @@ static void a_pack_is_closed_before_it_exceeds_a_chunk(void **state)
     (void)state;
     struct tmpdir *t = tmpdir_open();
     char name[16];
-    for (int i = 0; i < 30; i++) {
+    for (int i = 0; i < 60; i++) {
         snprintf(name, sizeof(name), "%03d", i);
-        write_quiet(t, name, 100000, (uint64_t)i);
+        write_quiet(t, name, 50000, (uint64_t)i);
     }
     struct made m;
     make(&m, t);
-    assert_int_equal(m.result.content_key_count, 3); /* 10 of 100,000 bytes fit a mebibyte */
+    assert_int_equal(m.result.content_key_count, 3); /* 20 of 50,000 bytes fit a mebibyte */
     assert_int_equal(build_chunk_raw_size(m.build, 0), 1000000);
-    assert_int_equal(entry(&m, "010")->slices[0].offset, 0);
+    assert_int_equal(entry(&m, "020")->slices[0].offset, 0);
     made_release(&m);
     tmpdir_close(t);
 }
