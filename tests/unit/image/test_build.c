@@ -260,9 +260,9 @@ static void a_pack_ends_where_a_digest_says_and_before_it_is_too_large(void **st
     (void)state;
     struct tmpdir *t = tmpdir_open();
     char name[16];
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 200; i++) {
         snprintf(name, sizeof(name), "%03d", i);
-        write_random(t, name, 15000 + 497 * (size_t)i, (uint64_t)i);
+        write_random(t, name, 15000 + 247 * (size_t)i, (uint64_t)i);
     }
     struct made m;
     make(&m, t);
