@@ -8,10 +8,10 @@
 #include <inttypes.h>
 
 #include "base/alloc.h"
-#include "client/enrol.h"
 #include "client/link.h"
 #include "client/place.h"
 #include "net/x509.h"
+#include "transfer/enrol.h"
 
 struct join {
     struct cli *cli;

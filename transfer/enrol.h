@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* client/enrol.h – the one request that is made without a certificate: POST /v1/enrol.
+/* transfer/enrol.h – the one request that is made without a certificate: POST /v1/enrol.
  *
  * The hub is believed because its CA's public key is the one that the token names.  Blocking: it runs a
  * loop of its own.

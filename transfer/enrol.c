@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* client/enrol.c – dial with a pin, ask once, check what came.
+/* transfer/enrol.c – dial with a pin, ask once, check what came.
  *
  *     DIAL → POST /v1/enrol → answer → is it what the token promised?
  */
-#include "client/enrol.h"
+#include "transfer/enrol.h"
 
 #include <stdio.h>
 
