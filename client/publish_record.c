@@ -46,12 +46,16 @@ enum exit_code publish_key(struct link *l, const char *layer, struct sign_secret
 /* The newest sequence of `layer` in the hub's list of layers. */
 static uint64_t newest_of(const struct json_doc *doc, const char *layer)
 {
-    char path[64];
+    char path[96];
 
     for (size_t i = 0; i < json_doc_count(doc, "layers"); i++) {
         snprintf(path, sizeof path, "layers.%zu.layer", i);
         if (strcmp(json_doc_text(doc, path), layer) == 0) {
-            snprintf(path, sizeof path, "layers.%zu.newest_sequence", i);
+            snprintf(path, sizeof path, "layers.%zu.versions", i);
+            size_t versions = json_doc_count(doc, path); /* by sequence, the newest last */
+            if (versions == 0)
+                return 0;
+            snprintf(path, sizeof path, "layers.%zu.versions.%zu.sequence", i, versions - 1);
             return json_doc_number(doc, path);
         }
     }

@@ -44,7 +44,7 @@ static void take_text(const struct json_doc *d, const char *path, char *out, siz
     snprintf(out, size, "%s", json_doc_text(d, path));
 }
 
-/* ---- devices ------------------------------------------------------------------------------------------ */
+/* ---- devices --------------------------------------------------------------------------------- */
 
 static void device_from(const struct json_doc *doc, struct device_record *out)
 {
@@ -120,7 +120,7 @@ struct alb_status device_write(struct catalogue *c, const struct device_record *
     return write_doc(c, "device", d->device, w, expected);
 }
 
-/* ---- tokens --------------------------------------------------------------------------------------------- */
+/* ---- tokens ---------------------------------------------------------------------------------- */
 
 struct alb_status token_record_read(struct catalogue *c, const char *id, struct token_record *out,
                                     uint64_t *swap_version)
@@ -159,7 +159,7 @@ struct alb_status token_record_write(struct catalogue *c, const struct token_rec
     return write_doc(c, "token", t->id, w, expected);
 }
 
-/* ---- lists of layers -------------------------------------------------------------------------------------- */
+/* ---- lists of layers ------------------------------------------------------------------------- */
 
 static bool is_listed(char (*list)[NAME_MAX_SIZE], size_t count, const char *text)
 {

@@ -55,7 +55,7 @@ void hub_handle_enrol(void *hub, struct serve_request *rq)
     hub_task_start(&e->task, JOB_ORDERED, 256 << 10);
 }
 
-/* ---- the token --------------------------------------------------------------------------------------- */
+/* ---- the token ------------------------------------------------------------------------------- */
 
 /* A wrong secret is answered like an unknown token: who guesses learns nothing. */
 static void refuse_token(struct enrol_task *e)
@@ -121,7 +121,7 @@ static void judge_token(struct enrol_task *e)
                         e->token.role);
 }
 
-/* ---- name and certificate ---------------------------------------------------------------------------------- */
+/* ---- name and certificate -------------------------------------------------------------------- */
 
 /* The certificate for that name, and which key it is for. */
 static struct alb_status issue(struct enrol_task *e, const char *name)
@@ -218,7 +218,7 @@ static void find_name(struct enrol_task *e)
                         wish, wish);
 }
 
-/* ---- recorded ------------------------------------------------------------------------------------------------ */
+/* ---- recorded -------------------------------------------------------------------------------- */
 
 /* The use first: if the second write fails a use is lost, never given twice. */
 static void record(struct enrol_task *e)

@@ -182,7 +182,7 @@ uint16_t hub_admin_port(const struct hub *h)
     return h->admin_listener == NULL ? 0 : listener_port(h->admin_listener);
 }
 
-/* ---- stopping ------------------------------------------------------------------------------------------- */
+/* ---- stopping -------------------------------------------------------------------------------- */
 
 static void release(void *hub)
 {

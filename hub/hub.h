@@ -54,7 +54,7 @@ struct hub_figures {
 };
 void hub_figures(const struct hub *h, struct hub_figures *out);
 
-/* ---- without a network: the simulator and tests; these block on both doors ---------------------- */
+/* ---- without a network: the simulator and tests; these block on both doors ------------------- */
 
 /* The next trust file, as TRUST_PUT takes it. */
 ALB_MUST_USE struct alb_status hub_install_trust(struct hub *h, const void *bytes, size_t size);

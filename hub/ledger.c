@@ -12,7 +12,7 @@
 
 enum { LAYER_FORMAT = 1, LAYER_VALUE_MAX = 512, UNKNOWN_TRIES = 5, RENEW_AFTER_S = 86400 };
 
-/* ---- writes that nobody can say the outcome of ----------------------------------------------------- */
+/* ---- writes that nobody can say the outcome of ----------------------------------------------- */
 
 static bool holds(struct catalogue *c, const char *name, const void *value, size_t size)
 {
@@ -42,7 +42,7 @@ struct alb_status ledger_write(struct catalogue *c, const char *name, uint64_t e
     return st;
 }
 
-/* ---- layer/L ------------------------------------------------------------------------------------------ */
+/* ---- layer/L --------------------------------------------------------------------------------- */
 
 static struct alb_status layer_decode(const struct buf *value, struct ledger_layer *out)
 {
@@ -97,7 +97,7 @@ static struct alb_status layer_swap(const struct ledger *l, const struct version
     return st;
 }
 
-/* ---- records --------------------------------------------------------------------------------------------- */
+/* ---- records --------------------------------------------------------------------------------- */
 
 static struct alb_status find_bytes(const struct ledger *l, const char *layer, const char *which,
                                     struct buf *out)
@@ -211,7 +211,7 @@ struct alb_status ledger_commit(const struct ledger *l, const struct version_rec
     return st;
 }
 
-/* ---- heads ------------------------------------------------------------------------------------------------ */
+/* ---- heads ----------------------------------------------------------------------------------- */
 
 struct alb_status ledger_head(const struct ledger *l, const char *layer, struct head *out)
 {
@@ -252,7 +252,7 @@ struct alb_status ledger_select(const struct ledger *l, const char *layer,
     return st;
 }
 
-/* ---- over all layers ---------------------------------------------------------------------------------- */
+/* ---- over all layers ------------------------------------------------------------------------- */
 
 struct layer_names {
     char (*names)[NAME_MAX_SIZE]; /* owned */

@@ -25,7 +25,7 @@ static void commit_after(struct hub_task *t);
 static void promote_run(struct hub_task *t);
 static void publish_release(struct hub_task *t);
 
-/* ---- the record, judged on the loop -------------------------------------------------------------------- */
+/* ---- the record, judged on the loop ---------------------------------------------------------- */
 
 static struct alb_status judge_record(struct hub *h, const struct buf *bytes,
                                       struct version_record *out)
@@ -118,7 +118,7 @@ void hub_handle_promote(void *hub, struct serve_request *rq)
     hub_task_start(&p->task, JOB_ORDERED, 64 << 10);
 }
 
-/* ---- on the worker -------------------------------------------------------------------------------------- */
+/* ---- on the worker --------------------------------------------------------------------------- */
 
 static struct alb_status count_vanished(struct chunk_store *store, const struct chunk_key *keys,
                                         size_t count, size_t *vanished)
@@ -247,7 +247,7 @@ static void promote_run(struct hub_task *t)
     answer_published(p);
 }
 
-/* ---- back on the loop ------------------------------------------------------------------------------------- */
+/* ---- back on the loop ------------------------------------------------------------------------ */
 
 static void tell_layer(struct hub *h, const char *layer, bool has_new_head)
 {
@@ -283,7 +283,7 @@ static void publish_release(struct hub_task *t)
     buf_release(&p->bytes);
 }
 
-/* ---- heads grow old ---------------------------------------------------------------------------------------- */
+/* ---- heads grow old -------------------------------------------------------------------------- */
 
 struct renew_task {
     struct hub_task task;          /* first */
@@ -336,7 +336,7 @@ void hub_renew_heads(struct hub *h)
     hub_task_start(&r->task, JOB_ORDERED, 64 << 10);
 }
 
-/* ---- without a network --------------------------------------------------------------------------------- */
+/* ---- without a network ----------------------------------------------------------------------- */
 
 static struct alb_status put_all(struct chunk_store *store, const struct hub_publication *p)
 {

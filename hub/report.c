@@ -15,7 +15,7 @@
 #include "hub/report.h"
 #include "wire/json.h"
 
-/* ---- layers ------------------------------------------------------------------------------------------ */
+/* ---- layers ---------------------------------------------------------------------------------- */
 
 struct layers_task {
     struct hub_task task; /* first */
@@ -180,7 +180,7 @@ void hub_handle_layers(void *hub, struct serve_request *rq)
     hub_task_start(&p->task, JOB_SHARED, 64 << 10);
 }
 
-/* ---- devices ------------------------------------------------------------------------------------------- */
+/* ---- devices --------------------------------------------------------------------------------- */
 
 static bool put_device(void *arg, const char *name, const void *value, size_t size,
                        uint64_t swap_version)
@@ -217,7 +217,7 @@ void hub_handle_devices(void *hub, struct serve_request *rq)
     hub_task_start(t, JOB_SHARED, 64 << 10);
 }
 
-/* ---- status --------------------------------------------------------------------------------------------- */
+/* ---- status ---------------------------------------------------------------------------------- */
 
 struct status_task {
     struct hub_task task; /* first */

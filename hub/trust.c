@@ -14,7 +14,7 @@
 #include "wire/json.h"
 #include "wire/signed.h"
 
-/* ---- what is kept, at start ------------------------------------------------------------------------ */
+/* ---- what is kept, at start ------------------------------------------------------------------ */
 
 static struct alb_status load_one(struct hub *h, const char *name,
                                   struct alb_status (*take)(struct authority *, const void *,
@@ -58,7 +58,7 @@ struct alb_status hub_load_trust(struct hub *h)
     return st.code == ALB_NOT_FOUND ? ALB_STATUS_OK : st;
 }
 
-/* ---- POST /v1/trust-put ------------------------------------------------------------------------------ */
+/* ---- POST /v1/trust-put ---------------------------------------------------------------------- */
 
 struct trust_task {
     struct hub_task task; /* first */
@@ -168,7 +168,7 @@ struct alb_status hub_install_trust(struct hub *h, const void *bytes, size_t siz
     return st;
 }
 
-/* ---- POST /v1/revoke {"device": X} ------------------------------------------------------------------- */
+/* ---- POST /v1/revoke {"device": X} ----------------------------------------------------------- */
 
 struct revoke_task {
     struct hub_task task; /* first */

@@ -26,7 +26,7 @@ static void open_kept(struct hub_task *t);
 static void open_release(struct hub_task *t);
 static void answer_missing(struct hub_task *t, const struct upload *u);
 
-/* ---- the list ---------------------------------------------------------------------------------------- */
+/* ---- the list -------------------------------------------------------------------------------- */
 
 void uploads_init(struct uploads *all)
 {
@@ -128,7 +128,7 @@ static size_t count_of(const struct hub *h, const char *device)
     return count;
 }
 
-/* ---- POST /v1/upload -------------------------------------------------------------------------------- */
+/* ---- POST /v1/upload ------------------------------------------------------------------------- */
 
 /* The rule of "what do you lack?" (DESIGN §9): held is only what is reachable from roots this identity may
  * read, plus what arrived in this upload.  Publishers and admins may read every layer, so every chunk here
@@ -370,30 +370,31 @@ static void open_kept(struct hub_task *t)
     hub_task_end(t);
 }
 
-static struct alb_status put_runs(const struct upload *u, struct buf *out)
+static void collect_missing(const struct upload *u, struct upload_answer *a)
 {
-    size_t run_count = 0;
-    AUTO_FREE struct batch_run *runs = try_alloc((u->missing + 1) * sizeof *runs);
-
-    if (runs == NULL)
-        return alb_fail(ALB_FULL, "no memory to say what is missing");
     for (size_t i = 0; i < u->key_count; i++) {
+        struct batch_run *last = a->run_count > 0 ? &a->runs[a->run_count - 1] : NULL;
         if (u->held[i])
             continue;
-        if (run_count > 0 && runs[run_count - 1].first + runs[run_count - 1].count == i)
-            runs[run_count - 1].count++;
+        if (last != NULL && last->first + last->count == i)
+            last->count++;
         else
-            runs[run_count++] = (struct batch_run){(uint32_t)i, 1};
+            a->runs[a->run_count++] = (struct batch_run){(uint32_t)i, 1};
     }
-    return runs_encode(runs, run_count, out);
 }
 
 static void answer_missing(struct hub_task *t, const struct upload *u)
 {
-    buf_clear(&t->answer);
-    t->st = buf_append(&t->answer, u->id, UPLOAD_ID_SIZE - 1);
-    if (!alb_failed(t->st))
-        t->st = put_runs(u, &t->answer);
+    struct upload_answer a = {.runs = try_alloc((u->missing + 1) * sizeof *a.runs)};
+
+    if (a.runs == NULL) {
+        t->st = alb_fail(ALB_FULL, "no memory to say what is missing");
+        return;
+    }
+    snprintf(a.id, sizeof a.id, "%s", u->id);
+    collect_missing(u, &a);
+    t->st = upload_answer_encode(&a, &t->answer);
+    upload_answer_release(&a);
 }
 
 static void open_release(struct hub_task *t)

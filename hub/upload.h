@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hub/upload.h – content on its way in: opened by a root, filled by position, committed by a record.
  *
- *     POST /v1/upload          wire/batch.h's upload_open → 32 hex digits, the upload's id, then runs:
- *                              the positions of list C that are still missing
+ *     POST /v1/upload          wire/batch.h's upload_open → upload_answer: the upload's id, and which
+ *                              positions of list C are still missing
  *     POST /v1/upload-put/ID   HIT items of list C → kept and durable when answered
  *     POST /v1/upload-end/ID   the signed version record (?hold=1: not current yet)
  *

@@ -20,7 +20,7 @@ static void put_kept(struct hub_task *t);
 static void put_release(struct hub_task *t);
 static void one_kept(void *arg, struct alb_status st);
 
-/* ---- keeping --------------------------------------------------------------------------------------------- */
+/* ---- keeping --------------------------------------------------------------------------------- */
 
 void upload_keep_start(struct upload_keep *k)
 {
@@ -52,7 +52,7 @@ void upload_keep_release(struct upload_keep *k)
     free(k->chunks);
 }
 
-/* ---- POST /v1/upload-put/ID ------------------------------------------------------------------------------- */
+/* ---- POST /v1/upload-put/ID ------------------------------------------------------------------ */
 
 void hub_handle_upload_put(void *hub, struct serve_request *rq)
 {
