@@ -3,8 +3,8 @@
  *
  *     TOKEN right? in time? → NAME free? → uses left? → one use less → device recorded → CERTIFICATE
  *
- * The same key with the same token is given the same certificate again, so an answer that got lost costs
- * no use.  Names in the request are ignored: who it is, the hub decides.
+ * The same key with the same token is given the same certificate again, so an answer that got lost
+ * costs no use.  Names in the request are ignored: who it is, the hub decides.
  */
 #include <stdio.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hub/grants.c – read grants: what a device may read, signed, so that a cut-off reflector can check it.
+/* hub/grants.c – read grants: what a device may read, signed for a cut-off reflector to check.
  *
- * One asks for oneself, or a reflector for a device that speaks to it.  A grant is of use only to whoever
- * holds that device's certificate, so a reflector learns the prefixes and nothing else.
+ * One asks for oneself, or a reflector for a device that speaks to it.  A grant is of use only to
+ * whoever holds that device's certificate, so a reflector learns the prefixes and nothing else.
  */
 #include <stdio.h>
 

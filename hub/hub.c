@@ -3,7 +3,7 @@
  *
  *   publisher ──> upload ──> verified ──> keeper ──> store        publish ──> ledger: version, head
  *                                                                    │
- *   reflector ──> serve ──> root_book: which key is there? ──> supply ──> store       feed: "head L"
+ *   reflector ──> serve ──> root_book: which key is there? ──> supply ──> store     feed: "head L"
  *
  *   joiner ──> enrol: token → certificate      admin ──> tokens, trust, revoke: catalogue, then authority
  *

@@ -43,8 +43,8 @@ ALB_MUST_USE struct alb_status ledger_layer(const struct ledger *l, const char *
 ALB_MUST_USE struct alb_status ledger_find(const struct ledger *l, const char *layer,
                                            const char *which, struct buf *bytes,
                                            struct version_record *out);
-/* Make `bytes` the layer's newest version.  CONFLICT, with the layer's state in `why`: its sequence is not
- * the next, or the version's name is taken.  Committing the newest record again is OK. */
+/* Make `bytes` the layer's newest version.  CONFLICT, with the layer's state in `why`: its sequence is
+ * not the next, or the version's name is taken.  Committing the newest record again is OK. */
 ALB_MUST_USE struct alb_status ledger_commit(const struct ledger *l,
                                              const struct version_record *record, const void *bytes,
                                              size_t size, char why[LEDGER_WHY_SIZE]);

@@ -3,7 +3,8 @@
  *
  *     {"layers": [{"layer", "current", "sequence", "head_expires",
  *                  "versions": [{"version", "sequence", "root", "entries", "content_bytes", "made"}]}]}
- *     {"devices": [{"device", "role", "site", "serial", "layers", "token", "issued", "expires", "revoked"}]}
+ *     {"devices": [{"device", "role", "site", "serial", "layers", "token", "issued", "expires",
+ *                   "revoked"}]}
  *     status: see put_status()
  */
 #include <inttypes.h>

@@ -71,8 +71,7 @@ ALB_MUST_USE struct alb_status runs_decode(const void *bytes, size_t size, uint3
 
 enum { UPLOAD_ID_SIZE = 33 }; /* 32 hexadecimal digits and a zero */
 
-/* An upload is opened by: layer, root object, the M chunks' stored forms in order.  The answer: the
- * upload's id, 32 hexadecimal digits, then as runs_encode() the positions of list C that are missing. */
+/* An upload is opened by: layer, root object, the M chunks' stored forms in order. */
 struct upload_open {
     char layer[NAME_MAX_SIZE];
     const uint8_t *root; /* borrowed */
