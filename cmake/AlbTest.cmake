@@ -118,6 +118,16 @@ function(alb_simulation)
     endforeach()
 endfunction()
 
+# tests/bench/bench_<what>.c: programs that measure; never ctest entries (a shared machine is noisy).
+function(alb_benches)
+    file(GLOB sources CONFIGURE_DEPENDS ${ALB_TESTS}/bench/bench_*.c)
+    foreach(source IN LISTS sources)
+        cmake_path(GET source STEM name)
+        alb_links_of(${source} modules)
+        alb_test_executable(${name} ${source} "${modules}")
+    endforeach()
+endfunction()
+
 # tests/emu/: the link emulator, a program that shares no code with what it measures.
 function(alb_emulator)
     file(GLOB sources CONFIGURE_DEPENDS ${ALB_TESTS}/emu/*.c)
@@ -138,6 +148,8 @@ function(alb_end_to_end)
         string(REGEX REPLACE "^test_" "e2e_" name ${stem})
         add_test(NAME ${name} COMMAND ${PYTHON3} -m pytest -q -p no:cacheprovider ${script})
         alb_test_properties(${name} e2e 300)
+        # Link timings need the machine to themselves.
+        set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
     endforeach()
 endfunction()
 
