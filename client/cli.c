@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* client/cli.c – one walk over the words: options go to their rows, the first words name the command. */
+/* client/cli.c – one walk over the words: options find their rows, the first words the command. */
 #include "client/cli.h"
 
 #include <inttypes.h>
@@ -98,8 +98,8 @@ static enum exit_code take_command(struct walk *w)
     if (!command_is_group(first))
         return cli_usage(c, "%s: no such command", first);
     if (c->wants_help)
-        return cli_usage(c, "%s: say which of them; `albedo help` lists them", first);
-    return cli_usage(c, "%s: it needs another word; `albedo help` lists them", first);
+        return cli_usage(c, "%s: say which of them, as in `albedo help trust init`", first);
+    return cli_usage(c, "%s: it needs another word", first);
 }
 
 static enum exit_code take_word(struct walk *w)
@@ -130,7 +130,7 @@ static enum exit_code check_whole(const struct cli *c)
     const struct command *command = c->command;
 
     if (command == NULL)
-        return cli_usage(c, "which command? `albedo help` lists them");
+        return cli_usage(c, "which command?");
     if (c->word_count < command->least)
         return cli_usage(c, "it needs %s", command->arguments);
     if (c->word_count > command->most)

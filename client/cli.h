@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* client/cli.h – a command line, taken apart by the tables of commands.def.
  *
- * Options may stand anywhere (before the command only those that every command has), as `--name VALUE` or
- * `--name=VALUE`; `--` ends them.  A command asks for its options by name: asking for one that
+ * Options may stand anywhere (before the command only those of every command), as `--name VALUE`
+ * or `--name=VALUE`; `--` ends them.  A command asks for its options by name: asking for one that
  * commands.def does not give it is a bug and aborts.
  */
 #pragma once
@@ -35,7 +35,7 @@ const char *cli_text(const struct cli *c, const char *name);
 /* How often it was given, and each of them. */
 size_t cli_count(const struct cli *c, const char *name);
 const char *cli_text_at(const struct cli *c, const char *name, size_t index);
-/* A whole number in [least, most], or `otherwise` when it was not given.  EXIT_USAGE after saying so. */
+/* A whole number in [least, most], or `otherwise` when it was not given.  EXIT_USAGE: said. */
 enum exit_code cli_number(const struct cli *c, const char *name, uint64_t least, uint64_t most,
                           uint64_t otherwise, uint64_t *out);
 /* "albedo COMMAND: TEXT" and a pointer to its help; EXIT_USAGE. */

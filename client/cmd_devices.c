@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* client/cmd_devices.c – `albedo devices` and `albedo revoke`: who has joined, and who no longer may. */
+/* client/cmd_devices.c – `albedo devices` and `albedo revoke`: who has joined, who no longer may. */
 #include "base/alloc.h"
 #include "base/units.h"
 #include "client/link.h"
@@ -9,12 +9,10 @@
 static const struct link_options at_hub = {.at_hub = true};
 
 static const struct column columns[] = {
-    {"DEVICE", "device", CELL_TEXT},
-    {"ROLE", "role", CELL_TEXT},
-    {"SITE", "site", CELL_TEXT},
-    {"STATE", "state", CELL_TEXT},
-    {"JOINED", "enrolled_wall_s", CELL_TIME},
-    {"CERTIFICATE UNTIL", "expires_wall_s", CELL_TIME},
+    {"DEVICE", "device", CELL_TEXT},    {"ROLE", "role", CELL_TEXT},
+    {"SITE", "site", CELL_TEXT},        {"REVOKED", "revoked", CELL_YES_NO},
+    {"CERTIFIED", "issued", CELL_TIME}, {"UNTIL", "expires", CELL_TIME},
+    {"LAYERS", "layers", CELL_TEXT},
 };
 
 enum exit_code cmd_devices(struct cli *cli)

@@ -1,14 +1,86 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* client/cmd_layers.c – `albedo layers`: what may be read, and which version is current. */
+/* client/cmd_layers.c – `albedo layers`: what may be read, and which version is current.
+ *
+ * {"layers": [{"layer", "current", "head_expires", "versions": [{"version", "entries", …}]}]}
+ * becomes a row for each version.
+ */
 #include "base/alloc.h"
 #include "client/link.h"
 #include "client/table.h"
 
+enum { ROWS_MOST = 32 << 20 };
+
 static const struct column columns[] = {
-    {"LAYER", "layer", CELL_TEXT},           {"CURRENT", "version", CELL_TEXT},
-    {"SIZE", "content_bytes", CELL_SIZE},    {"FILES", "entries", CELL_NUMBER},
-    {"PUBLISHED", "made_wall_s", CELL_TIME}, {"HEAD EXPIRES", "expires_wall_s", CELL_TIME},
+    {"LAYER", "layer", CELL_TEXT},
+    {"VERSION", "version", CELL_TEXT},
+    {"CURRENT", "current", CELL_TEXT},
+    {"SIZE", "content_bytes", CELL_SIZE},
+    {"ENTRIES", "entries", CELL_NUMBER},
+    {"PUBLISHED", "made", CELL_TIME},
+    {"HEAD EXPIRES", "head_expires", CELL_TIME},
 };
+
+static void put_version(struct json_writer *w, const struct json_doc *d, size_t layer,
+                        size_t version)
+{
+    AUTO_FREE char *of_layer = xasprintf("layers.%zu", layer);
+    AUTO_FREE char *of_version = xasprintf("%s.versions.%zu", of_layer, version);
+    AUTO_FREE char *name = xasprintf("%s.version", of_version);
+    AUTO_FREE char *current = xasprintf("%s.current", of_layer);
+    AUTO_FREE char *layer_name = xasprintf("%s.layer", of_layer);
+    bool is_current = strcmp(json_doc_text(d, name), json_doc_text(d, current)) == 0;
+    static const char *const members[] = {"content_bytes", "entries", "made"};
+
+    json_object_begin(w, NULL);
+    json_relay(w, "layer", d, layer_name);
+    json_relay(w, "version", d, name);
+    json_text(w, "current", is_current ? "current" : "");
+    for (size_t i = 0; i < ALB_COUNT(members); i++) {
+        AUTO_FREE char *member = xasprintf("%s.%s", of_version, members[i]);
+        json_relay(w, members[i], d, member);
+    }
+    AUTO_FREE char *expires = xasprintf("%s.head_expires", of_layer);
+    if (is_current)
+        json_relay(w, "head_expires", d, expires);
+    json_end(w);
+}
+
+static struct alb_status rows_of(const struct json_doc *d, struct json_doc **out)
+{
+    struct json_writer *w = json_writer_new();
+    struct buf text;
+
+    buf_init(&text, ROWS_MOST);
+    json_object_begin(w, NULL);
+    json_array_begin(w, "rows");
+    for (size_t layer = 0; layer < json_doc_count(d, "layers"); layer++) {
+        AUTO_FREE char *path = xasprintf("layers.%zu.versions", layer);
+        for (size_t version = 0; version < json_doc_count(d, path); version++)
+            put_version(w, d, layer, version);
+    }
+    json_end(w);
+    json_end(w);
+    struct alb_status st = json_writer_finish(w, &text);
+    if (!alb_failed(st))
+        st = json_doc_parse(buf_peek(&text), buf_size(&text), out);
+    buf_release(&text);
+    return st;
+}
+
+static enum exit_code print_table(struct output *o, const struct json_doc *d)
+{
+    struct json_doc *rows = NULL;
+
+    struct alb_status st = rows_of(d, &rows);
+    if (alb_failed(st))
+        return output_fail_status(o, st, "listing layers");
+    if (json_doc_count(rows, "rows") == 0)
+        output_note(o, "there are no layers yet that this member may read");
+    else
+        table_print(o, rows, "rows", columns, ALB_COUNT(columns));
+    json_doc_free(rows);
+    return EXIT_DONE;
+}
 
 enum exit_code cmd_layers(struct cli *cli)
 {
@@ -23,10 +95,8 @@ enum exit_code cmd_layers(struct cli *cli)
     code = link_get_json(&link, "/v1/layers", "listing layers", &answer, &layers);
     if (code == EXIT_DONE && cli->output->json)
         output_json_text(cli->output, buf_peek(&answer.body), buf_size(&answer.body));
-    else if (code == EXIT_DONE && json_doc_count(layers, "layers") == 0)
-        output_note(cli->output, "no layers that %s may read", link.state->who.device);
     else if (code == EXIT_DONE)
-        table_print(cli->output, layers, "layers", columns, ALB_COUNT(columns));
+        code = print_table(cli->output, layers);
     json_doc_free(layers);
     link_answer_release(&answer);
     link_end(&link);

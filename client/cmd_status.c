@@ -67,10 +67,11 @@ static const struct {
     const char *label, *path;
     enum cell_kind kind;
 } rows[] = {
-    {"program", "program", CELL_TEXT},         {"version", "version", CELL_TEXT},
-    {"layers", "layers", CELL_NUMBER},         {"devices", "devices", CELL_NUMBER},
-    {"sessions", "sessions", CELL_NUMBER},     {"chunks", "store.chunks", CELL_NUMBER},
-    {"stored", "store.live_bytes", CELL_SIZE},
+    {"program", "program", CELL_TEXT},     {"version", "version", CELL_TEXT},
+    {"layers", "layers", CELL_NUMBER},     {"devices", "devices", CELL_NUMBER},
+    {"sessions", "sessions", CELL_NUMBER}, {"chunks", "chunks", CELL_NUMBER},
+    {"stored", "bytes", CELL_SIZE},        {"on disk", "disk_bytes", CELL_SIZE},
+    {"sent", "bytes_sent", CELL_SIZE},
 };
 
 static void tell_other(const struct link *l, const struct json_doc *d)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* client/file_catalogue.h – the catalogue door as plain files, one for each record.
  *
- * An endpoint keeps a few dozen records and has no database.  A file is named by its record ('/' and
- * other bytes as %XX; a digest where that would be too long), holds the name and a random version before
- * the value, and is replaced atomically.  Swaps take a lock on the directory, so several `albedo` may
- * share it.  CORRUPT when a file is not one of ours.
+ * An endpoint keeps a few dozen records and no database.  A file is named by its record ('/' and
+ * other bytes as %XX; a digest where that is too long), holds the name and a random version
+ * before the value, and is replaced atomically.  Swaps lock the directory, so that several `albedo`
+ * may share it.  CORRUPT when a file is not one of ours.
  */
 #pragma once
 

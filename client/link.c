@@ -40,13 +40,21 @@ struct alb_status link_tls_open(const struct state *s, struct tls_context **out)
     return st;
 }
 
+/* The hub itself knows what these two may read. */
+static bool needs_grant(const struct link *l, const struct link_options *options)
+{
+    const enum role role = l->state->who.role;
+
+    return options->wants_grant && !(l->is_hub && (role == ROLE_ADMIN || role == ROLE_PUBLISHER));
+}
+
 static void open_upstream(struct link *l, const struct link_options *options)
 {
     struct upstream_options up = {.loop = l->loop,
                                   .places = {l->place},
                                   .place_count = 1,
                                   .tls = l->tls,
-                                  .wants_grant = options->wants_grant,
+                                  .wants_grant = needs_grant(l, options),
                                   .arg = &l->grant,
                                   .granted = own_grant_judge};
 
@@ -55,7 +63,7 @@ static void open_upstream(struct link *l, const struct link_options *options)
                                   .authority = l->authority,
                                   .org = l->state->who.org,
                                   .device = l->state->who.device};
-    if (options->wants_grant) {
+    if (up.wants_grant) {
         own_grant_init(&l->grant);
         up.grant = buf_peek(&l->grant.bytes);
         up.grant_size = buf_size(&l->grant.bytes);
@@ -75,6 +83,8 @@ static void on_terminate(void *arg)
 static enum exit_code damaged(struct link *l, struct alb_status st, const char *what)
 {
     link_close(l);
+    if (st.code == ALB_INVALID) /* nobody typed it */
+        st.code = ALB_CORRUPT;
     return output_fail_status(l->output, st, "state %s: %s; join anew with --force", l->state->dir,
                               what);
 }

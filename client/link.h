@@ -2,8 +2,8 @@
 /* client/link.h – what each command that talks to the hub stands on: state, loop, TLS, upstream, trust.
  *
  * Requests go to the state's upstream when it has one, else to the hub.  Short commands use link_ask(),
- * which runs the loop until its one request is answered; publishing takes `loop` and `upstream` and runs
- * the loop itself.  (Pulling composes its own: client/endpoint.h, with link_tls_open().)
+ * which runs the loop until its one request is answered; publishing takes `loop` and `upstream` and
+ * runs the loop itself.  (Pulling composes its own: client/endpoint.h, with link_tls_open().)
  *
  *     struct link link;
  *     enum exit_code code = link_begin(cli, &(struct link_options){.at_hub = true}, &link);
@@ -75,5 +75,5 @@ enum exit_code link_get_json(struct link *l, const char *path, const char *doing
  * interrupted before. */
 bool link_run(struct link *l, const bool *done);
 
-/* Take whatever trust files follow the one held here.  Failing is said only when `doing` is not NULL. */
+/* Take whatever trust files follow the one held here.  Failing is said unless `doing` is NULL. */
 enum exit_code link_refresh_trust(struct link *l, const char *doing);

@@ -2,8 +2,8 @@
 /* client/output.h – everything `albedo` prints: answers, notes, errors, log lines, JSON events.
  *
  * Answers go to standard output, everything else to standard error, so that `$(albedo token create …)`
- * holds the token and nothing more.  With --json, standard output carries one JSON document per line and
- * no prose; an error is then both: a line for people on standard error and an event on standard output.
+ * holds the token and nothing more.  With --json, standard output carries one JSON document per line
+ * and no prose; an error is then both: a line on standard error and an event on standard output.
  *
  * Every error says what failed, where, and what to do; output_fail() turns its code into the program's
  * exit code, so a command ends with `return output_fail(…)`.

@@ -17,6 +17,21 @@ static void make_printable(char *text)
             *text = '?';
 }
 
+/* A JSON boolean is passed on as it is spelt: true or false. */
+static bool is_true(const struct json_doc *d, const char *path)
+{
+    struct json_writer *w = json_writer_new();
+    struct buf text;
+
+    buf_init(&text, 4096);
+    json_array_begin(w, NULL);
+    json_relay(w, NULL, d, path);
+    json_end(w);
+    bool is = !alb_failed(json_writer_finish(w, &text)) && strcmp(buf_text(&text), "[true]") == 0;
+    buf_release(&text);
+    return is;
+}
+
 const char *table_cell(const struct json_doc *d, const char *path, enum cell_kind kind,
                        char out[CELL_SIZE_MAX])
 {
@@ -35,6 +50,9 @@ const char *table_cell(const struct json_doc *d, const char *path, enum cell_kin
         if (number != 0)
             return format_time((int64_t)number, out);
         snprintf(out, CELL_SIZE_MAX, "-");
+        return out;
+    case CELL_YES_NO:
+        snprintf(out, CELL_SIZE_MAX, "%s", is_true(d, path) ? "yes" : "no");
         return out;
     }
     alb_unreachable();

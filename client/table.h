@@ -13,6 +13,7 @@ enum cell_kind {
     CELL_NUMBER,
     CELL_SIZE, /* bytes */
     CELL_TIME, /* seconds since 1970 */
+    CELL_YES_NO,
 };
 
 struct column {
