@@ -19,9 +19,9 @@
 #include "base/status.h"
 
 enum {
-    CHUNK_RAW_MAX = 4 << 20,                    /* largest uncompressed chunk, bytes          */
+    CHUNK_RAW_MAX = 4 << 20,                       /* largest uncompressed chunk, bytes          */
     CHUNK_STORED_MAX = CHUNK_RAW_MAX + (64 << 10), /* no stored form is larger                */
-    CODEC_LEVEL = 3,                            /* zstd level chunks are made with            */
+    CODEC_LEVEL = 3,                               /* zstd level chunks are made with            */
 };
 
 struct codec;

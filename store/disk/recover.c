@@ -246,8 +246,9 @@ static struct alb_status read_segment(struct reader *r, struct segment *s, bool 
     uint64_t damaged_bytes;
     if (from > atomic_load(&s->size))
         return ALB_STATUS_OK; /* a group whose index write failed, and was cut off: nothing there */
+    const struct segment_visitor visitor = {take_record, r};
     r->segment = s->id;
-    struct alb_status st = segment_walk(s, from, take_record, r, &end, &damaged_bytes);
+    struct alb_status st = segment_walk(s, from, &visitor, &end, &damaged_bytes);
     if (!alb_failed(st) && damaged_bytes > 0)
         log_event(LOG_ERROR, "segment.damaged", "file=%s bytes=%" PRIu64, s->path, damaged_bytes);
     if (!alb_failed(st) && newest)

@@ -3,20 +3,35 @@
 
 #include "store/disk/rocks.h"
 
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <rocksdb/c.h>
 
 #include "base/alloc.h"
 #include "base/fault.h"
+#include "base/file.h"
 #include "base/log.h"
 
+/* `lock` is for `db` alone: held for reading by every call, for writing while it is opened again. */
 struct rocks {
-    rocksdb_t *db;
+    pthread_rwlock_t lock;
+    rocksdb_t *db;      /* NULL when it could not be opened again */
+    atomic_bool broken; /* a write failed; RocksDB takes no more  */
+    char *path;
     rocksdb_options_t *options;
     rocksdb_cache_t *cache;
     rocksdb_readoptions_t *read;
     rocksdb_writeoptions_t *write;
     rocksdb_writeoptions_t *write_sync;
 };
+
+/* Room for the small files that opening writes (manifest, options, its own log), and to go on. */
+enum { SPARE_BYTES = 1 << 20 };
 
 struct rocks_batch {
     rocksdb_writebatch_t *batch;
@@ -53,6 +68,17 @@ static struct alb_status from_error(char *error, const char *what)
     return st;
 }
 
+/* RocksDB would reserve its whole log on disk at once; nobody's quota knows of that. */
+static rocksdb_options_t *without_reserve(rocksdb_options_t *o)
+{
+    char *error = NULL;
+    rocksdb_options_t *changed = rocksdb_options_create();
+    rocksdb_get_options_from_string(o, "allow_fallocate=false", changed, &error);
+    alb_assert(error == NULL);
+    rocksdb_options_destroy(o);
+    return changed;
+}
+
 static rocksdb_options_t *make_options(const struct rocks_tuning *tuning, rocksdb_cache_t *cache)
 {
     rocksdb_options_t *o = rocksdb_options_create();
@@ -74,7 +100,7 @@ static rocksdb_options_t *make_options(const struct rocks_tuning *tuning, rocksd
     rocksdb_block_based_options_set_block_cache(table, cache);
     rocksdb_options_set_block_based_table_factory(o, table);
     rocksdb_block_based_options_destroy(table);
-    return o;
+    return without_reserve(o);
 }
 
 struct alb_status rocks_open(const char *path, const struct rocks_tuning *tuning,
@@ -84,6 +110,8 @@ struct alb_status rocks_open(const char *path, const struct rocks_tuning *tuning
         return alb_status_from_errno(EIO, "opening a database");
     struct rocks *r = xalloc(sizeof(*r));
     char *error = NULL;
+    pthread_rwlock_init(&r->lock, NULL);
+    r->path = xstrdup(path);
     r->cache = rocksdb_cache_create_lru(tuning->cache_bytes);
     r->options = make_options(tuning, r->cache);
     r->read = rocksdb_readoptions_create();
@@ -110,7 +138,85 @@ void rocks_close(struct rocks *r)
     rocksdb_writeoptions_destroy(r->write);
     rocksdb_writeoptions_destroy(r->write_sync);
     rocksdb_cache_destroy(r->cache);
+    pthread_rwlock_destroy(&r->lock);
+    free(r->path);
     free(r);
+}
+
+/* The sizes of the database's files whose names end so. */
+static uint64_t files_bytes(const struct rocks *r, const char *end)
+{
+    DIR *dir = opendir(r->path);
+    uint64_t total = 0;
+    const struct dirent *entry;
+    struct stat about;
+    if (dir == NULL)
+        return 0;
+    while ((entry = readdir(dir)) != NULL) {
+        size_t length = strlen(entry->d_name);
+        bool ends = length >= strlen(end) && strcmp(entry->d_name + length - strlen(end), end) == 0;
+        if (ends && fstatat(dirfd(dir), entry->d_name, &about, AT_SYMLINK_NOFOLLOW) == 0 &&
+            S_ISREG(about.st_mode))
+            total += (uint64_t)about.st_size;
+    }
+    (void)closedir(dir);
+    return total;
+}
+
+/* Would the disk take what opening the database needs: its log once more, as a table?  Asked before
+ * it is closed, because one that cannot be opened again cannot be read either. */
+static bool has_room(const struct rocks *r)
+{
+    AUTO_FREE char *probe = path_join(r->path, "probe");
+    int fd = open(probe, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return false;
+    off_t wanted = (off_t)(SPARE_BYTES + files_bytes(r, ".log"));
+    bool room = posix_fallocate(fd, 0, wanted) == 0;
+    (void)close(fd);
+    (void)unlink(probe);
+    return room;
+}
+
+/* Open again what a failed write has stopped.  When others are reading just now, the next call
+ * will do it; a walk may even be this thread's own. */
+static void mend(struct rocks *r)
+{
+    char *error = NULL;
+    if (!has_room(r) || pthread_rwlock_trywrlock(&r->lock) != 0)
+        return;
+    if (r->db != NULL)
+        rocksdb_close(r->db);
+    r->db = rocksdb_open(r->options, r->path, &error);
+    if (error == NULL) {
+        atomic_store(&r->broken, false);
+        log_event(LOG_INFO, "rocksdb.reopened", "path=%s", r->path);
+    } else {
+        r->db = NULL;
+        alb_ignore(from_error(error, "opening a database again"), "it is in the log now");
+    }
+    pthread_rwlock_unlock(&r->lock);
+}
+
+/* OK holds the lock for reading, and there is a database. */
+static struct alb_status enter(struct rocks *r, bool to_write)
+{
+    pthread_rwlock_rdlock(&r->lock);
+    bool lost = r->db == NULL;
+    if (!lost && !(to_write && atomic_load(&r->broken)))
+        return ALB_STATUS_OK;
+    pthread_rwlock_unlock(&r->lock);
+    mend(r);
+    pthread_rwlock_rdlock(&r->lock);
+    if (r->db != NULL)
+        return ALB_STATUS_OK;
+    pthread_rwlock_unlock(&r->lock);
+    return alb_fail(ALB_IO, "a database that failed could not be opened again");
+}
+
+static void leave(struct rocks *r)
+{
+    pthread_rwlock_unlock(&r->lock);
 }
 
 struct alb_status rocks_destroy(const char *path)
@@ -130,12 +236,23 @@ static struct alb_status get_pinned(struct rocks *r, const void *key, size_t key
     *slice = NULL;
     if (fault_hits("rocks.read"))
         return alb_status_from_errno(EIO, "reading from a database");
+    struct alb_status st = enter(r, false);
+    if (alb_failed(st))
+        return st;
     *slice = rocksdb_get_pinned(r->db, r->read, key, key_size, &error);
+    if (*slice == NULL)
+        leave(r); /* else release() does, for the slice lives in the database */
     if (error != NULL)
         return from_error(error, "reading from a database");
     if (*slice == NULL)
         return alb_fail(ALB_NOT_FOUND, "database: no such key");
     return ALB_STATUS_OK;
+}
+
+static void release(struct rocks *r, rocksdb_pinnableslice_t *slice)
+{
+    rocksdb_pinnableslice_destroy(slice);
+    leave(r);
 }
 
 struct alb_status rocks_get(struct rocks *r, const void *key, size_t key_size, struct buf *out)
@@ -147,7 +264,7 @@ struct alb_status rocks_get(struct rocks *r, const void *key, size_t key_size, s
     size_t size;
     const char *value = rocksdb_pinnableslice_value(slice, &size);
     st = buf_append(out, value, size);
-    rocksdb_pinnableslice_destroy(slice);
+    release(r, slice);
     return st;
 }
 
@@ -164,7 +281,7 @@ struct alb_status rocks_get_fixed(struct rocks *r, const void *key, size_t key_s
         memcpy(out, value, size);
     else
         st = alb_fail(ALB_CORRUPT, "database: a value of another size than written");
-    rocksdb_pinnableslice_destroy(slice);
+    release(r, slice);
     return st;
 }
 
@@ -199,8 +316,15 @@ struct alb_status rocks_write(struct rocks *r, struct rocks_batch *b, bool sync)
     char *error = NULL;
     if (fault_hits("rocks.write"))
         return alb_status_from_errno(EIO, "writing to a database");
+    struct alb_status st = enter(r, true);
+    if (alb_failed(st))
+        return st;
     rocksdb_write(r->db, sync ? r->write_sync : r->write, b->batch, &error);
-    return from_error(error, "writing to a database");
+    leave(r);
+    st = from_error(error, "writing to a database");
+    if (st.code == ALB_FULL || st.code == ALB_IO)
+        atomic_store(&r->broken, true);
+    return st;
 }
 
 struct alb_status rocks_walk(struct rocks *r, const void *start, size_t start_size,
@@ -208,6 +332,9 @@ struct alb_status rocks_walk(struct rocks *r, const void *start, size_t start_si
 {
     char *error = NULL;
     bool more = true;
+    struct alb_status st = enter(r, false);
+    if (alb_failed(st))
+        return st;
     rocksdb_iterator_t *it = rocksdb_create_iterator(r->db, r->read);
     for (rocksdb_iter_seek(it, start, start_size); more && rocksdb_iter_valid(it);
          rocksdb_iter_next(it)) {
@@ -219,13 +346,11 @@ struct alb_status rocks_walk(struct rocks *r, const void *start, size_t start_si
     }
     rocksdb_iter_get_error(it, &error);
     rocksdb_iter_destroy(it);
+    leave(r);
     return from_error(error, "walking a database");
 }
 
 uint64_t rocks_disk_bytes(struct rocks *r)
 {
-    uint64_t bytes = 0;
-    if (rocksdb_property_int(r->db, "rocksdb.total-sst-files-size", &bytes) != 0)
-        return 0;
-    return bytes;
+    return files_bytes(r, "");
 }

@@ -5,6 +5,10 @@
  * itself goes to the log (event=rocksdb.failed), since a status carries none.  All calls may come
  * from any thread.
  *
+ * After a write that failed, RocksDB refuses all others until it is opened again.  That is done
+ * here, by the next write that finds room on the disk, so that a disk that was full for an hour does
+ * not mean a dead service; reads go on meanwhile.
+ *
  * Fault sites: rocks.open, rocks.read, rocks.write; the write fails before anything is written.
  */
 #pragma once
@@ -50,5 +54,5 @@ typedef bool (*rocks_visit)(void *arg, const void *key, size_t key_size, const v
 /* All pairs from `start` on in the order of their keys, as they were when the walk began. */
 ALB_MUST_USE struct alb_status rocks_walk(struct rocks *r, const void *start, size_t start_size,
                                           rocks_visit visit, void *arg);
-/* What its tables occupy on disk. */
+/* What its files occupy on disk. */
 uint64_t rocks_disk_bytes(struct rocks *r);

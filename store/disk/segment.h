@@ -59,9 +59,14 @@ void segment_cut(struct segment *s, uint64_t size);
 ALB_MUST_USE struct alb_status segment_read(const struct segment *s, const struct chunk_key *key,
                                             uint64_t offset, uint32_t size, struct chunk **out);
 
-typedef struct alb_status (*segment_visit)(void *arg, const struct record *r);
+/* Who is shown the records of a walk. */
+struct segment_visitor {
+    struct alb_status (*take)(void *arg, const struct record *r);
+    void *arg;
+};
 /* Every whole record from `from` to the end of the file, in order; what is damaged between two of
  * them is stepped over and counted.  *end is where the last whole record ends (`from` if none).
  * The visitor's failure ends the walk and is returned.  IO, FULL (no memory). */
-ALB_MUST_USE struct alb_status segment_walk(struct segment *s, uint64_t from, segment_visit visit,
-                                            void *arg, uint64_t *end, uint64_t *damaged_bytes);
+ALB_MUST_USE struct alb_status segment_walk(struct segment *s, uint64_t from,
+                                            const struct segment_visitor *visitor, uint64_t *end,
+                                            uint64_t *damaged_bytes);

@@ -9,8 +9,11 @@
  * mark (segment, offset) up to which the index is complete; then it is acknowledged.  Opening scans
  * from the mark, puts what it finds into the index and cuts a torn tail.  A lost index is rebuilt from
  * the segments.  A read checks the record's CRC32C; a record that fails is dropped from the index and
- * answers CORRUPT.  A failed write or sync closes the segment and cuts it back to the last good group;
- * nothing of the group is visible.
+ * answers CORRUPT; one that the disk refuses to read answers IO and stays, but counts as absent when it
+ * is put again.  A failed write or sync closes the segment and cuts it back to the last good group;
+ * nothing of the group is visible.  When a full disk has room again, the next put goes on.
+ *
+ * The quota counts the segments and the index's files; a removal is written even beyond it.
  */
 #pragma once
 

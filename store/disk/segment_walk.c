@@ -99,8 +99,9 @@ static struct alb_status search(struct walk *w, uint64_t offset, uint64_t *out)
     return ALB_STATUS_OK;
 }
 
-static struct alb_status walk_all(struct walk *w, uint64_t offset, segment_visit visit, void *arg,
-                                  uint64_t *end, uint64_t *damaged_bytes)
+static struct alb_status walk_all(struct walk *w, uint64_t offset,
+                                  const struct segment_visitor *visitor, uint64_t *end,
+                                  uint64_t *damaged_bytes)
 {
     struct alb_status st = ALB_STATUS_OK;
     while (!alb_failed(st) && offset < w->file_size) {
@@ -114,7 +115,7 @@ static struct alb_status walk_all(struct walk *w, uint64_t offset, segment_visit
             *damaged_bytes += offset - *end;
             offset += RECORD_HEADER_SIZE + (uint64_t)r.size;
             *end = offset;
-            st = visit(arg, &r);
+            st = visitor->take(visitor->arg, &r);
             break;
         case FOUND_BODY_BAD: offset += RECORD_HEADER_SIZE + (uint64_t)r.size; break;
         case FOUND_NOTHING: st = search(w, offset, &offset); break;
@@ -123,8 +124,9 @@ static struct alb_status walk_all(struct walk *w, uint64_t offset, segment_visit
     return st;
 }
 
-struct alb_status segment_walk(struct segment *s, uint64_t from, segment_visit visit, void *arg,
-                               uint64_t *end, uint64_t *damaged_bytes)
+struct alb_status segment_walk(struct segment *s, uint64_t from,
+                               const struct segment_visitor *visitor, uint64_t *end,
+                               uint64_t *damaged_bytes)
 {
     struct stat about;
     if (fstat(s->fd, &about) != 0)
@@ -135,5 +137,5 @@ struct alb_status segment_walk(struct segment *s, uint64_t from, segment_visit v
     struct walk w = {.segment = s, .file_size = (uint64_t)about.st_size, .window = window};
     *end = from;
     *damaged_bytes = 0;
-    return walk_all(&w, from, visit, arg, end, damaged_bytes);
+    return walk_all(&w, from, visitor, end, damaged_bytes);
 }

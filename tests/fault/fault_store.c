@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fault/fault_store.c – the n-th call that can fail, fails, for every n: what was acknowledged stays. */
+/* fault/fault_store.c – the n-th fallible call fails, for every n: what was acknowledged stays. */
 /* LINKS: store_disk store wire chunk base */
 
 #include <setjmp.h>

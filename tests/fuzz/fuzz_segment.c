@@ -34,6 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     struct segment_header header = {.salt = 0};
     struct seen seen = {.bytes = bytes, .size = size, .end = SEGMENT_HEADER_SIZE};
     struct segment segment = {.fd = memfd_create("segment", MFD_CLOEXEC)};
+    const struct segment_visitor visitor = {judge, &seen};
     uint64_t end;
     uint64_t damaged_bytes;
     if (segment.fd < 0 || (size > 0 && write(segment.fd, bytes, size) != (ssize_t)size))
@@ -45,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
             memcpy(&header.salt, bytes + 16, sizeof(header.salt));
         segment.salt = seen.salt = header.salt;
         if (alb_failed(
-                segment_walk(&segment, SEGMENT_HEADER_SIZE, judge, &seen, &end, &damaged_bytes)) ||
+                segment_walk(&segment, SEGMENT_HEADER_SIZE, &visitor, &end, &damaged_bytes)) ||
             end != seen.end)
             abort();
     }

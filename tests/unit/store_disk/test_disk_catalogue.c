@@ -8,6 +8,8 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 #include "base/alloc.h"
 #include "base/fault.h"
@@ -265,6 +267,57 @@ static void a_failed_write_is_unknown(void **state)
 #endif
 }
 
+static bool no_visit(void *arg, const char *name, const void *value, size_t size, uint64_t version)
+{
+    (void)name;
+    (void)value;
+    (void)size;
+    (void)version;
+    (*(unsigned *)arg)++;
+    return true;
+}
+
+/* A limit on the size of files is a full disk that a test can have and give back. */
+static void limit_files(rlim_t bytes)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes < limit.rlim_max ? bytes : limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void a_disk_that_was_full_is_written_to_again(void **state)
+{
+    struct fixture *f = *state;
+    char value[4001] = {0};
+    unsigned records = 0;
+    unsigned listed = 0;
+    memset(value, 'v', sizeof(value) - 1);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    limit_files(256 << 10);
+    for (enum alb_code code = ALB_OK; code == ALB_OK;) {
+        AUTO_FREE char *name = xasprintf("r%04u", records);
+        code = swap(f, name, CATALOGUE_ABSENT, value, NULL);
+        assert_true(code == ALB_OK || code == ALB_UNKNOWN);
+        records += code == ALB_OK;
+        assert_true(records < 1000);
+    }
+    assert_int_equal(swap(f, "more", CATALOGUE_ANY, "1", NULL), ALB_UNKNOWN);
+    assert_int_equal(catalogue_list(f->catalogue, "r", no_visit, &listed).code, ALB_OK);
+    assert_int_equal(listed, records);
+    limit_files(RLIM_INFINITY);
+    assert_int_equal(swap(f, "more", CATALOGUE_ANY, "1", NULL), ALB_OK);
+    reopen(f);
+    for (unsigned i = 0; i < records; i++) {
+        struct buf out;
+        AUTO_FREE char *name = xasprintf("r%04u", i);
+        buf_init(&out, sizeof(value));
+        assert_int_equal(catalogue_get(f->catalogue, name, &out, NULL).code, ALB_OK);
+        assert_int_equal(buf_size(&out), sizeof(value) - 1);
+        buf_release(&out);
+    }
+}
+
 #define CATALOGUE_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -278,6 +331,7 @@ int main(void)
         CATALOGUE_TEST(it_opens_once_and_only_what_it_knows),
         CATALOGUE_TEST(damage_is_told_and_nothing_is_begun_anew),
         CATALOGUE_TEST(a_failed_write_is_unknown),
+        CATALOGUE_TEST(a_disk_that_was_full_is_written_to_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

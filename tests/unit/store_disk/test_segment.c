@@ -124,9 +124,11 @@ static void a_failed_group_leaves_nothing_and_seals(void **state)
         fault_disarm();
         assert_true(s->sealed);
         assert_int_equal(atomic_load(&s->size), size);
-        assert_int_equal(
-            segment_walk(s, SEGMENT_HEADER_SIZE, count_one, &records, &end, &damaged_bytes).code,
-            ALB_OK);
+        assert_int_equal(segment_walk(s, SEGMENT_HEADER_SIZE,
+                                      &(struct segment_visitor){count_one, &records}, &end,
+                                      &damaged_bytes)
+                             .code,
+                         ALB_OK);
         assert_int_equal(records, 1);
         assert_int_equal(end, size);
         assert_int_equal(damaged_bytes, 0);
@@ -145,9 +147,11 @@ static void a_page_the_disk_cannot_read_costs_that_page(void **state)
     for (unsigned n = 0; n < 60; n++)
         assert_int_equal(append(s, n, NULL), ALB_OK);
     fault_arm("file.pread", 0); /* the large read; then it goes page by page */
-    assert_int_equal(
-        segment_walk(s, SEGMENT_HEADER_SIZE, count_one, &records, &end, &damaged_bytes).code,
-        ALB_OK);
+    assert_int_equal(segment_walk(s, SEGMENT_HEADER_SIZE,
+                                  &(struct segment_visitor){count_one, &records}, &end,
+                                  &damaged_bytes)
+                         .code,
+                     ALB_OK);
     fault_disarm();
     assert_int_equal(records, 60);
     segment_close(s);
