@@ -21,8 +21,16 @@
 
 enum { UNIT_BYTES = 8 << 20, UNIT_FILES = 256 };
 
-static void add_file(struct holdings *h, uint32_t item, const struct cached_tree *known,
-                     size_t *cursor);
+struct recollection {               /* files somebody has seen before, in scan order */
+    const struct cached_tree *tree; /* may be NULL */
+    size_t cursor;
+};
+
+struct memory {
+    struct recollection applied, cache;
+};
+
+static void add_file(struct holdings *h, uint32_t item, struct memory *memory);
 static void add_to_unit(struct holdings *h, struct held_file *f, uint64_t size);
 static void publish(struct holdings *h, struct held_file *f);
 static struct alb_status read_file(struct holdings *h, struct held_file *f, struct content *c);
@@ -58,23 +66,47 @@ struct holdings *holdings_free(struct holdings *h)
     free(h->files);
     free(h->units);
     free(h->unit_files);
+    free(h->wanted_sizes);
     free(h);
     return NULL;
 }
 
+static int compare_sizes(const void *a, const void *b)
+{
+    const uint64_t *left = a, *right = b;
+
+    return *left < *right ? -1 : *left > *right;
+}
+
+void holdings_want(struct holdings *h, const struct manifest *wanted)
+{
+    h->wanted = wanted;
+    free(h->wanted_sizes);
+    h->wanted_sizes = xcalloc(wanted->count, sizeof(*h->wanted_sizes));
+    h->wanted_size_count = 0;
+    for (size_t i = 0; i < wanted->count; i++)
+        if (wanted->entries[i].type == ENTRY_FILE)
+            h->wanted_sizes[h->wanted_size_count++] = wanted->entries[i].size;
+    qsort(h->wanted_sizes, h->wanted_size_count, sizeof(*h->wanted_sizes), compare_sizes);
+}
+
 void holdings_add(struct holdings *h, const struct scan *scan)
 {
-    const struct cached_tree *known = scan_cache_tree(&h->cache, scan->top);
+    struct memory memory = {
+        .cache = {.tree = scan_cache_tree(&h->cache, scan->top)},
+    };
+    struct cached_tree *applied = applied_tree_read(scan->top_fd);
     struct held_tree *tree;
-    size_t cursor = 0;
 
+    memory.applied.tree = applied;
     h->trees = xrealloc(h->trees, (h->tree_count + 1) * sizeof(*h->trees));
     tree = &h->trees[h->tree_count++];
     *tree = (struct held_tree){.scan = scan, .first_file = h->file_count};
     for (uint32_t i = 0; i < scan->count; i++)
         if (scan->items[i].type == ENTRY_FILE)
-            add_file(h, i, known, &cursor);
+            add_file(h, i, &memory);
     tree->file_count = h->file_count - tree->first_file;
+    cached_tree_free(applied);
 }
 
 bool stamp_equal(const struct stamp *a, const struct stamp *b)
@@ -95,25 +127,26 @@ struct stamp stamp_of_item(const struct scan_item *item)
     };
 }
 
-/* Take from `known` what it says about the file.  Both lists are in the same order, so one cursor goes
- * along. */
-static void remember(struct held_file *f, const struct scan_item *item,
-                     const struct cached_tree *known, size_t *cursor)
+/* What the memory says about the path; both lists are in scan order, so the cursor goes along. */
+static const struct cached_file *recall(struct recollection *r, const char *path)
 {
-    struct stamp now = stamp_of_item(item);
-    const struct cached_file *was;
     int order = -1;
 
-    while (known != NULL && *cursor < known->count) {
-        order = path_compare(known->files[*cursor].path, item->path);
+    while (r->tree != NULL && r->cursor < r->tree->count) {
+        order = path_compare(r->tree->files[r->cursor].path, path);
         if (order >= 0)
             break;
-        ++*cursor;
+        r->cursor++;
     }
-    if (order != 0 || known == NULL || *cursor == known->count)
-        return;
-    was = &known->files[*cursor];
-    if (!stamp_equal(&was->stamp, &now))
+    return order == 0 && r->cursor < r->tree->count ? &r->tree->files[r->cursor] : NULL;
+}
+
+static void remember(struct held_file *f, const struct scan_item *item,
+                     const struct cached_file *was)
+{
+    struct stamp now = stamp_of_item(item);
+
+    if (was == NULL || f->is_known || !stamp_equal(&was->stamp, &now))
         return;
     f->is_known = true;
     f->content = was->content;
@@ -124,21 +157,34 @@ static void remember(struct held_file *f, const struct scan_item *item,
     f->chunk_count = was->chunk_count;
 }
 
-static void add_file(struct holdings *h, uint32_t item, const struct cached_tree *known,
-                     size_t *cursor)
+/* Could reading the file help? */
+static bool is_worth_reading(const struct holdings *h, const struct scan_item *item, bool foreign)
 {
-    struct held_tree *tree = &h->trees[h->tree_count - 1];
+    if (h->wanted == NULL || bsearch(&item->size, h->wanted_sizes, h->wanted_size_count,
+                                     sizeof(item->size), compare_sizes) != NULL)
+        return true;
+    if (item->size < cut_content.min)
+        return false;
+    return !foreign || manifest_find(h->wanted, item->path) != NULL;
+}
+
+static void add_file(struct holdings *h, uint32_t item, struct memory *memory)
+{
+    const struct scan_item *it = &h->trees[h->tree_count - 1].scan->items[item];
+    const struct cached_file *applied = recall(&memory->applied, it->path);
+    bool foreign = h->tree_count == 1 && memory->applied.tree != NULL && applied == NULL;
     struct held_file *f = xalloc(sizeof(*f));
 
     f->tree = (uint32_t)(h->tree_count - 1);
     f->item = item;
     h->files = xrealloc_room(h->files, h->file_count, &h->file_capacity, sizeof(*h->files));
     h->files[h->file_count++] = f;
-    remember(f, &tree->scan->items[item], known, cursor);
+    remember(f, it, applied);
+    remember(f, it, recall(&memory->cache, it->path));
     if (f->is_known)
         publish(h, f);
-    else
-        add_to_unit(h, f, tree->scan->items[item].size);
+    else if (is_worth_reading(h, it, foreign))
+        add_to_unit(h, f, it->size);
 }
 
 static void add_to_unit(struct holdings *h, struct held_file *f, uint64_t size)
@@ -265,7 +311,7 @@ static struct alb_status read_file(struct holdings *h, struct held_file *f, stru
         return alb_fail_sys("opening a file");
     if (!is_unchanged(fd, item))
         st = alb_fail(ALB_CONFLICT, "changed after it was found");
-    else if (item->size >= cut_content.average)
+    else if (item->size >= cut_content.min)
         st = cut_file(f, item, fd, c->hasher);
     else
         st = content_digest(c, fd, &f->content, &size);

@@ -11,17 +11,22 @@
 
 struct holdings;
 
-struct holding { /* where some bytes are */
+struct holding {      /* where some bytes are */
     int top_fd;       /* borrowed: the tree's top                 */
     const char *path; /* relative to it                           */
     uint64_t offset;
-    uint32_t length;  /* of a chunk; for files the whole file     */
+    uint32_t length; /* of a chunk; for files the whole file     */
 };
 
 /* `cache_path` NULL: no scan cache.  A damaged or foreign cache file is ignored (and said in the log). */
 struct holdings *holdings_new(const char *cache_path);
 struct holdings *holdings_free(struct holdings *h);
-/* Borrow a scanned tree; `wanted` (may be NULL) limits the reading to files whose size occurs in it. */
+/* Optional, before trees are added: read only what this version could use.  Borrowed while trees are
+ * added.  Left out are small files of a size that does not occur in it and, in the first tree, large
+ * ones that the applied version did not have either. */
+void holdings_want(struct holdings *h, const struct manifest *wanted);
+/* Borrow a scanned tree; the first one is the target.  A tree with a record of what was applied to it
+ * (image/apply.h) is not read where a file is as that record says. */
 void holdings_add(struct holdings *h, const struct scan *scan);
 size_t holdings_units(const struct holdings *h);
 uint64_t holdings_unit_bytes(const struct holdings *h, size_t unit);

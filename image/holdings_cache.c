@@ -15,6 +15,7 @@ static const char magic[8] = "ALBSCAN\n";
 enum { CACHE_VERSION = 1, CACHE_LIMIT = 1 << 30, TREES_MAX = 1024 };
 
 static struct alb_status decode(const uint8_t *bytes, size_t size, struct scan_cache *out);
+static void cached_tree_release(struct cached_tree *t);
 static void decode_tree(struct unpack *u, struct cached_tree *t);
 static void decode_file(struct unpack *u, struct cached_file *f);
 static void encode_tree(struct pack *p, const struct holdings *h, const struct held_tree *tree);
@@ -40,16 +41,28 @@ void scan_cache_read(const char *path, struct scan_cache *out)
 
 void scan_cache_release(struct scan_cache *c)
 {
-    for (size_t i = 0; i < c->count; i++) {
-        for (size_t k = 0; k < c->trees[i].count; k++) {
-            free(c->trees[i].files[k].path);
-            free(c->trees[i].files[k].chunks);
-        }
-        free(c->trees[i].files);
-        free(c->trees[i].top);
-    }
+    for (size_t i = 0; i < c->count; i++)
+        cached_tree_release(&c->trees[i]);
     free(c->trees);
     *c = (struct scan_cache){0};
+}
+
+static void cached_tree_release(struct cached_tree *t)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        free(t->files[i].path);
+        free(t->files[i].chunks);
+    }
+    free(t->files);
+    free(t->top);
+}
+
+struct cached_tree *cached_tree_free(struct cached_tree *t)
+{
+    if (t != NULL)
+        cached_tree_release(t);
+    free(t);
+    return NULL;
 }
 
 const struct cached_tree *scan_cache_tree(const struct scan_cache *c, const char *top)

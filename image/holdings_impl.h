@@ -72,6 +72,9 @@ struct holdings {
     size_t unit_count, unit_capacity;
     struct held_file **unit_files;
     size_t unit_file_count, unit_file_capacity;
+    const struct manifest *wanted; /* borrowed; may be NULL */
+    uint64_t *wanted_sizes;        /* ascending             */
+    size_t wanted_size_count;
     struct map contents;  /* digest → held_file  */
     struct map chunks;    /* digest → held_chunk */
     pthread_mutex_t lock; /* of both maps while units run */
@@ -97,5 +100,8 @@ static inline void *xrealloc_room(void *array, size_t count, size_t *capacity, s
 /* What the file at `path` knows; empty when it is missing, damaged or of another version. */
 void scan_cache_read(const char *path, struct scan_cache *out);
 void scan_cache_release(struct scan_cache *c);
+/* The applied record of the tree whose top is open, in the same form; freed with cached_tree_free(). */
+struct cached_tree *applied_tree_read(int top_fd);
+struct cached_tree *cached_tree_free(struct cached_tree *t);
 /* Files of the tree at `top`, in scan order; NULL when it knows none. */
 const struct cached_tree *scan_cache_tree(const struct scan_cache *c, const char *top);

@@ -218,11 +218,12 @@ struct alb_status stage_fill_local(struct stage *s, size_t unit)
 
     for (size_t i = 0; i < u->count && !alb_failed(st); i++) {
         struct stage_file *f = &s->files[s->unit_files[u->first + i]];
+        bool whole;
 
-        if (f->state == STAGE_WHOLE)
-            st = stage_file_copy(s, f, &c);
-        else if (f->state == STAGE_PIECES)
-            st = stage_file_gather(s, f);
+        pthread_mutex_lock(&s->lock);
+        whole = f->state == STAGE_WHOLE;
+        pthread_mutex_unlock(&s->lock);
+        st = whole ? stage_file_copy(s, f, &c) : stage_file_gather(s, f);
     }
     content_release(&c);
     return st;

@@ -333,8 +333,12 @@ struct alb_status stage_file_gather(struct stage *s, struct stage_file *f)
         struct stage_use *u = &s->uses[f->first_use + i];
         AUTO_FREE uint8_t *bytes = NULL;
         size_t size = 0;
+        bool wanted;
 
-        if (!u->local || u->filled)
+        pthread_mutex_lock(&s->lock);
+        wanted = u->local && !u->filled && f->state == STAGE_PIECES;
+        pthread_mutex_unlock(&s->lock);
+        if (!wanted)
             continue;
         bytes = read_held(s, &s->manifest->content_keys[u->position], &size);
         if (bytes != NULL)
