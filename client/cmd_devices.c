@@ -10,7 +10,7 @@ static const struct link_options at_hub = {.at_hub = true};
 
 static const struct column columns[] = {
     {"DEVICE", "device", CELL_TEXT},    {"ROLE", "role", CELL_TEXT},
-    {"SITE", "site", CELL_TEXT},        {"REVOKED", "revoked", CELL_YES_NO},
+    {"SITE", "site", CELL_TEXT},        {"REVOKED", "revoked", CELL_VALUE},
     {"CERTIFIED", "issued", CELL_TIME}, {"UNTIL", "expires", CELL_TIME},
     {"LAYERS", "layers", CELL_TEXT},
 };

@@ -12,7 +12,7 @@
 #include "client/table.h"
 #include "net/x509.h"
 
-enum { PEM_MOST = 64 << 10, TEXT_MOST = 32 << 20 };
+enum { PEM_MOST = 64 << 10 };
 
 /* What this state says about itself. */
 struct self {
@@ -63,32 +63,53 @@ static void tell_self(struct output *o, const struct link *l, const struct self 
         output_say(o, "trust file   none yet: an admin runs `albedo trust init`");
 }
 
-static const struct {
+struct row {
     const char *label, *path;
     enum cell_kind kind;
-} rows[] = {
-    {"program", "program", CELL_TEXT},     {"version", "version", CELL_TEXT},
-    {"layers", "layers", CELL_NUMBER},     {"devices", "devices", CELL_NUMBER},
-    {"sessions", "sessions", CELL_NUMBER}, {"chunks", "chunks", CELL_NUMBER},
-    {"stored", "bytes", CELL_SIZE},        {"on disk", "disk_bytes", CELL_SIZE},
-    {"sent", "bytes_sent", CELL_SIZE},
 };
 
-static void tell_other(const struct link *l, const struct json_doc *d)
+static const struct row hub_rows[] = {
+    {"version", "version", CELL_TEXT},    {"layers", "layers", CELL_NUMBER},
+    {"devices", "devices", CELL_NUMBER},  {"sessions", "sessions", CELL_NUMBER},
+    {"chunks", "chunks", CELL_NUMBER},    {"stored", "bytes", CELL_SIZE},
+    {"on disk", "disk_bytes", CELL_SIZE}, {"sent", "bytes_sent", CELL_SIZE},
+};
+static const struct row reflector_rows[] = {
+    {"version", "version", CELL_TEXT},
+    {"device", "device", CELL_TEXT},
+    {"site", "site", CELL_TEXT},
+    {"albedo, %", "albedo_percent", CELL_VALUE},
+    {"crossing ratio", "crossing_ratio", CELL_VALUE},
+    {"parent up", "parent.up", CELL_VALUE},
+    {"parent", "parent.place", CELL_TEXT},
+    {"why down", "parent.why_down", CELL_TEXT},
+    {"from parent", "parent.body_received", CELL_SIZE},
+    {"served", "served.bytes", CELL_SIZE},
+    {"sessions", "sessions", CELL_NUMBER},
+    {"stored", "store.live_bytes", CELL_SIZE},
+    {"on disk", "store.disk_bytes", CELL_SIZE},
+};
+
+static void tell_parent(struct output *o, const struct json_doc *d)
 {
+    const char *program = json_doc_text(d, "program");
+    const bool is_hub = strcmp(program, "albedo-reflector") != 0;
+    const struct row *rows = is_hub ? hub_rows : reflector_rows;
+    const size_t count = is_hub ? ALB_COUNT(hub_rows) : ALB_COUNT(reflector_rows);
     char cell[CELL_SIZE_MAX];
 
-    output_say(l->output, "\n%s", l->is_hub ? "the hub" : "the reflector");
-    for (size_t i = 0; i < ALB_COUNT(rows); i++)
-        output_say(l->output, "  %-10s %s", rows[i].label,
-                   table_cell(d, rows[i].path, rows[i].kind, cell));
+    output_say(o, "\n%s", is_hub ? "the hub" : "the reflector");
+    for (size_t i = 0; i < count; i++)
+        output_say(o, "  %-15s %s", rows[i].label, table_cell(d, rows[i].path, rows[i].kind, cell));
 }
 
-static struct json_writer *self_json(const struct link *l, const struct self *s)
+/* {"self":{…},"parent":{…}}: the parent's own document as it came; without "parent" when none did. */
+static void tell_json(const struct link *l, const struct self *s, const struct json_doc *parent)
 {
     struct json_writer *w = json_writer_new();
 
     json_object_begin(w, NULL);
+    json_object_begin(w, "self");
     json_text(w, "org", s->who->org);
     json_text(w, "role", role_name(s->who->role));
     json_text(w, "device", s->who->device);
@@ -99,28 +120,10 @@ static struct json_writer *self_json(const struct link *l, const struct self *s)
     json_signed(w, "certificate_expires_wall_s", s->certificate_expires_wall_s);
     json_number(w, "trust_version", s->trust_version);
     json_end(w);
-    return w;
-}
-
-/* {"self":{…},"parent":…}: the parent's own document is put in as it came; null when none did. */
-static void tell_json(const struct link *l, const struct self *s, const struct buf *parent)
-{
-    struct buf text;
-
-    buf_init(&text, TEXT_MOST);
-    struct alb_status st = buf_printf(&text, "{\"self\":");
-    if (!alb_failed(st))
-        st = json_writer_finish(self_json(l, s), &text);
-    if (!alb_failed(st))
-        st = buf_printf(&text, ",\"parent\":");
-    if (!alb_failed(st))
-        st = parent == NULL ? buf_printf(&text, "null")
-                            : buf_append(&text, buf_peek(parent), buf_size(parent));
-    if (!alb_failed(st))
-        st = buf_printf(&text, "}");
-    if (!alb_failed(st))
-        output_json_text(l->output, buf_peek(&text), buf_size(&text));
-    buf_release(&text);
+    if (parent != NULL)
+        json_relay(w, "parent", parent, "");
+    json_end(w);
+    output_json(l->output, w);
 }
 
 enum exit_code cmd_status(struct cli *cli)
@@ -138,9 +141,9 @@ enum exit_code cmd_status(struct cli *cli)
     tell_self(o, &link, &self);
     code = link_get_json(&link, "/v1/status", "status", &answer, &parent);
     if (o->json)
-        tell_json(&link, &self, code == EXIT_DONE ? &answer.body : NULL);
+        tell_json(&link, &self, parent);
     else if (code == EXIT_DONE)
-        tell_other(&link, parent);
+        tell_parent(o, parent);
     json_doc_free(parent);
     link_answer_release(&answer);
     link_end(&link);

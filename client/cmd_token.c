@@ -63,7 +63,7 @@ static enum exit_code take_limits(const struct cli *cli, struct token_request *r
 {
     const char *expires = cli_text(cli, "expires");
     uint64_t lifetime_ns = 0;
-    enum exit_code code = cli_number(cli, "uses", 1, 1000000, 1, &r->uses);
+    enum exit_code code = cli_number(cli, "uses", 1, 100000, 1, &r->uses);
 
     if (code != EXIT_DONE || expires == NULL)
         return code;

@@ -17,8 +17,8 @@ static void make_printable(char *text)
             *text = '?';
 }
 
-/* A JSON boolean is passed on as it is spelt: true or false. */
-static bool is_true(const struct json_doc *d, const char *path)
+/* What no reader of json.h's takes: booleans as yes and no, decimals to three places. */
+static void spell(const struct json_doc *d, const char *path, char out[CELL_SIZE_MAX])
 {
     struct json_writer *w = json_writer_new();
     struct buf text;
@@ -27,9 +27,19 @@ static bool is_true(const struct json_doc *d, const char *path)
     json_array_begin(w, NULL);
     json_relay(w, NULL, d, path);
     json_end(w);
-    bool is = !alb_failed(json_writer_finish(w, &text)) && strcmp(buf_text(&text), "[true]") == 0;
+    bool fits = !alb_failed(json_writer_finish(w, &text)) && buf_size(&text) > 2;
+    const char *value = fits ? buf_text(&text) + 1 : "-]";
+    if (strcmp(value, "true]") == 0)
+        value = "yes]";
+    else if (strcmp(value, "false]") == 0)
+        value = "no]";
+    const char *point = strchr(value, '.');
+    size_t size = strlen(value) - 1;
+    if (point != NULL && (size_t)(point - value) + 4 < size)
+        size = (size_t)(point - value) + 4;
+    snprintf(out, CELL_SIZE_MAX, "%.*s", (int)size, value);
+    make_printable(out);
     buf_release(&text);
-    return is;
 }
 
 const char *table_cell(const struct json_doc *d, const char *path, enum cell_kind kind,
@@ -51,9 +61,7 @@ const char *table_cell(const struct json_doc *d, const char *path, enum cell_kin
             return format_time((int64_t)number, out);
         snprintf(out, CELL_SIZE_MAX, "-");
         return out;
-    case CELL_YES_NO:
-        snprintf(out, CELL_SIZE_MAX, "%s", is_true(d, path) ? "yes" : "no");
-        return out;
+    case CELL_VALUE: spell(d, path, out); return out;
     }
     alb_unreachable();
 }

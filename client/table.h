@@ -11,9 +11,9 @@
 enum cell_kind {
     CELL_TEXT,
     CELL_NUMBER,
-    CELL_SIZE, /* bytes */
-    CELL_TIME, /* seconds since 1970 */
-    CELL_YES_NO,
+    CELL_SIZE,  /* bytes */
+    CELL_TIME,  /* seconds since 1970 */
+    CELL_VALUE, /* any, as JSON spells it: yes, no, 1.004 */
 };
 
 struct column {

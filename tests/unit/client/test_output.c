@@ -235,19 +235,21 @@ static void progress_as_json_is_a_document_a_second(void **state)
 static void a_table_is_as_wide_as_its_widest_cell(void **state)
 {
     static const char document[] =
-        "{\"layers\":[{\"name\":\"base/debian-12\",\"bytes\":1500,\"at\":0},"
-        "{\"name\":\"a\\u001b[31m\",\"bytes\":12000000},{\"at\":1763769600}]}";
-    static const struct column columns[] = {
-        {"LAYER", "name", CELL_TEXT}, {"SIZE", "bytes", CELL_SIZE}, {"MADE", "at", CELL_TIME}};
+        "{\"layers\":[{\"name\":\"base/debian-12\",\"bytes\":1500,\"at\":0,\"up\":true},"
+        "{\"name\":\"a\\u001b[31m\",\"bytes\":12000000,\"up\":1.0047999},{\"at\":1763769600}]}";
+    static const struct column columns[] = {{"LAYER", "name", CELL_TEXT},
+                                            {"SIZE", "bytes", CELL_SIZE},
+                                            {"MADE", "at", CELL_TIME},
+                                            {"UP", "up", CELL_VALUE}};
     struct fixture *f = *state;
     struct json_doc *d;
 
     assert_int_equal(json_doc_parse(document, sizeof document - 1, &d).code, ALB_OK);
     table_print(&f->o, d, "layers", columns, ALB_COUNT(columns));
-    assert_string_equal(out_of(f), "LAYER              SIZE  MADE\n"
-                                   "base/debian-12   1.5 kB  -\n"
-                                   "a?[31m          12.0 MB  -\n"
-                                   "-                   0 B  2025-11-22T00:00:00Z\n");
+    assert_string_equal(out_of(f), "LAYER              SIZE  MADE                  UP\n"
+                                   "base/debian-12   1.5 kB  -                     yes\n"
+                                   "a?[31m          12.0 MB  -                     1.004\n"
+                                   "-                   0 B  2025-11-22T00:00:00Z  -\n");
     json_doc_free(d);
 }
 
