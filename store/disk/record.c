@@ -89,8 +89,8 @@ static uint32_t whole_crc(const uint8_t *header, uint64_t salt, const struct rec
     return crc32c_extend(crc, body, r->size);
 }
 
-void record_encode(const struct record *r, uint64_t salt, const void *body,
-                   uint8_t out[RECORD_HEADER_SIZE])
+void record_header_encode(const struct record *r, uint64_t salt, const void *body,
+                          uint8_t out[RECORD_HEADER_SIZE])
 {
     memcpy(out + REC_MAGIC, record_magic, sizeof(record_magic));
     store_le(out + REC_SIZE, r->size, 4);
@@ -101,8 +101,8 @@ void record_encode(const struct record *r, uint64_t salt, const void *body,
     store_le(out + REC_CRC, whole_crc(out, salt, r, body), 4);
 }
 
-struct alb_status record_decode(const uint8_t header[RECORD_HEADER_SIZE], uint64_t salt,
-                                uint64_t offset, struct record *out)
+struct alb_status record_header_decode(const uint8_t header[RECORD_HEADER_SIZE], uint64_t salt,
+                                       uint64_t offset, struct record *out)
 {
     struct record r = {.type = RECORD_CHUNK, .offset = offset};
     if (memcmp(header + REC_MAGIC, record_magic, sizeof(record_magic)) != 0)

@@ -39,13 +39,14 @@ struct record {
 };
 
 /* `body` is read for its check value only. */
-void record_encode(const struct record *r, uint64_t salt, const void *body,
-                   uint8_t out[RECORD_HEADER_SIZE]);
+void record_header_encode(const struct record *r, uint64_t salt, const void *body,
+                          uint8_t out[RECORD_HEADER_SIZE]);
 /* Is there a record header at `offset`?  CORRUPT when not: then `out` is not written.  When it
  * is, its size can be believed even if the body behind it is damaged. */
-ALB_MUST_USE struct alb_status record_decode(const uint8_t header[RECORD_HEADER_SIZE],
-                                             uint64_t salt, uint64_t offset, struct record *out);
-/* Are header and body what was written?  `header` must have passed record_decode(). */
+ALB_MUST_USE struct alb_status record_header_decode(const uint8_t header[RECORD_HEADER_SIZE],
+                                                    uint64_t salt, uint64_t offset,
+                                                    struct record *out);
+/* Are header and body what was written?  `header` must have passed record_header_decode(). */
 bool record_is_whole(const uint8_t header[RECORD_HEADER_SIZE], const struct record *r,
                      uint64_t salt, const void *body);
 /* The first place in `bytes` where a record's magic stands, or `size`. */

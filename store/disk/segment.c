@@ -176,7 +176,7 @@ static struct alb_status write_group(struct segment *s, struct append *group, si
         struct record *r = &group[i].record;
         r->offset = at;
         uint8_t *header = headers + i * RECORD_HEADER_SIZE;
-        record_encode(r, s->salt, group[i].body, header);
+        record_header_encode(r, s->salt, group[i].body, header);
         parts[2 * i] = (struct iovec){header, RECORD_HEADER_SIZE};
         /* iovec is for reading, too, and so lacks the const; pwritev() only reads. */
         parts[2 * i + 1] = (struct iovec){(void *)(uintptr_t)group[i].body, r->size};
@@ -262,7 +262,7 @@ struct alb_status segment_read(const struct segment *s, const struct chunk_key *
         return alb_fail(ALB_FULL, "store: memory for a chunk");
     struct alb_status st = read_record(s->fd, header, c, offset);
     if (!alb_failed(st))
-        st = record_decode(header, s->salt, offset, &found);
+        st = record_header_decode(header, s->salt, offset, &found);
     if (!alb_failed(st) &&
         (found.type != RECORD_CHUNK || found.size != size || !chunk_key_equal(&found.key, key)))
         st = alb_fail(ALB_CORRUPT, "store: another record stands where the chunk should be");

@@ -65,7 +65,7 @@ static struct alb_status judge(struct walk *w, uint64_t offset, struct record *o
     struct alb_status st = look(w, offset, RECORD_HEADER_SIZE, &bytes);
     if (alb_failed(st))
         return st;
-    if (alb_failed(record_decode(bytes, w->segment->salt, offset, &r)))
+    if (alb_failed(record_header_decode(bytes, w->segment->salt, offset, &r)))
         return ALB_STATUS_OK;
     if (w->file_size - offset - RECORD_HEADER_SIZE < r.size)
         return ALB_STATUS_OK;

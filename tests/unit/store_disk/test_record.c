@@ -51,13 +51,13 @@ static void the_record_headers_are_golden(void **state)
     (void)state;
     uint8_t bytes[RECORD_HEADER_SIZE];
     struct record r = sample();
-    record_encode(&r, salt, body, bytes);
+    record_header_encode(&r, salt, body, bytes);
     assert_hex(bytes, sizeof(bytes),
                "414c4272a04c8b1d0800000001019c69000102030405060708090a0b0c0d0e0f"
                "101112131415161718191a1b1c1d1e1f");
     r.type = RECORD_REMOVAL;
     r.size = 0;
-    record_encode(&r, salt, "", bytes);
+    record_header_encode(&r, salt, "", bytes);
     assert_hex(bytes, sizeof(bytes),
                "414c4272fe9739f0000000000201b58d000102030405060708090a0b0c0d0e0f"
                "101112131415161718191a1b1c1d1e1f");
@@ -69,8 +69,8 @@ static void a_record_comes_back(void **state)
     uint8_t bytes[RECORD_HEADER_SIZE];
     struct record r = sample();
     struct record back;
-    record_encode(&r, salt, body, bytes);
-    assert_int_equal(record_decode(bytes, salt, place, &back).code, ALB_OK);
+    record_header_encode(&r, salt, body, bytes);
+    assert_int_equal(record_header_decode(bytes, salt, place, &back).code, ALB_OK);
     assert_int_equal(back.type, RECORD_CHUNK);
     assert_int_equal(back.size, 8);
     assert_int_equal(back.offset, place);
@@ -84,11 +84,12 @@ static void every_flipped_bit_is_noticed(void **state)
     uint8_t bytes[RECORD_HEADER_SIZE + 8];
     struct record r = sample();
     struct record back;
-    record_encode(&r, salt, body, bytes);
+    record_header_encode(&r, salt, body, bytes);
     memcpy(bytes + RECORD_HEADER_SIZE, body, 8);
     for (size_t bit = 0; bit < 8 * sizeof(bytes); bit++) {
         bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
-        bool passes = !alb_failed(record_decode(bytes, salt, place, &back)) && back.size == 8 &&
+        bool passes = !alb_failed(record_header_decode(bytes, salt, place, &back)) &&
+                      back.size == 8 &&
                       record_is_whole(bytes, &back, salt, bytes + RECORD_HEADER_SIZE);
         assert_false(passes);
         bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
@@ -101,9 +102,9 @@ static void a_copy_elsewhere_is_no_record(void **state)
     uint8_t bytes[RECORD_HEADER_SIZE];
     struct record r = sample();
     struct record back;
-    record_encode(&r, salt, body, bytes);
-    assert_int_equal(record_decode(bytes, salt, place + 1, &back).code, ALB_CORRUPT);
-    assert_int_equal(record_decode(bytes, salt + 1, place, &back).code, ALB_CORRUPT);
+    record_header_encode(&r, salt, body, bytes);
+    assert_int_equal(record_header_decode(bytes, salt, place + 1, &back).code, ALB_CORRUPT);
+    assert_int_equal(record_header_decode(bytes, salt + 1, place, &back).code, ALB_CORRUPT);
 }
 
 static void absurd_sizes_and_unknown_types_are_refused(void **state)
@@ -114,15 +115,15 @@ static void absurd_sizes_and_unknown_types_are_refused(void **state)
     struct record back;
     struct record r = sample();
     r.size = CHUNK_STORED_MAX + 1;
-    record_encode(&r, salt, large, bytes);
-    assert_int_equal(record_decode(bytes, salt, place, &back).code, ALB_CORRUPT);
+    record_header_encode(&r, salt, large, bytes);
+    assert_int_equal(record_header_decode(bytes, salt, place, &back).code, ALB_CORRUPT);
     r.size = 1;
     r.type = RECORD_REMOVAL;
-    record_encode(&r, salt, body, bytes);
-    assert_int_equal(record_decode(bytes, salt, place, &back).code, ALB_CORRUPT);
+    record_header_encode(&r, salt, body, bytes);
+    assert_int_equal(record_header_decode(bytes, salt, place, &back).code, ALB_CORRUPT);
     r.type = (enum record_type)3;
-    record_encode(&r, salt, body, bytes);
-    assert_int_equal(record_decode(bytes, salt, place, &back).code, ALB_CORRUPT);
+    record_header_encode(&r, salt, body, bytes);
+    assert_int_equal(record_header_decode(bytes, salt, place, &back).code, ALB_CORRUPT);
 }
 
 static void another_version_is_refused_by_name(void **state)
