@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hub/daemon.c – `albedo-hub serve`: files and sockets opened, the hub run on the kernel's loop. */
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "hub/commands.h"
+#include "hub/files.h"
+#include "hub/hub.h"
+
+struct sink {
+    pthread_mutex_t lock;
+    enum log_level least; /* of what goes to stderr; the audit file gets every line of its own */
+    int audit_fd;
+};
+
+struct daemon {
+    struct hub_config config;
+    struct sink sink;
+    struct loop *loop;
+    struct hub_keys keys;
+    struct hub_doors doors;
+    struct tls_context *tree_tls, *admin_tls;
+    struct hub *hub;
+};
+
+static int fail(const char *what, struct alb_status st, const char *advice)
+{
+    char text[256];
+
+    fprintf(stderr, "albedo-hub: %s: %s%s%s\n", what, alb_status_text(st, text, sizeof text),
+            advice[0] != '\0' ? "; " : "", advice);
+    return EXIT_FAILED;
+}
+
+/* ---- the log --------------------------------------------------------------------------------- */
+
+static void write_line(void *arg, enum log_level level, const char *line)
+{
+    static const char audit[] = "event=audit ";
+    struct sink *sink = arg;
+    char time_text[UNITS_TEXT_SIZE], whole[LOG_LINE_SIZE + 128];
+
+    format_time((int64_t)time(NULL), time_text);
+    int size = snprintf(whole, sizeof whole, "time=%s level=%s %s\n", time_text,
+                        log_level_name(level), line);
+    if (size < 0 || (size_t)size >= sizeof whole)
+        size = sizeof whole - 1;
+    pthread_mutex_lock(&sink->lock);
+    if (level >= sink->least)
+        alb_ignore(file_write_all(STDERR_FILENO, whole, (size_t)size), "nowhere left to say it");
+    if (sink->audit_fd >= 0 && strncmp(line, audit, sizeof audit - 1) == 0 &&
+        (alb_failed(file_write_all(sink->audit_fd, whole, (size_t)size)) ||
+         fdatasync(sink->audit_fd) != 0))
+        alb_ignore(file_write_all(STDERR_FILENO, "event=audit.not_written\n", 24),
+                   "nowhere left to say it");
+    pthread_mutex_unlock(&sink->lock);
+}
+
+static int open_log(struct daemon *d)
+{
+    AUTO_FREE char *path = path_join(d->config.data, "audit.log");
+
+    pthread_mutex_init(&d->sink.lock, NULL);
+    d->sink.least = d->config.log_level;
+    d->sink.audit_fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+    if (d->sink.audit_fd < 0)
+        return fail(path, alb_fail_sys("opening the audit log"),
+                    "is the data directory this user's?");
+    log_install(write_line, &d->sink, d->sink.least < LOG_INFO ? d->sink.least : LOG_INFO);
+    return EXIT_FINE;
+}
+
+/* ---- starting -------------------------------------------------------------------------------- */
+
+static int open_files(struct daemon *d)
+{
+    const char *dir = d->config.data, *file = "";
+    const int64_t now_wall_s = (int64_t)time(NULL);
+    struct alb_status st = hub_keys_read(dir, &d->keys, &file);
+
+    if (alb_failed(st)) {
+        AUTO_FREE char *path = path_join(dir, file);
+        return fail(path, st, "is 'data' in hub.conf right? 'albedo-hub init' makes a new hub");
+    }
+    st = hub_keys_tls(&d->keys, d->config.org, now_wall_s, true, &d->tree_tls);
+    if (!alb_failed(st))
+        st = hub_keys_tls(&d->keys, d->config.org, now_wall_s, false, &d->admin_tls);
+    if (alb_failed(st))
+        return fail(dir, st, "ca.key, ca.pem and tls.key do not fit together");
+    st = hub_doors_open(dir, &d->doors);
+    if (alb_failed(st))
+        return fail(dir, st, "is another albedo-hub running on this directory?");
+    return EXIT_FINE;
+}
+
+static int start(struct daemon *d)
+{
+    const struct hub_config *c = &d->config;
+    char listen[URL_TEXT_SIZE], admin[URL_TEXT_SIZE];
+    const struct hub_options options = {.loop = d->loop,
+                                        .store = d->doors.store,
+                                        .catalogue = d->doors.catalogue,
+                                        .org = c->org,
+                                        .online_key = &d->keys.online,
+                                        .ca_key_pem = d->keys.ca_key_pem,
+                                        .ca_certificate_pem = d->keys.ca_pem,
+                                        .tree_tls = d->tree_tls,
+                                        .admin_tls = d->admin_tls,
+                                        .listen_address = c->listen.host,
+                                        .listen_port = c->listen.port,
+                                        .admin_address = c->admin_listen.host,
+                                        .admin_port = c->admin_listen.port,
+                                        .memory_cache_bytes = c->memory_cache_bytes,
+                                        .max_sessions = c->max_sessions,
+                                        .worst_lag_ns = loop_worst_lag_ns};
+    struct alb_status st = hub_start(&options, &d->hub);
+
+    listen_format(&c->listen, listen);
+    listen_format(&c->admin_listen, admin);
+    if (alb_failed(st)) {
+        AUTO_FREE char *what = xasprintf("starting on %s and %s", listen, admin);
+        return fail(what, st, "");
+    }
+    log_event(LOG_INFO, "hub.ready", "org=%s listen=%s port=%u admin=%s admin_port=%u version=%s",
+              c->org, listen, hub_port(d->hub), admin, hub_admin_port(d->hub), ALB_VERSION);
+    return EXIT_FINE;
+}
+
+/* ---- running --------------------------------------------------------------------------------- */
+
+static void on_stopped(void *arg)
+{
+    struct daemon *d = arg;
+
+    loop_stop(d->loop);
+}
+
+static void on_terminate(void *arg)
+{
+    struct daemon *d = arg;
+
+    log_event(LOG_INFO, "hub.stopping", "why=signal");
+    hub_stop(d->hub, on_stopped, d);
+}
+
+static int run(struct daemon *d)
+{
+    int code = open_log(d);
+
+    if (code == EXIT_FINE)
+        code = open_files(d);
+    if (code != EXIT_FINE)
+        return code;
+    d->loop = loop_new(&(struct loop_options){.workers = (unsigned)d->config.workers});
+    code = start(d);
+    if (code != EXIT_FINE)
+        return code;
+    loop_on_terminate(d->loop, on_terminate, d);
+    loop_run(d->loop);
+    log_event(LOG_INFO, "hub.stopped", "org=%s", d->config.org);
+    return EXIT_FINE;
+}
+
+/* The loop before the doors: its workers may still be writing. */
+static void close_all(struct daemon *d)
+{
+    hub_free(d->hub);
+    if (d->loop != NULL)
+        loop_free(d->loop);
+    hub_doors_close(&d->doors);
+    tls_context_free(d->tree_tls);
+    tls_context_free(d->admin_tls);
+    hub_keys_release(&d->keys);
+    log_install(NULL, NULL, LOG_ERROR);
+    if (d->sink.audit_fd >= 0)
+        close(d->sink.audit_fd);
+}
+
+int command_serve(const char *config_path)
+{
+    AUTO_FREE struct daemon *d = xalloc(sizeof *d);
+    AUTO_FREE char *error = xalloc(CONFIG_ERROR_SIZE);
+
+    d->sink.audit_fd = -1;
+    struct alb_status st = hub_config_load(config_path, &d->config, error);
+    if (alb_failed(st) && error[0] != '\0') {
+        fprintf(stderr, "albedo-hub: %s\n", error);
+        return EXIT_FAILED;
+    }
+    if (alb_failed(st))
+        return fail(config_path, st, "'albedo-hub init --data DIR' writes DIR/hub.conf");
+    int code = run(d);
+    close_all(d);
+    return code;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hub/files.h – what stands in the hub's data directory, and reading it.
+ *
+ *     hub.conf       written last: where it is, a hub is
+ *     ca.key ca.pem  the organisation's CA; the key never leaves this directory
+ *     online.key     Ed25519 seed, hex: signs heads, grants, revocations
+ *     tls.key        of both ports; its certificate is made anew at each start
+ *     admin.token    bearer token of the admin port
+ *     audit.log      who changed what, one line each
+ *     segments/ index/ catalogue/   chunks and records (store/disk/segment_store.h)
+ *
+ * Keys and tokens are 0600, the directory 0700.  Everything here blocks: start-up only.
+ */
+#pragma once
+
+#include "base/crypto.h"
+#include "net/tls.h"
+#include "store/catalogue.h"
+#include "store/chunk_store.h"
+
+enum { HUB_TLS_LIFETIME_S = 2 * 365 * 86400 }; /* a hub is started more often than that */
+
+struct hub_keys {
+    char *ca_key_pem, *ca_pem, *tls_key_pem; /* owned */
+    struct sign_secret online;
+};
+
+/* Every key of a new hub, made and written to `dir`. */
+ALB_MUST_USE struct alb_status hub_keys_make(const char *dir, const char *org, int64_t now_wall_s,
+                                             struct hub_keys *out);
+/* NOT_FOUND, CORRUPT, IO; *file (a literal) says which one. */
+ALB_MUST_USE struct alb_status hub_keys_read(const char *dir, struct hub_keys *out,
+                                             const char **file);
+void hub_keys_release(struct hub_keys *k);
+
+/* A server's context with a fresh certificate of the role hub. */
+ALB_MUST_USE struct alb_status hub_keys_tls(const struct hub_keys *k, const char *org,
+                                            int64_t now_wall_s, bool asks_certificate,
+                                            struct tls_context **out);
+
+struct hub_doors {
+    struct chunk_store *store;
+    struct catalogue *catalogue;
+};
+ALB_MUST_USE struct alb_status hub_doors_open(const char *dir, struct hub_doors *out);
+void hub_doors_close(struct hub_doors *d);
