@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* reflector/daemon.c – `albedo-reflector serve`: files, doors, TLS and loop around one reflector.
+ *
+ *     configuration → doors → TLS → loop → reflector … SIGTERM → finish → everything closed in reverse
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/crypto.h"
+#include "base/file.h"
+#include "reflector/command.h"
+#include "reflector/reflector.h"
+#include "store/disk/segment_store.h"
+
+struct daemon {
+    const char *config_path;
+    struct reflector_config config;
+    struct chunk_store *store;
+    struct catalogue *catalogue;
+    struct tls_context *dial_tls, *tree_tls;
+    struct loop *loop;
+    struct reflector *reflector;
+};
+
+/* Each returns an exit code after saying what is wrong. */
+static int open_config(struct daemon *d, log_sink sink);
+static int open_doors(struct daemon *d);
+static int open_tls(struct daemon *d);
+static int start(struct daemon *d);
+static void run(struct daemon *d);
+static void close_all(struct daemon *d);
+
+int reflector_serve_run(const struct reflector_command *c, log_sink sink)
+{
+    struct daemon *d = xalloc(sizeof *d);
+
+    d->config_path = c->config;
+    int code = open_config(d, sink);
+    if (code == 0)
+        code = open_doors(d);
+    if (code == 0)
+        code = open_tls(d);
+    if (code == 0)
+        code = start(d);
+    if (code == 0)
+        run(d);
+    close_all(d);
+    free(d);
+    return code;
+}
+
+static int open_config(struct daemon *d, log_sink sink)
+{
+    char error[CONFIG_ERROR_SIZE];
+    struct alb_status st = reflector_config_load(d->config_path, &d->config, error);
+
+    if (st.code == ALB_NOT_FOUND)
+        return reflector_fail(st.code, "%s; `albedo-reflector init` writes it", error);
+    if (alb_failed(st))
+        return reflector_fail(st.code, "%s", error);
+    log_install(sink, NULL, d->config.log_level);
+    return 0;
+}
+
+/* ---- doors ---- */
+
+/* A reflector without trust could judge nothing that its parent says. */
+static struct alb_status check_trust(struct daemon *d)
+{
+    struct buf bytes;
+
+    buf_init(&bytes, CATALOGUE_VALUE_MAX);
+    struct alb_status st = catalogue_get(d->catalogue, "trust/1", &bytes, NULL);
+    buf_release(&bytes);
+    return st;
+}
+
+static int open_doors(struct daemon *d)
+{
+    const char *dir = d->config.data;
+    const struct segment_store_options options = {.dir = dir,
+                                                  .quota_bytes = d->config.cache_quota_bytes};
+    AUTO_FREE char *catalogue_dir = path_join(dir, REFLECTOR_CATALOGUE);
+
+    if (!file_exists(dir))
+        return reflector_fail(ALB_NOT_FOUND, "%s: data %s is not there; is its disk mounted?",
+                              d->config_path, dir);
+    struct alb_status st = segment_store_open(&options, &d->store);
+    if (alb_failed(st))
+        return reflector_fail_status(st, "%s: opening the chunk store", dir);
+    st = disk_catalogue_open(catalogue_dir, &d->catalogue);
+    if (alb_failed(st))
+        return reflector_fail_status(st, "%s: opening the catalogue", catalogue_dir);
+    st = check_trust(d);
+    if (st.code == ALB_NOT_FOUND)
+        return reflector_fail(ALB_NOT_FOUND,
+                              "%s: it holds no trust file, so nothing could be believed; enrol "
+                              "again with `albedo-reflector init` into an empty directory",
+                              catalogue_dir);
+    if (alb_failed(st))
+        return reflector_fail_status(st, "%s: reading the trust file", catalogue_dir);
+    return 0;
+}
+
+/* ---- TLS ---- */
+
+struct pems {
+    struct buf key, certificate, ca, chain;
+};
+
+static struct alb_status read_pem(const struct daemon *d, const char *name, struct buf *out)
+{
+    AUTO_FREE char *path = path_join(d->config.data, name);
+
+    buf_init(out, REFLECTOR_PEM_MOST);
+    struct alb_status st = file_read(path, out);
+    if (alb_failed(st))
+        (void)reflector_fail_status(st, "%s", path); /* said here, where the name is known */
+    return st;
+}
+
+static struct alb_status make_contexts(struct daemon *d, struct pems *p)
+{
+    const struct tls_options dial = {.ca_pem = buf_text(&p->ca),
+                                     .certificate_pem = buf_text(&p->chain),
+                                     .key_pem = buf_text(&p->key)};
+    struct tls_options tree = dial;
+
+    tree.is_server = true;
+    tree.ask_client_certificate = true;
+    struct alb_status st = tls_context_new(&dial, &d->dial_tls);
+    if (!alb_failed(st))
+        st = tls_context_new(&tree, &d->tree_tls);
+    if (alb_failed(st))
+        (void)reflector_fail_status(st, "%s: key and certificates", d->config.data);
+    return st;
+}
+
+static int open_tls(struct daemon *d)
+{
+    struct pems p = {.key = {0}};
+    struct alb_status st = read_pem(d, REFLECTOR_KEY, &p.key);
+
+    if (!alb_failed(st))
+        st = read_pem(d, REFLECTOR_CERTIFICATE, &p.certificate);
+    if (!alb_failed(st))
+        st = read_pem(d, REFLECTOR_CA, &p.ca);
+    buf_init(&p.chain, (size_t)2 * REFLECTOR_PEM_MOST);
+    if (!alb_failed(st))
+        st = buf_printf(&p.chain, "%s\n%s", buf_text(&p.certificate), buf_text(&p.ca));
+    if (!alb_failed(st))
+        st = make_contexts(d, &p);
+    if (p.key.bytes != NULL)
+        wipe(p.key.bytes, p.key.capacity);
+    buf_release(&p.key);
+    buf_release(&p.certificate);
+    buf_release(&p.ca);
+    buf_release(&p.chain);
+    return reflector_exit_code(st.code);
+}
+
+/* ---- running ---- */
+
+static void copy_parents(const struct config_urls *urls, struct reflector_options *out)
+{
+    _Static_assert((int)CONFIG_URLS_MAX <= (int)UPSTREAM_PLACES_MAX, "every parent has a place");
+    for (size_t i = 0; i < urls->count; i++) {
+        (void)snprintf(out->parents[i].host, sizeof out->parents[i].host, "%s", urls->at[i].host);
+        out->parents[i].port = urls->at[i].port;
+    }
+    out->parent_count = urls->count;
+}
+
+static int start(struct daemon *d)
+{
+    const struct reflector_config *c = &d->config;
+    char where[URL_TEXT_SIZE];
+
+    d->loop = loop_new(&(struct loop_options){.workers = (unsigned)c->workers});
+    struct reflector_options options = {.loop = d->loop,
+                                        .store = d->store,
+                                        .catalogue = d->catalogue,
+                                        .dial_tls = d->dial_tls,
+                                        .tree_tls = d->tree_tls,
+                                        .listen_address = c->listen.host,
+                                        .listen_port = c->listen.port,
+                                        .trust_pin = &c->trust_pin,
+                                        .device = c->device,
+                                        .site = c->site,
+                                        .memory_cache_bytes = c->memory_cache_bytes,
+                                        .window_bytes = c->window_bytes,
+                                        .max_sessions = c->max_sessions};
+    copy_parents(&c->parents, &options);
+    struct alb_status st = reflector_start(&options, &d->reflector);
+    if (alb_failed(st))
+        return reflector_fail_status(st, "starting on %s", listen_format(&c->listen, where));
+    return 0;
+}
+
+static void stopped(void *arg)
+{
+    struct daemon *d = arg;
+
+    loop_stop(d->loop);
+}
+
+static void on_terminate(void *arg)
+{
+    struct daemon *d = arg;
+
+    log_event(LOG_INFO, "reflector.stopping", "device=%s", d->config.device);
+    reflector_stop(d->reflector, stopped, d);
+}
+
+static void run(struct daemon *d)
+{
+    loop_on_terminate(d->loop, on_terminate, d);
+    log_event(LOG_INFO, "reflector.ready", "device=%s site=%s listen=%s port=%u", d->config.device,
+              d->config.site, d->config.listen.host, (unsigned)reflector_port(d->reflector));
+    loop_run(d->loop);
+}
+
+static void close_all(struct daemon *d)
+{
+    struct timer last;
+
+    reflector_free(d->reflector);
+    if (d->loop != NULL) { /* what was closed is freed by the loop, a turn later */
+        timer_init(&last, d->loop, stopped, d);
+        timer_set_in(&last, 0);
+        loop_run(d->loop);
+        loop_free(d->loop); /* jobs under way end here, before the doors they use are closed */
+    }
+    tls_context_free(d->dial_tls);
+    tls_context_free(d->tree_tls);
+    catalogue_close(d->catalogue);
+    chunk_store_close(d->store);
+}
