@@ -177,6 +177,10 @@ static enum exit_code take_identity(struct join *j)
         return output_fail(j->cli->output, ALB_CORRUPT,
                            "the hub's answer: a name that is too long, or a role that is unknown; "
                            "is the hub of another version?");
+    if (who->role == ROLE_REFLECTOR)
+        return output_fail(j->cli->output, ALB_REFUSED,
+                           "that token was made for a reflector, and is used up now; use a new one "
+                           "with `albedo-reflector init`, or ask for one with --role endpoint");
     memcpy(who->org, a->org, strlen(a->org) + 1);
     memcpy(who->device, a->device, strlen(a->device) + 1);
     memcpy(who->site, a->site, strlen(a->site) + 1);

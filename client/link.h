@@ -39,6 +39,7 @@ struct link {
     struct own_grant grant;
     struct upstream_place place; /* where requests go */
     bool is_hub;
+    bool presents_grant;
     bool interrupted;        /* SIGINT or SIGTERM came: the loop was stopped */
     struct state *own_state; /* link_begin()'s, owned; else NULL */
 };
@@ -66,7 +67,7 @@ struct link_answer {
 void link_ask(struct link *l, const struct upstream_ask *ask, struct link_answer *out);
 void link_answer_release(struct link_answer *a);
 /* "DOING: hub https://…: what it said", and what to do about it. */
-enum exit_code link_fail(struct link *l, const struct link_answer *a, const char *doing);
+enum exit_code link_fail(struct link *l, struct link_answer *a, const char *doing);
 /* GET `path` and parse its JSON, or say why not.  The text stays in `answer`. */
 enum exit_code link_get_json(struct link *l, const char *path, const char *doing,
                              struct link_answer *answer, struct json_doc **out);

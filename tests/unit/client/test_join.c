@@ -529,6 +529,15 @@ static void only_an_admin_s_token_may_pin_no_trust_file(void **state)
     assert_false(is_joined(f, "pc"));
 }
 
+static void a_reflector_s_token_is_not_for_albedo(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(join(f, "s", ROLE_REFLECTOR, false), EXIT_REFUSED);
+    assert_non_null(strstr(f->err, "albedo-reflector init"));
+    assert_false(is_joined(f, "s"));
+}
+
 static void a_refusal_is_told_in_the_hub_s_words(void **state)
 {
     struct fixture *f = *state;
@@ -668,6 +677,7 @@ int main(void)
         ROW(a_certificate_that_says_otherwise_is_refused),
         ROW(another_trust_file_than_the_pinned_one_is_refused),
         ROW(only_an_admin_s_token_may_pin_no_trust_file),
+        ROW(a_reflector_s_token_is_not_for_albedo),
         ROW(a_refusal_is_told_in_the_hub_s_words),
         ROW(a_hub_that_is_not_there_is_told_with_its_address),
         ROW(status_shows_what_is_known_here_without_a_hub),
