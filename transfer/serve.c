@@ -6,17 +6,22 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/units.h"
+#include "transfer/feed.h"
 #include "transfer/serve_impl.h"
 #include "wire/json.h"
 
 enum { SESSIONS_DEFAULT = 4096 };
+#define NOBODY_IDLE_NS (30 * NS_PER_S)
 
 static uint64_t on_head(void *arg, struct http_exchange *x);
 static void on_request(void *arg, struct http_exchange *x);
 static void on_closed(void *arg, struct http_exchange *x);
 static void on_session_closed(void *arg, struct http_session *s, struct alb_status st);
 static bool may_call(struct serve_request *rq);
+static void abandon(struct serve_session *session);
 static void maybe_free(struct serve_request *rq);
+static void maybe_free_session(struct serve_session *session);
 
 static const struct http_server_ops server_ops = {.head = on_head,
                                                   .request = on_request,
@@ -34,6 +39,22 @@ struct serve *serve_new(const struct serve_options *options)
     return s;
 }
 
+/* Now, not when the session dies a turn later: what the handlers work with goes away before that. */
+static void let_go(struct serve_session *session)
+{
+    struct serve_request *rq;
+
+    TAILQ_FOREACH(rq, &session->requests, link)
+    {
+        rq->serve = NULL;
+        if (rq->gone == NULL)
+            continue;
+        rq->gone(rq);
+        rq->gone = NULL;
+        rq->is_answered = true;
+    }
+}
+
 struct serve *serve_free(struct serve *s)
 {
     struct serve_session *session;
@@ -45,9 +66,27 @@ struct serve *serve_free(struct serve *s)
         TAILQ_REMOVE(&s->sessions, session, link);
         session->serve = NULL; /* its last callbacks find no serve and only free */
         http_session_close(session->http);
+        let_go(session);
     }
     loop_bury(s->options.loop, free, s);
     return NULL;
+}
+
+/* The handlers stop now: what they use may be freed next. */
+static void abandon(struct serve_session *session)
+{
+    struct serve_request *rq, *next;
+
+    for (rq = TAILQ_FIRST(&session->requests); rq != NULL; rq = next) {
+        void (*gone)(struct serve_request *) = rq->gone;
+        next = TAILQ_NEXT(rq, link);
+        rq->gone = NULL;
+        if (gone != NULL || !rq->is_started)
+            rq->is_answered = true;
+        if (gone != NULL)
+            gone(rq);
+        rq->serve = NULL;
+    }
 }
 
 void serve_set(struct serve *s, enum route_id route, serve_handler handler, void *arg)
@@ -82,9 +121,13 @@ void serve_accept(void *serve, struct stream *stream)
     struct serve_session *session = xalloc(sizeof *session);
     session->serve = s;
     session->who = *stream_peer(stream);
+    TAILQ_INIT(&session->requests);
+    const bool is_nobody = session->who.role <= ROLE_NONE && s->options.port == PORT_TREE;
+    const struct http_session_options options = {.idle_timeout_ns = is_nobody ? NOBODY_IDLE_NS : 0};
+    TAILQ_INIT(&session->requests);
     if (s->options.gate != NULL)
         stream_use_gate(stream, s->options.gate);
-    session->http = http_serve(stream, &(struct http_session_options){0}, &server_ops, session);
+    session->http = http_serve(stream, &options, &server_ops, session);
     TAILQ_INSERT_TAIL(&s->sessions, session, link);
     s->stats.sessions++;
     s->stats.sessions_total++;
@@ -104,7 +147,15 @@ static void on_session_closed(void *arg, struct http_session *http, struct alb_s
         TAILQ_REMOVE(&s->sessions, session, link);
         s->stats.sessions--;
     }
-    free(session);
+    session->is_closed = true;
+    maybe_free_session(session);
+}
+
+/* A handler that is still at work may look at the session of its request. */
+static void maybe_free_session(struct serve_session *session)
+{
+    if (session->is_closed && TAILQ_EMPTY(&session->requests))
+        free(session);
 }
 
 void serve_drain(struct serve *s)
@@ -112,6 +163,8 @@ void serve_drain(struct serve *s)
     struct serve_session *session;
 
     s->is_draining = true;
+    if (s->options.feed != NULL)
+        feed_hang_up(s->options.feed);
     TAILQ_FOREACH(session, &s->sessions, link)
     http_session_drain(session->http);
 }
@@ -152,6 +205,21 @@ static void decode_rest(const char *rest, char *out, size_t size)
     out[n] = '\0';
 }
 
+static bool speaks_our_version(struct serve_request *rq)
+{
+    const char *version = http_exchange_header(rq->x, PROTO_HEADER);
+    char text[160];
+
+    if (version == NULL || strcmp(version, PROTO_VERSION) == 0)
+        return true;
+    snprintf(text, sizeof text,
+             "this program speaks " PROTO_HEADER " " PROTO_VERSION
+             ", not '%.32s': update the older of the two",
+             version);
+    serve_refuse(rq, ALB_INVALID, text);
+    return false;
+}
+
 static uint64_t on_head(void *arg, struct http_exchange *x)
 {
     struct serve_session *session = arg;
@@ -163,6 +231,7 @@ static uint64_t on_head(void *arg, struct http_exchange *x)
     rq->session = session;
     rq->x = x;
     http_exchange_set_user(x, rq);
+    TAILQ_INSERT_TAIL(&session->requests, rq, link);
     if (s == NULL) {
         http_exchange_abort(x);
         return 0;
@@ -230,11 +299,12 @@ static void on_request(void *arg, struct http_exchange *x)
 
 static void on_closed(void *arg, struct http_exchange *x)
 {
+    struct serve_session *session = arg;
     struct serve_request *rq = http_exchange_user(x);
 
-    (void)arg;
     if (rq == NULL)
         return;
+    TAILQ_REMOVE(&session->requests, rq, link);
     rq->x = NULL;
     http_exchange_set_user(x, NULL);
     if (rq->gone != NULL)
@@ -247,8 +317,13 @@ static void on_closed(void *arg, struct http_exchange *x)
 /* Both must be over: the exchange, and the handler's work. */
 static void maybe_free(struct serve_request *rq)
 {
-    if (rq->x == NULL && rq->is_answered)
-        free(rq);
+    struct serve_session *session = rq->session;
+
+    if (rq->x != NULL || !rq->is_answered)
+        return;
+    TAILQ_REMOVE(&session->requests, rq, link);
+    free(rq);
+    maybe_free_session(session);
 }
 
 /* ---- answers ------------------------------------------------------------------------------------- */
@@ -298,7 +373,9 @@ void serve_refuse(struct serve_request *rq, enum alb_code code, const char *mess
     alb_assert(!rq->is_answered);
     rq->is_answered = true;
     rq->gone = NULL;
-    rq->serve->stats.refused++;
+    if (rq->serve != NULL)
+        if (rq->serve != NULL)
+        rq->serve->stats.refused++;
     snprintf(error.code, sizeof error.code, "%s", alb_code_name(code));
     snprintf(error.message, sizeof error.message, "%s", message);
     buf_init(&body, 4096);
@@ -322,7 +399,11 @@ bool serve_may_read(const struct serve_request *rq, const char *layer)
 
     if (session->who.role == ROLE_ADMIN || session->who.role == ROLE_PUBLISHER)
         return true;
-    return session->has_grant && grant_covers(&session->grant, layer);
+    if (!session->has_grant || !grant_covers(&session->grant, layer) || rq->serve == NULL)
+        return false;
+    /* It may have run out since it was shown: sessions last long. */
+    const struct serve_options *o = &rq->serve->options;
+    return session->grant.expires_wall_s >= authority_now_s(o->authority, loop_wall_s(o->loop));
 }
 
 const uint8_t *serve_body(const struct serve_request *rq, size_t *size)

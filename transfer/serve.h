@@ -3,12 +3,16 @@
  *
  * One `serve` stands behind one port.  For each request it finds the row of wire/routes.def (none: 404),
  * checks the certificate against the revocation list and the role against the row (nobody known: 401,
- * another role: 403), bounds the body, and calls the row's handler.  What a hub and a reflector answer alike
+ * another role: 403), bounds the body, and calls the row's handler.  A request that says it speaks another
+ * version of the protocol is refused (400) before anything else; one that says nothing is taken.  What a hub and a reflector answer alike
  * (session, trust, revocations, heads, records, roots, chunks, events) is installed by
  * serve_install_common(); a program adds its own rows with serve_set().
  *
  * A handler answers exactly once, now or later.  When the asker goes away first the answer is dropped and
- * `gone` (if set) is called so that the handler can stop working.
+ * `gone` (if set) is called so that the handler can stop working; serve_free() does the same for whatever
+ * is still open, so that nothing a handler uses is needed after it.
+ *
+ * Who shows no certificate is hung up on after 30 s without a request.
  *
  * What a grant does not cover is answered exactly like what does not exist: 404, before any look-up.
  */
@@ -27,12 +31,13 @@ struct serve_session { /* one connection; http_session's user */
     struct identity who;
     bool has_grant;
     struct grant grant;
-    struct batch_lane *lane; /* serve_batch.c's: items are sent one after another */
+    struct batch_lane *lane;              /* serve_batch.c's: items are sent one after another */
+    TAILQ_HEAD(, serve_request) requests; /* whose exchange is not over */
     TAILQ_ENTRY(serve_session) link;
 };
 
 struct serve_request {
-    struct serve *serve;
+    struct serve *serve; /* NULL once the serve is gone */
     struct serve_session *session;
     struct http_exchange *x; /* NULL once the asker is gone */
     const struct route *route;
@@ -40,6 +45,7 @@ struct serve_request {
     bool is_started, is_answered;
     void (*gone)(struct serve_request *rq); /* may be set by the handler; it must not answer then */
     void *work;                             /* the handler's own */
+    TAILQ_ENTRY(serve_request) link;
 };
 
 typedef void (*serve_handler)(void *arg, struct serve_request *rq);
@@ -66,13 +72,13 @@ struct serve_stats {
 };
 
 struct serve *serve_new(const struct serve_options *options);
-/* Closes every session. */
+/* Closes every session; the handlers of what is under way hear `gone` before it returns. */
 struct serve *serve_free(struct serve *s);
 void serve_set(struct serve *s, enum route_id route, serve_handler handler, void *arg);
 void serve_install_common(struct serve *s);
 /* An accept_fn (net/loop.h): arg is the serve. */
 void serve_accept(void *serve, struct stream *stream);
-/* Finish what is open, accept nothing new. */
+/* Finish what is open, accept nothing new; events end now. */
 void serve_drain(struct serve *s);
 /* The revocation list changed: close the sessions it names. */
 void serve_recheck(struct serve *s);
