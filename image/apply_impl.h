@@ -28,6 +28,8 @@ const char *fd_path(int fd, const char *name, char out[FD_PATH_SIZE]);
 void apply_result_keep(struct apply_result *r, const char *path);
 void apply_result_conflict(struct apply_result *r, const char *path, const char *why);
 void apply_result_count(struct apply_result *r, const struct journal_counts *counts);
+/* What apply_prepare() had to say already. */
+void apply_result_note(struct apply_result *r, const char *text);
 
 /* ---- apply_prepare.c, apply_compare.c, apply_remove.c */
 struct prepare {

@@ -387,6 +387,9 @@ static struct alb_status write_journal(struct prepare *p, const struct buf *mani
         j.places[j.place_count] = xstrdup(p->s->places.items[j.place_count].top);
         j.place_count++;
     }
+    j.notes = xcalloc(p->out->conflict_count + 1, sizeof(*j.notes));
+    for (; j.note_count < p->out->conflict_count; j.note_count++)
+        j.notes[j.note_count] = xstrdup(p->out->conflicts[j.note_count]);
     for (size_t kind = 0; kind < ALB_COUNT(p->ops); kind++) {
         for (size_t i = 0; i < p->ops[kind].op_count; i++)
             journal_add(&j, p->ops[kind].ops[i]);

@@ -114,6 +114,8 @@ static struct alb_status check_mounts(const struct replay *r)
 static struct alb_status replay_run(struct replay *r)
 {
     apply_result_count(r->out, &r->journal.counts);
+    for (size_t i = 0; i < r->journal.note_count; i++)
+        apply_result_note(r->out, r->journal.notes[i]);
     for (size_t i = 0; i < r->journal.op_count; i++) {
         const struct journal_op *op = &r->journal.ops[i];
         const char *path = op->path != NULL ? op->path : r->manifest.entries[op->entry].path;

@@ -16,10 +16,17 @@ void apply_result_keep(struct apply_result *r, const char *path)
 
 void apply_result_conflict(struct apply_result *r, const char *path, const char *why)
 {
+    AUTO_FREE char *text = xasprintf("%s: %s", *path == '\0' ? "." : path, why);
+
+    apply_result_note(r, text);
+}
+
+void apply_result_note(struct apply_result *r, const char *text)
+{
     if (r->conflict_count == CONFLICTS_LISTED)
         return;
     r->conflicts = xrealloc(r->conflicts, (r->conflict_count + 1) * sizeof(char *));
-    r->conflicts[r->conflict_count++] = xasprintf("%s: %s", *path == '\0' ? "." : path, why);
+    r->conflicts[r->conflict_count++] = xstrdup(text);
 }
 
 void apply_result_count(struct apply_result *r, const struct journal_counts *counts)

@@ -4,10 +4,10 @@
 
 #include <pthread.h>
 
+#include "base/alloc.h"
 #include "base/map.h"
 #include "base/pack.h"
 #include "image/holdings.h"
-#include "image/scan_array.h"
 
 struct held_chunk {
     struct held_file *file;
@@ -87,13 +87,14 @@ struct stamp stamp_of_item(const struct scan_item *item);
 void stamp_encode(struct pack *p, const struct stamp *s);
 void stamp_decode(struct unpack *u, struct stamp *out);
 
-/* array_room() where a tree that was scanned has already paid for as many. */
+/* Room for one more, where a tree that was scanned has already paid for as many. */
 static inline void *xrealloc_room(void *array, size_t count, size_t *capacity, size_t size)
 {
-    void *grown = array_room(array, count, capacity, size);
-
-    alb_assert(grown != NULL);
-    return grown;
+    if (count < *capacity)
+        return array;
+    *capacity = *capacity == 0 ? 16 : 2 * *capacity;
+    alb_assert(*capacity <= SIZE_MAX / size);
+    return xrealloc(array, *capacity * size);
 }
 
 /* ---- holdings_cache.c */

@@ -14,6 +14,8 @@ enum {
     RECORD_END = 4,
     RECORD_OVERHEAD = 8, /* length and CRC, 32 bits each  */
     PLACES_LIMIT = 256,
+    NOTES_LIMIT = 1000,
+    TEXT_LIMIT = MANIFEST_PATH_MAX + 256, /* a path and why it was left */
 };
 
 static uint32_t crc32c(const uint8_t *bytes, size_t size);
@@ -105,6 +107,13 @@ static void record_end(struct pack *p, size_t start)
     put_u32(at + 4, crc32c(at + RECORD_OVERHEAD, size));
 }
 
+static void encode_texts(struct pack *p, char *const *texts, size_t count)
+{
+    pack_varint(p, count);
+    for (size_t i = 0; i < count; i++)
+        pack_string(p, texts[i]);
+}
+
 static void encode_head(struct pack *p, const struct journal *j)
 {
     const struct journal_counts *c = &j->counts;
@@ -117,9 +126,8 @@ static void encode_head(struct pack *p, const struct journal *j)
     pack_digest(p, &j->root);
     for (size_t i = 0; i < ALB_COUNT(counts); i++)
         pack_varint(p, counts[i]);
-    pack_varint(p, j->place_count);
-    for (size_t i = 0; i < j->place_count; i++)
-        pack_string(p, j->places[i]);
+    encode_texts(p, j->places, j->place_count);
+    encode_texts(p, j->notes, j->note_count);
     record_end(p, start);
 }
 
@@ -201,11 +209,21 @@ static void decode_record(struct unpack *u, struct journal *j, bool *ended)
 static char *unpack_text(struct unpack *u)
 {
     size_t size = 0;
-    const uint8_t *text = unpack_run(u, MANIFEST_PATH_MAX, &size);
+    const uint8_t *text = unpack_run(u, TEXT_LIMIT, &size);
 
     if (text != NULL && memchr(text, 0, size) != NULL)
         unpack_fail(u, "the journal has a zero byte in a text");
     return text == NULL ? xstrdup("") : xstrndup((const char *)text, size);
+}
+
+static char **decode_texts(struct unpack *u, size_t limit, size_t *out_count)
+{
+    size_t count = unpack_bounded(u, limit);
+    char **texts = xcalloc(count + 1, sizeof(*texts));
+
+    while (*out_count < count && u->error == NULL)
+        texts[(*out_count)++] = unpack_text(u);
+    return texts;
 }
 
 static void decode_head(struct unpack *u, struct journal *j)
@@ -214,16 +232,13 @@ static void decode_head(struct unpack *u, struct journal *j)
     uint64_t *const counts[] = {&c->made,           &c->replaced,         &c->removed,
                                 &c->metadata_only,  &c->unchanged,        &c->kept,
                                 &c->owners_not_set, &c->devices_not_made, &c->xattrs_not_set};
-    size_t places;
 
     j->version = unpack_text(u);
     unpack_digest(u, &j->root);
     for (size_t i = 0; i < ALB_COUNT(counts); i++)
         *counts[i] = unpack_varint(u);
-    places = unpack_bounded(u, PLACES_LIMIT);
-    j->places = xcalloc(places + 1, sizeof(*j->places));
-    while (j->place_count < places && u->error == NULL)
-        j->places[j->place_count++] = unpack_text(u);
+    j->places = decode_texts(u, PLACES_LIMIT, &j->place_count);
+    j->notes = decode_texts(u, NOTES_LIMIT, &j->note_count);
 }
 
 static void decode_op(struct unpack *u, struct journal *j)
@@ -258,6 +273,9 @@ void journal_release(struct journal *j)
         free(j->ops[i].path);
     for (size_t i = 0; i < j->place_count; i++)
         free(j->places[i]);
+    for (size_t i = 0; i < j->note_count; i++)
+        free(j->notes[i]);
+    free(j->notes);
     free(j->ops);
     free(j->places);
     free(j->version);

@@ -48,6 +48,8 @@ struct journal {
     struct journal_counts counts;
     char **places; /* owned; tops of the file systems that hold a stage; [0] is "" */
     size_t place_count;
+    char **notes; /* owned; paths that will be left alone, and why */
+    size_t note_count;
     struct journal_op *ops;
     size_t op_count, op_capacity;
     const uint8_t *manifest_bytes; /* the version's, borrowed */
