@@ -10,7 +10,7 @@ struct feed_listener {
     struct feed *feed; /* NULL once the feed is gone */
     struct http_exchange *x;
     struct buf queue;
-    bool is_behind;
+    bool is_ending; /* it was too slow, or we hang up */
     TAILQ_ENTRY(feed_listener) link;
 };
 TAILQ_HEAD(feed_listeners, feed_listener);
@@ -38,9 +38,21 @@ struct feed *feed_free(struct feed *f)
     while ((l = TAILQ_FIRST(&f->listeners)) != NULL) {
         TAILQ_REMOVE(&f->listeners, l, link);
         l->feed = NULL;
+        http_exchange_resume(l->x);
     }
     free(f);
     return NULL;
+}
+
+void feed_hang_up(struct feed *f)
+{
+    struct feed_listener *l;
+
+    TAILQ_FOREACH(l, &f->listeners, link)
+    {
+        l->is_ending = true;
+        http_exchange_resume(l->x);
+    }
 }
 
 void feed_say(struct feed *f, const char *line)
@@ -50,8 +62,8 @@ void feed_say(struct feed *f, const char *line)
     alb_assert(strlen(line) < LINE_MAX_SIZE);
     TAILQ_FOREACH(l, &f->listeners, link)
     {
-        if (l->is_behind || alb_failed(buf_printf(&l->queue, "%s\n", line)))
-            l->is_behind = true;
+        if (l->is_ending || alb_failed(buf_printf(&l->queue, "%s\n", line)))
+            l->is_ending = true;
         http_exchange_resume(l->x);
     }
 }
@@ -64,7 +76,7 @@ static size_t pull(void *arg, uint8_t *out, size_t size, bool *ended)
     if (n > 0)
         memcpy(out, buf_peek(&l->queue), n);
     buf_consume(&l->queue, n);
-    *ended = (l->is_behind || l->feed == NULL) && buf_size(&l->queue) == 0;
+    *ended = (l->is_ending || l->feed == NULL) && buf_size(&l->queue) == 0;
     return n;
 }
 

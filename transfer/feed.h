@@ -17,6 +17,8 @@ struct feed;
 
 struct feed *feed_new(struct loop *loop);
 struct feed *feed_free(struct feed *f);
+/* End every listener's answer, after what is queued for it. */
+void feed_hang_up(struct feed *f);
 /* `line` without newline, under 256 bytes. */
 void feed_say(struct feed *f, const char *line);
 

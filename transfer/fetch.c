@@ -10,11 +10,13 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "chunk/codec.h"
+#include "transfer/fetch_queue.h"
 #include "wire/batch.h"
+#include "wire/routes.h"
 
-enum { BATCHES_DEFAULT = 4, OUTSTANDING_DEFAULT = 16 << 20, CORRUPT_TRIES = 3 };
+enum { BATCHES_DEFAULT = 4, OUTSTANDING_DEFAULT = 16 << 20, SPARE_CODECS = 8 };
+enum { CORRUPT_TRIES = 3, FAILURES_MOST = 12 /* some four minutes of rests */ };
 #define SILENCE_NS (30 * NS_PER_S)
-#define AGAIN_NS (500 * NS_PER_MS)
 
 struct batch {
     struct fetcher *fetcher;
@@ -23,7 +25,7 @@ struct batch {
     struct batch_request request;
     struct want *asked[BATCH_ITEMS_MAX]; /* by position, ascending; NULL once answered */
     uint32_t positions[BATCH_ITEMS_MAX];
-    size_t count, answered;
+    size_t count;
     uint64_t expect_bytes;
     struct buf in;
     struct timer silence;
@@ -37,6 +39,7 @@ struct check {
     struct fetcher *fetcher; /* NULL: nobody is interested any more */
     struct want *want;
     struct chunk *chunk;
+    struct codec *codec; /* lent by the fetcher, or made by the job */
     struct alb_status st;
     TAILQ_ENTRY(check) link;
 };
@@ -45,16 +48,20 @@ TAILQ_HEAD(check_list, check);
 struct fetcher {
     struct fetcher_options options;
     struct upstream_listener listener;
-    struct want_list queue;
+    struct fetch_queue queue;
     struct batch_list batches;
     struct check_list checks;
-    size_t batch_count;
-    uint64_t outstanding_bytes;
-    struct timer soon;
+    struct codec *spare[SPARE_CODECS];
+    size_t spare_count, batch_count;
+    uint64_t outstanding_bytes, checking_bytes;
+    uint64_t heard_ns; /* when the data connection last said anything */
+    struct timer soon, rested;
+    bool is_over; /* freed, though perhaps from inside one of its callbacks */
     struct fetcher_stats stats;
 };
 
 static void ask_more(void *arg);
+static void wake_rested(void *arg);
 static struct batch *gather(struct fetcher *f);
 static void ask(struct batch *b);
 static void batch_head(void *arg, struct http_call *c, unsigned status);
@@ -65,14 +72,18 @@ static void verify(struct fetcher *f, struct want *want, const struct batch_item
 static void check_run(struct job *job);
 static void check_done(struct job *job);
 static void say_no(struct fetcher *f, struct want *want, struct alb_status st);
-static void finish_batch(struct batch *b);
+static void ask_later(struct fetcher *f, struct want *want);
+static void close_batch(struct batch *b);
 
 static const struct http_call_ops batch_ops = {
     .head = batch_head, .data = batch_data, .end = batch_end};
 
 static void on_up(struct upstream_listener *l)
 {
-    timer_set_in(&ALB_CONTAINER(l, struct fetcher, listener)->soon, 0);
+    struct fetcher *f = ALB_CONTAINER(l, struct fetcher, listener);
+
+    f->heard_ns = loop_now_ns(f->options.loop);
+    timer_set_in(&f->soon, 0);
 }
 
 static void on_down(struct upstream_listener *l)
@@ -89,10 +100,11 @@ struct fetcher *fetcher_new(const struct fetcher_options *options)
         f->options.max_batches = BATCHES_DEFAULT;
     if (f->options.max_outstanding_bytes == 0)
         f->options.max_outstanding_bytes = OUTSTANDING_DEFAULT;
-    TAILQ_INIT(&f->queue);
+    fetch_queue_init(&f->queue, options->loop);
     TAILQ_INIT(&f->batches);
     TAILQ_INIT(&f->checks);
     timer_init(&f->soon, options->loop, ask_more, f);
+    timer_init(&f->rested, options->loop, wake_rested, f);
     f->listener = (struct upstream_listener){.up = on_up, .down = on_down};
     upstream_listen(options->upstream, &f->listener);
     return f;
@@ -104,56 +116,69 @@ struct fetcher *fetcher_free(struct fetcher *f)
 
     if (f == NULL)
         return NULL;
+    f->is_over = true;
     upstream_unlisten(f->options.upstream, &f->listener);
-    timer_stop(&f->soon);
     while (!TAILQ_EMPTY(&f->batches)) {
         struct batch *b = TAILQ_FIRST(&f->batches);
         if (b->call != NULL)
             http_call_cancel(b->call);
         b->call = NULL;
-        finish_batch(b);
+        close_batch(b);
     }
     TAILQ_FOREACH(c, &f->checks, link)
     c->fetcher = NULL;
     timer_stop(&f->soon);
+    timer_stop(&f->rested);
+    fetch_queue_release(&f->queue);
+    while (f->spare_count > 0)
+        codec_free(f->spare[--f->spare_count]);
     loop_bury(f->options.loop, free, f);
     return NULL;
 }
 
-void fetcher_add(struct fetcher *f, struct want *want)
+/* Not at once: the wants of one callback, or of forty endpoints, become one batch. */
+static void ask_soon(struct fetcher *f)
 {
-    TAILQ_INSERT_TAIL(&f->queue, want, link);
-    f->stats.queued++;
-    /* Not at once: the wants of one callback, or of forty endpoints, become one batch. */
     if (!timer_is_set(&f->soon))
         timer_set_in(&f->soon, NS_PER_MS);
+}
+
+void fetcher_add(struct fetcher *f, struct want *want)
+{
+    if (f->is_over)
+        return;
+    fetch_queue_add(&f->queue, want);
+    ask_soon(f);
 }
 
 static void ask_more(void *arg)
 {
     struct fetcher *f = arg;
 
-    while (f->batch_count < f->options.max_batches && !TAILQ_EMPTY(&f->queue) &&
-           upstream_data(f->options.upstream) != NULL &&
-           (f->outstanding_bytes == 0 || f->outstanding_bytes < f->options.max_outstanding_bytes))
-        ask(gather(f));
+    while (!f->is_over && f->batch_count < f->options.max_batches && f->queue.ready > 0 &&
+           f->outstanding_bytes + f->checking_bytes < f->options.max_outstanding_bytes) {
+        struct http_session *line = upstream_data(f->options.upstream);
+        if (line == NULL || !http_session_is_open(line))
+            return; /* on_up() comes back here */
+        struct batch *b = gather(f);
+        if (b->count > 0)
+            ask(b);
+        else
+            free(b);
+    }
+}
+
+static void wake_rested(void *arg)
+{
+    struct fetcher *f = arg;
+    uint64_t next_ns = fetch_queue_wake(&f->queue);
+
+    if (next_ns != 0)
+        timer_set(&f->rested, next_ns);
+    ask_soon(f);
 }
 
 /* ---- ASK ------------------------------------------------------------------------------------------ */
-
-static uint64_t most_bytes(const struct want *want)
-{
-    uint64_t raw = want->where.raw_bytes != 0 ? want->where.raw_bytes : CHUNK_RAW_MAX;
-
-    return raw + raw / 128 + 1024 +
-           BATCH_ITEM_OVERHEAD; /* zstd's worst case, and the item's head */
-}
-
-static bool same_group(const struct where *a, const struct where *b)
-{
-    return a->list == b->list && digest_equal(&a->root, &b->root) &&
-           strcmp(a->layer, b->layer) == 0;
-}
 
 static int by_position(const void *a, const void *b)
 {
@@ -163,37 +188,46 @@ static int by_position(const void *a, const void *b)
            ((*x)->where.position < (*y)->where.position);
 }
 
-/* Take wants of the oldest want's group from the queue, as many as a batch may hold. */
+/* Fill a batch from the queue; what nobody waits for any more is let go instead. */
 static struct batch *gather(struct fetcher *f)
 {
     struct batch *b = xalloc(sizeof *b);
-    struct want *w = TAILQ_FIRST(&f->queue), *next;
-    const struct where group = w->where;
+    struct want *taken[BATCH_ITEMS_MAX];
+    size_t count = fetch_queue_take(&f->queue, taken, BATCH_ITEMS_MAX, BATCH_BYTES_MAX);
 
     b->fetcher = f;
-    snprintf(b->request.layer, sizeof b->request.layer, "%s", group.layer);
-    b->request.root = group.root;
-    b->request.list = group.list;
-    for (; w != NULL && b->count < BATCH_ITEMS_MAX; w = next) {
-        next = TAILQ_NEXT(w, link);
-        if (!same_group(&w->where, &group))
+    for (size_t i = 0; i < count; i++) {
+        struct want *want = taken[i];
+        if (TAILQ_EMPTY(&want->waiters)) {
+            f->options.done(f->options.arg, want, alb_fail(ALB_CLOSED, "nobody waits"), NULL);
             continue;
-        if (b->count > 0 && b->expect_bytes + most_bytes(w) > BATCH_BYTES_MAX)
-            break;
-        TAILQ_REMOVE(&f->queue, w, link);
-        b->asked[b->count++] = w;
-        b->expect_bytes += most_bytes(w);
+        }
+        b->asked[b->count++] = want;
+        b->expect_bytes += fetch_queue_most_bytes(want);
     }
+    if (b->count == 0)
+        return b;
+    const struct where *where = &b->asked[0]->where;
+    snprintf(b->request.layer, sizeof b->request.layer, "%s", where->layer);
+    b->request.root = where->root;
+    b->request.list = where->list;
     qsort(b->asked, b->count, sizeof b->asked[0], by_position);
     return b;
 }
 
+/* Another batch's item may be long on its way while this one must wait its turn: what counts is that the
+ * connection says something. */
 static void on_silence(void *arg)
 {
     struct batch *b = arg;
+    struct fetcher *f = b->fetcher;
+    uint64_t until_ns = f->heard_ns + SILENCE_NS;
 
-    upstream_suspect(b->fetcher->options.upstream,
-                     alb_fail(ALB_TIMEOUT, "the parent said nothing for 30 s"));
+    if (loop_now_ns(f->options.loop) < until_ns)
+        timer_set(&b->silence, until_ns);
+    else
+        upstream_suspect(f->options.upstream,
+                         alb_fail(ALB_TIMEOUT, "the parent said nothing for 30 s"));
 }
 
 static void ask(struct batch *b)
@@ -212,6 +246,8 @@ static void ask(struct batch *b)
     /* The answer may also hold "queued" items, one every 5 s for as long as it takes. */
     const struct http_call_options call = {.method = "POST",
                                            .path = "/v1/chunks",
+                                           .headers = &proto_header,
+                                           .header_count = 1,
                                            .body = buf_peek(&body),
                                            .body_size = buf_size(&body),
                                            .expect_bytes = b->expect_bytes + (64 << 10)};
@@ -223,7 +259,6 @@ static void ask(struct batch *b)
     TAILQ_INSERT_TAIL(&f->batches, b, link);
     f->batch_count++;
     f->outstanding_bytes += b->expect_bytes;
-    f->stats.queued -= b->count;
     f->stats.asked += b->count;
     f->stats.batches++;
 }
@@ -236,17 +271,18 @@ static void batch_head(void *arg, struct http_call *c, unsigned status)
 
     (void)c;
     b->status = status;
-    timer_set_in(&b->silence, SILENCE_NS);
+    b->fetcher->heard_ns = loop_now_ns(b->fetcher->options.loop);
 }
 
 static void batch_data(void *arg, struct http_call *c, const uint8_t *bytes, size_t size)
 {
     struct batch *b = arg;
+    struct fetcher *f = b->fetcher;
     struct batch_item item;
     size_t used = 1;
 
     (void)c;
-    timer_set_in(&b->silence, SILENCE_NS);
+    f->heard_ns = loop_now_ns(f->options.loop);
     if (b->status != 200)
         return;
     struct alb_status st = buf_append(&b->in, bytes, size);
@@ -255,12 +291,14 @@ static void batch_data(void *arg, struct http_call *c, const uint8_t *bytes, siz
         if (alb_failed(st) || used == 0)
             break;
         take_item(b, &item);
+        if (f->is_over)
+            return;
         buf_consume(&b->in, used);
     }
     if (alb_failed(st)) {
         log_status(LOG_WARN, "fetch.bad_answer", st, "layer=%s", b->request.layer);
-        b->fetcher->stats.corrupt++;
-        upstream_suspect(b->fetcher->options.upstream, st);
+        f->stats.corrupt++;
+        upstream_suspect(f->options.upstream, st);
     }
 }
 
@@ -286,7 +324,6 @@ static void take_item(struct batch *b, const struct batch_item *item)
     }
     struct want *want = b->asked[at - b->positions];
     b->asked[at - b->positions] = NULL;
-    b->answered++;
     f->stats.asked--;
     switch (item->status) {
     case ITEM_HIT: verify(f, want, item); break;
@@ -294,39 +331,59 @@ static void take_item(struct batch *b, const struct batch_item *item)
         f->stats.missing++;
         say_no(f, want, alb_fail(ALB_NOT_FOUND, "the parent lacks the chunk"));
         break;
-    case ITEM_FAILED:
-        fetcher_add(f, want);
-        timer_set_in(&f->soon, AGAIN_NS);
-        break;
+    case ITEM_FAILED: ask_later(f, want); break;
     case ITEM_QUEUED: break;
     }
+}
+
+/* Why the whole batch was refused, or OK: what it did not answer is worth asking again. */
+static struct alb_status refusal(const struct batch *b, struct alb_status st)
+{
+    if (alb_failed(st) || b->status < 400 || b->status >= 500 || b->status == 429)
+        return ALB_STATUS_OK;
+    if (b->status == 404)
+        return alb_fail(ALB_NOT_FOUND, "the parent does not serve this version");
+    if (b->status == 401 || b->status == 403)
+        return alb_fail(ALB_REFUSED, "the parent refuses this device");
+    return alb_fail(ALB_INVALID, "the parent does not understand the request");
+}
+
+static bool line_is_lost(const struct fetcher *f)
+{
+    struct http_session *line = upstream_data(f->options.upstream);
+
+    return line == NULL || !http_session_is_open(line);
 }
 
 static void batch_end(void *arg, struct http_call *c, struct alb_status st)
 {
     struct batch *b = arg;
     struct fetcher *f = b->fetcher;
-    bool is_refused = !alb_failed(st) && b->status != 200;
+    const struct alb_status refused = refusal(b, st);
+    const bool is_lost = alb_failed(st) && line_is_lost(f);
 
     (void)c;
     b->call = NULL;
-    for (size_t i = 0; i < b->count; i++) {
+    if (st.code == ALB_CORRUPT)
+        f->stats.corrupt++;
+    close_batch(b);
+    for (size_t i = b->count; i-- > 0;) { /* from the last, so that the first is put back first */
         struct want *want = b->asked[i];
         if (want == NULL)
             continue;
+        if (f->is_over)
+            return;
         f->stats.asked--;
-        b->asked[i] = NULL;
-        if (is_refused && b->status >= 400 && b->status < 500 && b->status != 429)
-            say_no(f, want, alb_fail(ALB_NOT_FOUND, "the parent does not serve this version"));
+        if (alb_failed(refused))
+            say_no(f, want, refused);
+        else if (is_lost)
+            fetch_queue_put_back(&f->queue, want);
         else
-            fetcher_add(f, want);
+            ask_later(f, want);
     }
-    if (is_refused || b->answered == 0)
-        timer_set_in(&f->soon, AGAIN_NS);
-    finish_batch(b);
 }
 
-static void finish_batch(struct batch *b)
+static void close_batch(struct batch *b)
 {
     struct fetcher *f = b->fetcher;
 
@@ -336,7 +393,7 @@ static void finish_batch(struct batch *b)
     f->outstanding_bytes -= b->expect_bytes;
     buf_release(&b->in);
     loop_bury(f->options.loop, free, b);
-    if (!timer_is_set(&f->soon))
+    if (!f->is_over)
         timer_set_in(&f->soon, 0);
 }
 
@@ -354,7 +411,9 @@ static void verify(struct fetcher *f, struct want *want, const struct batch_item
         say_no(f, want, alb_fail(ALB_FULL, "memory for a chunk"));
         return;
     }
+    check->codec = f->spare_count > 0 ? f->spare[--f->spare_count] : NULL;
     check->job = (struct job){.run = check_run, .done = check_done, .work_bytes = item->size};
+    f->checking_bytes += item->size;
     TAILQ_INSERT_TAIL(&f->checks, check, link);
     loop_submit(f->options.loop, &check->job);
 }
@@ -362,50 +421,82 @@ static void verify(struct fetcher *f, struct want *want, const struct batch_item
 static void check_run(struct job *job)
 {
     struct check *check = ALB_CONTAINER(job, struct check, job);
-    struct codec *codec = codec_new();
 
-    check->st =
-        codec_verify(codec, &check->chunk->key, check->chunk->bytes, check->chunk->size, NULL);
-    codec_free(codec);
+    if (check->codec == NULL)
+        check->codec = codec_new();
+    check->st = codec_verify(check->codec, &check->chunk->key, check->chunk->bytes,
+                             check->chunk->size, NULL);
+}
+
+static void give_codec_back(struct fetcher *f, struct codec *codec)
+{
+    if (f != NULL && f->spare_count < SPARE_CODECS)
+        f->spare[f->spare_count++] = codec;
+    else
+        codec_free(codec);
+}
+
+static void judge_check(struct fetcher *f, struct check *check)
+{
+    struct want *want = check->want;
+    char hex[DIGEST_HEX_SIZE];
+
+    TAILQ_REMOVE(&f->checks, check, link);
+    f->checking_bytes -= check->chunk->size;
+    if (f->queue.ready > 0)
+        ask_soon(f);
+    if (!alb_failed(check->st)) {
+        f->stats.items++;
+        f->stats.stored_bytes += check->chunk->size;
+        f->options.done(f->options.arg, want, ALB_STATUS_OK, check->chunk);
+        return;
+    }
+    f->stats.corrupt++;
+    log_status(LOG_WARN, "fetch.bad_chunk", check->st, "chunk=%s layer=%s",
+               digest_hex(&want->key.digest, hex), want->where.layer);
+    if (++want->tries < CORRUPT_TRIES)
+        fetcher_add(f, want);
+    else
+        say_no(f, want, alb_fail(ALB_CORRUPT, "the parent keeps sending a bad chunk"));
 }
 
 static void check_done(struct job *job)
 {
     struct check *check = ALB_CONTAINER(job, struct check, job);
-    struct fetcher *f = check->fetcher;
-    char hex[DIGEST_HEX_SIZE];
 
-    if (f != NULL) {
-        struct want *want = check->want;
-        TAILQ_REMOVE(&f->checks, check, link);
-        if (!alb_failed(check->st)) {
-            f->stats.items++;
-            f->stats.stored_bytes += check->chunk->size;
-            f->options.done(f->options.arg, want, ALB_STATUS_OK, check->chunk);
-        } else {
-            f->stats.corrupt++;
-            log_status(LOG_WARN, "fetch.bad_chunk", check->st, "chunk=%s layer=%s",
-                       digest_hex(&want->key.digest, hex), want->where.layer);
-            if (++want->tries < CORRUPT_TRIES)
-                fetcher_add(f, want);
-            else
-                say_no(f, want, alb_fail(ALB_CORRUPT, "the parent keeps sending a bad chunk"));
-        }
-    }
+    give_codec_back(check->fetcher, check->codec);
+    if (check->fetcher != NULL)
+        judge_check(check->fetcher, check);
     chunk_unref(check->chunk);
     free(check);
 }
 
+/* ---- NO, or not now -------------------------------------------------------------------------------- */
+
 /* This place said no; another waiter may know a better one. */
 static void say_no(struct fetcher *f, struct want *want, struct alb_status st)
 {
-    if (want_table_next_place(want))
+    if (want_table_next_place(want)) {
+        want->tries = want->failures = 0;
         fetcher_add(f, want);
-    else
+    } else {
         f->options.done(f->options.arg, want, st, NULL);
+    }
+}
+
+static void ask_later(struct fetcher *f, struct want *want)
+{
+    if (++want->failures > FAILURES_MOST) {
+        say_no(f, want, alb_fail(ALB_IO, "the parent keeps failing to send the chunk"));
+        return;
+    }
+    fetch_queue_rest(&f->queue, want);
+    if (!timer_is_set(&f->rested) || f->rested.at_ns > want->retry_ns)
+        timer_set(&f->rested, want->retry_ns);
 }
 
 void fetcher_stats(const struct fetcher *f, struct fetcher_stats *out)
 {
     *out = f->stats;
+    out->queued = f->queue.ready + f->queue.resting;
 }

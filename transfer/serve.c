@@ -19,7 +19,6 @@ static void on_request(void *arg, struct http_exchange *x);
 static void on_closed(void *arg, struct http_exchange *x);
 static void on_session_closed(void *arg, struct http_session *s, struct alb_status st);
 static bool may_call(struct serve_request *rq);
-static void abandon(struct serve_session *session);
 static void maybe_free(struct serve_request *rq);
 static void maybe_free_session(struct serve_session *session);
 
@@ -70,23 +69,6 @@ struct serve *serve_free(struct serve *s)
     }
     loop_bury(s->options.loop, free, s);
     return NULL;
-}
-
-/* The handlers stop now: what they use may be freed next. */
-static void abandon(struct serve_session *session)
-{
-    struct serve_request *rq, *next;
-
-    for (rq = TAILQ_FIRST(&session->requests); rq != NULL; rq = next) {
-        void (*gone)(struct serve_request *) = rq->gone;
-        next = TAILQ_NEXT(rq, link);
-        rq->gone = NULL;
-        if (gone != NULL || !rq->is_started)
-            rq->is_answered = true;
-        if (gone != NULL)
-            gone(rq);
-        rq->serve = NULL;
-    }
 }
 
 void serve_set(struct serve *s, enum route_id route, serve_handler handler, void *arg)
@@ -237,6 +219,8 @@ static uint64_t on_head(void *arg, struct http_exchange *x)
         return 0;
     }
     s->stats.requests++;
+    if (!speaks_our_version(rq))
+        return 0;
     rq->route = route_find(s->options.port, http_exchange_method(x), http_exchange_path(x), &rest);
     if (rq->route == NULL || s->handlers[rq->route->id] == NULL) {
         rq->route = NULL;
@@ -265,7 +249,7 @@ static bool may_call(struct serve_request *rq)
 
     if ((rq->route->roles & RR_BEARER) != 0 && bearer_is_right(rq))
         return true;
-    if (role == ROLE_NONE || role == 0) {
+    if (role <= ROLE_NONE) {
         if ((rq->route->roles & RR_NONE) != 0)
             return true;
         serve_refuse(rq, ALB_REFUSED,
@@ -299,12 +283,11 @@ static void on_request(void *arg, struct http_exchange *x)
 
 static void on_closed(void *arg, struct http_exchange *x)
 {
-    struct serve_session *session = arg;
     struct serve_request *rq = http_exchange_user(x);
 
+    (void)arg;
     if (rq == NULL)
         return;
-    TAILQ_REMOVE(&session->requests, rq, link);
     rq->x = NULL;
     http_exchange_set_user(x, NULL);
     if (rq->gone != NULL)
@@ -374,7 +357,6 @@ void serve_refuse(struct serve_request *rq, enum alb_code code, const char *mess
     rq->is_answered = true;
     rq->gone = NULL;
     if (rq->serve != NULL)
-        if (rq->serve != NULL)
         rq->serve->stats.refused++;
     snprintf(error.code, sizeof error.code, "%s", alb_code_name(code));
     snprintf(error.message, sizeof error.message, "%s", message);

@@ -3,10 +3,10 @@
  *
  * One `serve` stands behind one port.  For each request it finds the row of wire/routes.def (none: 404),
  * checks the certificate against the revocation list and the role against the row (nobody known: 401,
- * another role: 403), bounds the body, and calls the row's handler.  A request that says it speaks another
- * version of the protocol is refused (400) before anything else; one that says nothing is taken.  What a hub and a reflector answer alike
+ * another role: 403), bounds the body, and calls the row's handler.  What a hub and a reflector answer alike
  * (session, trust, revocations, heads, records, roots, chunks, events) is installed by
- * serve_install_common(); a program adds its own rows with serve_set().
+ * serve_install_common(); a program adds its own rows with serve_set().  A request that says it speaks
+ * another version of the protocol is refused (400) before anything else; one that says nothing is taken.
  *
  * A handler answers exactly once, now or later.  When the asker goes away first the answer is dropped and
  * `gone` (if set) is called so that the handler can stop working; serve_free() does the same for whatever
@@ -31,8 +31,9 @@ struct serve_session { /* one connection; http_session's user */
     struct identity who;
     bool has_grant;
     struct grant grant;
-    struct batch_lane *lane;              /* serve_batch.c's: items are sent one after another */
-    TAILQ_HEAD(, serve_request) requests; /* whose exchange is not over */
+    struct batch_lane *lane; /* serve_batch.c's: items are sent one after another */
+    bool is_closed;          /* lives on only for its last requests               */
+    TAILQ_HEAD(, serve_request) requests;
     TAILQ_ENTRY(serve_session) link;
 };
 

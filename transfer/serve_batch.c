@@ -6,7 +6,8 @@
  * Hits leave first.  An item, once begun, is finished before another batch of the same connection begins
  * one (the *lane*), so that a cut costs at most one chunk.  A batch holds at most HOLD_BYTES of chunks that
  * are ready but not sent; what comes beyond is let go and asked again, from memory or the store, when its
- * turn comes: a slow reader costs bounded memory.  While something is still awaited a "queued" item says so
+ * turn comes: a slow reader costs bounded memory, and all of them together HOLD_ALL_BYTES and a chunk each.
+ * While something is still awaited a "queued" item says so
  * at least every 5 s.
  */
 #include <stdio.h>
@@ -16,7 +17,7 @@
 #include "transfer/serve_impl.h"
 #include "wire/batch.h"
 
-enum { HOLD_BYTES = 1 << 20 };
+enum { HOLD_BYTES = 1 << 20, HOLD_ALL_BYTES = 256 << 20 };
 #define QUEUED_EVERY_NS (4 * NS_PER_S)
 
 enum spot_state {
@@ -174,6 +175,26 @@ static void ask_all(struct batch_answer *b)
     }
 }
 
+static bool is_too_much(const struct batch_answer *b, size_t more)
+{
+    return b->held_bytes > 0 && (b->held_bytes + more > HOLD_BYTES ||
+                                 b->serve->held_bytes + more > HOLD_ALL_BYTES);
+}
+
+static void hold(struct batch_answer *b, struct spot *spot, struct chunk *chunk)
+{
+    spot->waiter.chunk = chunk_ref(chunk);
+    b->held_bytes += chunk->size;
+    b->serve->held_bytes += chunk->size;
+}
+
+static struct chunk *let_go(struct batch_answer *b, struct spot *spot)
+{
+    b->held_bytes -= spot->waiter.chunk->size;
+    b->serve->held_bytes -= spot->waiter.chunk->size;
+    return take_ptr(&spot->waiter.chunk);
+}
+
 static void spot_told(struct waiter *w, struct alb_status st, struct chunk *chunk)
 {
     struct spot *spot = ALB_CONTAINER(w, struct spot, waiter);
@@ -181,13 +202,12 @@ static void spot_told(struct waiter *w, struct alb_status st, struct chunk *chun
 
     if (alb_failed(st)) {
         set_absent(spot, st.code == ALB_NOT_FOUND ? ITEM_MISSING : ITEM_FAILED);
-    } else if (b->held_bytes > 0 && b->held_bytes + chunk->size > HOLD_BYTES) {
+    } else if (is_too_much(b, chunk->size)) {
         spot->state = SPOT_LATER;
         TAILQ_INSERT_TAIL(&b->later, spot, link);
     } else {
         spot->state = SPOT_READY;
-        w->chunk = chunk_ref(chunk);
-        b->held_bytes += chunk->size;
+        hold(b, spot, chunk);
         TAILQ_INSERT_TAIL(&b->ready, spot, link);
     }
     http_exchange_resume(b->rq->x);
@@ -223,9 +243,8 @@ static bool next_item(struct batch_answer *b)
     item.position = spot->waiter.where.position;
     item.status = spot->state == SPOT_READY ? ITEM_HIT : spot->outcome;
     if (spot->state == SPOT_READY) {
-        b->body = take_ptr(&spot->waiter.chunk);
+        b->body = let_go(b, spot);
         item.size = b->body->size;
-        b->held_bytes -= b->body->size;
         b->serve->stats.items_sent++;
         b->serve->stats.item_bytes_sent += b->body->size;
     }
@@ -274,22 +293,24 @@ static void end_item(struct batch_answer *b)
     ask_later_ones(b);
 }
 
-/* Let the next batch of this connection speak. */
 static void leave_lane(struct batch_answer *b)
 {
-    struct batch_answer *next;
-
     if (b->is_stalled)
         TAILQ_REMOVE(&b->lane->stalled, b, link);
     b->is_stalled = false;
-    if (b->lane->speaking != b)
-        return;
-    b->lane->speaking = NULL;
-    next = TAILQ_FIRST(&b->lane->stalled);
-    if (next != NULL) {
-        TAILQ_REMOVE(&b->lane->stalled, next, link);
-        next->is_stalled = false;
-        http_exchange_resume(next->rq->x);
+    if (b->lane->speaking == b)
+        b->lane->speaking = NULL;
+}
+
+/* Let the others of this connection speak: all of them, since the first may be unable to just now. */
+static void offer_lane(struct batch_lane *lane)
+{
+    struct batch_answer *b;
+
+    while (lane->speaking == NULL && (b = TAILQ_FIRST(&lane->stalled)) != NULL) {
+        TAILQ_REMOVE(&lane->stalled, b, link);
+        b->is_stalled = false;
+        http_exchange_resume(b->rq->x);
     }
 }
 
@@ -311,6 +332,7 @@ static size_t pull_items(void *arg, uint8_t *out, size_t size, bool *ended)
         if (item_is_over(b))
             end_item(b);
     }
+    offer_lane(b->lane);
     *ended = !b->waits_root && b->open == 0 && b->lane->speaking != b && buf_size(&b->head) == 0;
     return n;
 }
@@ -332,7 +354,7 @@ static void release_spot(struct batch_answer *b, struct spot *spot)
 {
     switch (spot->state) {
     case SPOT_ASKED: supply_leave(b->serve->options.supply, &spot->waiter); break;
-    case SPOT_READY: chunk_unref(spot->waiter.chunk); break;
+    case SPOT_READY: chunk_unref(let_go(b, spot)); break;
     case SPOT_LATER:
     case SPOT_ABSENT:
     case SPOT_SENT: break;
@@ -352,6 +374,7 @@ static void batch_gone(struct serve_request *rq)
         root_book_close_view(b->serve->options.roots, b->view);
     chunk_unref(b->body);
     leave_lane(b);
+    offer_lane(b->lane);
     buf_release(&b->head);
     free(b->spots);
     loop_bury(b->serve->options.loop, free, b);

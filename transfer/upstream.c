@@ -3,6 +3,8 @@
  *
  *     DOWN → DIAL CONTROL → (ask for a grant) → GREET → DIAL DATA → GREET → UP
  *       ^____ back-off ______________ any loss, on either connection ______/
+ *
+ *     while UP, a grant that is half-spent: ask for one → GREET both again
  */
 #include "transfer/upstream.h"
 
@@ -13,19 +15,27 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "transfer/upstream_impl.h"
+#include "wire/routes.h"
 
 #define BACKOFF_FIRST_NS (250 * NS_PER_MS)
 #define BACKOFF_MOST_NS (10 * NS_PER_S)
 #define DIAL_TIMEOUT_NS (15 * NS_PER_S)
 #define DEAD_NS (20 * NS_PER_S)
+#define PATIENCE_NS (60 * NS_PER_S)       /* a reflector may have to ask the hub for our grant */
+#define STEADY_NS (10 * NS_PER_S)         /* up for that long: the next loss is a new story    */
+#define RENEWAL_EVERY_NS (300 * NS_PER_S) /* far below any grant's half-life                   */
 
 static void dial(void *arg);
+static void out_of_patience(void *arg);
+static void renew_grant(void *arg);
 static void link_opened(void *arg, struct http_session *s);
 static void link_closed(void *arg, struct http_session *s, struct alb_status st);
 static void ask_grant(struct upstream *u);
 static void greet(struct upstream_link *link);
 static void link_ready(struct upstream_link *link);
 static void lose(struct upstream *u, struct alb_status why);
+
+const struct http_header proto_header = {PROTO_HEADER, PROTO_VERSION};
 
 static const struct http_client_ops link_ops = {.opened = link_opened, .closed = link_closed};
 
@@ -45,6 +55,9 @@ struct upstream *upstream_new(const struct upstream_options *options)
     TAILQ_INIT(&u->listeners);
     TAILQ_INIT(&u->requests);
     timer_init(&u->redial, options->loop, dial, u);
+    timer_init(&u->patience, options->loop, out_of_patience, u);
+    timer_init(&u->renewal, options->loop, renew_grant, u);
+    upstream_init_events(u);
     timer_set_in(&u->redial, 0);
     return u;
 }
@@ -73,6 +86,8 @@ struct upstream *upstream_free(struct upstream *u)
     if (u == NULL)
         return NULL;
     timer_stop(&u->redial);
+    timer_stop(&u->patience);
+    timer_stop(&u->renewal);
     upstream_drop_requests(u);
     upstream_stop_events(u);
     drop_link(&u->control);
@@ -105,7 +120,14 @@ static void dial(void *arg)
     struct upstream *u = arg;
 
     u->dials++;
+    timer_set_in(&u->patience, PATIENCE_NS);
     dial_link(u, &u->control);
+}
+
+/* A side that answers PINGs but not the greeting would hold us for ever. */
+static void out_of_patience(void *arg)
+{
+    lose(arg, alb_fail(ALB_TIMEOUT, "the parent does not finish its greeting"));
 }
 
 static void link_opened(void *arg, struct http_session *s)
@@ -148,6 +170,8 @@ static void small_call(struct upstream_link *link, const char *path, const void 
                                            .path = path,
                                            .body = body,
                                            .body_size = size,
+                                           .headers = &proto_header,
+                                           .header_count = 1,
                                            .expect_bytes = UPSTREAM_GRANT_MAX};
 
     buf_release(&link->answer);
@@ -177,6 +201,8 @@ static void grant_end(void *arg, struct http_call *c, struct alb_status st)
         u->options.grant_renew_wall_s = renew_wall_s;
     }
     greet(link);
+    if (u->is_up && u->data.call == NULL)
+        greet(&u->data);
 }
 
 static const struct http_call_ops grant_ops = {
@@ -185,6 +211,16 @@ static const struct http_call_ops grant_ops = {
 static void ask_grant(struct upstream *u)
 {
     small_call(&u->control, "/v1/grant", "{}", 2, &grant_ops);
+}
+
+static void renew_grant(void *arg)
+{
+    struct upstream *u = arg;
+
+    timer_set_in(&u->renewal, RENEWAL_EVERY_NS);
+    if (u->control.call == NULL && u->data.call == NULL &&
+        loop_wall_s(u->options.loop) >= u->options.grant_renew_wall_s)
+        ask_grant(u);
 }
 
 static void greet_end(void *arg, struct http_call *c, struct alb_status st)
@@ -224,6 +260,8 @@ static void link_ready(struct upstream_link *link)
     struct upstream *u = link->upstream;
     struct upstream_listener *l, *next;
 
+    if (u->is_up)
+        return; /* greeted again, with a new grant */
     link->is_greeted = true;
     if (link == &u->control) {
         dial_link(u, &u->data);
@@ -233,7 +271,9 @@ static void link_ready(struct upstream_link *link)
         return;
     }
     u->is_up = true;
-    u->failures = 0;
+    timer_stop(&u->patience);
+    if (u->options.wants_grant)
+        timer_set_in(&u->renewal, RENEWAL_EVERY_NS);
     u->since_ns = loop_now_ns(u->options.loop);
     log_event(LOG_INFO, "upstream.up", "place=%s:%u", u->options.places[u->place].host,
               u->options.places[u->place].port);
@@ -273,8 +313,10 @@ static void lose(struct upstream *u, struct alb_status why)
 {
     struct upstream_listener *l, *next;
     bool was_up = u->is_up;
-    uint64_t delay_ns = backoff_ns(u);
 
+    if (was_up && loop_now_ns(u->options.loop) - u->since_ns >= STEADY_NS)
+        u->failures = 0;
+    uint64_t delay_ns = backoff_ns(u);
     u->is_up = false;
     u->has_failed = true;
     u->why_down = why;
@@ -289,6 +331,8 @@ static void lose(struct upstream *u, struct alb_status why)
     upstream_park_requests(u);
     drop_link(&u->control);
     drop_link(&u->data);
+    timer_stop(&u->patience);
+    timer_stop(&u->renewal);
     if (!was_up)
         u->place = (u->place + 1) % u->options.place_count;
     timer_set_in(&u->redial, delay_ns);

@@ -2,10 +2,15 @@
 /* transfer/upstream.h – the parent: found, called, greeted, and called again when the line drops.
  *
  * Two connections: *control* (small questions, events down) and *data* (chunks).  Both are greeted with
- * the read grant (POST /v1/session); a missing, refused or half-spent grant is asked for first.  When
- * either connection dies both are closed and made again, after a back-off that doubles from 250 ms to
- * 10 s with ± 50 % jitter, at the next place of the list.  Whoever waits, waits: a request made here is
- * sent when the line is back, until its own deadline.
+ * the read grant (POST /v1/session); a missing, refused or half-spent grant is asked for first, and one
+ * that becomes half-spent on a line that holds is renewed on it.  When either connection dies, or both are
+ * not up within a minute, both are closed and made again, after a back-off that doubles from 250 ms to 10 s
+ * with ± 50 % jitter and begins anew only after 10 s of being up; at the next place of the list when this
+ * one did not come up.  Whoever waits, waits: a request made here is sent when the line is back, until its
+ * own deadline; one that is broken off alone is sent again a little later, three times.
+ *
+ * When the parent ends the events (we were too slow for it), they are asked for again, and "trust",
+ * "revoked" and "layers" are told once, since they may have been missed.
  */
 #pragma once
 
@@ -19,6 +24,9 @@ struct upstream;
 struct upstream_request;
 
 enum { UPSTREAM_PLACES_MAX = 8, UPSTREAM_HOST_SIZE = 256 };
+
+/* "albedo-proto: 1", which every call to a parent carries (wire/routes.h). */
+extern const struct http_header proto_header;
 
 struct upstream_place {
     char host[UPSTREAM_HOST_SIZE];

@@ -24,6 +24,8 @@ struct upstream {
     struct upstream_link control, data;
     struct buf grant;
     struct timer redial;
+    struct timer patience; /* for dialling and greeting, all of it     */
+    struct timer renewal;  /* while up: is the grant half-spent?       */
     unsigned failures; /* in a row, for the back-off */
     bool is_up, has_failed;
     struct alb_status why_down;
@@ -31,6 +33,9 @@ struct upstream {
     struct upstream_listeners listeners;
     struct upstream_requests requests; /* sent and waiting alike */
     struct http_call *events;
+    struct timer events_again; /* the parent ended them */
+    bool events_broken;        /* some may have been missed */
+    unsigned events_status;
     char event_line[256];
     size_t event_size;
 };
@@ -42,3 +47,4 @@ void upstream_drop_requests(struct upstream *u); /* nobody will be told         
 /* upstream_events.c */
 void upstream_start_events(struct upstream *u);
 void upstream_stop_events(struct upstream *u);
+void upstream_init_events(struct upstream *u);

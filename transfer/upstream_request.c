@@ -2,6 +2,7 @@
 /* transfer/upstream_request.c – small questions to the parent that survive a lost line.
  *
  *     WAITING (no line) ⇄ SENT (a call is open) → told once
+ *        ^__ a little ___/   broken off alone, while the line holds
  */
 #include "base/alloc.h"
 #include "base/units.h"
@@ -9,6 +10,9 @@
 #include "wire/json.h"
 
 #define TIMEOUT_DEFAULT_NS (60 * NS_PER_S)
+#define AGAIN_NS (250 * NS_PER_MS)
+
+enum { BROKEN_MOST = 3 };
 
 struct upstream_request {
     struct upstream *upstream;
@@ -22,11 +26,13 @@ struct upstream_request {
     unsigned status;
     struct buf answer;
     bool too_long;
-    struct timer deadline;
+    unsigned broken; /* how often it was broken off while the line held */
+    struct timer deadline, again;
     TAILQ_ENTRY(upstream_request) link;
 };
 
 static void send_request(struct upstream_request *r);
+static void send_again(void *arg);
 static void request_head(void *arg, struct http_call *c, unsigned status);
 static void request_data(void *arg, struct http_call *c, const uint8_t *bytes, size_t size);
 static void request_end(void *arg, struct http_call *c, struct alb_status st);
@@ -64,6 +70,7 @@ struct upstream_request *upstream_request(struct upstream *u, const struct upstr
     r->arg = arg;
     timer_init(&r->deadline, u->options.loop, on_deadline, r);
     timer_set_in(&r->deadline, timeout_ns);
+    timer_init(&r->again, u->options.loop, send_again, r);
     TAILQ_INSERT_TAIL(&u->requests, r, link);
     if (u->control.is_greeted)
         send_request(r);
@@ -78,11 +85,15 @@ static void send_request(struct upstream_request *r)
                                            .path = r->path,
                                            .body = r->body,
                                            .body_size = r->body_size,
+                                           .headers = &proto_header,
+                                           .header_count = 1,
                                            .expect_bytes = r->expect_bytes};
 
     buf_release(&r->answer);
     buf_init(&r->answer, r->expect_bytes);
     r->status = 0;
+    r->too_long = false;
+    timer_stop(&r->again);
     r->call = http_call_start(r->upstream->control.session, &call, &request_ops, r);
 }
 
@@ -127,20 +138,40 @@ static void request_end(void *arg, struct http_call *c, struct alb_status st)
 
     (void)c;
     r->call = NULL;
-    if (alb_failed(st) && st.code != ALB_CORRUPT)
-        return; /* the line was lost: waits for the next one, or its deadline */
-    if (!alb_failed(st))
-        st = r->too_long ? alb_fail(ALB_CORRUPT, "the parent's answer is too long")
-                         : status_of(r->status);
-    tell(r, st);
+    if (!alb_failed(st)) {
+        tell(r, r->too_long ? alb_fail(ALB_CORRUPT, "the parent's answer is too long")
+                            : status_of(r->status));
+    } else if (st.code == ALB_CORRUPT) {
+        tell(r, st);
+    } else if (http_session_is_open(r->upstream->control.session)) {
+        if (++r->broken > BROKEN_MOST)
+            tell(r, alb_fail(ALB_CLOSED, "the parent keeps breaking off its answer"));
+        else
+            timer_set_in(&r->again, AGAIN_NS);
+    } /* else the line is lost: waits for the next one, or its deadline */
+}
+
+static void send_again(void *arg)
+{
+    struct upstream_request *r = arg;
+
+    if (r->call == NULL && r->upstream->control.is_greeted)
+        send_request(r);
+}
+
+/* Nothing calls it after this. */
+static void unlink_request(struct upstream_request *r)
+{
+    timer_stop(&r->deadline);
+    timer_stop(&r->again);
+    TAILQ_REMOVE(&r->upstream->requests, r, link);
+    if (r->call != NULL)
+        http_call_cancel(r->call);
+    r->call = NULL;
 }
 
 static void free_request(struct upstream_request *r)
 {
-    timer_stop(&r->deadline);
-    TAILQ_REMOVE(&r->upstream->requests, r, link);
-    if (r->call != NULL)
-        http_call_cancel(r->call);
     buf_release(&r->answer);
     free(r->method);
     free(r->path);
@@ -157,14 +188,17 @@ static void tell(struct upstream_request *r, struct alb_status st)
     if (alb_failed(st) && r->status >= 400)
         error_body_decode(answer.body, answer.size, &error);
     answer.message = error.message;
+    unlink_request(r); /* first: done() may well free the upstream */
     r->done(r->arg, &answer);
     free_request(r);
 }
 
 void upstream_cancel(struct upstream_request *r)
 {
-    if (r != NULL)
-        free_request(r);
+    if (r == NULL)
+        return;
+    unlink_request(r);
+    free_request(r);
 }
 
 void upstream_send_requests(struct upstream *u)
@@ -188,6 +222,7 @@ void upstream_park_requests(struct upstream *u)
             http_call_cancel(r->call);
             r->call = NULL;
         }
+        timer_stop(&r->again);
         if (r->fail_when_down)
             timer_set_in(&r->deadline, 0);
     }
@@ -196,5 +231,5 @@ void upstream_park_requests(struct upstream *u)
 void upstream_drop_requests(struct upstream *u)
 {
     while (!TAILQ_EMPTY(&u->requests))
-        free_request(TAILQ_FIRST(&u->requests));
+        upstream_cancel(TAILQ_FIRST(&u->requests));
 }

@@ -10,8 +10,8 @@
  * When that place says no, want_table_failed() turns to another waiter's place with another root, and
  * only when no place is left does anyone hear of it.
  *
- * A waiter that loses interest calls want_table_leave(); a want whose last waiter left goes on, since
- * what is on its way is nearly paid for and goes into the store.
+ * A waiter that loses interest calls want_table_leave(); a want whose last waiter left goes on when it
+ * has been asked for, since what is on its way is nearly paid for and goes into the store.
  *
  * Limits: `max_wants` searches at once, `max_waiters` in all.  Beyond either want_table_ask() refuses
  * with ALB_FULL and starts nothing.
@@ -45,6 +45,7 @@ struct waiter {
     bool refused;             /* the table's: this place said no          */
     struct alb_status st;     /* supply's: an outcome to be told          */
     struct chunk *chunk;      /* supply's                                 */
+    bool is_answered;         /* supply's: `st` is waiting to be told     */
     TAILQ_ENTRY(waiter) link; /* the table's or supply's                  */
 };
 TAILQ_HEAD(waiter_list, waiter);
@@ -54,9 +55,10 @@ struct want {
     struct where where;         /* the place being asked */
     struct waiter_list waiters; /* may be empty: everybody left */
     uint64_t since_ns;
-    unsigned tries;
-    void *search;           /* whoever searches: its own bookkeeping */
-    TAILQ_ENTRY(want) link; /* whoever searches: its queue           */
+    /* Whoever searches: bad answers at this place, failures in a row, when to try again, its queue. */
+    unsigned tries, failures;
+    uint64_t retry_ns;
+    TAILQ_ENTRY(want) link;
 };
 TAILQ_HEAD(want_list, want);
 

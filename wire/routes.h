@@ -45,3 +45,8 @@ extern const struct route routes[ROUTE_COUNT];
  * borrowed from `path`. */
 const struct route *route_find(unsigned port, const char *method, const char *path,
                                const char **rest);
+
+/* Every request of one program to another carries this header; a server refuses another value by name
+ * and takes a request without it (curl). */
+#define PROTO_HEADER "albedo-proto"
+#define PROTO_VERSION "1"

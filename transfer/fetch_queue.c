@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* transfer/fetch_queue.c – groups in a ring, rests in a few lists that are each in order. */
+#include "transfer/fetch_queue.h"
+
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "chunk/codec.h"
+#include "wire/batch.h"
+
+#define REST_FIRST_NS (500 * NS_PER_MS)
+#define REST_MOST_NS (30 * NS_PER_S)
+
+struct fetch_group {
+    struct chunk_key key;
+    struct want_list wants;
+    TAILQ_ENTRY(fetch_group) link;
+};
+
+void fetch_queue_init(struct fetch_queue *q, struct loop *loop)
+{
+    *q = (struct fetch_queue){.loop = loop};
+    map_init(&q->groups);
+    TAILQ_INIT(&q->turns);
+    for (size_t i = 0; i < FETCH_RESTS; i++)
+        TAILQ_INIT(&q->rests[i]);
+}
+
+static void drop_group(struct fetch_queue *q, struct fetch_group *g)
+{
+    TAILQ_REMOVE(&q->turns, g, link);
+    map_remove(&q->groups, &g->key);
+    free(g);
+}
+
+void fetch_queue_release(struct fetch_queue *q)
+{
+    while (!TAILQ_EMPTY(&q->turns))
+        drop_group(q, TAILQ_FIRST(&q->turns));
+    map_release(&q->groups);
+    q->ready = q->resting = 0;
+}
+
+static struct fetch_group *group_of(struct fetch_queue *q, const struct where *where)
+{
+    char hex[DIGEST_HEX_SIZE], text[NAME_MAX_SIZE + DIGEST_HEX_SIZE + 16];
+
+    snprintf(text, sizeof text, "%s %s %d", digest_hex(&where->root, hex), where->layer,
+             (int)where->list);
+    const struct chunk_key key = map_text_key(text);
+    struct fetch_group *g = map_get(&q->groups, &key);
+    if (g != NULL)
+        return g;
+    g = xalloc(sizeof *g);
+    g->key = key;
+    TAILQ_INIT(&g->wants);
+    map_put(&q->groups, &key, g);
+    TAILQ_INSERT_TAIL(&q->turns, g, link);
+    return g;
+}
+
+void fetch_queue_add(struct fetch_queue *q, struct want *want)
+{
+    TAILQ_INSERT_TAIL(&group_of(q, &want->where)->wants, want, link);
+    q->ready++;
+}
+
+void fetch_queue_put_back(struct fetch_queue *q, struct want *want)
+{
+    TAILQ_INSERT_HEAD(&group_of(q, &want->where)->wants, want, link);
+    q->ready++;
+}
+
+/* ---- rests ----------------------------------------------------------------------------------------- */
+
+void fetch_queue_rest(struct fetch_queue *q, struct want *want)
+{
+    size_t length = want->failures > 0 ? want->failures - 1 : 0;
+
+    if (length >= FETCH_RESTS)
+        length = FETCH_RESTS - 1;
+    uint64_t rest_ns = REST_FIRST_NS << length;
+    if (rest_ns > REST_MOST_NS)
+        rest_ns = REST_MOST_NS;
+    /* The jitter puts a list out of order by at most half a rest: its first may hold up the next. */
+    want->retry_ns = loop_now_ns(q->loop) +
+                     loop_random_between(q->loop, rest_ns - rest_ns / 4, rest_ns + rest_ns / 4);
+    TAILQ_INSERT_TAIL(&q->rests[length], want, link);
+    q->resting++;
+}
+
+uint64_t fetch_queue_wake(struct fetch_queue *q)
+{
+    uint64_t now_ns = loop_now_ns(q->loop), next_ns = 0;
+    struct want *want;
+
+    for (size_t i = 0; i < FETCH_RESTS; i++) {
+        while ((want = TAILQ_FIRST(&q->rests[i])) != NULL && want->retry_ns <= now_ns) {
+            TAILQ_REMOVE(&q->rests[i], want, link);
+            q->resting--;
+            fetch_queue_add(q, want);
+        }
+        if (want != NULL && (next_ns == 0 || want->retry_ns < next_ns))
+            next_ns = want->retry_ns;
+    }
+    return next_ns;
+}
+
+/* ---- taking ---------------------------------------------------------------------------------------- */
+
+uint64_t fetch_queue_most_bytes(const struct want *want)
+{
+    uint64_t raw = want->where.raw_bytes != 0 ? want->where.raw_bytes : CHUNK_RAW_MAX;
+
+    /* zstd's worst case is 1/256 and a few bytes for each of its blocks; and the item's head. */
+    return raw + raw / 128 + 1024 + BATCH_ITEM_OVERHEAD;
+}
+
+size_t fetch_queue_take(struct fetch_queue *q, struct want **out, size_t max_count,
+                        uint64_t max_bytes)
+{
+    struct fetch_group *g = TAILQ_FIRST(&q->turns);
+    struct want *want;
+    uint64_t bytes = 0;
+    size_t count = 0;
+
+    if (g == NULL)
+        return 0;
+    while (count < max_count && (want = TAILQ_FIRST(&g->wants)) != NULL) {
+        bytes += fetch_queue_most_bytes(want);
+        if (count > 0 && bytes > max_bytes)
+            break;
+        TAILQ_REMOVE(&g->wants, want, link);
+        q->ready--;
+        out[count++] = want;
+    }
+    if (TAILQ_EMPTY(&g->wants)) {
+        drop_group(q, g);
+    } else {
+        TAILQ_REMOVE(&q->turns, g, link);
+        TAILQ_INSERT_TAIL(&q->turns, g, link);
+    }
+    return count;
+}
