@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* image/apply.h – a sealed stage becomes the target, by a journal of operations that can be replayed.
+/* image/apply.h – a sealed stage becomes the target, by a journal that can be replayed.
  *
- * Nothing is changed until the journal (TARGET/.albedo/journal) is durable; its operations are idempotent
- * (make-dir, set-meta, rename-in, link, symlink, node, unlink, remove-dir; directory times last) and are
- * replayed from the start after a crash.  Parents are opened beneath the target without following
- * symlinks (openat2, RESOLVE_BENEATH|RESOLVE_NO_SYMLINKS); a user's symlink in place of a directory is a
- * conflict that is reported, not followed.  Mount points are never removed.
+ * Nothing is changed until the journal (TARGET/.albedo/journal) is durable; its operations are
+ * idempotent (make-dir, set-meta, rename-in, link, symlink, node, unlink, remove-dir; directory
+ * times last) and are replayed from the start after a crash.  Parents are opened beneath the target
+ * without following symlinks (openat2, RESOLVE_BENEATH|RESOLVE_NO_SYMLINKS); a user's symlink in
+ * place of a directory is a conflict that is reported, not followed.  Mount points are never
+ * removed.
  *
- * Removed are only paths the version recorded in TARGET/.albedo/applied had and the new one has not;
- * with `exact` everything else too.  A file that differs from what was applied is moved to
+ * Removed are only paths the version recorded in TARGET/.albedo/applied had and the new one has
+ * not; with `exact` everything else too.  A file that differs from what was applied is moved to
  * .albedo/kept/VERSION/… first, counted and listed.
  */
 #pragma once
@@ -35,8 +36,8 @@ enum { KEPT_LISTED = 20 };
 /* Write the journal.  INVALID for a conflict that forbids starting (listed in `out`). */
 ALB_MUST_USE struct alb_status apply_prepare(struct stage *s, const struct apply_options *options,
                                              struct apply_result *out);
-/* Replay the target's journal to its end, record what is applied, remove the stage.  NOT_FOUND: there is
- * no journal.  May be called again after any failure or crash. */
+/* Replay the target's journal to its end, record what is applied, remove the stage.  NOT_FOUND:
+ * there is no journal.  May be called again after any failure or crash. */
 ALB_MUST_USE struct alb_status apply_replay(const char *target, struct apply_result *out);
 void apply_result_release(struct apply_result *r);
 

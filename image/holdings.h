@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* image/holdings.h – what this machine really holds: verified file contents and chunks, and where.
  *
- * Made from the target and from seed directories.  The digest of a file is computed, or taken from the
- * scan cache when path, size, mtime, ctime and inode are what they were when it was computed.  Work comes
- * in units like image/build.h's.
+ * Made from the target and from seed directories.  The digest of a file is computed, or taken from
+ * the scan cache when path, size, mtime, ctime and inode are what they were when it was computed.
+ * Work comes in units like image/build.h's.
  */
 #pragma once
 
@@ -18,15 +18,16 @@ struct holding {      /* where some bytes are */
     uint32_t length; /* of a chunk; for files the whole file     */
 };
 
-/* `cache_path` NULL: no scan cache.  A damaged or foreign cache file is ignored (and said in the log). */
+/* `cache_path` NULL: no scan cache.  A damaged or foreign cache file is ignored (and said in the
+ * log). */
 struct holdings *holdings_new(const char *cache_path);
 struct holdings *holdings_free(struct holdings *h);
-/* Optional, before trees are added: read only what this version could use.  Borrowed while trees are
- * added.  Left out are small files of a size that does not occur in it and, in the first tree, large
- * ones that the applied version did not have either. */
+/* Optional, before trees are added: read only what this version could use.  Borrowed while trees
+ * are added.  Left out are small files of a size that does not occur in it and, in the first tree,
+ * large ones that the applied version did not have either. */
 void holdings_want(struct holdings *h, const struct manifest *wanted);
-/* Borrow a scanned tree; the first one is the target.  A tree with a record of what was applied to it
- * (image/apply.h) is not read where a file is as that record says. */
+/* Borrow a scanned tree; the first one is the target.  A tree with a record of what was applied to
+ * it (image/apply.h) is not read where a file is as that record says. */
 void holdings_add(struct holdings *h, const struct scan *scan);
 size_t holdings_units(const struct holdings *h);
 uint64_t holdings_unit_bytes(const struct holdings *h, size_t unit);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* image/stage.h – the next version being put together beside the running one, without touching it.
  *
- * The stage lives in TARGET/.albedo/stage (and in .albedo/stage of the topmost directory inside TARGET of
- * every further file system TARGET spans); nothing outside TARGET is ever written.  What the target or
- * a seed already holds is taken from there; the rest is asked for by position in list C.  Each file is
- * verified by its digest before it counts.  A stage that was left behind is resumed: files that verify are
- * kept.
+ * The stage lives in TARGET/.albedo/stage (and in .albedo/stage of the topmost directory inside
+ * TARGET of every further file system TARGET spans); nothing outside TARGET is ever written.  What
+ * the target or a seed already holds is taken from there; the rest is asked for by position in list
+ * C.  Each file is verified by its digest before it counts.  A stage that was left behind is
+ * resumed: files that verify are kept.
  *
- * Blocking; the caller runs stage_fill_local() and stage_put() on workers (different units/positions at
- * once are safe).
+ * Blocking; the caller runs stage_fill_local() and stage_put() on workers (different
+ * units/positions at once are safe).
  */
 #pragma once
 
@@ -42,17 +42,17 @@ struct stage_plan {
 };
 ALB_MUST_USE struct alb_status stage_plan(struct stage *s, struct stage_plan *out);
 
-/* Copy what is held locally: units as elsewhere.  A local source that turns out altered is not an error:
- * its chunks join the positions to fetch (ask stage_plan() again afterwards). */
+/* Copy what is held locally: units as elsewhere.  A local source that turns out altered is not an
+ * error: its chunks join the positions to fetch (ask stage_plan() again afterwards). */
 size_t stage_local_units(const struct stage *s);
 ALB_MUST_USE struct alb_status stage_fill_local(struct stage *s, size_t unit);
 
-/* The raw bytes of a needed position have come (verified against its key by the caller): write them into
- * every staged file that holds them.  FULL (no space left, says so), IO. */
+/* The raw bytes of a needed position have come (verified against its key by the caller): write them
+ * into every staged file that holds them.  FULL (no space left, says so), IO. */
 ALB_MUST_USE struct alb_status stage_put(struct stage *s, uint32_t position, const void *raw,
                                          size_t size);
-/* Every file complete, verified against its digest, and durable (syncfs).  CORRUPT names nothing fetched
- * wrong but a manifest that lies. */
+/* Every file complete, verified against its digest, and durable (syncfs).  CORRUPT names nothing
+ * fetched wrong but a manifest that lies. */
 ALB_MUST_USE struct alb_status stage_seal(struct stage *s);
 /* Path the last error was about; "" when none. */
 const char *stage_error_path(const struct stage *s);

@@ -129,7 +129,15 @@ static void an_unknown_format_version_is_refused_by_name(void **state)
 /* The example of image/FORMAT.md. */
 static void the_bytes_are_those_of_the_format_document(void **state)
 {
-    static const char want[] = "@@";
+    static const char want[] =
+        "414c424a524e4c0a01000000"
+        "32000000b5805557"
+        "01036240310000000000000000000000000000000000000000000000000000000000000000"
+        "01000000ac0200000000010000"
+        "020000008d98ca08026d"
+        "08000000ab4ff9f8030103612f62ac02"
+        "05000000d2150ac9030601ad02"
+        "02000000f966d05e0402";
     struct journal j = {.counts = {.made = 1, .unchanged = 300}, .place_count = 1};
     struct buf bytes;
     char hex[1024];
