@@ -95,7 +95,7 @@ void holdings_add(struct holdings *h, const struct scan *scan)
     struct memory memory = {
         .cache = {.tree = scan_cache_tree(&h->cache, scan->top)},
     };
-    struct cached_tree *applied = applied_tree_read(scan->top_fd);
+    struct cached_tree *applied = h->cache_path == NULL ? NULL : applied_tree_read(scan->top_fd);
     struct held_tree *tree;
 
     memory.applied.tree = applied;

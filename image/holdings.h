@@ -18,8 +18,8 @@ struct holding {      /* where some bytes are */
     uint32_t length; /* of a chunk; for files the whole file     */
 };
 
-/* `cache_path` NULL: no scan cache.  A damaged or foreign cache file is ignored (and said in the
- * log). */
+/* `cache_path` NULL: nothing is believed, every byte is read; neither a cache nor the record of what
+ * was applied to a tree counts.  A damaged or foreign cache file is ignored (and said in the log). */
 struct holdings *holdings_new(const char *cache_path);
 struct holdings *holdings_free(struct holdings *h);
 /* Optional, before trees are added: read only what this version could use.  Borrowed while trees

@@ -109,7 +109,9 @@ static void a_pull_that_fails_anywhere_is_finished_by_the_next(void **state)
 
     (void)state;
     world_make(&w);
+    AUTO_FREE char *cache = tmpdir_path(w.dir, "cache");
     p.target = w.t;
+    p.cache = cache;
     for (; fired; nth++) {
         struct alb_status st;
 

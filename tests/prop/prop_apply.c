@@ -201,7 +201,9 @@ static void play_round(struct world *w)
 {
     struct pull p = {.target = w->t, .options = {.version = "base/test@1"}};
     AUTO_FREE char *copy = NULL;
+    AUTO_FREE char *cache = tmpdir_path(w->dir, "cache");
 
+    p.cache = gen_chance(&w->g, 1, 2) ? cache : NULL;
     for (unsigned i = 0; i < 150; i++)
         add_something(w, w->a);
     copy = xasprintf("cp -a '%s/.' '%s'", w->a, w->b);

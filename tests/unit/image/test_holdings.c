@@ -259,7 +259,11 @@ static void what_was_applied_is_not_read_again(void **state)
     must(version_make(p.tree, &v));
     must(pull_run(&pull, &v));
     must(scan_tree(target, &(struct scan_options){0}, &p.scan));
-    p.h = holdings_new(NULL);
+    p.h = holdings_new(NULL); /* believes nothing */
+    holdings_add(p.h, &p.scan);
+    assert_int_equal(holdings_units(p.h), 1);
+    holdings_free(p.h);
+    p.h = holdings_new(p.cache);
     holdings_add(p.h, &p.scan);
     assert_int_equal(holdings_units(p.h), 0);
     assert_true(holdings_digest_of(p.h, "large", &d));
