@@ -94,7 +94,7 @@ static struct alb_status read_stream(struct manifest_reader *r, struct unpack *u
         else
             read_child(r, first);
     }
-    if (r->directory != NULL && r->last_name == NULL)
+    if (is_well(r) && r->directory != NULL && r->last_name == NULL)
         refuse(r, "a directory's block is empty");
     return verdict(r, u);
 }

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* unit/wire/test_golden.c – every format against bytes that must never change.
+ *
+ * tests/golden/wire/NAME.hex holds the bytes of each sample as commented hexadecimal; FORMAT.md walks
+ * through them.  A difference here means that programs already out there cannot read us any more.
+ */
+#include "fixture.h"
+
+#include "base/file.h"
+#include "wire/batch.h"
+#include "wire/manifest.h"
+#include "wire/root.h"
+#include "wire/token.h"
+
+/* ---- samples ---- */
+
+static struct chunk_key key_of(uint8_t fill)
+{
+    struct chunk_key k = {.kind = KEY_PLAIN};
+
+    memset(&k.digest, fill, sizeof k.digest);
+    return k;
+}
+
+/* bin/ with a whole-chunk file, a large one in two slices with a hole, a link to each kind of name. */
+static void make_manifest(struct buf *out)
+{
+    static const struct manifest_params PARAMS = {64 << 10, 256 << 10, 1 << 20};
+    static const struct hole HOLE = {4096, 8192};
+    static const struct xattr XATTR = {"user.note", (const uint8_t *)"hi", 2};
+    struct slice whole = {key_of(0x11), 0, 300};
+    struct slice two[] = {{key_of(0x22), 0, 70000}, {key_of(0x22), 70000, 30000}};
+    struct manifest_entry entries[] = {
+        {.path = "", .type = ENTRY_DIRECTORY, .mode = 0755, .mtime_s = 1700000000},
+        {.path = "bin", .type = ENTRY_DIRECTORY, .mode = 0755, .mtime_s = 1700000000},
+        {.path = "home",
+         .type = ENTRY_DIRECTORY,
+         .owner = OWNER_USER,
+         .mode = 0700,
+         .uid = 1000,
+         .gid = 1000,
+         .mtime_s = -1,
+         .mtime_ns = 999999999},
+        {.path = "bin/big",
+         .type = ENTRY_FILE,
+         .mode = 0644,
+         .size = 100000,
+         .content = key_of(0x33).digest,
+         .slices = two,
+         .slice_count = 2,
+         .holes = &HOLE,
+         .hole_count = 1},
+        {.path = "bin/sh",
+         .type = ENTRY_FILE,
+         .mode = 04755,
+         .size = 300,
+         .content = whole.key.digest,
+         .slices = &whole,
+         .slice_count = 1,
+         .xattrs = &XATTR,
+         .xattr_count = 1},
+        {.path = "bin/sh2", .type = ENTRY_HARDLINK, .target = "bin/sh"},
+        {.path = "bin/sh3", .type = ENTRY_SYMLINK, .mode = 0777, .target = "sh"},
+        {.path = "bin/tty", .type = ENTRY_CHAR_DEVICE, .mode = 0620, .dev_major = 5},
+    };
+    struct manifest_writer w;
+
+    assert_ok(manifest_begin(&w, &PARAMS, &entries[0]));
+    for (size_t i = 1; i < ALB_COUNT(entries); i++)
+        assert_ok(manifest_add(&w, &entries[i]));
+    assert_ok(manifest_finish(&w, out));
+    manifest_writer_release(&w);
+}
+
+static struct alb_status read_manifest(const struct buf *b)
+{
+    struct manifest_limits limits = manifest_limits_default;
+    struct manifest m;
+    struct alb_status st;
+
+    limits.allow_devices = true;
+    st = manifest_decode(buf_peek(b), buf_size(b), &limits, &m);
+    if (!alb_failed(st))
+        manifest_release(&m);
+    return st;
+}
+
+static void make_root(struct buf *out)
+{
+    struct root_chunk chunks[] = {{key_of(0x44), 4000, 900}, {key_of(0x55), 1000, 300}};
+    struct root r = {.entries = 8,
+                     .content_bytes = 100300,
+                     .content_chunks = 2,
+                     .content_raw_bytes = 100300,
+                     .manifest_bytes = 5000,
+                     .chunks = chunks,
+                     .chunk_count = 2};
+
+    assert_ok(root_encode(&r, out));
+}
+
+static struct alb_status read_root(const struct buf *b)
+{
+    struct root r;
+    struct alb_status st = root_decode(buf_peek(b), buf_size(b), &r);
+
+    if (!alb_failed(st))
+        root_release(&r);
+    return st;
+}
+
+static void make_trust(struct buf *out)
+{
+    struct sign_secret secrets[] = {secret_of(ROOT_1), secret_of(ROOT_3)};
+    struct trust_delegation d;
+    struct trust t;
+
+    trust_sample(&t, &d);
+    assert_ok(trust_encode(&t, secrets, 2, out));
+}
+
+static struct alb_status read_trust(const struct buf *b)
+{
+    struct trust t;
+    struct alb_status st = trust_decode(buf_peek(b), buf_size(b), NULL, NULL, &t);
+
+    if (!alb_failed(st))
+        trust_release(&t);
+    return st;
+}
+
+static void make_record(struct buf *out)
+{
+    struct version_record r = record_sample();
+    struct sign_secret secret = secret_of(PUBLISHER);
+
+    assert_ok(record_encode(&r, &secret, out));
+}
+
+/* The trust that the others are checked against. */
+static struct alb_status with_trust(const struct buf *b,
+                                    struct alb_status (*read)(const struct buf *b,
+                                                              const struct trust *t))
+{
+    struct trust_delegation d;
+    struct trust t;
+
+    trust_sample(&t, &d);
+    return read(b, &t);
+}
+
+static struct alb_status judge_record(const struct buf *b, const struct trust *t)
+{
+    struct version_record r;
+
+    return record_decode(buf_peek(b), buf_size(b), t, &r);
+}
+
+static struct alb_status read_record(const struct buf *b)
+{
+    return with_trust(b, judge_record);
+}
+
+static void make_head(struct buf *out)
+{
+    struct head h = head_sample();
+    struct sign_secret secret = secret_of(HUB);
+
+    assert_ok(head_encode(&h, &secret, out));
+}
+
+static struct alb_status judge_head(const struct buf *b, const struct trust *t)
+{
+    struct head h;
+
+    return head_decode(buf_peek(b), buf_size(b), t, &h);
+}
+
+static struct alb_status read_head(const struct buf *b)
+{
+    return with_trust(b, judge_head);
+}
+
+static void make_grant(struct buf *out)
+{
+    AUTO_FREE struct grant *g = xalloc(sizeof *g);
+    struct sign_secret secret = secret_of(HUB);
+
+    *g = (struct grant){.org = "acme",
+                        .device = "till-7",
+                        .site = "oslo",
+                        .issued_wall_s = 1700000000,
+                        .expires_wall_s = 1700000000 + GRANT_LIFETIME_S,
+                        .prefix_count = 2,
+                        .prefixes = {"app/till", "base"}};
+    assert_ok(grant_encode(g, &secret, out));
+}
+
+static struct alb_status judge_grant(const struct buf *b, const struct trust *t)
+{
+    AUTO_FREE struct grant *g = xalloc(sizeof *g);
+
+    return grant_decode(buf_peek(b), buf_size(b), t, g);
+}
+
+static struct alb_status read_grant(const struct buf *b)
+{
+    return with_trust(b, judge_grant);
+}
+
+static void make_revocations(struct buf *out)
+{
+    char serials[][41] = {"01", "ff00"};
+    struct revocations r = {
+        .org = "acme", .number = 3, .issued_wall_s = 1700000000, .serials = serials, .count = 2};
+    struct sign_secret secret = secret_of(HUB);
+
+    assert_ok(revocations_encode(&r, &secret, out));
+}
+
+static struct alb_status judge_revocations(const struct buf *b, const struct trust *t)
+{
+    struct revocations r;
+    struct alb_status st = revocations_decode(buf_peek(b), buf_size(b), t, &r);
+
+    if (!alb_failed(st))
+        revocations_release(&r);
+    return st;
+}
+
+static struct alb_status read_revocations(const struct buf *b)
+{
+    return with_trust(b, judge_revocations);
+}
+
+static void make_request(struct buf *out)
+{
+    static const uint32_t POSITIONS[] = {3, 4, 5, 9, 1000};
+    AUTO_FREE struct batch_request *r = xalloc(sizeof *r);
+
+    *r = (struct batch_request){.layer = "base", .root = key_of(0x66).digest, .list = LIST_CONTENT};
+    assert_ok(batch_request_set(r, POSITIONS, ALB_COUNT(POSITIONS)));
+    assert_ok(batch_request_encode(r, out));
+}
+
+static struct alb_status read_request(const struct buf *b)
+{
+    AUTO_FREE struct batch_request *r = xalloc(sizeof *r);
+
+    return batch_request_decode(buf_peek(b), buf_size(b), r);
+}
+
+static void make_items(struct buf *out)
+{
+    static const struct batch_item ITEMS[] = {
+        {.status = ITEM_QUEUED, .line = 2, .rate_bps = 250000},
+        {.status = ITEM_HIT, .position = 1000, .size = 5},
+        {.status = ITEM_MISSING, .position = 3},
+        {.status = ITEM_FAILED, .position = 4},
+    };
+
+    for (size_t i = 0; i < ALB_COUNT(ITEMS); i++) {
+        assert_ok(batch_item_head(&ITEMS[i], out));
+        if (ITEMS[i].status == ITEM_HIT)
+            assert_ok(buf_append(out, "frame", 5));
+    }
+}
+
+static struct alb_status read_items(const struct buf *b)
+{
+    struct buf rest = *b; /* a view that is consumed */
+    struct batch_item item;
+    size_t used;
+
+    while (buf_size(&rest) > 0) {
+        struct alb_status st = batch_item_next(&rest, 100, &item, &used);
+
+        if (alb_failed(st) || used == 0)
+            return alb_fail(ALB_CORRUPT, "an item is not whole");
+        buf_consume(&rest, used);
+    }
+    return ALB_STATUS_OK;
+}
+
+static void make_runs(struct buf *out)
+{
+    static const struct batch_run RUNS[] = {{0, 1}, {2, 3}, {100, 900}};
+
+    assert_ok(runs_encode(RUNS, ALB_COUNT(RUNS), out));
+}
+
+static struct alb_status read_runs(const struct buf *b)
+{
+    struct batch_run *runs;
+    size_t count;
+    struct alb_status st = runs_decode(buf_peek(b), buf_size(b), 1000, &runs, &count);
+
+    if (!alb_failed(st))
+        free(runs);
+    return st;
+}
+
+static void make_upload(struct buf *out)
+{
+    struct upload_open u = {.layer = "base",
+                            .root = (const uint8_t *)"root object",
+                            .root_size = 11,
+                            .items = (const uint8_t *)"items",
+                            .items_size = 5};
+
+    assert_ok(upload_open_encode(&u, out));
+}
+
+static struct alb_status read_upload(const struct buf *b)
+{
+    struct upload_open u;
+
+    return upload_open_decode(buf_peek(b), buf_size(b), &u);
+}
+
+static void make_token(struct buf *out)
+{
+    struct token t = {.id = "abcdefghij",
+                      .has_trust_pin = true,
+                      .ca_pin = key_of(0xaa).digest,
+                      .trust_pin = key_of(0xbb).digest};
+    char text[TOKEN_TEXT_SIZE];
+
+    memset(t.secret, 0x77, sizeof t.secret);
+    token_format(&t, text);
+    assert_ok(buf_append(out, text, strlen(text)));
+}
+
+static struct alb_status read_token(const struct buf *b)
+{
+    AUTO_FREE char *text = xstrndup((const char *)buf_peek(b), buf_size(b));
+    struct token t;
+
+    return token_parse(text, &t);
+}
+
+static const struct sample {
+    const char *name;
+    void (*make)(struct buf *out);
+    struct alb_status (*read)(const struct buf *b);
+} SAMPLES[] = {
+    {"manifest", make_manifest, read_manifest},
+    {"root", make_root, read_root},
+    {"trust", make_trust, read_trust},
+    {"version", make_record, read_record},
+    {"head", make_head, read_head},
+    {"grant", make_grant, read_grant},
+    {"revocations", make_revocations, read_revocations},
+    {"batch_request", make_request, read_request},
+    {"batch_items", make_items, read_items},
+    {"runs", make_runs, read_runs},
+    {"upload_open", make_upload, read_upload},
+    {"token", make_token, read_token},
+};
+
+/* ---- files ---- */
+
+/* Beside this file's folder: …/tests/golden/wire/NAME.hex */
+static char *golden_path(const char *name)
+{
+    static const char HERE[] = __FILE__;
+    const char *tests = strstr(HERE, "tests/unit/wire/");
+
+    assert_non_null(tests);
+    return xasprintf("%.*stests/golden/wire/%s.hex", (int)(tests - HERE), HERE, name);
+}
+
+/* The hexadecimal of a file: blanks do not count, '#' begins a comment. */
+static void read_golden(const char *name, struct buf *hex)
+{
+    AUTO_FREE char *path = golden_path(name);
+    bool comment = false;
+    struct buf text;
+
+    buf_init(&text, 1 << 20);
+    assert_ok(file_read(path, &text));
+    for (size_t i = 0; i < buf_size(&text); i++) {
+        char c = (char)buf_peek(&text)[i];
+
+        comment = c == '#' || (comment && c != '\n');
+        if (!comment && strchr(" \n", c) == NULL)
+            assert_ok(buf_append(hex, &c, 1));
+    }
+    buf_release(&text);
+}
+
+static void bytes_are_the_golden_ones(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ALB_COUNT(SAMPLES); i++) {
+        AUTO_FREE char *hex = NULL;
+        struct buf made, golden;
+
+        buf_init(&made, 1 << 20);
+        buf_init(&golden, 1 << 20);
+        SAMPLES[i].make(&made);
+        hex = xalloc(2 * buf_size(&made) + 1);
+        bytes_hex(buf_peek(&made), buf_size(&made), hex);
+        read_golden(SAMPLES[i].name, &golden);
+        if (strcmp(hex, buf_text(&golden)) != 0)
+            print_error("%s is now\n%s\n", SAMPLES[i].name, hex);
+        assert_string_equal(hex, buf_text(&golden));
+        assert_ok(SAMPLES[i].read(&made));
+        buf_release(&made);
+        buf_release(&golden);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bytes_are_the_golden_ones),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
