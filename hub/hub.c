@@ -247,7 +247,6 @@ struct hub *hub_free(struct hub *h)
         listener_free(h->listener);
     if (h->admin_listener != NULL)
         listener_free(h->admin_listener);
-    hub_tasks_forget(&h->tasks);
     serve_free(h->admin);
     serve_free(h->serve);
     root_book_free(h->roots);

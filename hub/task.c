@@ -63,23 +63,6 @@ static void asker_gone(struct serve_request *rq)
     t->rq = NULL;
 }
 
-static void forgotten(struct serve_request *rq)
-{
-    (void)rq; /* its exchange ends with the session, and serve.c frees it then */
-}
-
-void hub_tasks_forget(struct hub_tasks *tasks)
-{
-    struct hub_task *t;
-
-    TAILQ_FOREACH(t, tasks, link)
-    {
-        if (t->rq != NULL)
-            t->rq->gone = forgotten;
-        t->rq = NULL;
-    }
-}
-
 static void answer(struct hub_task *t)
 {
     const char *type = t->content_type != NULL ? t->content_type : "application/octet-stream";

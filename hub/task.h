@@ -44,8 +44,6 @@ void hub_task_end(struct hub_task *t);
 /* Set `st` and `why`; a later refusal replaces an earlier one. */
 void hub_task_refuse(struct hub_task *t, enum alb_code code, const char *format, ...)
     ALB_PRINTF(3, 4);
-/* The hub goes away: those who asked are not answered any more. */
-void hub_tasks_forget(struct hub_tasks *tasks);
 
 /* One line in the log and the audit file: who changed what. */
 void hub_audit(const struct identity *who, const char *what, const char *format, ...)
