@@ -26,6 +26,7 @@ struct authority {
     struct upstream *upstream;
     struct upstream_listener listener;
     struct upstream_request *asking;
+    bool ask_again; /* told of a change while asking: the answer may be from before */
     loop_fn changed;
     void *changed_arg;
 };
@@ -87,21 +88,24 @@ static struct alb_status load_one(struct authority *a, const char *name,
     return st;
 }
 
+/* The list that is kept may have been signed by the hub key of an earlier trust file than the last: it is
+ * judged by each in turn.  OK when one vouches for it or there is none. */
 static struct alb_status load(struct authority *a)
 {
+    struct alb_status st = ALB_STATUS_OK, list = alb_fail(ALB_NOT_FOUND, "no trust file yet");
     char name[32];
-    struct alb_status st = ALB_STATUS_OK;
 
     if (a->options.catalogue == NULL)
         return ALB_STATUS_OK;
     while (!alb_failed(st)) {
+        if (a->trust.version > 0 && alb_failed(list))
+            list = load_one(a, "revoked", authority_add_revocations);
         snprintf(name, sizeof name, "trust/%" PRIu64, a->trust.version + 1);
         st = load_one(a, name, authority_add_trust);
     }
-    if (st.code != ALB_NOT_FOUND || a->trust.version == 0)
-        return st.code == ALB_NOT_FOUND ? ALB_STATUS_OK : st;
-    st = load_one(a, "revoked", authority_add_revocations);
-    return st.code == ALB_NOT_FOUND ? ALB_STATUS_OK : st;
+    if (st.code != ALB_NOT_FOUND)
+        return st;
+    return list.code == ALB_NOT_FOUND ? ALB_STATUS_OK : list;
 }
 
 static struct alb_status keep(struct authority *a, const char *name, const void *bytes, size_t size)
@@ -144,6 +148,9 @@ struct alb_status authority_add_revocations(struct authority *a, const void *byt
 
     if (a->trust.version == 0)
         return alb_fail(ALB_INVALID, "a revocation list without a trust file to judge it by");
+    if (size == buf_size(&a->revoked_bytes) &&
+        memcmp(bytes, buf_peek(&a->revoked_bytes), size) == 0)
+        return ALB_STATUS_OK; /* the one held here */
     struct alb_status st = revocations_decode(bytes, size, &a->trust, &next);
     if (alb_failed(st))
         return st;
@@ -230,14 +237,27 @@ static void trust_came(void *arg, const struct upstream_answer *answer)
         ask_revoked(a); /* there is no newer one, or nobody to ask */
         return;
     }
-    struct alb_status st = authority_add_trust(a, answer->body, answer->size);
+    struct alb_status st =
+        a->trust.version == 0 && !a->has_pin
+            ? alb_fail(ALB_REFUSED, "nothing says which first trust file is right")
+            : authority_add_trust(a, answer->body, answer->size);
     if (alb_failed(st)) {
         log_status(LOG_ERROR, "trust.refused", st, "version=%" PRIu64, a->trust.version + 1);
+        ask_revoked(a);
         return;
     }
     log_event(LOG_INFO, "trust.new", "version=%" PRIu64, a->trust.version);
-    took(a);
     ask_trust(a);
+    took(a);
+}
+
+static void asked_all(struct authority *a)
+{
+    const bool again = a->ask_again;
+
+    a->ask_again = false;
+    if (again)
+        ask_trust(a);
 }
 
 static void revoked_came(void *arg, const struct upstream_answer *answer)
@@ -246,6 +266,11 @@ static void revoked_came(void *arg, const struct upstream_answer *answer)
     uint64_t before = a->revocations.number;
 
     a->asking = NULL;
+    if (answer->status == 0) { /* nobody to ask; the line coming up asks anew */
+        a->ask_again = false;
+        return;
+    }
+    asked_all(a);
     if (alb_failed(answer->st))
         return;
     struct alb_status st = authority_add_revocations(a, answer->body, answer->size);
@@ -299,6 +324,10 @@ void authority_follow(struct authority *a, struct upstream *u, loop_fn changed, 
 
 void authority_refresh(struct authority *a)
 {
-    if (a->upstream != NULL && a->asking == NULL)
+    if (a->upstream == NULL)
+        return;
+    if (a->asking == NULL)
         ask_trust(a);
+    else
+        a->ask_again = true;
 }

@@ -18,7 +18,8 @@ struct authority;
 struct authority_options {
     struct loop *loop;
     struct catalogue *catalogue; /* borrowed; NULL: nothing is kept across runs          */
-    const struct digest *pin;    /* of trust file 1; NULL: whatever the catalogue has    */
+    /* Of trust file 1.  NULL: whatever the catalogue has; a parent's is then not believed. */
+    const struct digest *pin;
 };
 
 /* Blocking: for start-up. CORRUPT when what is kept does not verify (says which). */

@@ -13,6 +13,7 @@
 #include "net/http.h"
 #include "net/tls.h"
 #include "net/x509.h"
+#include "transfer/upstream.h"
 
 enum { ANSWER_MOST = 3 * JSON_PEM_MAX };
 #define TIMEOUT_NS (30 * NS_PER_S)
@@ -98,6 +99,8 @@ static void travel(struct journey *j, const struct enrolment *e, struct tls_cont
         .host = e->hub.host, .port = e->hub.port, .tls = tls, .timeout_ns = TIMEOUT_NS};
     const struct http_call_options call = {.method = "POST",
                                            .path = "/v1/enrol",
+                                           .headers = &proto_header,
+                                           .header_count = 1,
                                            .body = buf_peek(body),
                                            .body_size = buf_size(body),
                                            .expect_bytes = ANSWER_MOST};

@@ -57,7 +57,12 @@ struct alb_status own_grant_judge(void *own_grant, const uint8_t *bytes, size_t 
         return st;
     buf_clear(&g->bytes);
     st = buf_append(&g->bytes, bytes, size);
-    if (!alb_failed(st) && g->catalogue != NULL)
+    if (alb_failed(st))
+        return st;
+    g->renew_wall_s = *renew_wall_s;
+    if (g->catalogue != NULL)
         st = catalogue_swap(g->catalogue, name, CATALOGUE_ANY, bytes, size, NULL);
-    return st;
+    if (alb_failed(st)) /* good for as long as this program runs */
+        log_status(LOG_WARN, "grant.not_kept", st, "next=\"asked for again after a restart\"");
+    return ALB_STATUS_OK;
 }

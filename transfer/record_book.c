@@ -3,7 +3,7 @@
  *
  *     memory (fresh, or never changing) → told
  *     with a parent:     never changing → CATALOGUE → PARENT → KEEP, told
- *                        head           → PARENT → KEEP, told;  cut off → memory, CATALOGUE, told stale
+ *                        head           → (CATALOGUE, once) → PARENT → KEEP, told; cut off → told stale
  *     without a parent:  CATALOGUE → told
  */
 #include "transfer/record_book.h"
@@ -16,6 +16,7 @@
 
 enum { ENTRIES_MAX = 8192 };
 #define FRESH_DEFAULT_NS (5 * NS_PER_S)
+#define PARENT_TIMEOUT_NS (20 * NS_PER_S) /* shorter than our own askers' patience, 60 s */
 
 TAILQ_HEAD(record_waits, record_wait);
 
@@ -24,11 +25,14 @@ struct record_entry {
     char *name;
     struct buf bytes;  /* what is held; empty: nothing */
     uint64_t asked_ns; /* when `bytes` were last confirmed; 0: never */
-    bool is_mutable, is_busy;
+    bool is_mutable, is_busy, is_todo;
+    bool was_read; /* the catalogue has said what it kept of a head */
     struct record_waits waits;
+    unsigned turn; /* grows with each telling: who asks meanwhile belongs to the next */
     struct upstream_request *request;
-    struct alb_status last; /* why the parent could not be asked */
+    TAILQ_ENTRY(record_entry) link; /* in the book's todo */
 };
+TAILQ_HEAD(record_entries, record_entry);
 
 /* A read or write of the catalogue on a worker. */
 struct record_job {
@@ -47,12 +51,17 @@ struct record_book {
     struct record_book_options options;
     struct map entries;
     struct record_jobs jobs;
-    struct timer soon; /* answers known at once are told from here */
+    struct record_entries todo; /* asked for, and nobody at work on it */
+    struct timer soon;          /* … which happens from here           */
+    bool is_over;
 };
 
+static void see_to(struct record_book *b, struct record_entry *e);
 static void look(struct record_book *b, struct record_entry *e);
 static void ask_parent(struct record_book *b, struct record_entry *e);
 static void parent_answered(void *arg, const struct upstream_answer *answer);
+static void take_bytes(struct record_book *b, struct record_entry *e,
+                       const struct upstream_answer *answer);
 static void read_catalogue(struct record_book *b, struct record_entry *e);
 static void catalogue_read(struct record_book *b, struct record_job *job);
 static void tell(struct record_entry *e, struct alb_status st, bool is_stale);
@@ -67,12 +76,19 @@ struct record_book *record_book_new(const struct record_book_options *options)
         b->options.fresh_ns = FRESH_DEFAULT_NS;
     map_init(&b->entries);
     TAILQ_INIT(&b->jobs);
+    TAILQ_INIT(&b->todo);
     timer_init(&b->soon, options->loop, tell_known, b);
     return b;
 }
 
 static void free_entry(struct record_entry *e)
 {
+    struct record_wait *w;
+
+    while ((w = TAILQ_FIRST(&e->waits)) != NULL) {
+        TAILQ_REMOVE(&e->waits, w, link);
+        w->entry = NULL;
+    }
     upstream_cancel(e->request);
     buf_release(&e->bytes);
     free(e->name);
@@ -93,6 +109,7 @@ struct record_book *record_book_free(struct record_book *b)
 
     if (b == NULL)
         return NULL;
+    b->is_over = true;
     timer_stop(&b->soon);
     TAILQ_FOREACH(job, &b->jobs, link)
     job->book = NULL;
@@ -107,9 +124,17 @@ static bool drop_idle(void *arg, const struct chunk_key *key, void *value)
     struct record_entry *e = value, **victim = arg;
 
     (void)key;
-    if (!e->is_busy && TAILQ_EMPTY(&e->waits))
+    if (!e->is_busy && !e->is_todo)
         *victim = e;
     return *victim == NULL;
+}
+
+static void drop_entry(struct record_book *b, struct record_entry *e)
+{
+    const struct chunk_key key = map_text_key(e->name);
+
+    map_remove(&b->entries, &key);
+    free_entry(e);
 }
 
 static struct record_entry *entry_of(struct record_book *b, const char *name)
@@ -121,11 +146,8 @@ static struct record_entry *entry_of(struct record_book *b, const char *name)
         return e;
     if (b->entries.count >= ENTRIES_MAX)
         map_each(&b->entries, drop_idle, &victim);
-    if (victim != NULL) {
-        const struct chunk_key old = map_text_key(victim->name);
-        map_remove(&b->entries, &old);
-        free_entry(victim);
-    }
+    if (victim != NULL)
+        drop_entry(b, victim);
     e = xalloc(sizeof *e);
     e->book = b;
     e->name = xstrdup(name);
@@ -141,8 +163,18 @@ void record_book_get(struct record_book *b, const char *name, struct record_wait
     struct record_entry *e = entry_of(b, name);
 
     w->entry = e;
+    w->turn = e->turn;
     TAILQ_INSERT_TAIL(&e->waits, w, link);
-    if (!e->is_busy && !timer_is_set(&b->soon))
+    see_to(b, e);
+}
+
+static void see_to(struct record_book *b, struct record_entry *e)
+{
+    if (e->is_busy || e->is_todo)
+        return;
+    e->is_todo = true;
+    TAILQ_INSERT_TAIL(&b->todo, e, link);
+    if (!timer_is_set(&b->soon))
         timer_set_in(&b->soon, 0);
 }
 
@@ -179,29 +211,26 @@ void record_book_forget(struct record_book *b, const char *name)
 
 /* ---- the journey ------------------------------------------------------------------------------------- */
 
-static bool look_each(void *arg, const struct chunk_key *key, void *value)
-{
-    struct record_entry *e = value;
-    struct record_entry **todo = arg;
-
-    (void)key;
-    if (!e->is_busy && !TAILQ_EMPTY(&e->waits))
-        *todo = e;
-    return *todo == NULL;
-}
-
-/* One by one and from the start each time: telling somebody may add entries. */
 static void tell_known(void *arg)
 {
     struct record_book *b = arg;
+    struct record_entries todo;
     struct record_entry *e;
 
-    do {
-        e = NULL;
-        map_each(&b->entries, look_each, &e);
-        if (e != NULL)
-            look(b, e);
-    } while (e != NULL);
+    /* Those who ask again from done() form a new list. */
+    TAILQ_INIT(&todo);
+    TAILQ_CONCAT(&todo, &b->todo, link);
+    while (!b->is_over && (e = TAILQ_FIRST(&todo)) != NULL) {
+        TAILQ_REMOVE(&todo, e, link);
+        e->is_todo = false;
+        look(b, e);
+    }
+}
+
+static bool is_sound(const char *name)
+{
+    return strlen(name) <= CATALOGUE_NAME_MAX &&
+           (strncmp(name, "head/", 5) == 0 || strncmp(name, "record/", 7) == 0);
 }
 
 static bool is_known(const struct record_book *b, const struct record_entry *e)
@@ -217,22 +246,31 @@ static bool is_known(const struct record_book *b, const struct record_entry *e)
 
 static void look(struct record_book *b, struct record_entry *e)
 {
-    if (is_known(b, e)) {
+    const bool has_parent = b->options.upstream != NULL;
+
+    e->is_busy = true; /* until told, so that nobody drops it */
+    if (!is_sound(e->name))
+        tell(e, alb_fail(ALB_INVALID, "no such kind of record"), false);
+    else if (TAILQ_EMPTY(&e->waits))
+        tell(e, ALB_STATUS_OK, false); /* they all left: only tidies up */
+    else if (is_known(b, e))
         tell(e, ALB_STATUS_OK, false);
-        return;
-    }
-    e->is_busy = true;
-    if (b->options.upstream != NULL && (e->is_mutable || b->options.catalogue == NULL))
+    else if (b->options.catalogue != NULL && !(has_parent && e->is_mutable && e->was_read))
+        read_catalogue(b, e);
+    else if (has_parent)
         ask_parent(b, e);
     else
-        read_catalogue(b, e);
+        tell(e, alb_fail(ALB_NOT_FOUND, "no such record here"), false);
 }
 
 static void ask_parent(struct record_book *b, struct record_entry *e)
 {
     char path[CATALOGUE_NAME_MAX + 8];
-    const struct upstream_ask ask = {
-        .method = "GET", .path = path, .expect_bytes = SIGNED_MAX, .fail_when_down = true};
+    const struct upstream_ask ask = {.method = "GET",
+                                     .path = path,
+                                     .expect_bytes = SIGNED_MAX,
+                                     .timeout_ns = PARENT_TIMEOUT_NS,
+                                     .fail_when_down = true};
 
     snprintf(path, sizeof path, "/v1/%s", e->name);
     e->request = upstream_request(b->options.upstream, &ask, parent_answered, e);
@@ -259,11 +297,13 @@ static struct alb_status judge_head(struct record_entry *e, const struct upstrea
         return st;
     if (strcmp(head.layer, layer_of(e->name, layer, sizeof layer)) != 0)
         return alb_fail(ALB_CORRUPT, "the parent sent the head of another layer");
-    if (buf_size(&e->bytes) > 0 &&
-        !alb_failed(head_decode(buf_peek(&e->bytes), buf_size(&e->bytes),
-                                authority_trust(authority), &held)) &&
-        held.sequence > head.sequence)
-        return alb_fail(ALB_REFUSED, "the parent sent an older head than the one held here");
+    if (buf_size(&e->bytes) > 0 && !alb_failed(head_decode(buf_peek(&e->bytes), buf_size(&e->bytes),
+                                                           authority_trust(authority), &held))) {
+        if (held.sequence > head.sequence)
+            return alb_fail(ALB_REFUSED, "the parent sent an older head than the one held here");
+        if (held.sequence == head.sequence && !digest_equal(&held.record, &head.record))
+            return alb_fail(ALB_REFUSED, "the parent sent a second head of the same sequence");
+    }
     authority_saw_time(authority, head.issued_wall_s);
     return ALB_STATUS_OK;
 }
@@ -351,25 +391,30 @@ static void parent_answered(void *arg, const struct upstream_answer *answer)
     if (!alb_failed(st))
         st = e->is_mutable ? judge_head(e, answer) : judge_record(e, answer);
     if (!alb_failed(st)) {
-        buf_clear(&e->bytes);
-        alb_ignore(buf_append(&e->bytes, answer->body, answer->size), "bounded by expect_bytes");
         e->asked_ns = loop_now_ns(b->options.loop);
-        if (b->options.catalogue != NULL)
-            post(b, e, true);
+        take_bytes(b, e, answer);
         tell(e, ALB_STATUS_OK, false);
         return;
     }
     if (st.code == ALB_CORRUPT || st.code == ALB_REFUSED)
         log_status(LOG_WARN, "record.refused", st, "name=%s", e->name);
-    e->last = st;
-    if (st.code == ALB_NOT_FOUND)
-        tell(e, st, false);
-    else if (buf_size(&e->bytes) > 0)
+    if (st.code != ALB_NOT_FOUND && buf_size(&e->bytes) > 0)
         tell(e, ALB_STATUS_OK, true);
-    else if (b->options.catalogue != NULL && e->is_mutable)
-        read_catalogue(b, e);
     else
         tell(e, st, false);
+}
+
+/* Most answers confirm what is held: nothing to write then. */
+static void take_bytes(struct record_book *b, struct record_entry *e,
+                       const struct upstream_answer *answer)
+{
+    if (buf_size(&e->bytes) == answer->size &&
+        memcmp(buf_peek(&e->bytes), answer->body, answer->size) == 0)
+        return;
+    buf_clear(&e->bytes);
+    alb_ignore(buf_append(&e->bytes, answer->body, answer->size), "bounded by expect_bytes");
+    if (b->options.catalogue != NULL)
+        post(b, e, true);
 }
 
 static void read_catalogue(struct record_book *b, struct record_entry *e)
@@ -383,35 +428,38 @@ static void catalogue_read(struct record_book *b, struct record_job *job)
     struct record_entry *e = map_get(&b->entries, &key);
 
     alb_assert(e != NULL && e->is_busy); /* busy entries are not dropped */
+    const bool has_parent = b->options.upstream != NULL;
     if (!alb_failed(job->st)) {
         buf_clear(&e->bytes);
         alb_ignore(buf_append(&e->bytes, buf_peek(&job->bytes), buf_size(&job->bytes)),
                    "same limit");
         if (!e->is_mutable)
             e->asked_ns = loop_now_ns(b->options.loop);
-        tell(e, ALB_STATUS_OK, e->is_mutable && b->options.upstream != NULL);
-    } else if (b->options.upstream != NULL && !e->is_mutable) {
-        ask_parent(b, e);
-    } else {
-        tell(e, alb_failed(e->last) ? e->last : job->st, false);
     }
+    e->was_read = true;
+    if (has_parent && (e->is_mutable || alb_failed(job->st)))
+        ask_parent(b, e);
+    else
+        tell(e, job->st, false);
 }
 
 static void tell(struct record_entry *e, struct alb_status st, bool is_stale)
 {
-    struct record_waits waits;
+    struct record_book *b = e->book;
+    const unsigned turn = e->turn++;
     struct record_wait *w;
 
-    /* Those who ask again from done() form a new list. */
-    TAILQ_INIT(&waits);
-    TAILQ_CONCAT(&waits, &e->waits, link);
-    while ((w = TAILQ_FIRST(&waits)) != NULL) {
-        TAILQ_REMOVE(&waits, w, link);
+    /* Any of them may ask again, make others leave, or free the book. */
+    while (!b->is_over && (w = TAILQ_FIRST(&e->waits)) != NULL && w->turn == turn) {
+        TAILQ_REMOVE(&e->waits, w, link);
         w->entry = NULL;
         w->done(w, st, buf_peek(&e->bytes), alb_failed(st) ? 0 : buf_size(&e->bytes), is_stale);
     }
+    if (b->is_over)
+        return;
     e->is_busy = false;
-    e->last = ALB_STATUS_OK;
-    if (!TAILQ_EMPTY(&e->waits) && !timer_is_set(&e->book->soon))
-        timer_set_in(&e->book->soon, 0);
+    if (!TAILQ_EMPTY(&e->waits))
+        see_to(b, e);
+    else if (buf_size(&e->bytes) == 0)
+        drop_entry(b, e); /* a name that stands for nothing takes no place */
 }

@@ -7,8 +7,11 @@
  *   record/LAYER@sha256:HEX     the same, by the digest of its signed bytes
  *   record/LAYER@root:HEX       the same, by its root
  * Whatever a parent answers is judged here against the trust file before anyone sees it.  A head is never
- * replaced by one of a lower sequence.  When the parent cannot be reached what is kept is answered, marked
- * stale.  Questions for the same name are asked once.
+ * replaced by one of a lower sequence, nor by one of the same sequence that selects another record; what the
+ * catalogue kept from earlier runs counts.  When the parent cannot be reached or is not believed, what is
+ * kept is answered, marked stale.  Questions for the same name are asked once.
+ *
+ * At most 8,192 names are kept in memory beside those being asked for.
  */
 #pragma once
 
@@ -27,11 +30,13 @@ struct record_book_options {
 struct record_wait { /* the asker's storage */
     void (*done)(struct record_wait *w, struct alb_status st, const uint8_t *bytes, size_t size,
                  bool is_stale);
-    struct record_entry *entry; /* the book's */
+    struct record_entry *entry; /* the book's … */
+    unsigned turn;              /* … and this   */
     TAILQ_ENTRY(record_wait) link;
 };
 
 struct record_book *record_book_new(const struct record_book_options *options);
+/* Whoever waits is forgotten; the catalogue must outlive the loop's last jobs. */
 struct record_book *record_book_free(struct record_book *b);
 /* done comes later, from the loop, once, unless the waiter leaves.  INVALID: no such kind of name. */
 void record_book_get(struct record_book *b, const char *name, struct record_wait *w);

@@ -28,7 +28,8 @@ struct root_entry {
     struct waiter root_waiter;
     struct part *parts;
     size_t parts_here;
-    bool is_open, is_opening, waits_record, waits_root, decoding;
+    bool is_open, is_opening, is_telling, waits_record, waits_root;
+    unsigned turn;  /* grows with each telling: who asks meanwhile belongs to the next */
     unsigned users; /* views handed out and not closed */
     TAILQ_ENTRY(root_entry) link;
 };
@@ -54,6 +55,7 @@ struct root_book {
     struct decodes decodes;
     size_t count;
     struct timer soon;
+    bool is_over;
 };
 
 static void begin(struct root_entry *e);
@@ -89,6 +91,7 @@ struct root_book *root_book_free(struct root_book *b)
 
     if (b == NULL)
         return NULL;
+    b->is_over = true;
     timer_stop(&b->soon);
     TAILQ_FOREACH(d, &b->decodes, link)
     d->entry = NULL;
@@ -110,8 +113,34 @@ static void release_parts(struct root_entry *e)
     e->parts_here = 0;
 }
 
+/* What an opening found so far, or all of an open root. */
+static void release_view(struct root_entry *e)
+{
+    struct root_view *v = &e->view;
+
+    root_release(&v->root);
+    if (v->manifest != NULL) {
+        manifest_release(v->manifest);
+        free(v->manifest);
+    } else {
+        free(v->content_keys);
+        free(v->content_raw_bytes);
+    }
+    v->root = (struct root){0};
+    v->manifest = NULL;
+    v->content_keys = NULL;
+    v->content_raw_bytes = NULL;
+    v->content_key_count = 0;
+}
+
 static void drop_entry(struct root_entry *e)
 {
+    struct root_wait *w;
+
+    while ((w = TAILQ_FIRST(&e->waits)) != NULL) {
+        TAILQ_REMOVE(&e->waits, w, link);
+        w->entry = NULL;
+    }
     TAILQ_REMOVE(&e->book->entries, e, link);
     e->book->count--;
     if (e->waits_record)
@@ -119,14 +148,7 @@ static void drop_entry(struct root_entry *e)
     if (e->waits_root)
         supply_leave(e->book->options.supply, &e->root_waiter);
     release_parts(e);
-    root_release(&e->view.root);
-    if (e->view.manifest != NULL) {
-        manifest_release(e->view.manifest);
-        free(e->view.manifest);
-    } else {
-        free(e->view.content_keys);
-        free(e->view.content_raw_bytes);
-    }
+    release_view(e);
     loop_bury(e->book->options.loop, free, e);
 }
 
@@ -136,7 +158,7 @@ static void make_room(struct root_book *b)
 
     for (; e != NULL && b->count >= b->options.max_roots; e = before) {
         before = TAILQ_PREV(e, root_entries, link);
-        if (e->users == 0 && !e->is_opening && TAILQ_EMPTY(&e->waits))
+        if (e->users == 0 && !e->is_opening && !e->is_telling && TAILQ_EMPTY(&e->waits))
             drop_entry(e);
     }
 }
@@ -171,6 +193,7 @@ void root_book_open(struct root_book *b, const char *layer, const struct digest 
     struct root_entry *e = entry_of(b, layer, root);
 
     w->entry = e;
+    w->turn = e->turn;
     TAILQ_INSERT_TAIL(&e->waits, w, link);
     if (e->is_open && !timer_is_set(&b->soon))
         timer_set_in(&b->soon, 0);
@@ -200,16 +223,24 @@ void root_book_close_view(struct root_book *b, const struct root_view *view)
     }
 }
 
+/* From the start after each, since whoever is told may open others or free the book. */
 static void tell_open(void *arg)
 {
     struct root_book *b = arg;
-    struct root_entry *e, *next;
+    struct root_entry *e;
 
-    for (e = TAILQ_FIRST(&b->entries); e != NULL; e = next) {
-        next = TAILQ_NEXT(e, link);
-        if (e->is_open && !TAILQ_EMPTY(&e->waits))
-            tell(e, ALB_STATUS_OK);
+    for (size_t n = b->count; n > 0 && !b->is_over; n--) {
+        TAILQ_FOREACH(e, &b->entries, link)
+        {
+            if (e->is_open && !TAILQ_EMPTY(&e->waits))
+                break;
+        }
+        if (e == NULL)
+            return;
+        tell(e, ALB_STATUS_OK);
     }
+    if (!b->is_over)
+        timer_set_in(&b->soon, 0);
 }
 
 /* ---- RECORD ---------------------------------------------------------------------------------------- */
@@ -343,7 +374,6 @@ static void decode_start(struct root_entry *e)
         d->limits.allow_devices = true;
     d->job = (struct job){
         .run = decode_run, .done = decode_done, .work_bytes = root->manifest_bytes * 4};
-    e->decoding = true;
     TAILQ_INSERT_TAIL(&b->decodes, d, link);
     loop_submit(b->options.loop, &d->job);
 }
@@ -375,6 +405,8 @@ static void decode_run(struct job *job)
     }
     buf_init(&stream, d->manifest_bytes);
     d->st = join_manifest(d, &stream);
+    if (!alb_failed(d->st) && buf_size(&stream) != d->manifest_bytes)
+        d->st = alb_fail(ALB_CORRUPT, "the manifest is not as long as the root object says");
     if (!alb_failed(d->st))
         d->st = manifest_decode(buf_peek(&stream), buf_size(&stream), &d->limits, &d->manifest);
     buf_release(&stream);
@@ -410,7 +442,6 @@ static void decode_done(struct job *job)
 
     if (e != NULL) {
         TAILQ_REMOVE(&e->book->decodes, d, link);
-        e->decoding = false;
         if (!alb_failed(st) && (d->manifest.content_key_count != e->view.root.content_chunks ||
                                 d->manifest.content_bytes != e->view.root.content_bytes ||
                                 d->manifest.count != e->view.root.entries))
@@ -431,33 +462,38 @@ static void decode_done(struct job *job)
 
 static void finish(struct root_entry *e, struct alb_status st)
 {
+    struct root_book *b = e->book;
     char hex[DIGEST_HEX_SIZE];
 
     release_parts(e);
     e->is_opening = false;
     e->is_open = !alb_failed(st);
-    if (alb_failed(st))
+    if (alb_failed(st)) {
         log_status(LOG_WARN, "root.not_opened", st, "layer=%s root=%s", e->view.layer,
                    digest_hex(&e->view.digest, hex));
+        release_view(e);
+    }
     tell(e, st);
-    if (!e->is_open && !e->is_opening && TAILQ_EMPTY(&e->waits))
+    if (!b->is_over && !e->is_open && !e->is_opening)
         drop_entry(e);
 }
 
 static void tell(struct root_entry *e, struct alb_status st)
 {
-    struct root_waits waits;
+    struct root_book *b = e->book;
+    const unsigned turn = e->turn++;
     struct root_wait *w;
 
-    TAILQ_INIT(&waits);
-    TAILQ_CONCAT(&waits, &e->waits, link);
-    while ((w = TAILQ_FIRST(&waits)) != NULL) {
-        TAILQ_REMOVE(&waits, w, link);
+    e->is_telling = true;
+    /* Any of them may ask again, make others leave, or free the book. */
+    while (!b->is_over && (w = TAILQ_FIRST(&e->waits)) != NULL && w->turn == turn) {
+        TAILQ_REMOVE(&e->waits, w, link);
         w->entry = NULL;
         if (!alb_failed(st))
             e->users++;
         w->done(w, st, alb_failed(st) ? NULL : &e->view);
     }
+    e->is_telling = false;
 }
 
 /* ---- positions ------------------------------------------------------------------------------------------ */

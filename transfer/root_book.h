@@ -40,11 +40,13 @@ struct root_book_options {
 struct root_wait { /* the asker's storage */
     /* `view` stays valid until root_book_close_view(). */
     void (*done)(struct root_wait *w, struct alb_status st, const struct root_view *view);
-    struct root_entry *entry;
+    struct root_entry *entry; /* the book's … */
+    unsigned turn;            /* … and this   */
     TAILQ_ENTRY(root_wait) link;
 };
 
 struct root_book *root_book_new(const struct root_book_options *options);
+/* Whoever waits is forgotten; views handed out are gone. */
 struct root_book *root_book_free(struct root_book *b);
 /* done comes later, from the loop, once, unless the waiter leaves. */
 void root_book_open(struct root_book *b, const char *layer, const struct digest *root,

@@ -177,8 +177,8 @@ static void ask_all(struct batch_answer *b)
 
 static bool is_too_much(const struct batch_answer *b, size_t more)
 {
-    return b->held_bytes > 0 && (b->held_bytes + more > HOLD_BYTES ||
-                                 b->serve->held_bytes + more > HOLD_ALL_BYTES);
+    return b->held_bytes > 0 &&
+           (b->held_bytes + more > HOLD_BYTES || b->serve->held_bytes + more > HOLD_ALL_BYTES);
 }
 
 static void hold(struct batch_answer *b, struct spot *spot, struct chunk *chunk)

@@ -14,8 +14,9 @@ struct supply {
     struct fetcher *fetcher;
     struct hot_cache cache;
     struct waiter_list answered; /* outcomes to be told from the loop */
+    size_t answered_count;
     struct timer tell_timer;
-    unsigned looks;
+    size_t looks, keeps; /* at work for us: reads of the store, chunks on their way into it */
     bool is_dying;
     struct supply_stats stats;
 };
@@ -36,6 +37,8 @@ static void answer_later(struct supply *s, struct waiter *waiter, struct alb_sta
 static void look_in_store(struct supply *s, struct want *want);
 static void look_run(struct job *job);
 static void look_done(struct job *job);
+static void start_search(struct supply *s, struct want *want, struct waiter *waiter);
+static struct chunk *take_answered(struct supply *s, struct waiter *w);
 static void not_in_store(struct supply *s, struct want *want, struct alb_status st);
 static void fetched(void *arg, struct want *want, struct alb_status st, struct chunk *chunk);
 
@@ -63,22 +66,36 @@ struct supply *supply_new(const struct supply_options *options)
     return s;
 }
 
-static void bury(struct supply *s)
+/* Once nobody on a worker or in the keeper points here. */
+static void maybe_bury(struct supply *s)
 {
+    if (!s->is_dying || s->looks > 0 || s->keeps > 0)
+        return;
     want_table_release(&s->table);
     hot_cache_release(&s->cache);
     loop_bury(s->options.loop, free, s);
 }
 
+static struct chunk *take_answered(struct supply *s, struct waiter *w)
+{
+    TAILQ_REMOVE(&s->answered, w, link);
+    s->answered_count--;
+    w->is_answered = false;
+    return take_ptr(&w->chunk);
+}
+
 struct supply *supply_free(struct supply *s)
 {
+    struct waiter *w;
+
     if (s == NULL)
         return NULL;
     timer_stop(&s->tell_timer);
+    while ((w = TAILQ_FIRST(&s->answered)) != NULL)
+        chunk_unref(take_answered(s, w));
     s->fetcher = fetcher_free(s->fetcher);
     s->is_dying = true;
-    if (s->looks == 0)
-        bury(s);
+    maybe_bury(s);
     return NULL;
 }
 
@@ -88,6 +105,7 @@ void supply_ask(struct supply *s, const struct chunk_key *key, struct waiter *wa
     struct want *started = NULL;
 
     waiter->want = NULL;
+    waiter->is_answered = false;
     s->stats.asked++;
     if (chunk == NULL && s->options.keeper != NULL)
         chunk = keeper_peek(s->options.keeper, key);
@@ -101,20 +119,30 @@ void supply_ask(struct supply *s, const struct chunk_key *key, struct waiter *wa
         want_table_ask(&s->table, key, waiter, loop_now_ns(s->options.loop), &started);
     if (alb_failed(st))
         answer_later(s, waiter, st, NULL);
-    else if (started != NULL && s->options.store != NULL)
-        look_in_store(s, started);
     else if (started != NULL)
-        not_in_store(s, started, alb_fail(ALB_NOT_FOUND, "no such chunk here"));
+        start_search(s, started, waiter);
+}
+
+static void start_search(struct supply *s, struct want *want, struct waiter *waiter)
+{
+    if (s->options.store != NULL) {
+        look_in_store(s, want);
+    } else if (s->fetcher != NULL) {
+        fetcher_add(s->fetcher, want);
+    } else { /* nowhere to look; told later, like everything */
+        const struct alb_status st = alb_fail(ALB_NOT_FOUND, "no such chunk here");
+        want_table_leave(&s->table, waiter);
+        want_table_finish(&s->table, want, st, NULL);
+        answer_later(s, waiter, st, NULL);
+    }
 }
 
 void supply_leave(struct supply *s, struct waiter *waiter)
 {
-    if (waiter->want != NULL) {
+    if (waiter->want != NULL)
         want_table_leave(&s->table, waiter);
-        return;
-    }
-    TAILQ_REMOVE(&s->answered, waiter, link);
-    chunk_unref(waiter->chunk);
+    else if (waiter->is_answered)
+        chunk_unref(take_answered(s, waiter));
 }
 
 /* ---- outcomes known at once ---------------------------------------------------------------------- */
@@ -124,7 +152,9 @@ static void answer_later(struct supply *s, struct waiter *waiter, struct alb_sta
 {
     waiter->st = st;
     waiter->chunk = chunk != NULL ? chunk_ref(chunk) : NULL;
+    waiter->is_answered = true;
     TAILQ_INSERT_TAIL(&s->answered, waiter, link);
+    s->answered_count++;
     if (!timer_is_set(&s->tell_timer))
         timer_set_in(&s->tell_timer, 0);
 }
@@ -132,19 +162,15 @@ static void answer_later(struct supply *s, struct waiter *waiter, struct alb_sta
 static void tell_answered(void *arg)
 {
     struct supply *s = arg;
-    struct waiter *last = TAILQ_LAST(&s->answered, waiter_list), *w;
+    struct waiter *w;
 
-    /* Up to the last one of now: whoever asks again from done() waits for the next turn. */
-    while ((w = TAILQ_FIRST(&s->answered)) != NULL) {
-        struct chunk *chunk = take_ptr(&w->chunk);
-        bool is_last = w == last;
-        TAILQ_REMOVE(&s->answered, w, link);
+    /* As many as there are now: whoever asks again from done() waits for the next turn. */
+    for (size_t n = s->answered_count; n > 0 && (w = TAILQ_FIRST(&s->answered)) != NULL; n--) {
+        struct chunk *chunk = take_answered(s, w);
         if (alb_failed(w->st))
             s->stats.failed++;
         w->done(w, w->st, chunk);
         chunk_unref(chunk);
-        if (is_last)
-            break;
     }
     if (!TAILQ_EMPTY(&s->answered))
         timer_set_in(&s->tell_timer, 0);
@@ -179,8 +205,7 @@ static void look_done(struct job *job)
 
     s->looks--;
     if (s->is_dying) {
-        if (s->looks == 0)
-            bury(s);
+        maybe_bury(s);
     } else if (!alb_failed(look->st)) {
         s->stats.from_store++;
         s->stats.bytes_from_store += look->chunk->size;
@@ -210,20 +235,38 @@ static void not_in_store(struct supply *s, struct want *want, struct alb_status 
 
 /* ---- the parent answered ---------------------------------------------------------------------------- */
 
+static void kept(void *arg, struct alb_status st)
+{
+    struct supply *s = arg;
+
+    s->keeps--;
+    if (alb_failed(st))
+        s->stats.not_kept++;
+    maybe_bury(s);
+}
+
+/* A store that is full or slow costs a repeat some day, not service: the chunk is passed on all the same. */
+static void keep(struct supply *s, struct chunk *chunk)
+{
+    if (s->options.keeper == NULL)
+        return;
+    if (alb_failed(keeper_put(s->options.keeper, chunk, kept, s)))
+        s->stats.not_kept++;
+    else
+        s->keeps++;
+}
+
 static void fetched(void *arg, struct want *want, struct alb_status st, struct chunk *chunk)
 {
     struct supply *s = arg;
 
-    if (alb_failed(st)) {
-        s->stats.failed++;
-    } else {
+    if (!alb_failed(st)) {
         s->stats.from_parent++;
         s->stats.bytes_from_parent += chunk->size;
         hot_cache_put(&s->cache, chunk);
-        if (s->options.keeper != NULL &&
-            alb_failed(keeper_put(s->options.keeper, chunk, NULL, NULL)))
-            s->stats
-                .not_kept++; /* passed on all the same: a slow disk costs a repeat, not service */
+        keep(s, chunk);
+    } else if (!TAILQ_EMPTY(&want->waiters)) { /* else nobody waits, so it was not asked for */
+        s->stats.failed++;
     }
     want_table_finish(&s->table, want, st, chunk);
 }

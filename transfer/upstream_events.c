@@ -69,12 +69,11 @@ static const struct http_call_ops events_ops = {
 
 void upstream_start_events(struct upstream *u)
 {
-    const struct http_call_options call = {
-        .method = "GET",
-        .path = "/v1/events",
-        .headers = &proto_header,
-        .header_count = 1,
-        .expect_bytes = EVENTS_EXPECT_BYTES};
+    const struct http_call_options call = {.method = "GET",
+                                           .path = "/v1/events",
+                                           .headers = &proto_header,
+                                           .header_count = 1,
+                                           .expect_bytes = EVENTS_EXPECT_BYTES};
 
     u->event_size = 0;
     u->events_status = 0;

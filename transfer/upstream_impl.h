@@ -26,7 +26,7 @@ struct upstream {
     struct timer redial;
     struct timer patience; /* for dialling and greeting, all of it     */
     struct timer renewal;  /* while up: is the grant half-spent?       */
-    unsigned failures; /* in a row, for the back-off */
+    unsigned failures;     /* in a row, for the back-off */
     bool is_up, has_failed;
     struct alb_status why_down;
     uint64_t since_ns, dials, losses, body_received, body_sent;
