@@ -111,8 +111,8 @@ static inline struct http_session *stage_session(struct stage *s, enum actor a)
                                       .timeout_ns = 5 * NS_PER_S};
 
     if (s->sessions[a] == NULL)
-        s->sessions[a] = http_connect(loop_dial(s->loops[a], &dial),
-                                      &(struct http_session_options){0}, &ops, s);
+        s->sessions[a] =
+            http_connect(loop_dial(s->loops[a], &dial), &(struct http_session_options){0}, &ops, s);
     return s->sessions[a];
 }
 
@@ -162,16 +162,16 @@ static inline struct http_call *stage_begin(struct stage *s, enum actor a, const
     snprintf(bearer, sizeof bearer, "Bearer %s", a == BEARER ? s->bearer : "albadm_wrong");
     *reply = (struct reply){.status = 0};
     buf_init(&reply->body, STAGE_ANSWER_MAX);
-    return http_call_start(stage_session(s, a),
-                           &(struct http_call_options){.method = method,
-                                                       .path = path,
-                                                       .headers = headers,
-                                                       .header_count = a >= BEARER,
-                                                       .body = body != NULL ? buf_peek(body) : nothing,
-                                                       .body_size =
-                                                           body != NULL ? buf_size(body) : 0,
-                                                       .expect_bytes = STAGE_ANSWER_MAX},
-                           &ops, reply);
+    return http_call_start(
+        stage_session(s, a),
+        &(struct http_call_options){.method = method,
+                                    .path = path,
+                                    .headers = headers,
+                                    .header_count = a >= BEARER,
+                                    .body = body != NULL ? buf_peek(body) : nothing,
+                                    .body_size = body != NULL ? buf_size(body) : 0,
+                                    .expect_bytes = STAGE_ANSWER_MAX},
+        &ops, reply);
 }
 
 /* Ask and wait; the answer stays in s->reply until the next one. */
@@ -242,8 +242,8 @@ static inline void stage_stop_hub(struct stage *s)
 {
     s->is_stopped = false;
     hub_stop(s->hub, stage_stopped, s);
-    assert_true(world_run_until(s->world, world_now_ns(s->world) + 6 * NS_PER_S, stage_is_stopped,
-                                s));
+    assert_true(
+        world_run_until(s->world, world_now_ns(s->world) + 6 * NS_PER_S, stage_is_stopped, s));
     s->hub = hub_free(s->hub);
     for (unsigned a = 0; a < ACTORS; a++)
         if (s->sessions[a] != NULL)
@@ -410,9 +410,8 @@ static inline void crate_make(struct crate *c, const char *layer, unsigned first
     struct codec *codec = codec_new();
 
     *c = (struct crate){.root = {.entries = 1}};
-    must(manifest_begin(&w, &params,
-                        &(struct manifest_entry){
-                            .path = "", .type = ENTRY_DIRECTORY, .mode = 0755}));
+    must(manifest_begin(
+        &w, &params, &(struct manifest_entry){.path = "", .type = ENTRY_DIRECTORY, .mode = 0755}));
     if (with_device) {
         must(manifest_add(&w, &(struct manifest_entry){.path = "a-device",
                                                        .type = ENTRY_CHAR_DEVICE,
@@ -448,11 +447,10 @@ static inline void crate_release(struct crate *c)
 
 static inline void put_item(struct buf *out, uint32_t position, const struct chunk *chunk)
 {
-    must(batch_item_head(&(struct batch_item){.status = ITEM_HIT,
-                                              .position = position,
-                                              .bytes = chunk->bytes,
-                                              .size = chunk->size},
-                         out));
+    must(batch_item_head(
+        &(struct batch_item){
+            .status = ITEM_HIT, .position = position, .bytes = chunk->bytes, .size = chunk->size},
+        out));
     must(buf_append(out, chunk->bytes, chunk->size));
 }
 

@@ -148,8 +148,7 @@ static void a_held_version_becomes_current_when_it_is_promoted(void **state)
                                     "{\"layer\":\"app/editor\",\"version\":\"1\"}"),
                      200);
     expect_head(s, "app/editor", &c, 1);
-    stage_ask_text(s, ADMIN, "POST", "/v1/promote",
-                   "{\"layer\":\"app/editor\",\"version\":\"9\"}");
+    stage_ask_text(s, ADMIN, "POST", "/v1/promote", "{\"layer\":\"app/editor\",\"version\":\"9\"}");
     stage_refused(s, 404, "there is no app/editor@9 here");
     stage_ask_text(s, ADMIN, "POST", "/v1/promote", "{\"layer\":\"../x\",\"version\":\"9\"}");
     assert_int_equal(s->reply.status, 400);
