@@ -111,7 +111,8 @@ void reflector_handle_layers(void *reflector, struct serve_request *rq)
     struct reflector *r = reflector;
     struct layers_list *l = &r->layers;
 
-    if (l->asked_ns != 0 && loop_now_ns(r->options.loop) - l->asked_ns < FRESH_NS) {
+    if (l->asked_ns != 0 && loop_now_ns(r->options.loop) - l->asked_ns < FRESH_NS &&
+        upstream_is_up(r->upstream)) {
         answer(r, rq, false);
         return;
     }

@@ -20,7 +20,10 @@
 #include "base/log.h"
 #include "reflector/reflector_impl.h"
 
-#define STOP_DEADLINE_NS (5 * NS_PER_S)
+/* Five seconds in all (reflector.h): systemd waits far longer, people do not. */
+#define STOP_DRAIN_NS (2 * NS_PER_S)
+#define STOP_WRITE_NS (3 * NS_PER_S)
+#define STOP_LOOK_NS (50 * NS_PER_MS)
 enum { PENDING_DEFAULT = 64 << 20 };
 
 static struct alb_status judge_grant(void *arg, const uint8_t *bytes, size_t size,
@@ -101,7 +104,7 @@ struct alb_status reflector_start(const struct reflector_options *options, struc
     r->started_ns = loop_now_ns(options->loop);
     gate_init_open(&r->wan_gate);
     gate_init_open(&r->lan_gate);
-    timer_init(&r->stop_timer, options->loop, reflector_stopped, r);
+    timer_init(&r->stop_timer, options->loop, reflector_stop_turn, r);
     struct alb_status st = authority_open(
         &(struct authority_options){
             .loop = options->loop, .catalogue = options->catalogue, .pin = options->trust_pin},
@@ -164,25 +167,67 @@ static void on_authority_changed(void *arg)
 
 /* ---- stopping ------------------------------------------------------------------------------------------- */
 
-void reflector_stopped(void *arg)
+static void stopped(void *arg)
 {
     struct reflector *r = arg;
-    loop_fn stopped = r->stopped;
+    loop_fn fn = r->stopped;
 
     timer_stop(&r->stop_timer);
     r->stopped = NULL;
-    if (stopped != NULL)
-        stopped(r->stopped_arg);
+    if (fn != NULL)
+        fn(r->stopped_arg);
 }
 
-void reflector_stop(struct reflector *r, loop_fn stopped, void *arg)
+/* Everything that serves or fetches goes; what was verified is still on its way to the store. */
+static void close_parts(struct reflector *r)
 {
-    r->stopped = stopped;
+    if (r->listener != NULL)
+        r->listener = listener_free(r->listener);
+    reflector_close_grants(r);
+    reflector_close_layers(r);
+    reflector_close_reports(r);
+    r->serve = serve_free(r->serve);
+    r->roots = root_book_free(r->roots);
+    r->records = record_book_free(r->records);
+    r->supply = supply_free(r->supply);
+    r->authority = authority_close(r->authority);
+    r->upstream = upstream_free(r->upstream);
+    r->feed = feed_free(r->feed);
+}
+
+/* Sessions get a moment to end by themselves, then the store to write what it was given. */
+void reflector_stop_turn(void *arg)
+{
+    struct reflector *r = arg;
+    struct serve_stats stats;
+
+    if (r->serve == NULL) { /* a disk that does not answer must not keep us */
+        stopped(r);
+        return;
+    }
+    serve_stats(r->serve, &stats);
+    if (stats.sessions > 0 && loop_now_ns(r->options.loop) < r->drain_until_ns) {
+        timer_set_in(&r->stop_timer, STOP_LOOK_NS);
+        return;
+    }
+    close_parts(r);
+    timer_set_in(&r->stop_timer, STOP_WRITE_NS);
+    keeper_when_idle(r->keeper, stopped, r);
+}
+
+void reflector_stop(struct reflector *r, loop_fn fn, void *arg)
+{
+    r->stopped = fn;
     r->stopped_arg = arg;
     r->listener = listener_free(r->listener);
     serve_drain(r->serve);
-    timer_set_in(&r->stop_timer, STOP_DEADLINE_NS);
-    keeper_when_idle(r->keeper, reflector_stopped, r);
+    r->drain_until_ns = loop_now_ns(r->options.loop) + STOP_DRAIN_NS;
+    timer_set_in(&r->stop_timer, 0);
+}
+
+static void free_keeper(void *keeper)
+{
+    keeper_free(keeper);
 }
 
 struct reflector *reflector_free(struct reflector *r)
@@ -190,20 +235,9 @@ struct reflector *reflector_free(struct reflector *r)
     if (r == NULL)
         return NULL;
     timer_stop(&r->stop_timer);
-    if (r->listener != NULL)
-        listener_free(r->listener);
-    reflector_close_grants(r);
-    reflector_close_layers(r);
-    reflector_close_reports(r);
-    serve_free(r->serve);
-    root_book_free(r->roots);
-    record_book_free(r->records);
-    supply_free(r->supply);
-    authority_close(r->authority);
-    upstream_free(r->upstream);
-    if (r->keeper != NULL && keeper_is_idle(r->keeper))
-        keeper_free(r->keeper);
-    feed_free(r->feed);
+    close_parts(r);
+    if (r->keeper != NULL)
+        keeper_when_idle(r->keeper, free_keeper, r->keeper);
     own_grant_release(&r->grant);
     loop_bury(r->options.loop, free, r);
     return NULL;

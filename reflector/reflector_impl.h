@@ -38,11 +38,12 @@ struct reflector {
     struct status_asks status_asks;
     struct layers_list layers;
     struct timer stop_timer;
+    uint64_t drain_until_ns;
     loop_fn stopped;
     void *stopped_arg;
 };
 
-void reflector_stopped(void *reflector);
+void reflector_stop_turn(void *reflector);
 
 /* keep.c: write a record in the background (`value` NULL removes it); failing is logged, no more. */
 void reflector_keep(struct reflector *r, const char *name, const void *value, size_t size);

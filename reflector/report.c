@@ -152,7 +152,7 @@ static struct alb_status status_text(const struct reflector *r, const struct ref
     put_supply(w, &f->supply);
     put_served(w, &f->serve);
     put_queues(w, f);
-    json_number(w, "layers", json_doc_count(r->layers.doc, "layers"));
+    json_number(w, "layers", r->layers.doc == NULL ? 0 : json_doc_count(r->layers.doc, "layers"));
     put_trust(w, r);
     json_end(w);
     return json_writer_finish(w, out);
