@@ -4,6 +4,11 @@
  */
 #pragma once
 
+#include <stdint.h>
+
+/* Seconds since 1970: main.c's, as above net/ nobody reads a clock. */
+typedef int64_t (*wall_clock)(void);
+
 enum { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 struct init_options {
@@ -12,6 +17,6 @@ struct init_options {
     const char *org;                   /* NULL: "albedo" */
 };
 /* Makes CA, keys, catalogue and hub.conf; prints the first admin token, alone, on stdout. */
-int command_init(const struct init_options *options);
+int command_init(const struct init_options *options, wall_clock now_s);
 /* Runs the hub until SIGTERM or SIGINT. */
-int command_serve(const char *config_path);
+int command_serve(const char *config_path, wall_clock now_s);

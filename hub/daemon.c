@@ -4,7 +4,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -16,6 +15,7 @@
 #include "hub/hub.h"
 
 struct sink {
+    wall_clock now_s;
     pthread_mutex_t lock;
     enum log_level least; /* of what goes to stderr; the audit file gets every line of its own */
     int audit_fd;
@@ -48,7 +48,7 @@ static void write_line(void *arg, enum log_level level, const char *line)
     struct sink *sink = arg;
     char time_text[UNITS_TEXT_SIZE], whole[LOG_LINE_SIZE + 128];
 
-    format_time((int64_t)time(NULL), time_text);
+    format_time(sink->now_s(), time_text);
     int size = snprintf(whole, sizeof whole, "time=%s level=%s %s\n", time_text,
                         log_level_name(level), line);
     if (size < 0 || (size_t)size >= sizeof whole)
@@ -83,7 +83,7 @@ static int open_log(struct daemon *d)
 static int open_files(struct daemon *d)
 {
     const char *dir = d->config.data, *file = "";
-    const int64_t now_wall_s = (int64_t)time(NULL);
+    const int64_t now_wall_s = d->sink.now_s();
     struct alb_status st = hub_keys_read(dir, &d->keys, &file);
 
     if (alb_failed(st)) {
@@ -184,14 +184,15 @@ static void close_all(struct daemon *d)
         close(d->sink.audit_fd);
 }
 
-int command_serve(const char *config_path)
+int command_serve(const char *config_path, wall_clock now_s)
 {
     AUTO_FREE struct daemon *d = xalloc(sizeof *d);
     AUTO_FREE char *error = xalloc(CONFIG_ERROR_SIZE);
 
     d->sink.audit_fd = -1;
+    d->sink.now_s = now_s;
     struct alb_status st = hub_config_load(config_path, &d->config, error);
-    if (alb_failed(st) && error[0] != '\0') {
+    if (alb_failed(st) && st.code != ALB_NOT_FOUND && error[0] != '\0') {
         fprintf(stderr, "albedo-hub: %s\n", error);
         return EXIT_FAILED;
     }

@@ -3,9 +3,9 @@
  *
  *   publisher ──> upload ──> verified ──> keeper ──> store        publish ──> ledger: version, head
  *                                                                    │
- *   reflector ──> serve ──> root_book: which key is there? ──> supply ──> store     feed: "head L"
+ *   reflector ──> serve ──> root_book: which key is there? ──> supply ──> store   feed: "head L"
  *
- *   joiner ──> enrol: token → certificate      admin ──> tokens, trust, revoke: catalogue, then authority
+ *   joiner ──> enrol: token → certificate     admin ──> tokens, trust, revoke: catalogue, authority
  *
  *   Whatever touches the catalogue is a task (task.h): run by a worker, answered from the loop.
  */

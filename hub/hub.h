@@ -2,8 +2,8 @@
 /* hub/hub.h – the data centre's end of the tree: serve + publish, composed.
  *
  * Everything it needs from outside is given: a loop (the kernel's or a simulated one), the two doors,
- * its keys.  main.c opens files and sockets; tests/sim runs the same code in a world of its own, without
- * a CA and with hub_admit() in place of enrolment.
+ * its keys.  main.c opens files and sockets; tests/sim runs the same code in a world of its own,
+ * without a CA and with hub_admit() in place of enrolment.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hub/init.c – a new hub: directory, keys, catalogue, the first tokens, and hub.conf last of all. */
 #include <stdio.h>
-#include <time.h>
+#include <stdlib.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
@@ -130,10 +130,10 @@ static void tell(const struct hub_config *config, const char *token)
     printf("%s\n", token);
 }
 
-int command_init(const struct init_options *options)
+int command_init(const struct init_options *options, wall_clock now_s)
 {
     AUTO_FREE struct hub_config *config = xalloc(sizeof *config);
-    const int64_t now_wall_s = (int64_t)time(NULL);
+    const int64_t now_wall_s = now_s();
     char token[TOKEN_TEXT_SIZE];
     struct hub_keys keys;
     int code = take_options(options, config);

@@ -2,6 +2,7 @@
 /* hub/main.c – the words after `albedo-hub`. */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "hub/commands.h"
@@ -17,6 +18,11 @@ static const char usage[] =
     "  albedo-hub --help | --version\n"
     "\n"
     "Exit codes: 0 done, 1 failed (stderr says why), 2 not understood.\n";
+
+static int64_t now_s(void)
+{
+    return (int64_t)time(NULL);
+}
 
 struct option {
     const char *name;
@@ -66,7 +72,7 @@ static int init(int argc, char **argv)
 
     if (code != EXIT_FINE)
         return code;
-    return o.data == NULL ? misused("init needs", "--data DIR") : command_init(&o);
+    return o.data == NULL ? misused("init needs", "--data DIR") : command_init(&o, now_s);
 }
 
 static int serve(int argc, char **argv)
@@ -77,7 +83,8 @@ static int serve(int argc, char **argv)
 
     if (code != EXIT_FINE)
         return code;
-    return config == NULL ? misused("serve needs", "--config DIR/hub.conf") : command_serve(config);
+    return config == NULL ? misused("serve needs", "--config DIR/hub.conf")
+                          : command_serve(config, now_s);
 }
 
 int main(int argc, char **argv)

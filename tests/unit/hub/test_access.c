@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/hub/test_access.c – every row of the route table with every role and with none, on both ports. */
+/* unit/hub/test_access.c – every row of the table with every role and with none, on both ports. */
 /* LINKS: sim_world */
-#include "hub_stage.h"
+#include "support/gen.h"
+#include "support/hub_stage.h"
+#include "wire/routes.h"
 
 static const unsigned role_bits[ACTORS] = {
     [NOBODY] = RR_NONE,         [THE_HUB] = RR_HUB,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/hub/test_enrol.c – tokens made and used: who gets a certificate, under which name, and who not. */
+/* unit/hub/test_enrol.c – tokens made and used: who gets a certificate, by which name, who not. */
 /* LINKS: sim_world */
-#include "hub_stage.h"
+#include "support/hub_crate.h"
 
 /* A machine that wants to join. */
 struct joiner {

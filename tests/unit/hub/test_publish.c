@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/hub/test_publish.c – from an opened upload to a head that everybody reads, and what is refused. */
+/* unit/hub/test_publish.c – from an opened upload to a head that all read; what is refused. */
 /* LINKS: sim_world */
-#include "hub_stage.h"
+#include "support/hub_crate.h"
 
 #include "hub/ledger.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* unit/hub/test_report.c – layers, devices, status and metrics, for members and for bearers. */
 /* LINKS: sim_world */
-#include "hub_stage.h"
+#include "support/hub_crate.h"
 
 static void layers_list_their_versions_in_sequence(void **state)
 {

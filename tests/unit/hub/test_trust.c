@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* unit/hub/test_trust.c – trust files put, one after another, and those that are not taken. */
 /* LINKS: sim_world */
-#include "hub_stage.h"
+#include "support/hub_stage.h"
 
 static unsigned put(struct stage *s, const struct buf *bytes)
 {
