@@ -10,6 +10,7 @@
 #include "base/crypto.h"
 #include "base/fault.h"
 
+static struct alb_status write_all(int fd, const void *bytes, size_t size, uint64_t offset);
 static struct alb_status read_some(struct content *c, int fd, uint64_t offset, size_t *got);
 
 struct alb_status content_init(struct content *c)
@@ -48,8 +49,8 @@ struct alb_status content_digest(struct content *c, int fd, struct digest *out, 
     return ALB_STATUS_OK;
 }
 
-struct alb_status content_copy(struct content *c, int from, int to, struct digest *out,
-                               uint64_t *size)
+struct alb_status content_copy(struct content *c, int from, int to, const struct manifest_entry *e,
+                               struct digest *out, uint64_t *size)
 {
     uint64_t at = 0;
     size_t got = 1;
@@ -62,7 +63,7 @@ struct alb_status content_copy(struct content *c, int from, int to, struct diges
         struct alb_status st = read_some(c, from, at, &got);
 
         if (!alb_failed(st))
-            st = content_write(to, c->bytes, got, at);
+            st = content_write(to, e, c->bytes, got, at);
         if (alb_failed(st))
             return st;
         hasher_add(c->hasher, c->bytes, got);
@@ -73,7 +74,31 @@ struct alb_status content_copy(struct content *c, int from, int to, struct diges
     return ALB_STATUS_OK;
 }
 
-struct alb_status content_write(int fd, const void *bytes, size_t size, uint64_t offset)
+struct alb_status content_write(int fd, const struct manifest_entry *e, const void *bytes,
+                                size_t size, uint64_t offset)
+{
+    const uint8_t *at = bytes;
+    uint64_t end = offset + size;
+    struct alb_status st = ALB_STATUS_OK;
+
+    for (size_t i = 0; i < e->hole_count && offset < end && !alb_failed(st); i++) {
+        const struct hole *hole = &e->holes[i];
+        uint64_t stop = hole->offset < end ? hole->offset : end;
+
+        if (hole->offset + hole->length <= offset)
+            continue;
+        if (offset < stop)
+            st = write_all(fd, at, (size_t)(stop - offset), offset);
+        stop = hole->offset + hole->length < end ? hole->offset + hole->length : end;
+        at += stop - offset;
+        offset = stop;
+    }
+    if (!alb_failed(st) && offset < end)
+        st = write_all(fd, at, (size_t)(end - offset), offset);
+    return st;
+}
+
+static struct alb_status write_all(int fd, const void *bytes, size_t size, uint64_t offset)
 {
     const uint8_t *at = bytes;
 

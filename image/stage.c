@@ -95,13 +95,36 @@ struct alb_status target_open(const char *target, int *out)
     return ALB_STATUS_OK;
 }
 
+/* Whoever may write there decides what we do with our rights: a journal of somebody else's making could
+ * make set-id files of root's. */
+struct alb_status albedo_open(int top_fd, int *out)
+{
+    struct stat now;
+    int fd;
+    struct alb_status st = dirs_make(top_fd, ALBEDO_DIR, 0700, &fd);
+
+    if (alb_failed(st))
+        return st;
+    if (fstat(fd, &now) != 0)
+        st = alb_fail_sys("asking about .albedo");
+    else if (now.st_uid != geteuid() || (now.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+        st = alb_fail(ALB_INVALID, ".albedo in TARGET belongs to another user, or others may write "
+                                   "to it; pull as its owner, or remove it");
+    if (alb_failed(st)) {
+        close(fd);
+        return st;
+    }
+    *out = fd;
+    return ALB_STATUS_OK;
+}
+
 struct alb_status target_lock(int target_fd, int *out)
 {
     struct alb_status st;
     int albedo;
     int fd;
 
-    st = dirs_make(target_fd, ALBEDO_DIR, 0700, &albedo);
+    st = albedo_open(target_fd, &albedo);
     if (alb_failed(st))
         return st;
     fd = openat(albedo, LOCK_FILE, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);

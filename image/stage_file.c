@@ -76,7 +76,7 @@ static struct alb_status copy_held(struct stage *s, struct stage_file *f, struct
         from = beneath_open(held.top_fd, held.path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
     if (from < 0)
         return st;
-    st = content_copy(c, from, to, &found, &size);
+    st = content_copy(c, from, to, e, &found, &size);
     *same = !alb_failed(st) && size == e->size && digest_equal(&found, &e->content);
     /* What cannot be read here can be fetched; what cannot be written cannot. */
     return st.code == ALB_FULL ? st : ALB_STATUS_OK;
@@ -132,7 +132,7 @@ struct alb_status stage_file_take(struct stage *s, uint32_t entry, int dir_fd, c
     to = open_new(s, entry, O_CREAT | O_TRUNC);
     if (to < 0)
         return alb_fail_sys("making a staged file");
-    st = content_copy(c, from, to, &found, &size);
+    st = content_copy(c, from, to, e, &found, &size);
     if (alb_failed(st))
         return st;
     if (size != e->size || !digest_equal(&found, &e->content))
@@ -263,7 +263,7 @@ static struct alb_status put_whole(struct stage *s, struct stage_file *f, const 
     fd = open_new(s, f->entry, O_CREAT | O_TRUNC);
     if (fd < 0)
         return stage_blame(s, e->path, alb_fail_sys("making a staged file"));
-    st = content_write(fd, bytes, size, 0);
+    st = content_write(fd, e, bytes, size, 0);
     if (alb_failed(st))
         return stage_blame(s, e->path, st);
     for (size_t i = 0; i < f->use_count; i++)
@@ -297,7 +297,7 @@ struct alb_status stage_file_put(struct stage *s, size_t use, const uint8_t *raw
         return put_whole(s, f, raw + u->offset, u->length);
     st = file_open(s, f, &fd);
     if (!alb_failed(st))
-        st = content_write(fd, raw + u->offset, u->length, u->file_offset);
+        st = content_write(fd, e, raw + u->offset, u->length, u->file_offset);
     if (alb_failed(st))
         return stage_blame(s, e->path, st);
     return use_filled(s, u) ? stage_file_prove(s, f, fd) : ALB_STATUS_OK;

@@ -102,6 +102,8 @@ static inline const struct manifest_entry *stage_entry(const struct stage *s, ui
 /* ---- stage.c */
 /* INVALID: no directory, or "/". */
 ALB_MUST_USE struct alb_status target_open(const char *target, int *out);
+/* Our folder in an open directory, made when it is not there.  INVALID: it is not ours alone. */
+ALB_MUST_USE struct alb_status albedo_open(int top_fd, int *out);
 /* CONFLICT: another process (or stage) holds it.  Closing the descriptor unlocks. */
 ALB_MUST_USE struct alb_status target_lock(int target_fd, int *out);
 ALB_MUST_USE struct alb_status stage_sync(struct stage *s);

@@ -117,7 +117,7 @@ static struct alb_status place_open(struct place *p, int target_fd, const struct
 
     if (top < 0)
         return alb_fail_sys("opening a file system of the target");
-    st = dirs_make(top, ALBEDO_DIR, 0700, &p->albedo_fd);
+    st = albedo_open(top, &p->albedo_fd);
     close(top);
     if (!alb_failed(st))
         st = dirs_make(p->albedo_fd, path, 0700, &p->stage_fd);

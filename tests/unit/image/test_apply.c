@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -516,6 +517,77 @@ static void without_privilege_owners_are_counted_and_strict_refuses(void **state
     place_drop(&p);
 }
 
+/* Owners, set-id bits, capabilities, ACLs and devices, as only root can have them. */
+static void with_privilege_everything_is_as_published(void **state)
+{
+    /* cap_net_raw+ep, as setcap(8) writes it (VFS_CAP_REVISION_2). */
+    static const uint8_t capability[20] = {1, 0, 0, 2, 0, 0x20};
+    /* user::rw- user:4711:r-- group::r-- mask::r-- other::---, version 2 of the ACL's form. */
+    static const uint8_t acl[] = {2,   0,   0,   0,   1,   0,    6,    0,   255, 255, 255,
+                                  255, 2,   0,   4,   0,   0x67, 0x12, 0,   0,   4,   0,
+                                  4,   0,   255, 255, 255, 255,  16,   0,   4,   0,   255,
+                                  255, 255, 255, 32,  0,   0,    0,    255, 255, 255, 255};
+    struct place p = place_make();
+    AUTO_FREE char *ping = at(&p, "a/ping");
+    AUTO_FREE char *su = at(&p, "a/su");
+    AUTO_FREE char *private = at(&p, "a/private");
+    AUTO_FREE char *null = at(&p, "a/null");
+    AUTO_FREE char *link = at(&p, "a/link");
+
+    (void)state;
+    put(&p, "a/ping", "ping");
+    put(&p, "a/su", "su");
+    put(&p, "a/private", "p");
+    make_link(&p, "su", "a/link");
+    if (geteuid() != 0 || mknod(null, S_IFCHR | 0666, makedev(1, 3)) != 0) {
+        place_drop(&p);
+        skip();
+    }
+    assert_int_equal(setxattr(ping, "security.capability", capability, sizeof(capability), 0), 0);
+    assert_int_equal(chown(su, 12, 34), 0);
+    set_mode(&p, "a/su", 06755);
+    assert_int_equal(lchown(link, 12, 34), 0);
+    set_mode(&p, "a/private", 0640);
+    assert_int_equal(setxattr(private, "system.posix_acl_access", acl, sizeof(acl), 0), 0);
+    pull_a(&p);
+    assert_same(p.a, p.t, false);
+    assert_int_equal(p.pull.result.owners_not_set + p.pull.result.devices_not_made +
+                         p.pull.result.xattrs_not_set,
+                     0);
+    must(pull_run(&p.pull, &p.va));
+    assert_int_equal(p.pull.result.unchanged, 6);
+
+    /* Put right again what somebody set wrong: a change of owner takes the rest with it. */
+    AUTO_FREE char *ours = at(&p, "t/ping");
+    assert_int_equal(chown(ours, 12, 12), 0);
+    must(pull_run(&p.pull, &p.va));
+    assert_int_equal(p.pull.result.metadata_only, 1);
+    assert_same(p.a, p.t, false);
+    place_drop(&p);
+}
+
+/* Its owner could write us a journal. */
+static void a_folder_of_ours_that_is_somebody_elses_is_refused(void **state)
+{
+    struct place p = place_make();
+    AUTO_FREE char *albedo = at(&p, "t/.albedo");
+
+    (void)state;
+    put(&p, "a/x", "x");
+    tmpdir_mkdir(p.dir, "t/.albedo");
+    set_mode(&p, "t/.albedo", 0777);
+    put(&p, "t/.albedo/journal", "anything");
+    must(version_make(p.a, &p.va));
+    assert_int_equal(apply_replay(p.t, &p.pull.result).code, ALB_INVALID);
+    if (geteuid() == 0) {
+        set_mode(&p, "t/.albedo", 0700);
+        assert_int_equal(chown(albedo, 4711, 4711), 0);
+        assert_int_equal(pull_run(&p.pull, &p.va).code, ALB_INVALID);
+    }
+    assert_false(is_there(&p, "t/x"));
+    place_drop(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -537,6 +609,8 @@ int main(void)
         cmocka_unit_test(an_apply_cut_short_is_finished_by_the_next_pull_and_by_nobody_else),
         cmocka_unit_test(what_is_applied_is_told_with_its_manifest),
         cmocka_unit_test(without_privilege_owners_are_counted_and_strict_refuses),
+        cmocka_unit_test(with_privilege_everything_is_as_published),
+        cmocka_unit_test(a_folder_of_ours_that_is_somebody_elses_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
