@@ -131,8 +131,8 @@ struct manifest {
     struct manifest_entry *entries; /* [0] is the root; then manifest order */
     size_t count;
     struct chunk_key *content_keys; /* list C: distinct keys in order of first appearance */
+    uint32_t *content_raw_bytes;    /* of each: how far slices reach, its chunk's raw size */
     size_t content_key_count;
-    uint32_t *content_raw_bytes; /* of each key: how far slices reach into its chunk, its raw size */
     uint64_t content_bytes; /* sum of file sizes */
     struct manifest_arena *arena;
 };

@@ -16,7 +16,8 @@ void key_list_init(struct key_list *l, struct manifest_arena *arena)
 void key_list_release(struct key_list *l)
 {
     free(l->keys);
-    free(l->sizes);
+    free(l->furthest);
+    free(l->wholes);
     free(l->slots);
     *l = (struct key_list){.count = 0};
 }
@@ -69,39 +70,39 @@ static bool grow_slots(struct key_list *l)
 static bool make_room(struct key_list *l)
 {
     size_t need = l->count + 1;
-    void *keys = arena_grow(l->arena, l->keys, &l->keys_capacity, need, sizeof *l->keys);
-    void *sizes;
+    struct manifest_arena *a = l->arena;
+    void *keys = arena_grow(a, l->keys, &l->keys_capacity, need, sizeof *l->keys);
+    void *furthest = arena_grow(a, l->furthest, &l->furthest_capacity, need, sizeof *l->furthest);
+    void *wholes = arena_grow(a, l->wholes, &l->wholes_capacity, need, sizeof *l->wholes);
 
-    if (keys == NULL)
-        return false;
-    l->keys = keys;
-    sizes = arena_grow(l->arena, l->sizes, &l->sizes_capacity, need, sizeof *l->sizes);
-    if (sizes == NULL)
-        return false;
-    l->sizes = sizes;
-    return grow_slots(l);
+    /* What was refused is still where it was. */
+    l->keys = keys != NULL ? keys : l->keys;
+    l->furthest = furthest != NULL ? furthest : l->furthest;
+    l->wholes = wholes != NULL ? wholes : l->wholes;
+    return keys != NULL && furthest != NULL && wholes != NULL && grow_slots(l);
 }
 
 bool key_list_note(struct key_list *l, const struct chunk_key *key, uint32_t end, bool whole,
                    bool *contradiction)
 {
-    struct key_size *size;
     uint32_t *slot;
+    size_t i;
 
     if (!make_room(l))
         return false;
     slot = slot_of(l, key);
     if (*slot == 0) {
         l->keys[l->count] = *key;
-        l->sizes[l->count] = (struct key_size){0, 0};
+        l->furthest[l->count] = 0;
+        l->wholes[l->count] = 0;
         *slot = (uint32_t)++l->count;
     }
-    size = &l->sizes[*slot - 1];
-    if (whole && size->whole == 0)
-        size->whole = end;
-    if (end > size->furthest)
-        size->furthest = end;
+    i = *slot - 1;
+    if (whole && l->wholes[i] == 0)
+        l->wholes[i] = end;
+    if (end > l->furthest[i])
+        l->furthest[i] = end;
     *contradiction =
-        size->whole != 0 && (size->furthest > size->whole || (whole && end != size->whole));
+        l->wholes[i] != 0 && (l->furthest[i] > l->wholes[i] || (whole && end != l->wholes[i]));
     return !*contradiction;
 }

@@ -9,18 +9,14 @@
 #include "base/key.h"
 #include "wire/manifest_arena.h"
 
-struct key_size {
-    uint32_t whole;    /* the chunk's size where a slice told it, else 0 */
-    uint32_t furthest; /* where the furthest slice ends                  */
-};
-
 struct key_list {
     struct manifest_arena *arena; /* borrowed: the budget */
     struct chunk_key *keys;       /* owned */
-    struct key_size *sizes;       /* owned; beside keys */
+    uint32_t *furthest;           /* owned; beside keys: where the furthest slice ends       */
+    uint32_t *wholes;             /* owned; beside keys: the chunk's size if told, else 0    */
     uint32_t *slots;              /* owned; index + 1 in keys, 0 = empty */
     size_t count;
-    size_t keys_capacity, sizes_capacity;
+    size_t keys_capacity, furthest_capacity, wholes_capacity;
     size_t slot_count; /* power of two */
     uint64_t seed[4];
 };

@@ -99,15 +99,6 @@ static struct alb_status read_stream(struct manifest_reader *r, struct unpack *u
     return verdict(r, u);
 }
 
-/* Of each key of list C, how far its slices reach. */
-static bool take_raw_sizes(struct manifest_reader *r)
-{
-    r->m.content_raw_bytes = try_alloc((r->keys.count + 1) * sizeof *r->m.content_raw_bytes);
-    for (size_t i = 0; r->m.content_raw_bytes != NULL && i < r->keys.count; i++)
-        r->m.content_raw_bytes[i] = r->keys.sizes[i].furthest;
-    return r->m.content_raw_bytes != NULL;
-}
-
 struct alb_status manifest_decode(const void *bytes, size_t size,
                                   const struct manifest_limits *limits, struct manifest *out)
 {
@@ -124,9 +115,8 @@ struct alb_status manifest_decode(const void *bytes, size_t size,
     key_list_init(&r.keys, r.m.arena);
     st = read_stream(&r, &u);
     r.m.content_keys = take_ptr(&r.keys.keys);
+    r.m.content_raw_bytes = take_ptr(&r.keys.furthest);
     r.m.content_key_count = r.keys.count;
-    if (!alb_failed(st) && !take_raw_sizes(&r))
-        st = alb_fail(ALB_FULL, "no memory for a manifest");
     key_list_release(&r.keys);
     if (alb_failed(st))
         manifest_release(&r.m);

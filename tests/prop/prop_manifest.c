@@ -286,14 +286,18 @@ static void check_same(const struct manifest_entry *a, const struct manifest_ent
 static void check_content_keys(const struct manifest *m)
 {
     size_t found = 0;
+    uint32_t raw[ENTRIES * SLICES] = {0};
 
     for (size_t i = 0; i < m->count; i++)
         for (size_t j = 0; j < m->entries[i].slice_count; j++) {
-            const struct chunk_key *key = &m->entries[i].slices[j].key;
+            const struct slice *s = &m->entries[i].slices[j];
+            const struct chunk_key *key = &s->key;
             size_t k = 0;
 
             while (k < found && !chunk_key_equal(key, &m->content_keys[k]))
                 k++;
+            if (raw[k] < s->offset + s->length)
+                raw[k] = s->offset + s->length;
             if (k < found)
                 continue;
             assert_true(found < m->content_key_count);
@@ -301,6 +305,8 @@ static void check_content_keys(const struct manifest *m)
             found++;
         }
     assert_int_equal(found, m->content_key_count);
+    for (size_t k = 0; k < found; k++)
+        assert_int_equal(raw[k], m->content_raw_bytes[k]);
 }
 
 static void what_was_written_is_read(void **state)
