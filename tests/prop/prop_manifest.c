@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tests/prop/prop_manifest.c – laws of the manifest over trees nobody thought of. LINKS: wire base */
+/* tests/prop/prop_manifest.c – laws of the manifest over trees nobody thought of. */
+/* LINKS: wire base */
 #include "wire/manifest.h"
 
 #include "base/alloc.h"

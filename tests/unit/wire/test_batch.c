@@ -245,6 +245,26 @@ static void an_upload_is_opened_by_layer_root_and_items(void **state)
     buf_release(&b);
 }
 
+static void an_upload_is_answered_by_its_id_and_what_it_lacks(void **state)
+{
+    static const char *const SAYS[] = {"upload answer format is not known to this program",
+                                       "input ends too early"};
+    struct upload_answer out;
+
+    (void)state;
+    assert_ok(upload_answer_decode("\1\2id\1\7\1", 7, 9, &out));
+    assert_string_equal(out.id, "id");
+    assert_int_equal(out.run_count, 1);
+    assert_true(out.runs[0].first == 7 && out.runs[0].count == 2);
+    upload_answer_release(&out);
+    assert_says(upload_answer_decode("\2\2id\1\7\1", 7, 9, &out), ALB_CORRUPT, SAYS[0]);
+    assert_says(upload_answer_decode("\1\2i", 3, 9, &out), ALB_CORRUPT, SAYS[1]);
+    assert_says(upload_answer_decode("\1\2id\1\7\1", 7, 8, &out), ALB_CORRUPT,
+                "a position is beyond the end of its list");
+    assert_says(upload_answer_decode("\1\2id\1\7\1\0", 8, 9, &out), ALB_CORRUPT,
+                "bytes are left over at the end");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -256,6 +276,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_an_item_is_refused_at_once),
         cmocka_unit_test(a_set_of_positions_stays_below_its_limit),
         cmocka_unit_test(an_upload_is_opened_by_layer_root_and_items),
+        cmocka_unit_test(an_upload_is_answered_by_its_id_and_what_it_lacks),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

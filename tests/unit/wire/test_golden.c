@@ -318,6 +318,24 @@ static struct alb_status read_upload(const struct buf *b)
     return upload_open_decode(buf_peek(b), buf_size(b), &u);
 }
 
+static void make_answer(struct buf *out)
+{
+    struct batch_run run = {7, 2};
+    struct upload_answer a = {.id = "0123abcd", .runs = &run, .run_count = 1};
+
+    assert_ok(upload_answer_encode(&a, out));
+}
+
+static struct alb_status read_answer(const struct buf *b)
+{
+    struct upload_answer a;
+    struct alb_status st = upload_answer_decode(buf_peek(b), buf_size(b), 9, &a);
+
+    if (!alb_failed(st))
+        upload_answer_release(&a);
+    return st;
+}
+
 static void make_token(struct buf *out)
 {
     struct token t = {.id = "abcdefghij",
@@ -355,6 +373,7 @@ static const struct sample {
     {"batch_items", make_items, read_items},
     {"runs", make_runs, read_runs},
     {"upload_open", make_upload, read_upload},
+    {"upload_answer", make_answer, read_answer},
     {"token", make_token, read_token},
 };
 

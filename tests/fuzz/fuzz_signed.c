@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fuzz/fuzz_signed.c – any bytes as each kind of signed object, believed by a fixed trust.
+ *
+ * A fuzzer cannot forge signatures, so the bodies are also given to it signed: the input behind a
+ * kind's line is sealed anew with the key that may.
+ */
+/* LINKS: wire base */
+#include "base/alloc.h"
+#include "wire/record.h"
+#include "wire/signed.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+
+static const struct sign_secret HUB = {{1}}, PUBLISHER = {{2}}, ROOT_KEY = {{3}};
+
+static void make_trust(struct trust *t, struct trust_delegation *d)
+{
+    *t = (struct trust){.org = "acme",
+                        .version = 1,
+                        .threshold = 1,
+                        .root_count = 1,
+                        .delegations = d,
+                        .delegation_count = 1};
+    *d = (struct trust_delegation){.prefix = ""};
+    sign_public_of(&ROOT_KEY, &t->roots[0]);
+    sign_public_of(&HUB, &t->hub_key);
+    sign_public_of(&PUBLISHER, &d->key);
+}
+
+static void read_all(const uint8_t *bytes, size_t size, const struct trust *t)
+{
+    AUTO_FREE struct grant *g = xalloc(sizeof *g);
+    struct version_record record;
+    struct revocations revoked;
+    struct trust next;
+    struct head head;
+
+    if (!alb_failed(trust_decode(bytes, size, NULL, NULL, &next)))
+        trust_release(&next);
+    if (!alb_failed(trust_decode(bytes, size, t, NULL, &next)))
+        trust_release(&next);
+    if (!alb_failed(trust_decode_unchecked(bytes, size, &next)))
+        trust_release(&next);
+    alb_ignore(record_decode(bytes, size, t, &record), "only a crash counts");
+    alb_ignore(head_decode(bytes, size, t, &head), "only a crash counts");
+    if (!alb_failed(grant_decode(bytes, size, t, g)))
+        alb_assert(!grant_covers(g, "app") || g->prefix_count > 0);
+    if (!alb_failed(revocations_decode(bytes, size, t, &revoked))) {
+        for (size_t i = 0; i < revoked.count; i++)
+            alb_assert(revocations_has(&revoked, revoked.serials[i]));
+        revocations_release(&revoked);
+    }
+}
+
+/* The body of `bytes` in an envelope of `kind`, signed by who may. */
+static void read_resealed(const uint8_t *bytes, size_t size, const char *kind,
+                          const struct sign_secret *secret, const struct trust *t)
+{
+    struct buf body, sealed;
+
+    buf_init(&body, SIGNED_MAX);
+    buf_init(&sealed, SIGNED_MAX);
+    alb_assert(!alb_failed(buf_append(&body, bytes, size)));
+    alb_assert(!alb_failed(signed_seal(kind, 1, &body, secret, 1, &sealed)));
+    read_all(buf_peek(&sealed), buf_size(&sealed), t);
+    buf_release(&body);
+    buf_release(&sealed);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+    static const struct {
+        const char *kind;
+        const struct sign_secret *secret;
+    } KINDS[] = {{"trust", &ROOT_KEY},
+                 {"version", &PUBLISHER},
+                 {"head", &HUB},
+                 {"grant", &HUB},
+                 {"revocations", &HUB}};
+    struct trust_delegation d;
+    struct signed_view v;
+    struct trust t;
+
+    if (size > SIGNED_MAX / 2)
+        return 0;
+    make_trust(&t, &d);
+    read_all(bytes, size, &t);
+    for (size_t i = 0; i < ALB_COUNT(KINDS); i++)
+        if (!alb_failed(signed_open(bytes, size, KINDS[i].kind, 1, &v)))
+            read_resealed(v.body, v.body_size, KINDS[i].kind, KINDS[i].secret, &t);
+    return 0;
+}
