@@ -26,7 +26,7 @@ struct parse {
 };
 static _Thread_local struct parse *parsing;
 
-static void say(struct parse *p, int line, const char *format, va_list args)
+static void ALB_PRINTF(3, 0) say(struct parse *p, int line, const char *format, va_list args)
 {
     size_t used;
 
@@ -50,7 +50,7 @@ static void complain(struct parse *p, int line, const char *format, ...)
     va_end(args);
 }
 
-static void on_error(cfg_t *cfg, const char *format, va_list args)
+static void ALB_PRINTF(2, 0) on_error(cfg_t *cfg, const char *format, va_list args)
 {
     struct parse *p = parsing;
 

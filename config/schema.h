@@ -13,7 +13,7 @@ enum config_type_id {
 struct config_type {
     const char *allowed;
     bool is_list;
-    /* Takes `count` texts (1 unless is_list) into the member; INVALID says what is wrong with the last. */
+    /* Takes `count` texts (1 unless is_list) into the member; INVALID tells of the last. */
     struct alb_status (*read)(const char *const *texts, size_t count, void *member);
     /* Appends the value as it is written in a file. */
     struct alb_status (*show)(const void *member, struct buf *out);

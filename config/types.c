@@ -180,7 +180,7 @@ static struct alb_status level_show(const void *member, struct buf *out)
 }
 
 #define TYPE(NAME, prefix, words)                                                                  \
-    [CONFIG_TYPE_##NAME] = {.allowed = words,                                                      \
+    [CONFIG_TYPE_##NAME] = {.allowed = (words),                                                    \
                             .is_list = CONFIG_TYPE_##NAME == CONFIG_TYPE_URLS,                     \
                             .read = prefix##_read,                                                 \
                             .show = prefix##_show},

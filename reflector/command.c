@@ -10,25 +10,25 @@
 
 struct option {
     enum reflector_verb verb;
-    const char *name, *argument;
     bool is_needed, is_list;
+    const char *name, *argument;
     size_t offset; /* of the text, or the first of the list */
     const char *help;
 };
 
 #define MEMBER(name) offsetof(struct reflector_command, name)
 static const struct option options[] = {
-    {REFLECTOR_INIT, "data", "DIR", true, false, MEMBER(data), "where this box keeps everything"},
-    {REFLECTOR_INIT, "hub", "https://HOST:PORT", true, false, MEMBER(hub),
+    {REFLECTOR_INIT, true, false, "data", "DIR", MEMBER(data), "where this box keeps everything"},
+    {REFLECTOR_INIT, true, false, "hub", "https://HOST:PORT", MEMBER(hub),
      "the hub that made the token"},
-    {REFLECTOR_INIT, "token", "TOKEN", true, false, MEMBER(token),
+    {REFLECTOR_INIT, true, false, "token", "TOKEN", MEMBER(token),
      "the token, or - to read it from standard input"},
-    {REFLECTOR_INIT, "listen", "ADDR:PORT", false, false, MEMBER(listen),
+    {REFLECTOR_INIT, false, false, "listen", "ADDR:PORT", MEMBER(listen),
      "where endpoints find this box (default 0.0.0.0:7443)"},
-    {REFLECTOR_INIT, "parent", "https://HOST:PORT", false, true, MEMBER(parents),
+    {REFLECTOR_INIT, false, true, "parent", "https://HOST:PORT", MEMBER(parents),
      "whom to ask, in order; may be repeated (default: the hub)"},
-    {REFLECTOR_INIT, "name", "NAME", false, false, MEMBER(name), "propose a name for this box"},
-    {REFLECTOR_SERVE, "config", "DIR/reflector.conf", true, false, MEMBER(config),
+    {REFLECTOR_INIT, false, false, "name", "NAME", MEMBER(name), "propose a name for this box"},
+    {REFLECTOR_SERVE, true, false, "config", "DIR/reflector.conf", MEMBER(config),
      "the file that init wrote"},
 };
 
@@ -60,7 +60,7 @@ int reflector_exit_code(enum alb_code code)
     alb_unreachable();
 }
 
-static void say(const char *format, va_list args, const char *more)
+static void ALB_PRINTF(1, 0) say(const char *format, va_list args, const char *more)
 {
     fputs("albedo-reflector: ", stderr);
     (void)vfprintf(stderr, format, args);

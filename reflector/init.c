@@ -3,9 +3,9 @@
  *
  *     what was typed → a directory → key → enrol (spends the token) → files → trust → reflector.conf
  *
- * The configuration is written last: its presence means "enrolled".  What the hub answered is kept until
- * then, so that running the same command again goes on where it stopped instead of spending the token
- * twice.
+ * The configuration is written last: its presence means "enrolled".  What the hub answered is kept
+ * until then, so that running the same command again goes on where it stopped instead of
+ * spending the token twice.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,8 +2,8 @@
 /* reflector/layers.c – which layers there are: the parent's list, cut to what each asker may read.
  *
  * One question to the parent answers all who wait; its answer is good for a few seconds, or until an
- * event says that something changed.  The last list is kept ("layers"), and answered, marked stale, when
- * the parent cannot be reached.
+ * event says that something changed.  The last list is kept ("layers"), and answered, marked stale,
+ * when the parent cannot be reached.
  */
 #include <stdio.h>
 
@@ -77,7 +77,7 @@ static void answer(struct reflector *r, struct serve_request *rq, bool is_stale)
     json_end(w);
     json_bool(w, "stale", is_stale);
     json_end(w);
-    buf_init(&text, 2 * LIST_MOST);
+    buf_init(&text, (size_t)2 * LIST_MOST);
     struct alb_status st = json_writer_finish(w, &text);
     if (alb_failed(st))
         serve_refuse_status(rq, st);

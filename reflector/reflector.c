@@ -165,9 +165,9 @@ static void on_authority_changed(void *arg)
     feed_say(r->feed, "revoked");
 }
 
-/* ---- stopping ------------------------------------------------------------------------------------------- */
+/* ---- stopping ---- */
 
-static void stopped(void *arg)
+static void all_stopped(void *arg)
 {
     struct reflector *r = arg;
     loop_fn fn = r->stopped;
@@ -196,13 +196,13 @@ static void close_parts(struct reflector *r)
 }
 
 /* Sessions get a moment to end by themselves, then the store to write what it was given. */
-void reflector_stop_turn(void *arg)
+void reflector_stop_turn(void *reflector)
 {
-    struct reflector *r = arg;
+    struct reflector *r = reflector;
     struct serve_stats stats;
 
     if (r->serve == NULL) { /* a disk that does not answer must not keep us */
-        stopped(r);
+        all_stopped(r);
         return;
     }
     serve_stats(r->serve, &stats);
@@ -212,12 +212,12 @@ void reflector_stop_turn(void *arg)
     }
     close_parts(r);
     timer_set_in(&r->stop_timer, STOP_WRITE_NS);
-    keeper_when_idle(r->keeper, stopped, r);
+    keeper_when_idle(r->keeper, all_stopped, r);
 }
 
-void reflector_stop(struct reflector *r, loop_fn fn, void *arg)
+void reflector_stop(struct reflector *r, loop_fn stopped, void *arg)
 {
-    r->stopped = fn;
+    r->stopped = stopped;
     r->stopped_arg = arg;
     r->listener = listener_free(r->listener);
     serve_drain(r->serve);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* reflector/reflector.h – the branch box: serve + store + fetch, composed.
  *
- * Everything it needs from outside is given: a loop (the kernel's or a simulated one), the two doors, who
- * it is, where its parents are.  main.c opens files and sockets; tests/sim runs the same code in a world
- * of its own.
+ * Everything it needs from outside is given: a loop (the kernel's or a simulated one), the two
+ * doors, who it is, where its parents are.  daemon.c opens files and sockets; tests/sim runs the
+ * same code in a world of its own.
  */
 #pragma once
 

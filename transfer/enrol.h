@@ -19,7 +19,7 @@ struct enrolment {
 
 enum { ENROL_MESSAGE_SIZE = 512 };
 
-/* The answer is checked against the token: its CA is the pinned one, its certificate names what it says.
- * On failure `message` holds the hub's words, or "" when it said none. */
+/* The answer is checked against the token: its CA is the pinned one, its certificate names what it
+ * says.  On failure `message` holds the hub's words, or "" when it said none. */
 ALB_MUST_USE struct alb_status enrol(const struct enrolment *e, struct enrol_answer *out,
                                      char message[ENROL_MESSAGE_SIZE]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tests/unit/reflector/test_reflector.c – a reflector between a parent and those behind it, simulated. */
+/* tests/unit/reflector/test_reflector.c – a reflector between a parent and those behind it. */
 /* LINKS: sim_world */
 #include "reflector/reflector.h"
 
