@@ -128,6 +128,13 @@ static struct alb_status read_chunk(void *arg, void *helper, uint32_t position, 
     return build_read(p->build, position, helper, out);
 }
 
+static uint32_t raw_size(void *arg, uint32_t position)
+{
+    const struct publication *p = arg;
+
+    return build_chunk_raw_size(p->build, position);
+}
+
 static void *new_helper(void)
 {
     return build_worker_new();
@@ -155,9 +162,10 @@ static void on_tick(void *arg)
 
     uploader_progress(p->uploader, &done);
     progress_show(&p->progress,
-                  &(struct progress_figures){.done_bytes = done.sent_bytes,
-                                             .done_items = done.sent,
-                                             .total_items = done.lacking},
+                  &(struct progress_figures){.done_bytes = done.sent_raw_bytes,
+                                             .total_bytes = done.lacking_raw_bytes,
+                                             .has_sources = true,
+                                             .wan_bytes = done.sent_bytes},
                   loop_now_ns(p->link->loop));
     timer_set_in(&p->tick, TICK_NS);
 }
@@ -200,7 +208,7 @@ static enum exit_code upload(struct publication *p)
                                    .record = buf_peek(&p->record_bytes),
                                    .record_size = buf_size(&p->record_bytes),
                                    .hold = p->options->hold,
-                                   .source = {read_chunk, new_helper, free_helper, p},
+                                   .source = {read_chunk, new_helper, free_helper, raw_size, p},
                                    .done = uploaded,
                                    .arg = p});
     timer_init(&p->tick, loop, on_tick, p);

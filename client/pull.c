@@ -134,9 +134,8 @@ static void show(struct pull *p, bool is_end)
 
     puller_progress(p->puller, &now);
     p->fetched = now;
-    figures.done_items = now.put;
-    figures.total_items = now.needed;
-    figures.done_bytes = now.put_bytes;
+    figures.done_bytes = now.put_raw_bytes;
+    figures.total_bytes = now.needed_raw_bytes;
     *(is_hub ? &figures.wan_bytes : &figures.branch_bytes) = now.put_bytes;
     figures.local_bytes = p->sink.plan.bytes_unchanged + p->sink.plan.bytes_local +
                           p->sink.plan.bytes_local_chunks + p->sink.plan.bytes_resumed;
@@ -149,9 +148,13 @@ static void show(struct pull *p, bool is_end)
 static void on_tick(void *arg)
 {
     struct pull *p = arg;
+    struct upstream_figures up;
 
     show(p, false);
     timer_set_in(&p->tick, TICK_NS);
+    upstream_figures(endpoint_upstream(p->endpoint), &up);
+    if (!up.is_up && loop_now_ns(p->loop) - up.since_ns > p->options->wait_ns)
+        pull_ended(p, alb_fail(ALB_CLOSED, "out of reach for too long"));
 }
 
 static uint64_t least_sequence(struct pull *p)
@@ -181,10 +184,11 @@ static enum exit_code fetch_failed(struct pull *p)
     upstream_figures(endpoint_upstream(p->endpoint), &up);
     if (!up.is_up && (p->st.code == ALB_CLOSED || p->st.code == ALB_TIMEOUT) &&
         up.why_down[0] != '\0')
-        return output_fail(p->output, ALB_CLOSED,
-                           "pulling %s from %s: %s; check that the address is "
-                           "right and the service runs there",
-                           o->layer, up.place, up.why_down);
+        return output_fail(
+            p->output, ALB_CLOSED,
+            "pulling %s from %s: %s; check that the address is right, the service runs "
+            "there and the line is up; the same command then goes on (--wait waits longer)",
+            o->layer, up.place, up.why_down);
     if (p->st.code == ALB_NOT_FOUND && path[0] == '\0')
         return output_fail(p->output, ALB_NOT_FOUND,
                            "pulling %s%s%s: there is no such layer or "
@@ -215,12 +219,12 @@ static enum exit_code start_endpoint(struct pull *p)
 
 static void note_pulled(struct pull *p)
 {
-    const struct root_view *view = puller_view(p->puller);
+    const struct version_record *record = puller_record(p->puller);
 
-    snprintf(p->version, sizeof p->version, "%s", view->record.version);
-    p->sequence = view->record.sequence;
-    p->content_bytes = view->record.content_bytes;
-    p->entries = view->record.entries;
+    snprintf(p->version, sizeof p->version, "%s", record->version);
+    p->sequence = record->sequence;
+    p->content_bytes = record->content_bytes;
+    p->entries = record->entries;
 }
 
 enum exit_code pull_fetch(struct pull *p)

@@ -250,7 +250,7 @@ static void plan_done(struct job *job)
         p->next = 0;
         p->progress.needed += c->count;
         for (size_t i = 0; i < c->count; i++)
-            p->progress.needed_bytes += p->view->content_raw_bytes[c->positions[i]];
+            p->progress.needed_raw_bytes += p->view->content_raw_bytes[c->positions[i]];
     }
     if (p != NULL) {
         p->chore = NULL;
@@ -339,6 +339,7 @@ static void put_done(struct job *job)
     }
     p->progress.put++;
     p->progress.put_bytes += m->chunk->size;
+    p->progress.put_raw_bytes += p->view->content_raw_bytes[m->position];
     chunk_unref(m->chunk);
     drop_morsel(p, m);
     if (alb_failed(st))
@@ -405,6 +406,11 @@ void puller_progress(const struct puller *p, struct puller_progress *out)
 const struct root_view *puller_view(const struct puller *p)
 {
     return p->view;
+}
+
+const struct version_record *puller_record(const struct puller *p)
+{
+    return &p->record;
 }
 
 const char *puller_state_name(enum puller_state state)

@@ -42,10 +42,11 @@ enum puller_state {
 
 struct puller_progress {
     enum puller_state state;
-    size_t needed, put;               /* chunks                               */
-    uint64_t needed_bytes, put_bytes; /* raw (needed) and stored (put) bytes  */
-    int64_t head_expires_wall_s;      /* of the head that was used; 0: none   */
-    bool head_is_stale;               /* the parent could not be reached      */
+    size_t needed, put;                       /* chunks                               */
+    uint64_t needed_raw_bytes, put_raw_bytes; /* expanded                             */
+    uint64_t put_bytes;                       /* as they travelled                    */
+    int64_t head_expires_wall_s;              /* of the head that was used; 0: none   */
+    bool head_is_stale;                       /* the parent could not be reached      */
 };
 
 struct puller *puller_start(const struct puller_options *options);
@@ -54,4 +55,6 @@ struct puller *puller_free(struct puller *p);
 void puller_progress(const struct puller *p, struct puller_progress *out);
 /* What is being pulled, once known (PULL_PLAN and later); borrowed, else NULL. */
 const struct root_view *puller_view(const struct puller *p);
+/* The version record that was asked for (the view's may be an older version's with the same root). */
+const struct version_record *puller_record(const struct puller *p);
 const char *puller_state_name(enum puller_state state);

@@ -27,7 +27,7 @@ struct body { /* items on their way */
     struct upstream_request *request;
     struct buf items;
     size_t count;
-    uint64_t stored_bytes;
+    uint64_t stored_bytes, raw_bytes;
     TAILQ_ENTRY(body) link;
 };
 TAILQ_HEAD(bodies, body);
@@ -171,6 +171,18 @@ static void open_upload(struct uploader *u)
     buf_release(&body);
 }
 
+static void count_lacking(struct uploader *u)
+{
+    const struct upload_source *source = &u->options.source;
+
+    for (size_t i = 0; i < u->lacking.run_count; i++) {
+        const struct batch_run *run = &u->lacking.runs[i];
+        u->progress.lacking += run->count;
+        for (uint32_t n = 0; n < run->count; n++)
+            u->progress.lacking_raw_bytes += source->raw_size(source->arg, run->first + n);
+    }
+}
+
 static void opened(void *arg, const struct upstream_answer *answer)
 {
     struct uploader *u = arg;
@@ -185,8 +197,7 @@ static void opened(void *arg, const struct upstream_answer *answer)
         return;
     }
     snprintf(u->id, sizeof u->id, "%s", u->lacking.id);
-    for (size_t i = 0; i < u->lacking.run_count; i++)
-        u->progress.lacking += u->lacking.runs[i].count;
+    count_lacking(u);
     read_more(u);
 }
 
@@ -263,6 +274,7 @@ static struct alb_status add_item(struct uploader *u, const struct reader *r)
         st = buf_append(&u->filling->items, r->chunk->bytes, r->chunk->size);
     u->filling->count++;
     u->filling->stored_bytes += r->chunk->size;
+    u->filling->raw_bytes += u->options.source.raw_size(u->options.source.arg, r->position);
     return st;
 }
 
@@ -324,6 +336,7 @@ static void body_answered(void *arg, const struct upstream_answer *answer)
     } else {
         u->progress.sent += b->count;
         u->progress.sent_bytes += b->stored_bytes;
+        u->progress.sent_raw_bytes += b->raw_bytes;
         read_more(u);
     }
     free_body(b);

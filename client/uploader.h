@@ -20,6 +20,7 @@ struct upload_source {
     struct alb_status (*read)(void *arg, void *helper, uint32_t position, struct chunk **out);
     void *(*helper_new)(void);
     void (*helper_free)(void *helper);
+    uint32_t (*raw_size)(void *arg, uint32_t position); /* expanded, for progress */
     void *arg;
 };
 
@@ -44,8 +45,9 @@ struct uploader_options {
 };
 
 struct uploader_progress {
-    size_t lacking, sent; /* chunks */
-    uint64_t sent_bytes;  /* stored bytes acknowledged as durable */
+    size_t lacking, sent;                       /* chunks */
+    uint64_t lacking_raw_bytes, sent_raw_bytes; /* expanded */
+    uint64_t sent_bytes;                        /* stored bytes acknowledged as durable */
 };
 
 struct uploader *uploader_start(const struct uploader_options *options);
