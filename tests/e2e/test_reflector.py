@@ -244,3 +244,20 @@ def test_stopping_in_the_middle_ends_well(site, tree, tmp_path):
         if run.wait().code == UNREACHABLE:  # it had not connected yet, and says so
             site.endpoints[n].albedo("pull", LAYER, tmp_path / f"t{n}")
         assert compare(tree, tmp_path / f"t{n}", skip_root=True) == []
+
+
+def test_a_reflector_behind_a_reflector_serves_too(site, tree, tmp_path):
+    site.admin.albedo("publish", LAYER, tree)
+    below = site.new_reflector("below", site.reflector)
+    try:
+        member = site.new_member("far")
+        site.join(member, site.token("endpoint", "--site", "branch"), upstream=below)
+        member.albedo("pull", LAYER, tmp_path / "far")
+        assert compare(tree, tmp_path / "far", skip_root=True) == []
+        status = member.albedo("status").document()["parent"]
+        assert status["device"] == "below"
+        assert status["parent"]["place"].endswith(f":{site.reflector.port}")
+        assert 0 < site.reflector_status()["crossing_ratio"] <= 1.01
+        below.stop()
+    finally:
+        below.kill()
