@@ -82,9 +82,15 @@ void fetch_queue_rest(struct fetch_queue *q, struct want *want)
     uint64_t rest_ns = REST_FIRST_NS << length;
     if (rest_ns > REST_MOST_NS)
         rest_ns = REST_MOST_NS;
-    /* The jitter puts a list out of order by at most half a rest: its first may hold up the next. */
-    want->retry_ns = loop_now_ns(q->loop) +
-                     loop_random_between(q->loop, rest_ns - rest_ns / 4, rest_ns + rest_ns / 4);
+    /* With the last one that rests as long when that fits: what failed together is asked for together, and
+     * the list stays in order. */
+    uint64_t now_ns = loop_now_ns(q->loop);
+    uint64_t least_ns = now_ns + rest_ns - rest_ns / 4;
+    const struct want *last = TAILQ_LAST(&q->rests[length], want_list);
+    if (last != NULL && last->retry_ns >= least_ns)
+        want->retry_ns = last->retry_ns;
+    else
+        want->retry_ns = loop_random_between(q->loop, least_ns, now_ns + rest_ns + rest_ns / 4);
     TAILQ_INSERT_TAIL(&q->rests[length], want, link);
     q->resting++;
 }
