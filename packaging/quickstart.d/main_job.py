@@ -4,18 +4,16 @@
 #     hub → WAN → reflector → three endpoints: publish, pull, publish a change, update, compare
 #
 # The laboratory (network namespaces, link emulator), the recipe of the change and the comparer are
-# those of the end-to-end tests, tests/e2e/albtest. Everything happens in build/quickstart/run-PID,
-# which is removed at the end; after a failure its logs stay in build/quickstart/logs.
+# those of the end-to-end tests, tests/e2e/albtest. guard.py says where it all happens, and leaves
+# nothing behind.
+# With ALB_BIN_DIR set nothing is built. QUICKSTART_LOOPBACK=1 asks for loopback ports.
 
 import argparse
 import os
 import re
 import shutil
-import signal
-import stat
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -28,10 +26,11 @@ from albtest import mutate, subset, tree  # noqa: E402
 from albtest.netns import Lab, LabError  # noqa: E402
 from albtest.procs import wait_until  # noqa: E402
 from albtest.site import Site  # noqa: E402
+from guard import guarded  # noqa: E402
+from programs import BuildFailed, build  # noqa: E402
 from table import Step, print_table, size  # noqa: E402
 
 BASE = ROOT / "build/quickstart"
-LOGS = BASE / "logs"
 LAYER = "base/quickstart"
 ENDPOINTS = 3
 DELAY = "40ms"
@@ -54,13 +53,13 @@ def arguments():
     parser = argparse.ArgumentParser(prog="packaging/quickstart")
     parser.add_argument("tree", nargs="?", metavar="TREE",
                         help="the tree to publish (default: up to 300 MB of /usr)")
-    parser.add_argument("--wan", default="40mbit", metavar="RATE",
-                        help="the emulated WAN's speed, such as 8mbit (default 40mbit)")
+    parser.add_argument("--wan", default="20mbit", metavar="RATE",
+                        help="the emulated WAN's speed, such as 8mbit (default 20mbit)")
     args = parser.parse_args()
     if not re.fullmatch(r"[0-9.]+[kmg]bit", args.wan):
         parser.error(f"--wan {args.wan}: say it like 8mbit or 512kbit")
     if args.tree is not None:
-        args.tree = Path(os.environ.get("QUICKSTART_FROM", "."), args.tree).resolve()
+        args.tree = Path(args.tree).resolve()
         if not args.tree.is_dir():
             parser.error(f"TREE {args.tree}: it is not a directory")
         if args.tree == Path("/") or BASE.is_relative_to(args.tree):
@@ -68,60 +67,18 @@ def arguments():
     return args
 
 
-# ---- leaving nothing behind ----
-
-def remove(folder):
-    """A tree may hold directories that even their owner may not enter."""
-    for path, _, _ in os.walk(folder):
-        os.chmod(path, os.lstat(path).st_mode | stat.S_IRWXU)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def remove_stale():
-    """What a killed run left: the names hold the id of a process that is gone."""
-    for path in BASE.glob("run-*"):
-        if not Path("/proc", path.name.removeprefix("run-")).exists():
-            remove(path)
-
-
-class Folder:
-    """build/quickstart/run-PID, as a context manager; after a failure the logs are kept."""
-
-    def __enter__(self):
-        self.path = BASE / f"run-{os.getpid()}"
-        remove_stale()
-        shutil.rmtree(LOGS, ignore_errors=True)
-        self.path.mkdir(parents=True)
-        (self.path / "tmp").mkdir()
-        tempfile.tempdir = str(self.path / "tmp")  # the laboratory's files too
-        return self.path
-
-    def __exit__(self, kind, *_):
-        held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-        interrupted = kind in (KeyboardInterrupt, SystemExit)
-        if kind is not None and not interrupted and (self.path / "logs").exists():
-            (self.path / "logs").rename(LOGS)
-        remove(self.path)
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
-
-
-def leave_on_signals():
-    """A signal becomes an exception, so that `with` blocks unwind; SIGINT already is one."""
-    def leave(number, _frame):
-        raise SystemExit(128 + number)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, leave)
-
-
 # ---- where it runs ----
 
 def open_lab(stack, rate):
     """A laboratory, or None after saying why there is none."""
     usable, reason = Lab.available()
+    if os.environ.get("QUICKSTART_LOOPBACK") == "1":
+        usable, reason = False, "as asked for"
     if usable:
         try:
             lab = stack.enter_context(Lab(endpoints=ENDPOINTS, rate=rate, delay=DELAY))
-            say(f"     each in its own network namespace; the WAN: {rate}, {DELAY} each way")
+            say("     each in its own network namespace:")
+            say(f"       hub ══ WAN, {rate}, {DELAY} each way ══ reflector ── {ENDPOINTS} endpoints")
             return lab
         except LabError as error:
             reason = str(error)
@@ -238,6 +195,7 @@ def compare(site, source, folder):
 
 
 def main_job(folder, args):
+    begun = time.monotonic()
     with ExitStack() as stack:
         lab = open_lab(stack, args.wan)
         site = stack.enter_context(Site(folder, endpoints=ENDPOINTS, lab=lab))
@@ -251,27 +209,28 @@ def main_job(folder, args):
             publish(site, source, args.tree)
             steps.append(pull(site, targets, name))
             compare(site, source, targets)
-        say()
-        print_table(steps, args.wan if lab else None)
+    say()
+    print_table(steps, args.wan if lab else None)
+    say(f"\nThe main job took {time.monotonic() - begun:.0f} s.")
+
+
+def job(folder, args):
+    """The exit code; what is expected to fail is told without a traceback."""
+    try:
+        if "ALB_BIN_DIR" not in os.environ:  # the tests have built them
+            say("2/3  building the programs into build/release")
+            os.environ["ALB_BIN_DIR"] = str(build(ROOT, BASE / "build.log"))
+        say("3/3  the main job, with real processes")
+        main_job(folder, args)
+    except (Failure, BuildFailed, AssertionError, OSError, subprocess.SubprocessError) as error:
+        print(f"\npackaging/quickstart: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def main():
     args = arguments()
-    leave_on_signals()
-    begun = time.monotonic()
-    try:
-        with Folder() as folder:
-            main_job(folder, args)
-    except KeyboardInterrupt:
-        say("\ninterrupted; everything is stopped and removed")
-        return 130
-    except (Failure, AssertionError, OSError, subprocess.SubprocessError) as error:
-        print(f"\npackaging/quickstart: {error}", file=sys.stderr)
-        if LOGS.exists():
-            print(f"The logs of every process are in {LOGS}", file=sys.stderr)
-        return 1
-    say(f"\nall of it in {time.monotonic() - begun:.0f} s; everything is stopped and removed")
-    return 0
+    return guarded(lambda folder: job(folder, args), BASE)
 
 
 if __name__ == "__main__":

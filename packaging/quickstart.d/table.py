@@ -49,6 +49,10 @@ def _ratio(part, whole):
     return f"{part / whole:.3f}" if whole else "–"
 
 
+def _times(part, whole):
+    return f"{part / whole:.1f} bytes" if whole else "–"
+
+
 def _share(part, whole):
     return f"{size(part)} ({100 * part / whole:.0f} %)" if whole else "–"
 
@@ -67,8 +71,7 @@ def _rows(steps, wan_rate):
     yield row("bytes on the WAN (compressed)",
               (size(s.crossed if s.wire is None else s.wire) for s in steps))
     yield row("installed for each byte on the WAN",
-              (_ratio(s.installed, s.crossed if s.wire is None else s.wire) + " bytes"
-               for s in steps))
+              (_times(s.installed, s.crossed if s.wire is None else s.wire) for s in steps))
     yield row("albedo: given without the WAN", (f"{100 * s.albedo():.1f} %" for s in steps))
     yield row("crossing ratio (1 = each byte once)", (_ratio(s.crossed, s.needed) for s in steps))
     if wan_rate:

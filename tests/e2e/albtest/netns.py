@@ -82,7 +82,7 @@ def _is_gone(pid):
     return not Path("/proc", pid).exists()
 
 
-def _remove_stale():
+def remove_stale():
     """Remove what killed Labs left: the names hold the id of a process that is gone."""
     found = NETNS_DIR.iterdir() if NETNS_DIR.exists() else ()
     for path in sorted(found):
@@ -97,8 +97,8 @@ def _remove_stale():
 
 def _try_everything(ns):
     """Make in a trial namespace one of each thing a Lab is made of; raise LabError if one fails."""
-    _ip("netns", "add", ns)
     try:
+        _ip("netns", "add", ns)
         _ip("-n", ns, "link", "add", "br0", "type", "bridge")
         _ip("-n", ns, "link", "add", "v0", "type", "veth", "peer", "name", "v1")
         if not Path("/dev/net/tun").exists():
@@ -250,7 +250,7 @@ class Lab:
         atexit.register(self.close)
         self._catch_signals()
         try:
-            _remove_stale()
+            remove_stale()
             self._build()
         except BaseException:
             self.close()

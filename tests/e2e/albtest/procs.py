@@ -27,9 +27,11 @@ class DaemonError(AssertionError):
     """A daemon did not do what the test waited for; the message ends with its log."""
 
 
-def die_with_parent():
-    """For preexec_fn: the child gets SIGKILL when the test dies, however it dies."""
+def die_with(parent):
+    """In a child just forked: it gets SIGKILL when process `parent` dies, however that dies."""
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)  # it died before we asked
 
 
 def wait_until(condition, timeout, what):
@@ -74,11 +76,12 @@ class Daemon:
         # The parent-death signal follows the thread that forks, not the process: asked for by a
         # helper thread it would kill the daemon as soon as that thread ends.
         in_main = threading.current_thread() is threading.main_thread()
+        parent = os.getpid()
         with open(self.log, "ab") as out:
             self.process = subprocess.Popen(
                 prefix + self.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=cwd,
                 env=None if env is None else {**os.environ, **env}, start_new_session=True,
-                preexec_fn=die_with_parent if in_main else None)
+                preexec_fn=(lambda: die_with(parent)) if in_main else None)
 
     @property
     def pid(self):
