@@ -104,7 +104,7 @@ static struct alb_status find_bytes(const struct ledger *l, const char *layer, c
 {
     char name[CATALOGUE_NAME_MAX + 1];
 
-    snprintf(name, sizeof name, "record/%s@%s", layer, which);
+    snprintf(name, sizeof name, "record/%.110s@%.110s", layer, which); /* checked: 100, 69 */
     return catalogue_get(l->catalogue, name, out, NULL);
 }
 
@@ -129,7 +129,7 @@ static struct alb_status write_record(const struct ledger *l, const char *layer,
 {
     char name[CATALOGUE_NAME_MAX + 1];
 
-    snprintf(name, sizeof name, "record/%s@%s", layer, which);
+    snprintf(name, sizeof name, "record/%.110s@%.110s", layer, which); /* checked: 100, 69 */
     return ledger_write(l->catalogue, name, CATALOGUE_ANY, bytes, size);
 }
 
