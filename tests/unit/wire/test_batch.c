@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* unit/wire/test_batch.c – requests by position, items in any order, sets of positions, uploads. */
-#include "fixture.h"
+#include "support/wire_fixture.h"
 
 #include "wire/batch.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* unit/wire/test_fields.c – typed fields: order, criticality, and nothing left over. */
-#include "fixture.h"
+#include "support/wire_fixture.h"
 
 #include "wire/fields.h"
 

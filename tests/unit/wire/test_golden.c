@@ -4,7 +4,7 @@
  * tests/golden/wire/NAME.hex holds the bytes of each sample as commented hexadecimal; FORMAT.md walks
  * through them.  A difference here means that programs already out there cannot read us any more.
  */
-#include "fixture.h"
+#include "support/wire_fixture.h"
 
 #include "base/file.h"
 #include "wire/batch.h"
@@ -22,10 +22,21 @@ static struct chunk_key key_of(uint8_t fill)
     return k;
 }
 
+static void write_manifest(const struct manifest_entry *entries, size_t count, struct buf *out)
+{
+    static const struct manifest_params PARAMS = {64 << 10, 256 << 10, 1 << 20};
+    struct manifest_writer w;
+
+    assert_ok(manifest_begin(&w, &PARAMS, &entries[0]));
+    for (size_t i = 1; i < count; i++)
+        assert_ok(manifest_add(&w, &entries[i]));
+    assert_ok(manifest_finish(&w, out));
+    manifest_writer_release(&w);
+}
+
 /* bin/ with a whole-chunk file, a large one in two slices with a hole, a link to each kind of name. */
 static void make_manifest(struct buf *out)
 {
-    static const struct manifest_params PARAMS = {64 << 10, 256 << 10, 1 << 20};
     static const struct hole HOLE = {4096, 8192};
     static const struct xattr XATTR = {"user.note", (const uint8_t *)"hi", 2};
     struct slice whole = {key_of(0x11), 0, 300};
@@ -63,13 +74,8 @@ static void make_manifest(struct buf *out)
         {.path = "bin/sh3", .type = ENTRY_SYMLINK, .mode = 0777, .target = "sh"},
         {.path = "bin/tty", .type = ENTRY_CHAR_DEVICE, .mode = 0620, .dev_major = 5},
     };
-    struct manifest_writer w;
 
-    assert_ok(manifest_begin(&w, &PARAMS, &entries[0]));
-    for (size_t i = 1; i < ALB_COUNT(entries); i++)
-        assert_ok(manifest_add(&w, &entries[i]));
-    assert_ok(manifest_finish(&w, out));
-    manifest_writer_release(&w);
+    write_manifest(entries, ALB_COUNT(entries), out);
 }
 
 static struct alb_status read_manifest(const struct buf *b)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* unit/wire/test_json.c – bodies that name what is missing, documents written and read. */
-#include "fixture.h"
+#include "support/wire_fixture.h"
 
 #include "wire/json.h"
 

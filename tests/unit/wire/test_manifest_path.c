@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* unit/wire/test_manifest_path.c – which paths there are, and in what order. */
-#include "fixture.h"
+#include "support/wire_fixture.h"
 
 #include "wire/manifest.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* unit/wire/test_manifest_read.c – manifests nobody's writer makes, each refused by its words. */
-#include "raw_manifest.h"
+#include "support/raw_manifest.h"
 
 /* ---- what each case spells; the root's metadata and its block are there already ---- */
 

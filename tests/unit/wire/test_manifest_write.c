@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* unit/wire/test_manifest_write.c – what a manifest's writer refuses, and the forms it chooses. */
-#include "fixture.h"
+#include "support/wire_fixture.h"
 
 #include "wire/manifest.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* unit/wire/test_record.c – version records and heads: who may make them, and what they refuse. */
-#include "fixture.h"
+#include "support/wire_fixture.h"
 
 struct world {
     struct trust trust;

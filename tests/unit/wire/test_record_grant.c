@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* unit/wire/test_record_grant.c – read grants and revocation lists. */
-#include "fixture.h"
+#include "support/wire_fixture.h"
 
 struct world {
     struct trust trust;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* unit/wire/test_root.c – the root object: sums that must hold, words that must be known. */
-#include "fixture.h"
+#include "support/wire_fixture.h"
 
 #include "wire/root.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* unit/wire/test_routes.c – each row is found by its pattern, and nothing else is found. */
-#include "fixture.h"
+#include "support/wire_fixture.h"
 
 #include "support/gen.h"
 #include "wire/routes.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* unit/wire/test_token.c – tokens people carry, and what is said of those that are none. */
-#include "fixture.h"
+#include "support/wire_fixture.h"
 
 #include "wire/token.h"
 

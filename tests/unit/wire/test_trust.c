@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* unit/wire/test_trust.c – the chain of trust files, and what each of them refuses. */
-#include "fixture.h"
+#include "support/wire_fixture.h"
 
 static void encode(const struct trust *t, const int *signers, size_t count, struct buf *out)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/wire/fixture.h – keys, sample objects and short assertions for the tests of wire/. */
+/* support/wire_fixture.h – keys, sample objects and short assertions for the tests of wire/. */
 #pragma once
 
 #include "base/alloc.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/wire/raw_manifest.h – manifests spelled by hand, the wrong ones above all. */
+/* support/raw_manifest.h – manifests spelled by hand, the wrong ones above all. */
 #pragma once
 
-#include "fixture.h"
+#include "support/wire_fixture.h"
 
 #include "base/pack.h"
 #include "wire/manifest.h"
