@@ -65,7 +65,6 @@ static const struct manifest_entry *old_entry(const struct prepare *p, const cha
 struct alb_status found_digest(struct prepare *p, const struct found *f, struct digest *out)
 {
     struct alb_status st;
-    uint64_t size;
     int fd;
 
     if (item_of(p, f) != NULL && holdings_digest_of(p->s->holdings, f->path, out))
@@ -73,7 +72,7 @@ struct alb_status found_digest(struct prepare *p, const struct found *f, struct 
     fd = openat(f->dir_fd, f->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return alb_fail_sys("opening a file of the target");
-    st = content_digest(&p->content, fd, out, &size);
+    st = content_digest(&p->content, fd, f->now.stx_size, out);
     close(fd);
     return st;
 }

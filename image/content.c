@@ -11,7 +11,11 @@
 #include "base/fault.h"
 
 static struct alb_status write_all(int fd, const void *bytes, size_t size, uint64_t offset);
-static struct alb_status read_some(struct content *c, int fd, uint64_t offset, size_t *got);
+/* Sharing blocks is not worth asking for below; most file systems cannot. */
+enum { CLONE_FROM = 64 << 10 };
+
+static struct alb_status read_some(struct content *c, int fd, uint64_t offset, uint64_t size,
+                                   size_t *got);
 
 struct alb_status content_init(struct content *c)
 {
@@ -30,14 +34,12 @@ void content_release(struct content *c)
     c->hasher = hasher_free(c->hasher);
 }
 
-struct alb_status content_digest(struct content *c, int fd, struct digest *out, uint64_t *size)
+struct alb_status content_digest(struct content *c, int fd, uint64_t size, struct digest *out)
 {
-    uint64_t at = 0;
-    size_t got = 1;
-
     hasher_reset(c->hasher);
-    while (got > 0) {
-        struct alb_status st = read_some(c, fd, at, &got);
+    for (uint64_t at = 0; at < size;) {
+        size_t got;
+        struct alb_status st = read_some(c, fd, at, size, &got);
 
         if (alb_failed(st))
             return st;
@@ -45,22 +47,22 @@ struct alb_status content_digest(struct content *c, int fd, struct digest *out, 
         at += got;
     }
     hasher_finish(c->hasher, out);
-    *size = at;
     return ALB_STATUS_OK;
 }
 
 struct alb_status content_copy(struct content *c, int from, int to, const struct manifest_entry *e,
-                               struct digest *out, uint64_t *size)
+                               struct digest *out)
 {
-    uint64_t at = 0;
-    size_t got = 1;
-
+    /* A hole at the end is not written, so nothing else would give the file its size. */
+    if (e->hole_count > 0 && ftruncate(to, (off_t)e->size) != 0)
+        return alb_fail_sys("making a staged file");
     /* What was cloned can no longer change under us, so the copy is what is digested. */
-    if (ioctl(to, FICLONE, from) == 0)
-        return content_digest(c, to, out, size);
+    if (e->size >= CLONE_FROM && ioctl(to, FICLONE, from) == 0)
+        return content_digest(c, to, e->size, out);
     hasher_reset(c->hasher);
-    while (got > 0) {
-        struct alb_status st = read_some(c, from, at, &got);
+    for (uint64_t at = 0; at < e->size;) {
+        size_t got;
+        struct alb_status st = read_some(c, from, at, e->size, &got);
 
         if (!alb_failed(st))
             st = content_write(to, e, c->bytes, got, at);
@@ -70,7 +72,6 @@ struct alb_status content_copy(struct content *c, int from, int to, const struct
         at += got;
     }
     hasher_finish(c->hasher, out);
-    *size = at;
     return ALB_STATUS_OK;
 }
 
@@ -122,15 +123,20 @@ static struct alb_status write_all(int fd, const void *bytes, size_t size, uint6
     return ALB_STATUS_OK;
 }
 
-static struct alb_status read_some(struct content *c, int fd, uint64_t offset, size_t *got)
+/* At least one byte, and none beyond `size`. */
+static struct alb_status read_some(struct content *c, int fd, uint64_t offset, uint64_t size,
+                                   size_t *got)
 {
+    size_t most = size - offset < CONTENT_STEP ? (size_t)(size - offset) : CONTENT_STEP;
     ssize_t n;
 
     do
-        n = pread(fd, c->bytes, CONTENT_STEP, (off_t)offset);
+        n = pread(fd, c->bytes, most, (off_t)offset);
     while (n < 0 && errno == EINTR);
     if (n < 0)
         return alb_fail_sys("reading a file");
+    if (n == 0)
+        return alb_fail(ALB_CORRUPT, "a file is shorter than it was");
     *got = (size_t)n;
     return ALB_STATUS_OK;
 }

@@ -304,7 +304,6 @@ static struct alb_status read_file(struct holdings *h, struct held_file *f, stru
     const struct scan_item *item = item_of(h, f);
     int fd =
         beneath_open(h->trees[f->tree].scan->top_fd, item->path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-    uint64_t size = item->size;
     struct alb_status st;
 
     if (fd < 0)
@@ -314,8 +313,8 @@ static struct alb_status read_file(struct holdings *h, struct held_file *f, stru
     else if (item->size >= cut_content.min)
         st = cut_file(f, item, fd, c->hasher);
     else
-        st = content_digest(c, fd, &f->content, &size);
-    if (!alb_failed(st) && (size != item->size || !is_unchanged(fd, item)))
+        st = content_digest(c, fd, item->size, &f->content);
+    if (!alb_failed(st) && !is_unchanged(fd, item))
         st = alb_fail(ALB_CONFLICT, "changed while it was read");
     f->is_known = !alb_failed(st);
     close(fd);

@@ -51,7 +51,9 @@ static int open_new(const struct stage *s, uint32_t entry, int flags)
         errno = EIO;
         return -1;
     }
-    return openat(stage_fd, stage_name(entry, name), flags | O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600);
+    /* Often the mode that it shall have; nobody else can look into the stage. */
+    return openat(stage_fd, stage_name(entry, name), flags | O_RDWR | O_NOFOLLOW | O_CLOEXEC,
+                  (stage_entry(s, entry)->mode & 0777) | 0600);
 }
 
 /* ---- copying what is held ---- */
@@ -64,7 +66,6 @@ static struct alb_status copy_held(struct stage *s, struct stage_file *f, struct
     ALB_AUTO(auto_close) int from = -1;
     struct holding held;
     struct digest found;
-    uint64_t size = 0;
     struct alb_status st = ALB_STATUS_OK;
 
     *same = false;
@@ -76,8 +77,8 @@ static struct alb_status copy_held(struct stage *s, struct stage_file *f, struct
         from = beneath_open(held.top_fd, held.path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
     if (from < 0)
         return st;
-    st = content_copy(c, from, to, e, &found, &size);
-    *same = !alb_failed(st) && size == e->size && digest_equal(&found, &e->content);
+    st = content_copy(c, from, to, e, &found);
+    *same = !alb_failed(st) && digest_equal(&found, &e->content);
     /* What cannot be read here can be fetched; what cannot be written cannot. */
     return st.code == ALB_FULL ? st : ALB_STATUS_OK;
 }
@@ -124,7 +125,6 @@ struct alb_status stage_file_take(struct stage *s, uint32_t entry, int dir_fd, c
     ALB_AUTO(auto_close) int from = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     ALB_AUTO(auto_close) int to = -1;
     struct digest found;
-    uint64_t size = 0;
     struct alb_status st;
 
     if (from < 0)
@@ -132,10 +132,10 @@ struct alb_status stage_file_take(struct stage *s, uint32_t entry, int dir_fd, c
     to = open_new(s, entry, O_CREAT | O_TRUNC);
     if (to < 0)
         return alb_fail_sys("making a staged file");
-    st = content_copy(c, from, to, e, &found, &size);
+    st = content_copy(c, from, to, e, &found);
     if (alb_failed(st))
         return st;
-    if (size != e->size || !digest_equal(&found, &e->content))
+    if (!digest_equal(&found, &e->content))
         return alb_fail(ALB_CONFLICT, "a file of the target changed meanwhile; pull again");
     s->staged[entry] = true;
     return dress(s, entry, to);
@@ -209,12 +209,11 @@ static struct alb_status file_finish(struct stage *s, struct stage_file *f, int 
 {
     const struct manifest_entry *e = stage_entry(s, f->entry);
     struct digest found = known != NULL ? *known : (struct digest){{0}};
-    uint64_t size = e->size;
     struct alb_status st = punch_holes(fd, e);
 
     if (!alb_failed(st) && (known == NULL || e->hole_count > 0))
-        st = content_digest(c, fd, &found, &size);
-    if (!alb_failed(st) && (size != e->size || !digest_equal(&found, &e->content))) {
+        st = content_digest(c, fd, e->size, &found);
+    if (!alb_failed(st) && !digest_equal(&found, &e->content)) {
         file_start_again(s, f);
         st = alb_fail(ALB_CORRUPT, "the manifest's chunks do not spell the manifest's file");
     }

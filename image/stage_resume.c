@@ -94,7 +94,6 @@ static struct alb_status resume_file(struct stage *s, struct stage_file *f, int 
     const struct manifest_entry *e = stage_entry(s, f->entry);
     struct digest found;
     struct stat now;
-    uint64_t size;
     struct alb_status st;
 
     if (fstat(fd, &now) != 0)
@@ -103,7 +102,7 @@ static struct alb_status resume_file(struct stage *s, struct stage_file *f, int 
         return ALB_STATUS_OK; /* begun anew, over it */
     if (f->use_count > 1 && f->state == STAGE_PIECES)
         return resume_pieces(s, f, fd);
-    st = content_digest(c, fd, &found, &size);
+    st = content_digest(c, fd, e->size, &found);
     if (alb_failed(st) || !digest_equal(&found, &e->content))
         return st;
     for (size_t i = 0; i < f->use_count; i++)

@@ -428,8 +428,16 @@ static void holes_of_a_sparse_file_take_no_room(void **state)
     (void)state;
     assert_int_equal(pwrite(fd, "begin", 5, 0), 5);
     assert_int_equal(pwrite(fd, "end", 3, 3 << 20), 3);
+    assert_int_equal(ftruncate(fd, 5 << 20), 0);
     close(fd);
     pull_a(&p);
+    assert_same(p.a, p.t, false);
+
+    /* The same by copying what is held. */
+    assert_int_equal(truncate(there, 1), 0);
+    p.pull.seed = p.a;
+    must(pull_run(&p.pull, &p.va));
+    assert_int_equal(p.pull.plan.bytes_local, 5 << 20);
     assert_same(p.a, p.t, false);
     assert_int_equal(stat(path, &want), 0);
     assert_int_equal(stat(there, &got), 0);
