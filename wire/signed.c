@@ -108,6 +108,7 @@ static struct alb_status open_frame(const uint8_t *bytes, size_t size, size_t li
                                     struct signed_view *out)
 {
     struct signed_view v = {.covered = bytes};
+    struct alb_status st;
     struct unpack u;
     const uint8_t *part;
 
@@ -129,9 +130,10 @@ static struct alb_status open_frame(const uint8_t *bytes, size_t size, size_t li
             if (sign_public_equal(&v.signatures[i].key, &v.signatures[j].key))
                 unpack_fail(&u, "the same key has signed twice");
     }
-    if (u.error == NULL && unpack_left(&u) == 0)
+    st = unpack_finish(&u);
+    if (!alb_failed(st))
         *out = v;
-    return unpack_finish(&u);
+    return st;
 }
 
 /* The length of "albedo …\n", or 0. */
