@@ -15,6 +15,7 @@
 #include "base/crypto.h"
 #include "base/log.h"
 #include "base/units.h"
+#include "chunk/chunk.h"
 #include "chunk/codec.h"
 #include "net/http.h"
 #include "sim/world.h"
