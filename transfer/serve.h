@@ -69,6 +69,7 @@ struct serve_options {
 
 struct serve_stats {
     uint64_t requests, refused, sessions_total, items_sent, item_bytes_sent;
+    uint64_t held_bytes; /* chunks ready but not sent, now */
     size_t sessions;
 };
 

@@ -177,21 +177,21 @@ static void ask_all(struct batch_answer *b)
 
 static bool is_too_much(const struct batch_answer *b, size_t more)
 {
-    return b->held_bytes > 0 &&
-           (b->held_bytes + more > HOLD_BYTES || b->serve->held_bytes + more > HOLD_ALL_BYTES);
+    return b->held_bytes > 0 && (b->held_bytes + more > HOLD_BYTES ||
+                                 b->serve->stats.held_bytes + more > HOLD_ALL_BYTES);
 }
 
 static void hold(struct batch_answer *b, struct spot *spot, struct chunk *chunk)
 {
     spot->waiter.chunk = chunk_ref(chunk);
     b->held_bytes += chunk->size;
-    b->serve->held_bytes += chunk->size;
+    b->serve->stats.held_bytes += chunk->size;
 }
 
 static struct chunk *let_go(struct batch_answer *b, struct spot *spot)
 {
     b->held_bytes -= spot->waiter.chunk->size;
-    b->serve->held_bytes -= spot->waiter.chunk->size;
+    b->serve->stats.held_bytes -= spot->waiter.chunk->size;
     return take_ptr(&spot->waiter.chunk);
 }
 

@@ -12,6 +12,5 @@ struct serve {
     void *handler_args[ROUTE_COUNT];
     struct serve_sessions sessions;
     bool is_draining;
-    uint64_t held_bytes; /* chunks ready but not sent, all batches together */
     struct serve_stats stats;
 };
