@@ -125,8 +125,11 @@ static struct alb_status status_of(unsigned status)
     case 404: return alb_fail(ALB_NOT_FOUND, "the parent has no such thing for this device");
     case 409: return alb_fail(ALB_CONFLICT, "somebody else changed it first");
     case 413: return alb_fail(ALB_INVALID, "the request is larger than the parent accepts");
-    case 429:
     case 503:
+        return alb_fail(ALB_CLOSED,
+                        "the parent does not hold it and is cut off from its own, or is "
+                        "stopping; try again later");
+    case 429:
     case 507: return alb_fail(ALB_FULL, "the parent has no room for this now");
     default: return alb_fail(ALB_IO, "the parent failed");
     }
