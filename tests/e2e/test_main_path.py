@@ -228,8 +228,10 @@ def test_a_branch_without_its_hub_goes_on_with_what_it_holds(site, layer, v1, v2
         assert_same(v1, tmp_path / "c")
         assert pull(site.endpoints[1], layer, tmp_path / "d")["version"] == "2"
         assert_same(v2, tmp_path / "d")
+        unheld = site.endpoints[0].albedo("pull", "base/never-pulled", tmp_path / "e", code=5)
+        assert "cut off" in unheld.err
     finally:
-        site.hub.start()
+        site.restart_hub()
 
 
 def test_a_reflector_that_was_killed_still_holds_what_it_had(site, layer, v1, tmp_path):
@@ -251,12 +253,11 @@ def test_a_reflector_killed_in_the_middle_of_a_pull_goes_on_when_it_is_back(site
     runs = [endpoint.start("pull", layer, tmp_path / endpoint.name) for endpoint in site.endpoints]
     wait_until(lambda: bytes_below(store) > before + 2 * MB, 30, "the first bytes to arrive")
     site.hub.daemon.signal(signal.SIGSTOP)  # so that the pull cannot end meanwhile
-    try:
-        site.reflector.kill()
-    finally:
-        site.hub.daemon.signal(signal.SIGCONT)
-    assert all(run.daemon.is_running() for run in runs)
+    site.reflector.kill()
+    is_running = [run.daemon.is_running() for run in runs]
+    site.hub.daemon.signal(signal.SIGCONT)
     site.reflector.start()
+    assert is_running == [True] * 3
     done = [run.wait() for run in runs]
     assert [one.code for one in done] == [0, 0, 0], "\n".join(map(str, done))
     assert_same(source, *(tmp_path / endpoint.name for endpoint in site.endpoints))

@@ -263,6 +263,12 @@ class Site:
             return status if status["queue"]["to_store_bytes"] == 0 else None
         return wait_until(settled, 20, "the reflector to store what it received")
 
+    def restart_hub(self):
+        """After site.hub.stop() or kill(); on return the reflector is connected again."""
+        self.hub.start()
+        wait_until(lambda: self.reflector_status()["parent"]["up"], 30,
+                   "the reflector to find its hub again")
+
     def close(self):
         hosts = [self.local, *(self.lab.hosts if self.lab else [])]
         for host in hosts:
