@@ -31,6 +31,24 @@ if(ALB_SANITIZE)
     endif()
 endif()
 
+if(ALB_TSAN)
+    add_compile_options(-O1 -fno-omit-frame-pointer -fsanitize=thread)
+    add_link_options(-fsanitize=thread)
+endif()
+
+if(ALB_COVERAGE)
+    # Daemons that end together add to the same counters.
+    add_compile_options(--coverage -fprofile-update=atomic)
+    add_link_options(--coverage)
+endif()
+
+if(ALB_FUZZ)
+    if(NOT CMAKE_C_COMPILER_ID MATCHES Clang)
+        message(FATAL_ERROR "ALB_FUZZ needs clang; use the preset: cmake --preset fuzz")
+    endif()
+    add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
 if(ALB_HARDEN)
     set(CMAKE_POSITION_INDEPENDENT_CODE ON)
     include(CheckPIESupported)
