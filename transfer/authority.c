@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* transfer/authority.c – trust files in a chain, one revocation list, and the floor under the clock. */
+/* transfer/authority.c – trust files in a chain, one revocation list, and the floor under the
+ * clock. */
 #include "transfer/authority.h"
 
 #include <inttypes.h>
@@ -88,8 +89,8 @@ static struct alb_status load_one(struct authority *a, const char *name,
     return st;
 }
 
-/* The list that is kept may have been signed by the hub key of an earlier trust file than the last: it is
- * judged by each in turn.  OK when one vouches for it or there is none. */
+/* The list that is kept may have been signed by the hub key of an earlier trust file than the
+ * last: it is judged by each in turn.  OK when one vouches for it or there is none. */
 static struct alb_status load(struct authority *a)
 {
     struct alb_status st = ALB_STATUS_OK, list = alb_fail(ALB_NOT_FOUND, "no trust file yet");
@@ -220,7 +221,7 @@ void authority_saw_time(struct authority *a, int64_t verified_wall_s)
         a->floor_wall_s = verified_wall_s;
 }
 
-/* ---- following the parent -------------------------------------------------------------------------- */
+/* ---- following the parent ------------------------------------------------------------------- */
 
 static void took(struct authority *a)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* transfer/authority.h – what this program believes: the trust chain and who is no longer believed.
  *
- * Both rest in the catalogue ("trust/N", "revoked") as the signed bytes they came in, are loaded and
- * checked again at start, and are followed from the parent when the line comes up or an event says so.
- * Cut off, the last of each holds.  A trust file is only ever replaced by its successor; a revocation list
- * only by one with a higher number.
+ * Both rest in the catalogue ("trust/N", "revoked") as the signed bytes they came in, are loaded
+ * and checked again at start, and are followed from the parent when the line comes up or an event
+ * says so. Cut off, the last of each holds.  A trust file is only ever replaced by its successor; a
+ * revocation list only by one with a higher number.
  */
 #pragma once
 
@@ -43,12 +43,12 @@ ALB_MUST_USE struct alb_status authority_revocation_bytes(const struct authority
                                                           struct buf *out);
 bool authority_has_revoked(const struct authority *a, const char *serial);
 uint64_t authority_revocation_number(const struct authority *a);
-/* The later of build time, the last verified head or list, and `wall_s`: never believe an older clock.
- * Logs once when the clock is behind. */
+/* The later of build time, the last verified head or list, and `wall_s`: never believe an older
+ * clock. Logs once when the clock is behind. */
 int64_t authority_now_s(struct authority *a, int64_t wall_s);
 void authority_saw_time(struct authority *a, int64_t verified_wall_s);
 
-/* Keep both current from `u`: now, whenever it comes up, and on authority_refresh().  changed(arg) is
- * called when either did. */
+/* Keep both current from `u`: now, whenever it comes up, and on authority_refresh().
+ * changed(arg) is called when either did. */
 void authority_follow(struct authority *a, struct upstream *u, loop_fn changed, void *arg);
 void authority_refresh(struct authority *a);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* transfer/enrol.h – the one request that is made without a certificate: POST /v1/enrol.
  *
- * The hub is believed because its CA's public key is the one that the token names.  Blocking: it runs a
- * loop of its own.
+ * The hub is believed because its CA's public key is the one that the token names.  Blocking: it
+ * runs a loop of its own.
  */
 #pragma once
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* transfer/feed.h – events down the tree: one line each, to everyone who listens.
  *
- *     head LAYER        the layer's head changed          trust          there is a newer trust file
- *     revoked           the revocation list changed       layers         a layer came or went
+ *     head LAYER    the layer's head changed        trust     there is a newer trust file
+ *     revoked       the revocation list changed     layers    a layer came or went
  *
- * An event only says "ask again": nothing is believed because of it.  A listener that does not keep up
- * loses lines, never memory: when its queue is full it is cut off, comes back and asks anew.
+ * An event only says "ask again": nothing is believed because of it.  A listener that does not keep
+ * up loses lines, never memory: when its queue is full it is cut off, comes back and asks anew.
  */
 #pragma once
 

@@ -178,7 +178,7 @@ static void wake_rested(void *arg)
     ask_soon(f);
 }
 
-/* ---- ASK ------------------------------------------------------------------------------------------ */
+/* ---- ASK ------------------------------------------------------------------------------------ */
 
 static int by_position(const void *a, const void *b)
 {
@@ -215,8 +215,8 @@ static struct batch *gather(struct fetcher *f)
     return b;
 }
 
-/* Another batch's item may be long on its way while this one must wait its turn: what counts is that the
- * connection says something. */
+/* Another batch's item may be long on its way while this one must wait its turn: what counts is
+ * that the connection says something. */
 static void on_silence(void *arg)
 {
     struct batch *b = arg;
@@ -263,7 +263,7 @@ static void ask(struct batch *b)
     f->stats.batches++;
 }
 
-/* ---- RECEIVE -------------------------------------------------------------------------------------- */
+/* ---- RECEIVE -------------------------------------------------------------------------------- */
 
 static void batch_head(void *arg, struct http_call *c, unsigned status)
 {
@@ -397,7 +397,7 @@ static void close_batch(struct batch *b)
         timer_set_in(&f->soon, 0);
 }
 
-/* ---- VERIFY --------------------------------------------------------------------------------------- */
+/* ---- VERIFY --------------------------------------------------------------------------------- */
 
 static void verify(struct fetcher *f, struct want *want, const struct batch_item *item)
 {
@@ -471,7 +471,7 @@ static void check_done(struct job *job)
     free(check);
 }
 
-/* ---- NO, or not now -------------------------------------------------------------------------------- */
+/* ---- NO, or not now ------------------------------------------------------------------------- */
 
 /* This place said no; another waiter may know a better one. */
 static void say_no(struct fetcher *f, struct want *want, struct alb_status st)

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* transfer/fetch.h – wants become batches, batches become verified chunks.
  *
- * Wants for the same {layer, root, list} are asked for together: at most 256 items and 4 MiB a batch, at
- * most `max_batches` batches and `max_outstanding_bytes` under way or being checked; versions take turns.
- * Each item that comes whole is checked on a worker against its name; only then is the want told.
+ * Wants for the same {layer, root, list} are asked for together: at most 256 items and 4 MiB a
+ * batch, at most `max_batches` batches and `max_outstanding_bytes` under way or being checked;
+ * versions take turns. Each item that comes whole is checked on a worker against its name; only
+ * then is the want told.
  *
  *     lost with the line      asked again when it is back, before the others
  *     damaged                 dropped, counted, asked again; the third time it fails as CORRUPT
  *     "missing", or a 4xx     another waiter's place is tried, then it fails
  *     "failed", 429 or 5xx, left out, broken off alone
- *                             asked again after a rest that doubles (fetch_queue.h); 12 times, then IO
+ *                             asked again after a rest that doubles (fetch_queue.h); after
+ *                             twelve it fails as IO
  *
- * A want that nobody waits for any more is not asked for.  A parent whose data connection says nothing for
- * 30 s, not even "queued", is given up and called again: slow is not dead, silent is.
+ * A want that nobody waits for any more is not asked for.  A parent whose data connection says
+ * nothing for 30 s, not even "queued", is given up and called again: slow is not dead, silent is.
  */
 #pragma once
 

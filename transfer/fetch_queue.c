@@ -71,7 +71,7 @@ void fetch_queue_put_back(struct fetch_queue *q, struct want *want)
     q->ready++;
 }
 
-/* ---- rests ----------------------------------------------------------------------------------------- */
+/* ---- rests ---------------------------------------------------------------------------------- */
 
 void fetch_queue_rest(struct fetch_queue *q, struct want *want)
 {
@@ -82,8 +82,8 @@ void fetch_queue_rest(struct fetch_queue *q, struct want *want)
     uint64_t rest_ns = REST_FIRST_NS << length;
     if (rest_ns > REST_MOST_NS)
         rest_ns = REST_MOST_NS;
-    /* With the last one that rests as long when that fits: what failed together is asked for together, and
-     * the list stays in order. */
+    /* With the last one that rests as long when that fits: what failed together is asked for
+     * together, and the list stays in order. */
     uint64_t now_ns = loop_now_ns(q->loop);
     uint64_t least_ns = now_ns + rest_ns - rest_ns / 4;
     const struct want *last = TAILQ_LAST(&q->rests[length], want_list);
@@ -112,7 +112,7 @@ uint64_t fetch_queue_wake(struct fetch_queue *q)
     return next_ns;
 }
 
-/* ---- taking ---------------------------------------------------------------------------------------- */
+/* ---- taking --------------------------------------------------------------------------------- */
 
 uint64_t fetch_queue_most_bytes(const struct want *want)
 {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* transfer/fetch_queue.h – wants that are not being asked for now, grouped as batches will ask.
  *
- * Wants for the same {layer, root, list} form a group; a batch is taken from one group, and the groups
- * take turns, so that a version of a hundred thousand chunks does not hold up one of three.  Adding and
- * taking cost the same however many wait.
+ * Wants for the same {layer, root, list} form a group; a batch is taken from one group, and the
+ * groups take turns, so that a version of a hundred thousand chunks does not hold up one of three.
+ * Adding and taking cost the same however many wait.
  *
- * A want that failed for now rests first: half a second, then twice as long each time, up to 30 s, ± 25 %.
+ * A want that failed for now rests first: half a second, then twice as long each time, up to 30 s,
+ * ± 25 %.
  *
  * A want is found here by want->link; whoever takes it out owns it again.
  */

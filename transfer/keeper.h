@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* transfer/keeper.h – verified chunks on their way into the store, in groups.
  *
- * The loop hands over one verified chunk at a time; the keeper collects them for at most 5 ms or 8 MiB
- * and posts them as one put_many to the ordered lane, so the store has one writer and one sync pays for
- * many (DESIGN §6).  Until a chunk is durable, or refused, keeper_peek() finds it, so nobody fetches
- * again what is only waiting for the disk.
+ * The loop hands over one verified chunk at a time; the keeper collects them for at most 5 ms or 8
+ * MiB and posts them as one put_many to the ordered lane, so the store has one writer and one sync
+ * pays for many (DESIGN §6).  Until a chunk is durable, or refused, keeper_peek() finds it, so
+ * nobody fetches again what is only waiting for the disk.
  *
- * `kept` is called once per chunk, from the loop: OK means durable.  UNKNOWN is tried again here; put is
- * idempotent.  With more than `max_pending_bytes` waiting, keeper_put() refuses with ALB_FULL.
+ * `kept` is called once per chunk, from the loop: OK means durable.  UNKNOWN is tried again here;
+ * put is idempotent.  With more than `max_pending_bytes` waiting, keeper_put() refuses with
+ * ALB_FULL.
  */
 #pragma once
 

@@ -3,7 +3,8 @@
  *
  *     memory (fresh, or never changing) → told
  *     with a parent:     never changing → CATALOGUE → PARENT → KEEP, told
- *                        head           → (CATALOGUE, once) → PARENT → KEEP, told; cut off → told stale
+ *                        head           → (CATALOGUE, once) → PARENT → KEEP, told
+ *                                         cut off, or not believed → told stale
  *     without a parent:  CATALOGUE → told
  */
 #include "transfer/record_book.h"
@@ -209,7 +210,7 @@ void record_book_forget(struct record_book *b, const char *name)
         e->asked_ns = 0;
 }
 
-/* ---- the journey ------------------------------------------------------------------------------------- */
+/* ---- the journey ---------------------------------------------------------------------------- */
 
 static void tell_known(void *arg)
 {

@@ -6,10 +6,11 @@
  *   record/LAYER@VERSION        what a version means
  *   record/LAYER@sha256:HEX     the same, by the digest of its signed bytes
  *   record/LAYER@root:HEX       the same, by its root
- * Whatever a parent answers is judged here against the trust file before anyone sees it.  A head is never
- * replaced by one of a lower sequence, nor by one of the same sequence that selects another record; what the
- * catalogue kept from earlier runs counts.  When the parent cannot be reached or is not believed, what is
- * kept is answered, marked stale.  Questions for the same name are asked once.
+ * Whatever a parent answers is judged here against the trust file before anyone sees it.  A head is
+ * never replaced by one of a lower sequence, nor by one of the same sequence that selects another
+ * record; what the catalogue kept from earlier runs counts.  When the parent cannot be reached or
+ * is not believed, what is kept is answered, marked stale.  Questions for the same name are asked
+ * once.
  *
  * At most 8,192 names are kept in memory beside those being asked for.
  */
@@ -38,7 +39,8 @@ struct record_wait { /* the asker's storage */
 struct record_book *record_book_new(const struct record_book_options *options);
 /* Whoever waits is forgotten; the catalogue must outlive the loop's last jobs. */
 struct record_book *record_book_free(struct record_book *b);
-/* done comes later, from the loop, once, unless the waiter leaves.  INVALID: no such kind of name. */
+/* done comes later, from the loop, once, unless the waiter leaves.  INVALID: no such kind of
+ * name. */
 void record_book_get(struct record_book *b, const char *name, struct record_wait *w);
 void record_book_leave(struct record_book *b, struct record_wait *w);
 /* What is held may be outdated: ask again next time.  NULL: every mutable one. */

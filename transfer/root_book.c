@@ -243,7 +243,7 @@ static void tell_open(void *arg)
         timer_set_in(&b->soon, 0);
 }
 
-/* ---- RECORD ---------------------------------------------------------------------------------------- */
+/* ---- RECORD --------------------------------------------------------------------------------- */
 
 static void begin(struct root_entry *e)
 {
@@ -282,7 +282,7 @@ static void record_came(struct record_wait *w, struct alb_status st, const uint8
     supply_ask(e->book->options.supply, &key, &e->root_waiter);
 }
 
-/* ---- ROOT OBJECT ------------------------------------------------------------------------------------- */
+/* ---- ROOT OBJECT ---------------------------------------------------------------------------- */
 
 static struct alb_status open_root(struct root_entry *e, const struct chunk *chunk)
 {
@@ -316,7 +316,7 @@ static void root_came(struct waiter *w, struct alb_status st, struct chunk *chun
         ask_parts(e);
 }
 
-/* ---- MANIFEST CHUNKS ------------------------------------------------------------------------------ */
+/* ---- MANIFEST CHUNKS ------------------------------------------------------------------------ */
 
 static void ask_parts(struct root_entry *e)
 {
@@ -351,7 +351,7 @@ static void part_came(struct waiter *w, struct alb_status st, struct chunk *chun
         decode_start(e);
 }
 
-/* ---- DECODE -------------------------------------------------------------------------------------------- */
+/* ---- DECODE --------------------------------------------------------------------------------- */
 
 static void decode_start(struct root_entry *e)
 {
@@ -496,7 +496,7 @@ static void tell(struct root_entry *e, struct alb_status st)
     e->is_telling = false;
 }
 
-/* ---- positions ------------------------------------------------------------------------------------------ */
+/* ---- positions ------------------------------------------------------------------------------ */
 
 bool root_view_key(const struct root_view *v, enum chunk_list list, uint32_t position,
                    struct chunk_key *key, struct where *where)

@@ -3,10 +3,10 @@
  *
  *     RECORD (record/LAYER@root:HEX) → ROOT OBJECT → MANIFEST CHUNKS → DECODE (worker) → open
  *
- * Being entitled to a position is membership by construction: the record ties layer and root, and a key
- * is only ever found through a list of an open root.  Everything fetched goes through the supply, so it
- * is verified, shared and cached like any other chunk.  Opened roots stay, least recently used first out,
- * up to `max_roots`; views in use are never dropped.
+ * Being entitled to a position is membership by construction: the record ties layer and root, and a
+ * key is only ever found through a list of an open root.  Everything fetched goes through the
+ * supply, so it is verified, shared and cached like any other chunk.  Opened roots stay, least
+ * recently used first out, up to `max_roots`; views in use are never dropped.
  */
 #pragma once
 

@@ -38,7 +38,8 @@ struct serve *serve_new(const struct serve_options *options)
     return s;
 }
 
-/* Now, not when the session dies a turn later: what the handlers work with goes away before that. */
+/* Now, not when the session dies a turn later: what the handlers work with goes away before
+ * that. */
 static void let_go(struct serve_session *session)
 {
     struct serve_request *rq;
@@ -165,7 +166,7 @@ void serve_recheck(struct serve *s)
     }
 }
 
-/* ---- a request comes in -------------------------------------------------------------------------- */
+/* ---- a request comes in --------------------------------------------------------------------- */
 
 static void decode_rest(const char *rest, char *out, size_t size)
 {
@@ -309,7 +310,7 @@ static void maybe_free(struct serve_request *rq)
     maybe_free_session(session);
 }
 
-/* ---- answers ------------------------------------------------------------------------------------- */
+/* ---- answers -------------------------------------------------------------------------------- */
 
 void serve_answer(struct serve_request *rq, const char *content_type, const void *body, size_t size)
 {

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* transfer/serve.h – answering: who may ask what, and the answers every holder gives alike.
  *
- * One `serve` stands behind one port.  For each request it finds the row of wire/routes.def (none: 404),
- * checks the certificate against the revocation list and the role against the row (nobody known: 401,
- * another role: 403), bounds the body, and calls the row's handler.  What a hub and a reflector answer alike
- * (session, trust, revocations, heads, records, roots, chunks, events) is installed by
- * serve_install_common(); a program adds its own rows with serve_set().  A request that says it speaks
- * another version of the protocol is refused (400) before anything else; one that says nothing is taken.
+ * One `serve` stands behind one port.  For each request it finds the row of wire/routes.def (none:
+ * 404), checks the certificate against the revocation list and the role against the row (nobody
+ * known: 401, another role: 403), bounds the body, and calls the row's handler.  What a hub and a
+ * reflector answer alike (session, trust, revocations, heads, records, roots, chunks, events) is
+ * installed by serve_install_common(); a program adds its own rows with serve_set().  A request
+ * that says it speaks another version of the protocol is refused (400) before anything else; one
+ * that says nothing is taken.
  *
- * A handler answers exactly once, now or later.  When the asker goes away first the answer is dropped and
- * `gone` (if set) is called so that the handler can stop working; serve_free() does the same for whatever
- * is still open, so that nothing a handler uses is needed after it.
+ * A handler answers exactly once, now or later.  When the asker goes away first the answer is
+ * dropped and `gone` (if set) is called so that the handler can stop working; serve_free() does the
+ * same for whatever is still open, so that nothing a handler uses is needed after it.
  *
  * Who shows no certificate is hung up on after 30 s without a request.
  *
- * What a grant does not cover is answered exactly like what does not exist: 404, before any look-up.
+ * What a grant does not cover is answered exactly like what does not exist: 404, before any
+ * look-up.
  */
 #pragma once
 
@@ -86,17 +88,19 @@ void serve_drain(struct serve *s);
 void serve_recheck(struct serve *s);
 void serve_stats(const struct serve *s, struct serve_stats *out);
 
-/* ---- for handlers ----------------------------------------------------------------------------------- */
+/* ---- for handlers --------------------------------------------------------------------------- */
 
-/* May this session read `layer`?  Decided from the grant alone; an admin and a publisher may read all. */
+/* May this session read `layer`?  Decided from the grant alone; an admin and a publisher may
+ * read all. */
 bool serve_may_read(const struct serve_request *rq, const char *layer);
 const uint8_t *serve_body(const struct serve_request *rq, size_t *size);
 void serve_answer(struct serve_request *rq, const char *content_type, const void *body,
                   size_t size);
 void serve_answer_stream(struct serve_request *rq, const char *content_type,
                          const struct http_source *source);
-/* The status code follows the code: NOT_FOUND 404, REFUSED 403, INVALID 400, CONFLICT 409, FULL 507,
- * CORRUPT 422, else 500; the body is error_body JSON.  `message` says what, where and what to do. */
+/* The status code follows the code: NOT_FOUND 404, REFUSED 403, INVALID 400, CONFLICT 409, FULL
+ * 507, CORRUPT 422, else 500; the body is error_body JSON.  `message` says what, where and what
+ * to do. */
 void serve_refuse(struct serve_request *rq, enum alb_code code, const char *message);
 void serve_refuse_status(struct serve_request *rq, struct alb_status st);
 /* A value of the query string, percent-decoded into `out`; false when absent or too long. */

@@ -3,11 +3,11 @@
  *
  *     entitled? → OPEN the root → ASK the supply for every position → items leave as they come
  *
- * Hits leave first.  An item, once begun, is finished before another batch of the same connection begins
- * one (the *lane*), so that a cut costs at most one chunk.  A batch holds at most HOLD_BYTES of chunks that
- * are ready but not sent; what comes beyond is let go and asked again, from memory or the store, when its
- * turn comes: a slow reader costs bounded memory, and all of them together HOLD_ALL_BYTES and a chunk each.
- * While something is still awaited a "queued" item says so
+ * Hits leave first.  An item, once begun, is finished before another batch of the same connection
+ * begins one (the *lane*), so that a cut costs at most one chunk.  A batch holds at most HOLD_BYTES
+ * of chunks that are ready but not sent; what comes beyond is let go and asked again, from memory
+ * or the store, when its turn comes: a slow reader costs bounded memory, and all of them together
+ * HOLD_ALL_BYTES and a chunk each. While something is still awaited a "queued" item says so
  * at least every 5 s.
  */
 #include <stdio.h>
@@ -125,7 +125,7 @@ void serve_handle_chunks(void *arg, struct serve_request *rq)
     root_book_open(s->options.roots, b->request.layer, &b->request.root, &b->root_wait);
 }
 
-/* ---- ASK ------------------------------------------------------------------------------------------ */
+/* ---- ASK ------------------------------------------------------------------------------------ */
 
 static void root_opened(struct root_wait *w, struct alb_status st, const struct root_view *view)
 {
@@ -213,7 +213,7 @@ static void spot_told(struct waiter *w, struct alb_status st, struct chunk *chun
     http_exchange_resume(b->rq->x);
 }
 
-/* ---- SEND ----------------------------------------------------------------------------------------- */
+/* ---- SEND ----------------------------------------------------------------------------------- */
 
 static void begin_item(struct batch_answer *b, const struct batch_item *item)
 {
@@ -302,7 +302,8 @@ static void leave_lane(struct batch_answer *b)
         b->lane->speaking = NULL;
 }
 
-/* Let the others of this connection speak: all of them, since the first may be unable to just now. */
+/* Let the others of this connection speak: all of them, since the first may be unable to just
+ * now. */
 static void offer_lane(struct batch_lane *lane)
 {
     struct batch_answer *b;
@@ -348,7 +349,7 @@ static void say_queued(void *arg)
     }
 }
 
-/* ---- over, well or badly ------------------------------------------------------------------------------ */
+/* ---- over, well or badly -------------------------------------------------------------------- */
 
 static void release_spot(struct batch_answer *b, struct spot *spot)
 {

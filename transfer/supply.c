@@ -145,7 +145,7 @@ void supply_leave(struct supply *s, struct waiter *waiter)
         chunk_unref(take_answered(s, waiter));
 }
 
-/* ---- outcomes known at once ---------------------------------------------------------------------- */
+/* ---- outcomes known at once ----------------------------------------------------------------- */
 
 static void answer_later(struct supply *s, struct waiter *waiter, struct alb_status st,
                          struct chunk *chunk)
@@ -176,7 +176,7 @@ static void tell_answered(void *arg)
         timer_set_in(&s->tell_timer, 0);
 }
 
-/* ---- LOOK ------------------------------------------------------------------------------------------ */
+/* ---- LOOK ----------------------------------------------------------------------------------- */
 
 static void look_in_store(struct supply *s, struct want *want)
 {
@@ -233,7 +233,7 @@ static void not_in_store(struct supply *s, struct want *want, struct alb_status 
     want_table_finish(&s->table, want, st, NULL);
 }
 
-/* ---- the parent answered ---------------------------------------------------------------------------- */
+/* ---- the parent answered -------------------------------------------------------------------- */
 
 static void kept(void *arg, struct alb_status st)
 {
@@ -245,7 +245,8 @@ static void kept(void *arg, struct alb_status st)
     maybe_bury(s);
 }
 
-/* A store that is full or slow costs a repeat some day, not service: the chunk is passed on all the same. */
+/* A store that is full or slow costs a repeat some day, not service: the chunk is passed on all
+ * the same. */
 static void keep(struct supply *s, struct chunk *chunk)
 {
     if (s->options.keeper == NULL)

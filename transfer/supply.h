@@ -3,11 +3,12 @@
  *
  *     supply_ask → memory? → told soon
  *                → want_table: first to ask? → LOOK in the store (worker) → here: told
- *                                                       → not here: fetch.c → verified → keeper, told
+ *                                                       → not here: fetch.c
+ *                                                                   → verified → keeper, told
  *
  * A hub has no parent: what its store lacks is NOT_FOUND.  An endpoint has no store.  A chunk found
- * damaged in the store is dropped there and fetched anew.  Hot chunks stay in a bounded memory cache.  What
- * the store has no room for is passed on all the same, and counted (not_kept).
+ * damaged in the store is dropped there and fetched anew.  Hot chunks stay in a bounded memory
+ * cache.  What the store has no room for is passed on all the same, and counted (not_kept).
  */
 #pragma once
 
@@ -39,12 +40,13 @@ struct supply_stats {
 };
 
 struct supply *supply_new(const struct supply_options *options);
-/* Waiters still waiting are forgotten, not told.  The store and the keeper must outlive what they are doing
- * for it: free the keeper once it is idle, the store after the loop ran its last jobs. */
+/* Waiters still waiting are forgotten, not told.  The store and the keeper must outlive what
+ * they are doing for it: free the keeper once it is idle, the store after the loop ran its last
+ * jobs. */
 struct supply *supply_free(struct supply *s);
 
-/* waiter->where says how a parent may be asked.  waiter->done comes later, from the loop, exactly once,
- * FULL (too many wait) included, unless the waiter leaves before. */
+/* waiter->where says how a parent may be asked.  waiter->done comes later, from the loop,
+ * exactly once, FULL (too many wait) included, unless the waiter leaves before. */
 void supply_ask(struct supply *s, const struct chunk_key *key, struct waiter *waiter);
 /* Harmless once done() was called. */
 void supply_leave(struct supply *s, struct waiter *waiter);

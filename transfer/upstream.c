@@ -283,7 +283,7 @@ static void link_ready(struct upstream_link *link)
     }
 }
 
-/* ---- losing it --------------------------------------------------------------------------------- */
+/* ---- losing it ------------------------------------------------------------------------------ */
 
 static void link_closed(void *arg, struct http_session *s, struct alb_status st)
 {
@@ -348,7 +348,7 @@ void upstream_suspect(struct upstream *u, struct alb_status why)
         lose(u, why);
 }
 
-/* ---- small things -------------------------------------------------------------------------------- */
+/* ---- small things --------------------------------------------------------------------------- */
 
 void upstream_listen(struct upstream *u, struct upstream_listener *l)
 {

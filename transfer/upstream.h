@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* transfer/upstream.h – the parent: found, called, greeted, and called again when the line drops.
  *
- * Two connections: *control* (small questions, events down) and *data* (chunks).  Both are greeted with
- * the read grant (POST /v1/session); a missing, refused or half-spent grant is asked for first, and one
- * that becomes half-spent on a line that holds is renewed on it.  When either connection dies, or both are
- * not up within a minute, both are closed and made again, after a back-off that doubles from 250 ms to 10 s
- * with ± 50 % jitter and begins anew only after 10 s of being up; at the next place of the list when this
- * one did not come up.  Whoever waits, waits: a request made here is sent when the line is back, until its
- * own deadline; one that is broken off alone is sent again a little later, three times.
+ * Two connections: *control* (small questions, events down) and *data* (chunks).  Both are greeted
+ * with the read grant (POST /v1/session); a missing, refused or half-spent grant is asked for
+ * first, and one that becomes half-spent on a line that holds is renewed on it.  When either
+ * connection dies, or both are not up within a minute, both are closed and made again, after a
+ * back-off that doubles from 250 ms to 10 s with ± 50 % jitter and begins anew only after 10 s of
+ * being up; at the next place of the list when this one did not come up.  Whoever waits, waits: a
+ * request made here is sent when the line is back, until its own deadline; one that is broken off
+ * alone is sent again a little later, three times.
  *
  * When the parent ends the events (we were too slow for it), they are asked for again, and "trust",
  * "revoked" and "layers" are told once, since they may have been missed.
@@ -87,8 +88,7 @@ struct upstream_ask {
     size_t body_size;
     size_t expect_bytes; /* most the answer may be */
     uint64_t timeout_ns; /* 0: 60 s */
-    bool
-        fail_when_down; /* CLOSED at once instead of waiting for the line, once the first dial failed */
+    bool fail_when_down; /* CLOSED at once, not waiting for the line, once a first dial failed */
 };
 /* done() comes from the loop, exactly once, unless cancelled. */
 struct upstream_request *upstream_request(struct upstream *u, const struct upstream_ask *ask,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* transfer/upstream_events.c – the long answer of GET /v1/events: one line per event, as it happens. */
+/* transfer/upstream_events.c – the long answer of GET /v1/events: one line per event, as it
+ * happens. */
 #include "base/alloc.h"
 #include "base/units.h"
 #include "transfer/upstream_impl.h"

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* transfer/want_table.h – ask upstream once, answer everyone who asked us.
  *
- * When forty endpoints want the same chunk, the branch link must carry it once.  The table holds one
- * `want` for each chunk being looked for and, on each want, the list of waiters.  The first waiter
- * starts the search; the rest only join.  When it ends, all waiters hear the same outcome, in the order
- * they asked.
+ * When forty endpoints want the same chunk, the branch link must carry it once.  The table holds
+ * one `want` for each chunk being looked for and, on each want, the list of waiters.  The first
+ * waiter starts the search; the rest only join.  When it ends, all waiters hear the same outcome,
+ * in the order they asked.
  *
- * A want carries where its chunk may be asked for: {layer, root, list, position} of one of its waiters.
- * When that place says no, want_table_failed() turns to another waiter's place with another root, and
- * only when no place is left does anyone hear of it.
+ * A want carries where its chunk may be asked for: {layer, root, list, position} of one of its
+ * waiters. When that place says no, want_table_failed() turns to another waiter's place with
+ * another root, and only when no place is left does anyone hear of it.
  *
- * A waiter that loses interest calls want_table_leave(); a want whose last waiter left goes on when it
- * has been asked for, since what is on its way is nearly paid for and goes into the store.
+ * A waiter that loses interest calls want_table_leave(); a want whose last waiter left goes on when
+ * it has been asked for, since what is on its way is nearly paid for and goes into the store.
  *
- * Limits: `max_wants` searches at once, `max_waiters` in all.  Beyond either want_table_ask() refuses
- * with ALB_FULL and starts nothing.
+ * Limits: `max_wants` searches at once, `max_waiters` in all.  Beyond either want_table_ask()
+ * refuses with ALB_FULL and starts nothing.
  */
 #pragma once
 
@@ -55,7 +55,8 @@ struct want {
     struct where where;         /* the place being asked */
     struct waiter_list waiters; /* may be empty: everybody left */
     uint64_t since_ns;
-    /* Whoever searches: bad answers at this place, failures in a row, when to try again, its queue. */
+    /* Whoever searches: bad answers at this place, failures in a row, when to try again, its
+     * queue. */
     unsigned tries, failures;
     uint64_t retry_ns;
     TAILQ_ENTRY(want) link;
@@ -73,7 +74,8 @@ void want_table_init(struct want_table *t, size_t max_wants, size_t max_waiters)
 /* Frees what is left; no waiter is told. */
 void want_table_release(struct want_table *t);
 
-/* Join or start.  *started is the new want, or NULL when one was there.  ALB_FULL: nothing happened. */
+/* Join or start.  *started is the new want, or NULL when one was there.  ALB_FULL: nothing
+ * happened. */
 ALB_MUST_USE struct alb_status want_table_ask(struct want_table *t, const struct chunk_key *key,
                                               struct waiter *waiter, uint64_t now_ns,
                                               struct want **started);

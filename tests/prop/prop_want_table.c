@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* prop/prop_want_table.c – one search per chunk and one outcome per waiter, however calls interleave. */
+/* prop/prop_want_table.c – one search per chunk and one outcome per waiter, however calls
+ * interleave. */
 /* LINKS: transfer store wire chunk net shaper base */
 #include "transfer/want_table.h"
 

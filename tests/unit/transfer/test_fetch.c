@@ -3,7 +3,7 @@
 /* LINKS: sim_world */
 #include "transfer/supply.h"
 
-#include "liar.h"
+#include "support/liar.h"
 
 enum { CHUNKS = 40, RAW_SIZE = 3000, VERSIONS = 2 };
 enum { FOREVER = 1000000 };

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/transfer/test_keeper.c – groups, their outcomes, and what can be seen before they are written. */
+/* unit/transfer/test_keeper.c – groups, their outcomes, and what can be seen before they are
+ * written. */
 /* LINKS: sim_world */
 #include "transfer/keeper.h"
 
-#include "liar.h"
+#include "support/liar.h"
 
 enum { CHUNKS = 600, RAW_SIZE = 700 };
 

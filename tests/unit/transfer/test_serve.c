@@ -3,7 +3,7 @@
 /* LINKS: sim_world */
 #include "transfer/serve.h"
 
-#include "liar.h"
+#include "support/liar.h"
 #include "sim/cast_holder.h"
 #include "transfer/feed.h"
 #include "wire/json.h"

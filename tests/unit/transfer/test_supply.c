@@ -3,7 +3,7 @@
 /* LINKS: sim_world */
 #include "transfer/supply.h"
 
-#include "liar.h"
+#include "support/liar.h"
 #include "store/ram.h"
 
 enum { CHUNKS = 20, RAW_SIZE = 3000 };

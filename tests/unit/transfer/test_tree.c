@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/transfer/test_tree.c – a child's books and supply against a parent, over a simulated link. */
+/* unit/transfer/test_tree.c – a child's books and supply against a parent, over a simulated
+ * link. */
 /* LINKS: sim_world */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/transfer/test_upstream.c – a parent that comes late, goes away, refuses, and falls silent. */
+/* unit/transfer/test_upstream.c – a parent that comes late, goes away, refuses, and falls
+ * silent. */
 /* LINKS: sim_world */
 #include "transfer/upstream.h"
 
-#include "liar.h"
+#include "support/liar.h"
 
 struct told {
     unsigned count;

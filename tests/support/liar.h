@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/transfer/liar.h – a simulated parent that answers whatever the test says, and a child's half. */
+/* support/liar.h – a simulated parent that answers whatever the test says, and a child's half. */
 #pragma once
 
 #include <setjmp.h>
