@@ -17,6 +17,11 @@ enum exit_code publish_key(struct link *l, const char *layer, struct sign_secret
     if (code != EXIT_DONE)
         return code;
     struct alb_status st = state_key_read(l->state, "publisher.key", out);
+    if (st.code == ALB_NOT_FOUND && authority_trust(l->authority) == NULL)
+        return output_fail(o, ALB_REFUSED,
+                           "publishing %s: there is no trust file yet, so nobody may publish; "
+                           "an admin runs: albedo trust init",
+                           layer);
     if (st.code == ALB_NOT_FOUND)
         return output_fail(o, ALB_REFUSED,
                            "publishing %s: this state holds no publishing key; join "
@@ -74,7 +79,12 @@ static enum exit_code old_record(struct link *l, const struct publish_options *o
     if (!alb_failed(answer.st))
         answer.st = record_decode(buf_peek(&answer.body), buf_size(&answer.body),
                                   authority_trust(l->authority), out);
-    if (alb_failed(answer.st))
+    if (answer.st.code == ALB_NOT_FOUND)
+        code = output_fail(l->output, ALB_NOT_FOUND,
+                           "publishing %s: there is no version %s to go back to; `albedo layers` "
+                           "lists what there is",
+                           options->layer, options->as_version);
+    else if (alb_failed(answer.st))
         code = link_fail(l, &answer, "looking up the version to go back to");
     link_answer_release(&answer);
     return code;

@@ -194,7 +194,7 @@ int command_serve(const char *config_path, wall_clock now_s)
     struct alb_status st = hub_config_load(config_path, &d->config, error);
     if (alb_failed(st) && st.code != ALB_NOT_FOUND && error[0] != '\0') {
         fprintf(stderr, "albedo-hub: %s\n", error);
-        return EXIT_FAILED;
+        return EXIT_USAGE;
     }
     if (alb_failed(st))
         return fail(config_path, st, "'albedo-hub init --data DIR' writes DIR/hub.conf");

@@ -87,6 +87,9 @@ static int open_doors(struct daemon *d)
         return reflector_fail(ALB_NOT_FOUND, "%s: data %s is not there; is its disk mounted?",
                               d->config_path, dir);
     struct alb_status st = segment_store_open(&options, &d->store);
+    if (st.code == ALB_INVALID)
+        return reflector_fail(ALB_CONFLICT,
+                              "%s: another albedo-reflector is running on this directory", dir);
     if (alb_failed(st))
         return reflector_fail_status(st, "%s: opening the chunk store", dir);
     st = disk_catalogue_open(catalogue_dir, &d->catalogue);
