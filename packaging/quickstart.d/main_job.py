@@ -173,6 +173,7 @@ def judged(top, as_root):
     described = tree.describe(top)
     for entry in described.values() if not as_root else ():
         entry.uid = entry.gid = 0
+        entry.mode &= 0o1777  # nor set-user-ID for another user
         entry.xattrs = {key: value for key, value in entry.xattrs.items()
                         if key.startswith("user.")}
     return described
