@@ -127,6 +127,12 @@ void serve_handle_chunks(void *arg, struct serve_request *rq)
 
 /* ---- ASK ------------------------------------------------------------------------------------ */
 
+/* A version that does not fit together will not, however often one asks. */
+static bool is_for_good(enum alb_code code)
+{
+    return code == ALB_NOT_FOUND || code == ALB_CORRUPT || code == ALB_INVALID;
+}
+
 static void root_opened(struct root_wait *w, struct alb_status st, const struct root_view *view)
 {
     struct batch_answer *b = ALB_CONTAINER(w, struct batch_answer, root_wait);
@@ -138,7 +144,7 @@ static void root_opened(struct root_wait *w, struct alb_status st, const struct 
     b->open = b->count;
     ask_all(b);
     for (size_t i = 0; alb_failed(st) && i < b->count; i++)
-        b->spots[i].outcome = st.code == ALB_NOT_FOUND ? ITEM_MISSING : ITEM_FAILED;
+        b->spots[i].outcome = is_for_good(st.code) ? ITEM_MISSING : ITEM_FAILED;
     http_exchange_resume(b->rq->x);
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "chunk/codec.h"
 #include "sim/cast_holder.h"
 #include "transfer/own_grant.h"
 
@@ -159,15 +160,20 @@ static void root_told(struct root_wait *w, struct alb_status st, const struct ro
     d->view = view;
 }
 
-static void open_root(struct duo *d, const char *layer)
+static void open_root_of(struct duo *d, struct root_book *book, const char *layer)
 {
     struct root_probe probe = {.wait.done = root_told, .duo = d};
 
     d->told = 0;
-    root_book_open(d->child.roots, layer, &d->version.record.root, &probe.wait);
+    root_book_open(book, layer, &d->version.record.root, &probe.wait);
     world_run(d->world, world_now_ns(d->world) + 30 * NS_PER_S);
     if (d->told == 0)
-        root_book_leave(d->child.roots, &probe.wait);
+        root_book_leave(book, &probe.wait);
+}
+
+static void open_root(struct duo *d, const char *layer)
+{
+    open_root_of(d, d->child.roots, layer);
 }
 
 static void a_root_opens_through_the_parent(void **state)
@@ -274,6 +280,120 @@ static void a_layer_beyond_the_grant_looks_like_one_that_does_not_exist(void **s
     assert_int_equal(d->st.code, ALB_NOT_FOUND);
 }
 
+/* ---- publishers that lie: everything is signed, and does not fit together ---- */
+
+/* The version again with another root object, record and head. */
+static void republish(struct duo *d, const struct root *root, uint64_t record_adds)
+{
+    struct cast_version *v = &d->version;
+    struct codec *codec = codec_new();
+    struct chunk_key key = {.kind = KEY_PLAIN};
+    struct buf object, stored;
+
+    buf_init(&object, ROOT_OBJECT_MAX);
+    buf_init(&stored, CHUNK_STORED_MAX);
+    assert_int_equal(root_encode(root, &object).code, ALB_OK);
+    assert_int_equal(codec_compress(codec, buf_peek(&object), buf_size(&object), &stored).code,
+                     ALB_OK);
+    sha256(buf_peek(&object), buf_size(&object), &key.digest);
+    chunk_unref(v->chunks[0]);
+    v->chunks[0] = chunk_copy(&key, buf_peek(&stored), buf_size(&stored));
+    v->record.root = key.digest;
+    v->record.root_bytes = buf_size(&object);
+    v->record.content_bytes = root->content_bytes + record_adds;
+    v->record.entries = root->entries;
+    buf_clear(&v->record_bytes);
+    assert_int_equal(record_encode(&v->record, &d->parent.publisher_key, &v->record_bytes).code,
+                     ALB_OK);
+    cast_holder_publish(&d->parent, v, 2);
+    buf_release(&object);
+    buf_release(&stored);
+    codec_free(codec);
+}
+
+static void root_of(struct duo *d, struct root *out)
+{
+    const struct chunk *chunk = d->version.chunks[0];
+    struct codec *codec = codec_new();
+    struct buf raw;
+
+    buf_init(&raw, ROOT_OBJECT_MAX);
+    assert_int_equal(codec_expand(codec, chunk->bytes, chunk->size, ROOT_OBJECT_MAX, &raw).code,
+                     ALB_OK);
+    assert_int_equal(root_decode(buf_peek(&raw), buf_size(&raw), out).code, ALB_OK);
+    buf_release(&raw);
+    codec_free(codec);
+}
+
+static void sizes_that_disagree_are_refused(void **state)
+{
+    struct duo *d = *state;
+    struct root honest;
+
+    root_of(d, &honest);
+    for (unsigned lie = 0; lie < 6; lie++) {
+        struct root root = honest;
+        root.entries += lie == 1;
+        root.content_bytes += lie == 2;
+        root.content_chunks += lie == 3;
+        root.manifest_bytes += lie == 4;
+        root.content_raw_bytes += lie == 5; /* only to be another root */
+        root.chunks[0].raw_bytes += lie == 4;
+        republish(d, &root, lie == 5); /* record and root object */
+        root.chunks[0].raw_bytes -= lie == 4;
+        open_root_of(d, d->parent.roots, "base/debian-12");
+        assert_int_equal(d->told, 1);
+        assert_int_equal(d->st.code, lie == 0 ? ALB_OK : ALB_CORRUPT);
+        if (lie == 0)
+            root_book_close_view(d->parent.roots, d->view);
+        open_root(d, "base/debian-12"); /* and who asks below is told soon */
+        assert_int_equal(d->told, 1);
+        assert_int_equal(d->st.code, lie == 0 ? ALB_OK : ALB_NOT_FOUND);
+        if (lie == 0)
+            root_book_close_view(d->child.roots, d->view);
+    }
+    root_release(&honest);
+}
+
+/* A manifest chunk that is real, but not part of this manifest. */
+static void a_manifest_that_is_none_is_refused(void **state)
+{
+    struct duo *d = *state;
+    struct root root;
+
+    root_of(d, &root);
+    struct root_chunk *last = &root.chunks[root.chunk_count - 1];
+    const uint64_t others = root.manifest_bytes - last->raw_bytes;
+    for (size_t i = d->version.count - 1; i > root.chunk_count; i--) {
+        size_t raw = 0;
+        const struct chunk *c = d->version.chunks[i];
+        assert_int_equal(codec_raw_size(c->bytes, c->size, CHUNK_RAW_MAX, &raw).code, ALB_OK);
+        *last = (struct root_chunk){c->key, (uint32_t)raw, c->size};
+    }
+    root.manifest_bytes = others + last->raw_bytes;
+    republish(d, &root, 0);
+    open_root(d, "base/debian-12");
+    assert_int_equal(d->told, 1);
+    assert_int_not_equal(d->st.code, ALB_OK);
+    root_release(&root);
+}
+
+static void a_root_that_could_not_be_opened_may_be_opened_later(void **state)
+{
+    struct duo *d = *state;
+
+    world_link_set_up(d->wan, false);
+    world_run(d->world, world_now_ns(d->world) + 60 * NS_PER_S);
+    open_root(d, "base/debian-12");
+    assert_int_equal(d->told, 1);
+    assert_int_equal(d->st.code, ALB_CLOSED);
+    world_link_set_up(d->wan, true);
+    world_run(d->world, world_now_ns(d->world) + 60 * NS_PER_S);
+    open_root(d, "base/debian-12");
+    assert_int_equal(d->st.code, ALB_OK);
+    root_book_close_view(d->child.roots, d->view);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -283,6 +403,10 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_layer_beyond_the_grant_looks_like_one_that_does_not_exist,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(sizes_that_disagree_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_manifest_that_is_none_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_root_that_could_not_be_opened_may_be_opened_later, setup,
+                                        teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
