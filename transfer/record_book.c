@@ -317,10 +317,12 @@ static struct alb_status judge_record(const struct record_entry *e,
     char layer[NAME_MAX_SIZE], hex[DIGEST_HEX_SIZE];
     struct version_record record;
     struct digest digest;
+    const struct trust *trust = authority_trust(e->book->options.authority);
     bool is_it = false;
-    struct alb_status st = record_decode(answer->body, answer->size,
-                                         authority_trust(e->book->options.authority), &record);
 
+    if (trust == NULL) /* record_decode() would not judge it at all */
+        return alb_fail(ALB_REFUSED, "there is no trust file yet to judge a version record by");
+    struct alb_status st = record_decode(answer->body, answer->size, trust, &record);
     if (alb_failed(st))
         return st;
     sha256(answer->body, answer->size, &digest);

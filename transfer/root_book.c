@@ -265,6 +265,8 @@ static void record_came(struct record_wait *w, struct alb_status st, const uint8
 
     (void)is_stale; /* a version record never changes */
     e->waits_record = false;
+    if (!alb_failed(st) && trust == NULL)
+        st = alb_fail(ALB_REFUSED, "there is no trust file yet to judge a version record by");
     if (!alb_failed(st))
         st = record_decode(bytes, size, trust, &e->view.record);
     if (!alb_failed(st) && (!digest_equal(&e->view.record.root, &e->view.digest) ||

@@ -140,8 +140,10 @@ struct alb_status head_decode(const void *bytes, size_t size, const struct trust
 {
     struct head h = {.sequence = 0};
     struct signed_view v;
-    struct alb_status st = signed_open_by(bytes, size, "head", HEAD_FORMAT, &trust->hub_key, &v);
 
+    if (trust == NULL)
+        return alb_fail(ALB_REFUSED, "there is no trust file yet to judge a head by");
+    struct alb_status st = signed_open_by(bytes, size, "head", HEAD_FORMAT, &trust->hub_key, &v);
     if (alb_failed(st))
         return st;
     st = fields_decode(&HEAD_TABLE, v.body, v.body_size, &h);

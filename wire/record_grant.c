@@ -92,8 +92,10 @@ struct alb_status grant_decode(const void *bytes, size_t size, const struct trus
 {
     AUTO_FREE struct grant *g = xalloc(sizeof *g);
     struct signed_view v;
-    struct alb_status st = signed_open_by(bytes, size, "grant", GRANT_FORMAT, &trust->hub_key, &v);
 
+    if (trust == NULL)
+        return alb_fail(ALB_REFUSED, "there is no trust file yet to judge a read grant by");
+    struct alb_status st = signed_open_by(bytes, size, "grant", GRANT_FORMAT, &trust->hub_key, &v);
     if (alb_failed(st))
         return st;
     st = fields_decode(&GRANT_TABLE, v.body, v.body_size, g);
@@ -193,9 +195,11 @@ struct alb_status revocations_decode(const void *bytes, size_t size, const struc
 {
     struct revocations r = {.number = 0};
     struct signed_view v;
+
+    if (trust == NULL)
+        return alb_fail(ALB_REFUSED, "there is no trust file yet to judge a revocation list by");
     struct alb_status st =
         signed_open_by(bytes, size, "revocations", REVOCATIONS_FORMAT, &trust->hub_key, &v);
-
     if (alb_failed(st))
         return st;
     st = fields_decode(&REVOCATIONS_TABLE, v.body, v.body_size, &r);

@@ -232,6 +232,22 @@ static void an_old_or_expired_head_does_not_say_what_is_latest(void **state)
     assert_says(head_judge(&h, 9, last + 1), ALB_TIMEOUT, "the head has expired");
 }
 
+static void without_a_trust_file_nothing_signed_is_believed(void **state)
+{
+    struct world *w = *state;
+    struct head h = head_sample(), out;
+    struct revocations list;
+    struct grant grant;
+
+    head_by(w, &h, HUB);
+    assert_says(head_decode(buf_peek(&w->bytes), buf_size(&w->bytes), NULL, &out), ALB_REFUSED,
+                "there is no trust file yet to judge a head by");
+    assert_says(grant_decode(buf_peek(&w->bytes), buf_size(&w->bytes), NULL, &grant), ALB_REFUSED,
+                "there is no trust file yet to judge a read grant by");
+    assert_says(revocations_decode(buf_peek(&w->bytes), buf_size(&w->bytes), NULL, &list),
+                ALB_REFUSED, "there is no trust file yet to judge a revocation list by");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -248,6 +264,7 @@ int main(void)
         TEST(a_head_is_no_record_and_a_record_no_head),
         TEST(heads_that_make_no_sense_are_not_made),
         TEST(an_old_or_expired_head_does_not_say_what_is_latest),
+        TEST(without_a_trust_file_nothing_signed_is_believed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
