@@ -11,8 +11,11 @@
 #include "transfer/serve_impl.h"
 #include "wire/json.h"
 
-enum { SESSIONS_DEFAULT = 4096 };
+/* Who shows no certificate can only enrol, which takes a second: a few requests, a quarter of the places,
+ * and not for long, whatever it says meanwhile. */
+enum { SESSIONS_DEFAULT = 4096, NOBODYS_SHARE = 4, NOBODYS_EXCHANGES = 4 };
 #define NOBODY_IDLE_NS (30 * NS_PER_S)
+#define NOBODY_LIFE_NS (90 * NS_PER_S)
 
 static uint64_t on_head(void *arg, struct http_exchange *x);
 static void on_request(void *arg, struct http_exchange *x);
@@ -65,6 +68,7 @@ struct serve *serve_free(struct serve *s)
     while ((session = TAILQ_FIRST(&s->sessions)) != NULL) {
         TAILQ_REMOVE(&s->sessions, session, link);
         session->serve = NULL; /* its last callbacks find no serve and only free */
+        timer_stop(&session->life);
         http_session_close(session->http);
         let_go(session);
     }
@@ -91,11 +95,29 @@ void serve_install_common(struct serve *s)
     serve_set(s, ROUTE_EVENTS, serve_handle_events, s);
 }
 
+static void on_nobody_over(void *arg)
+{
+    struct serve_session *session = arg;
+
+    http_session_close(session->http);
+}
+
+static bool is_full(const struct serve *s, bool is_nobody)
+{
+    return s->is_draining || s->stats.sessions >= s->options.max_sessions ||
+           (is_nobody && s->nobodies * NOBODYS_SHARE >= s->options.max_sessions);
+}
+
 void serve_accept(void *serve, struct stream *stream)
 {
     struct serve *s = serve;
+    const bool is_nobody =
+        (unsigned)stream_peer(stream)->role <= ROLE_NONE && s->options.port == PORT_TREE;
+    const struct http_session_options options = {.idle_timeout_ns = is_nobody ? NOBODY_IDLE_NS : 0,
+                                                 .max_exchanges =
+                                                     is_nobody ? NOBODYS_EXCHANGES : 0};
 
-    if (s->is_draining || s->stats.sessions >= s->options.max_sessions) {
+    if (is_full(s, is_nobody)) {
         log_event(LOG_WARN, "serve.full", "sessions=%zu from=%s", s->stats.sessions,
                   stream->address);
         stream_free(stream);
@@ -104,14 +126,16 @@ void serve_accept(void *serve, struct stream *stream)
     struct serve_session *session = xalloc(sizeof *session);
     session->serve = s;
     session->who = *stream_peer(stream);
-    TAILQ_INIT(&session->requests);
-    const bool is_nobody = session->who.role <= ROLE_NONE && s->options.port == PORT_TREE;
-    const struct http_session_options options = {.idle_timeout_ns = is_nobody ? NOBODY_IDLE_NS : 0};
+    session->is_nobody = is_nobody;
     TAILQ_INIT(&session->requests);
     if (s->options.gate != NULL)
         stream_use_gate(stream, s->options.gate);
     session->http = http_serve(stream, &options, &server_ops, session);
+    timer_init(&session->life, s->options.loop, on_nobody_over, session);
+    if (is_nobody)
+        timer_set_in(&session->life, NOBODY_LIFE_NS);
     TAILQ_INSERT_TAIL(&s->sessions, session, link);
+    s->nobodies += is_nobody;
     s->stats.sessions++;
     s->stats.sessions_total++;
 }
@@ -126,9 +150,11 @@ static void on_session_closed(void *arg, struct http_session *http, struct alb_s
     log_event(LOG_DEBUG, "serve.session_closed", "device=%s why=\"%s\"", session->who.device,
               alb_status_text(st, text, sizeof text));
     serve_lane_release(session);
+    timer_stop(&session->life);
     if (s != NULL) {
         TAILQ_REMOVE(&s->sessions, session, link);
         s->stats.sessions--;
+        s->nobodies -= session->is_nobody;
     }
     session->is_closed = true;
     maybe_free_session(session);
@@ -243,6 +269,15 @@ static bool bearer_is_right(const struct serve_request *rq)
            o->bearer(o->arg, value + 7);
 }
 
+/* TLS looks at the dates once, and sessions last long.  0: a world that has no certificates. */
+static bool has_run_out(const struct serve *s, const struct identity *who)
+{
+    const struct serve_options *o = &s->options;
+
+    return who->expires_wall_s != 0 &&
+           who->expires_wall_s < authority_now_s(o->authority, loop_wall_s(o->loop));
+}
+
 static bool may_call(struct serve_request *rq)
 {
     const struct identity *who = &rq->session->who;
@@ -262,6 +297,11 @@ static bool may_call(struct serve_request *rq)
     if (authority_has_revoked(rq->serve->options.authority, who->serial)) {
         serve_refuse(rq, ALB_REFUSED,
                      "this device's certificate was revoked; ask an administrator");
+        http_session_drain(rq->session->http);
+        return false;
+    }
+    if (has_run_out(rq->serve, who)) {
+        serve_refuse(rq, ALB_REFUSED, "this device's certificate has expired; join again");
         http_session_drain(rq->session->http);
         return false;
     }

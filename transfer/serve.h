@@ -13,7 +13,8 @@
  * dropped and `gone` (if set) is called so that the handler can stop working; serve_free() does the
  * same for whatever is still open, so that nothing a handler uses is needed after it.
  *
- * Who shows no certificate is hung up on after 30 s without a request.
+ * Who shows no certificate is hung up on after 30 s without a request, after 90 s in any case, and never
+ * holds more than a quarter of the places.  Who showed one is heard until it expires.
  *
  * What a grant does not cover is answered exactly like what does not exist: 404, before any
  * look-up.
@@ -35,6 +36,8 @@ struct serve_session { /* one connection; http_session's user */
     struct grant grant;
     struct batch_lane *lane; /* serve_batch.c's: items are sent one after another */
     bool is_closed;          /* lives on only for its last requests               */
+    bool is_nobody;          /* no certificate, on the tree port                  */
+    struct timer life;       /* … then it ends with this                          */
     TAILQ_HEAD(, serve_request) requests;
     TAILQ_ENTRY(serve_session) link;
 };

@@ -11,6 +11,7 @@ struct serve {
     serve_handler handlers[ROUTE_COUNT];
     void *handler_args[ROUTE_COUNT];
     struct serve_sessions sessions;
+    size_t nobodies; /* sessions without a certificate */
     bool is_draining;
     struct serve_stats stats;
 };
