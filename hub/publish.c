@@ -222,6 +222,32 @@ static void commit_run(struct hub_task *t)
     answer_published(p);
 }
 
+/* To go back is to publish the old root anew, signed by who may: devices that have seen the newer version
+ * would refuse the older one, and the others must not be led to it. */
+static struct alb_status check_not_older(struct hub_task *t, const struct version_record *record)
+{
+    const struct ledger *l = &t->hub->ledger;
+    char which[DIGEST_HEX_SIZE + 8], hex[DIGEST_HEX_SIZE];
+    struct version_record current;
+    struct head head;
+    struct alb_status st = ledger_head(l, record->layer, &head);
+
+    if (st.code == ALB_NOT_FOUND)
+        return ALB_STATUS_OK; /* nothing was current yet */
+    if (alb_failed(st))
+        return st;
+    snprintf(which, sizeof which, "sha256:%s", digest_hex(&head.record, hex));
+    st = ledger_find(l, record->layer, which, NULL, &current);
+    if (alb_failed(st) || record->sequence >= current.sequence)
+        return st;
+    hub_task_refuse(t, ALB_CONFLICT,
+                    "%s@%s is older than what is current, %s; to go back: albedo publish %s "
+                    "--as-version %s",
+                    record->layer, record->version, current.version, record->layer,
+                    record->version);
+    return t->st;
+}
+
 static void promote_run(struct hub_task *t)
 {
     struct publish_task *p = (struct publish_task *)t;
@@ -239,6 +265,8 @@ static void promote_run(struct hub_task *t)
     if (t->st.code == ALB_NOT_FOUND)
         hub_task_refuse(t, ALB_NOT_FOUND, "there is no %s@%s here; 'albedo layers' lists what is",
                         ask.layer, ask.version);
+    if (!alb_failed(t->st))
+        t->st = check_not_older(t, &p->record);
     if (!alb_failed(t->st))
         t->st = select_record(t, ask.layer, &p->bytes);
     if (alb_failed(t->st))

@@ -157,6 +157,30 @@ static void a_held_version_becomes_current_when_it_is_promoted(void **state)
     stage_free(s);
 }
 
+/* Whoever may promote is not asked for a key: it must not be a way back to an old hole. */
+static void an_older_version_than_the_current_one_is_not_promoted(void **state)
+{
+    struct stage *s = stage_ready();
+    struct crate one, two;
+
+    (void)state;
+    crate_make(&one, "base/os", 1, 3, false);
+    crate_make(&two, "base/os", 10, 3, false);
+    name_it(&two, "2", 2);
+    assert_int_equal(stage_publish(s, PUBLISHER, &one), 200);
+    assert_int_equal(stage_publish(s, PUBLISHER, &two), 200);
+    stage_ask_text(s, PUBLISHER, "POST", "/v1/promote",
+                   "{\"layer\":\"base/os\",\"version\":\"1\"}");
+    stage_refused(s, 409, "albedo publish base/os --as-version 1");
+    expect_head(s, "base/os", &two, 2);
+    assert_int_equal(stage_ask_text(s, ADMIN, "POST", "/v1/promote",
+                                    "{\"layer\":\"base/os\",\"version\":\"2\"}"),
+                     200); /* the current one again is fine */
+    crate_release(&one);
+    crate_release(&two);
+    stage_free(s);
+}
+
 static void rolling_back_is_a_new_record_with_the_old_root(void **state)
 {
     struct stage *s = stage_ready();
@@ -282,6 +306,7 @@ int main(void)
         cmocka_unit_test(the_next_version_sends_only_what_is_new),
         cmocka_unit_test(an_upload_opened_again_says_what_is_still_missing),
         cmocka_unit_test(a_held_version_becomes_current_when_it_is_promoted),
+        cmocka_unit_test(an_older_version_than_the_current_one_is_not_promoted),
         cmocka_unit_test(rolling_back_is_a_new_record_with_the_old_root),
         cmocka_unit_test(committing_the_newest_record_again_is_fine),
         cmocka_unit_test(a_local_publication_is_served_like_any_other),
