@@ -295,6 +295,26 @@ static bool is_claimed(struct prepare *p, uint32_t entry, const struct statx *no
     return false;
 }
 
+static bool has_capabilities(const struct manifest_entry *e)
+{
+    for (size_t i = 0; i < e->xattr_count; i++)
+        if (strcmp(e->xattrs[i].name, "security.capability") == 0)
+            return true;
+    return false;
+}
+
+/* Another user may hold this inode open, ready to write.  Were it given root's name or a set-id bit, its
+ * content would be that user's choice from then on: such a file is brought anew. */
+static bool is_unsafe_to_bless(const struct found *f, const struct manifest_entry *e)
+{
+    const bool is_theirs =
+        f->now.stx_uid != geteuid() || (f->now.stx_mode & (S_IWGRP | S_IWOTH)) != 0;
+    const bool gains =
+        e->uid != f->now.stx_uid || (e->mode & (S_ISUID | S_ISGID)) != 0 || has_capabilities(e);
+
+    return geteuid() == 0 && e->type == ENTRY_FILE && is_theirs && gains;
+}
+
 /* The bytes are right.  Is the inode ours to change? */
 static struct alb_status meet_same(struct prepare *p, uint32_t entry, const struct found *f)
 {
@@ -313,6 +333,7 @@ static struct alb_status meet_same(struct prepare *p, uint32_t entry, const stru
     }
     if (alb_failed(st))
         return st;
+    split = split || (differs && is_unsafe_to_bless(f, e));
     p->inos[entry] = ino;
     if (!split) {
         p->counts.metadata_only += differs ? 1 : 0;

@@ -50,7 +50,9 @@ struct alb_status applied_record_read(int top_fd, struct applied_record *out)
         return dirs_is_absent(alb_fail_sys("")) ? alb_fail(ALB_NOT_FOUND, "nothing applied yet")
                                                 : alb_fail_sys("opening .albedo");
     buf_init(&bytes, RECORD_LIMIT);
-    st = file_read(fd_path(albedo, APPLIED_FILE, path), &bytes);
+    st = albedo_judge(albedo, true);
+    if (!alb_failed(st))
+        st = file_read(fd_path(albedo, APPLIED_FILE, path), &bytes);
     if (!alb_failed(st))
         st = decode(buf_peek(&bytes), buf_size(&bytes), out);
     buf_release(&bytes);

@@ -46,12 +46,13 @@ struct alb_status apply_replay(const char *target, struct apply_result *out)
 static struct alb_status read_journal(struct replay *r, struct buf *bytes)
 {
     struct manifest_limits limits = manifest_limits_default;
-    int albedo = dirs_open_path(r->target_fd, ALBEDO_DIR, O_DIRECTORY);
     char path[FD_PATH_SIZE];
-    struct alb_status st;
+    int albedo;
+    /* Looked at again: whoever owns TARGET can have put another .albedo there since the lock. */
+    struct alb_status st = albedo_open(r->target_fd, &albedo);
 
-    if (albedo < 0)
-        return alb_fail_sys("opening .albedo");
+    if (alb_failed(st))
+        return st;
     st = file_read(fd_path(albedo, JOURNAL_FILE, path), bytes);
     close(albedo);
     if (alb_failed(st))

@@ -97,19 +97,28 @@ struct alb_status target_open(const char *target, int *out)
 
 /* Whoever may write there decides what we do with our rights: a journal of somebody else's making could
  * make set-id files of root's. */
-struct alb_status albedo_open(int top_fd, int *out)
+struct alb_status albedo_judge(int fd, bool may_be_roots)
 {
     struct stat now;
+
+    if (fstat(fd, &now) != 0)
+        return alb_fail_sys("asking about .albedo");
+    if ((now.st_uid != geteuid() && !(may_be_roots && now.st_uid == 0)) ||
+        (now.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+        return alb_fail(ALB_INVALID,
+                        ".albedo in TARGET belongs to another user, or others may write "
+                        "to it; pull as its owner, or remove it");
+    return ALB_STATUS_OK;
+}
+
+struct alb_status albedo_open(int top_fd, int *out)
+{
     int fd;
     struct alb_status st = dirs_make(top_fd, ALBEDO_DIR, 0700, &fd);
 
     if (alb_failed(st))
         return st;
-    if (fstat(fd, &now) != 0)
-        st = alb_fail_sys("asking about .albedo");
-    else if (now.st_uid != geteuid() || (now.st_mode & (S_IWGRP | S_IWOTH)) != 0)
-        st = alb_fail(ALB_INVALID, ".albedo in TARGET belongs to another user, or others may write "
-                                   "to it; pull as its owner, or remove it");
+    st = albedo_judge(fd, false);
     if (alb_failed(st)) {
         close(fd);
         return st;

@@ -104,6 +104,8 @@ static inline const struct manifest_entry *stage_entry(const struct stage *s, ui
 ALB_MUST_USE struct alb_status target_open(const char *target, int *out);
 /* Our folder in an open directory, made when it is not there.  INVALID: it is not ours alone. */
 ALB_MUST_USE struct alb_status albedo_open(int top_fd, int *out);
+/* Is the .albedo behind `fd` ours alone (or root's, to read)?  INVALID. */
+ALB_MUST_USE struct alb_status albedo_judge(int fd, bool may_be_roots);
 /* CONFLICT: another process (or stage) holds it.  Closing the descriptor unlocks. */
 ALB_MUST_USE struct alb_status target_lock(int target_fd, int *out);
 ALB_MUST_USE struct alb_status stage_sync(struct stage *s);

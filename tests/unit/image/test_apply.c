@@ -565,11 +565,11 @@ static void with_privilege_everything_is_as_published(void **state)
     must(pull_run(&p.pull, &p.va));
     assert_int_equal(p.pull.result.unchanged, 6);
 
-    /* Put right again what somebody set wrong: a change of owner takes the rest with it. */
+    /* Put right again what somebody set wrong: brought anew, since its owner could write to it. */
     AUTO_FREE char *ours = at(&p, "t/ping");
     assert_int_equal(chown(ours, 12, 12), 0);
     must(pull_run(&p.pull, &p.va));
-    assert_int_equal(p.pull.result.metadata_only, 1);
+    assert_int_equal(p.pull.result.replaced, 1);
     assert_same(p.a, p.t, false);
     place_drop(&p);
 }
@@ -596,6 +596,56 @@ static void a_folder_of_ours_that_is_somebody_elses_is_refused(void **state)
     place_drop(&p);
 }
 
+/* Who owned the file may still have it open, and would write root's set-id program. */
+static void a_file_another_user_could_write_is_replaced_before_it_gains_rights(void **state)
+{
+    struct place p = place_make();
+    AUTO_FREE char *theirs = NULL;
+    struct stat now;
+    int held;
+
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    put(&p, "a/su", "the program");
+    set_mode(&p, "a/su", 04755);
+    put(&p, "t/su", "the program");
+    theirs = at(&p, "t/su");
+    assert_int_equal(chown(theirs, 4711, 4711), 0);
+    held = open(theirs, O_WRONLY | O_CLOEXEC);
+    assert_true(held >= 0);
+    pull_a(&p);
+    assert_int_equal(pwrite(held, "THE", 3, 0), 3);
+    assert_text(&p, "t/su", "the program");
+    assert_int_equal(stat(theirs, &now), 0);
+    assert_int_equal(now.st_uid, 0);
+    assert_int_equal(now.st_mode & 07777, 04755);
+    close(held);
+    place_drop(&p);
+}
+
+/* A planted record would say that anything is what was applied. */
+static void a_record_of_what_is_applied_is_read_only_from_a_folder_of_ours(void **state)
+{
+    struct place p = place_make();
+    AUTO_FREE char *albedo = at(&p, "t/.albedo");
+    struct applied applied;
+
+    (void)state;
+    put(&p, "a/x", "x");
+    pull_a(&p);
+    must(applied_read(p.t, &applied));
+    applied_release(&applied);
+    set_mode(&p, "t/.albedo", 0777);
+    assert_int_equal(applied_read(p.t, &applied).code, ALB_INVALID);
+    set_mode(&p, "t/.albedo", 0700);
+    if (geteuid() == 0) {
+        assert_int_equal(chown(albedo, 4711, 4711), 0);
+        assert_int_equal(applied_read(p.t, &applied).code, ALB_INVALID);
+    }
+    place_drop(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -619,6 +669,8 @@ int main(void)
         cmocka_unit_test(without_privilege_owners_are_counted_and_strict_refuses),
         cmocka_unit_test(with_privilege_everything_is_as_published),
         cmocka_unit_test(a_folder_of_ours_that_is_somebody_elses_is_refused),
+        cmocka_unit_test(a_file_another_user_could_write_is_replaced_before_it_gains_rights),
+        cmocka_unit_test(a_record_of_what_is_applied_is_read_only_from_a_folder_of_ours),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
