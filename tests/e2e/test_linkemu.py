@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-# e2e/test_linkemu.py – the link emulator does what it is told: rate, delay, queue, loss, cut.
+# e2e/test_linkemu.py – the link emulator does what it is told, and says what it cannot do.
 #
-# Rates are IP bits per second. A run in which the machine itself stalled (the emulator says so)
-# proves nothing about the link and is repeated, as the test matrix demands.
+# How exact it is, tests/emu/gate measures. Rates are IP bits per second. A run in which the
+# machine itself stalled (the emulator says so) proves nothing about the link and is repeated.
 
 import json
 import os
@@ -89,22 +89,6 @@ def quiet_run(measure):
 
 
 @needs_lab
-def test_an_overloaded_link_carries_its_rate_within_2_percent(linkemu, tmp_path):
-    def measure():
-        with Lab(endpoints=0, rate="10mbit", delay="20ms", linkemu=linkemu) as lab:
-            got = flood(lab, tmp_path, 13e6, 5)
-            return lab.link.stats(), got
-    stats, got = quiet_run(measure)
-    assert got["rate_bits"] == pytest.approx(10e6, rel=0.02)
-    assert got["seconds"] > 3
-    assert stats["ab"]["queue_dropped"] > 0
-    # Nothing vanishes anywhere else, and both ends count alike.
-    assert stats["ab"]["packets"] + stats["ab"]["queue_dropped"] == got["sent"]
-    assert stats["ab"]["packets"] == got["packets"]
-    assert stats["ab"]["pool_dropped"] == stats["ab"]["refused"] == 0
-
-
-@needs_lab
 def test_both_directions_have_their_own_rate(linkemu, tmp_path):
     def measure():
         with Lab(endpoints=0, rate_ab="4mbit", rate_ba="1mbit", linkemu=linkemu) as lab:
@@ -118,18 +102,6 @@ def test_both_directions_have_their_own_rate(linkemu, tmp_path):
     _, (down, up) = quiet_run(measure)
     assert down == pytest.approx(4e6, rel=0.02)
     assert up == pytest.approx(1e6, rel=0.02)
-
-
-@needs_lab
-def test_an_idle_link_has_its_delay_and_2_ms_at_most(linkemu, tmp_path):
-    def measure():
-        with Lab(endpoints=0, rate="10mbit", delay="20ms", linkemu=linkemu) as lab:
-            trips = ping(lab, tmp_path)
-            return lab.link.stats(), trips
-    _, trips = quiet_run(measure)
-    assert trips["lost"] == 0
-    assert trips["min_ms"] >= 40
-    assert trips["mean_ms"] <= 42
 
 
 @needs_lab
@@ -177,16 +149,6 @@ def test_a_rate_changed_in_mid_run_holds_from_then_on(linkemu, tmp_path):
             return lab.link.stats(), (b1 - b0) * 8 / (t1 - t0)
     _, rate = quiet_run(measure)
     assert rate == pytest.approx(2e6, rel=0.05)
-
-
-@needs_lab
-def test_random_loss_has_its_share(linkemu, tmp_path):
-    with Lab(endpoints=0, rate="100mbit", delay="1ms", loss_ab="5%", linkemu=linkemu) as lab:
-        got = flood(lab, tmp_path, 22.4e6, 4)  # 2,000 packets a second
-        lost = lab.link.stats()["ab"]["lost"]
-    assert got["sent"] > 4000
-    assert lost / got["sent"] == pytest.approx(0.05, rel=0.25)  # 4 sigma at 8,000 packets
-    assert got["packets"] + lost == got["sent"]
 
 
 @needs_lab
@@ -312,18 +274,6 @@ def test_a_name_in_use_is_said(linkemu):
     assert done.returncode == 1
     assert "cannot make interface wan0" in done.stderr
     assert "give another with --if-a or --if-b" in done.stderr
-
-
-def test_the_link_model_holds_its_laws(tmp_path):
-    """The C unit test of the pure model, which needs neither root nor namespaces."""
-    if shutil.which("cc") is None or not Path("/usr/include/cmocka.h").exists():
-        pytest.skip("no C compiler or no cmocka (package libcmocka-dev) here")
-    binary = tmp_path / "test_link"
-    subprocess.run(["cc", "-std=gnu17", "-g", "-fsanitize=address,undefined", "-I", SOURCES.parent,
-                    SOURCES / "unit" / "test_link.c", SOURCES / "link.c", "-lcmocka", "-o", binary],
-                   check=True)
-    done = subprocess.run([binary], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
 
 
 if __name__ == "__main__":

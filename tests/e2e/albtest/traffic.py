@@ -3,12 +3,17 @@
 #
 #     python3 -m albtest.traffic sink PORT                     count until 0.5 s of silence
 #     python3 -m albtest.traffic flood HOST PORT RATE_BITS S   send IP packets of 1,400 bytes
+#     python3 -m albtest.traffic flood2 HOST PORT RATE_BITS S  the same, to PORT and PORT + 1 in turn
+#     python3 -m albtest.traffic burst HOST PORT COUNT         as many as fast as they go
 #     python3 -m albtest.traffic echo PORT                     send everything back
 #     python3 -m albtest.traffic ping HOST PORT COUNT HZ       round trips of 48-byte packets
 #
 # Each prints one JSON object on a line; sink and echo print "ready" first. All end by themselves.
+# They ask for real-time priority, so that a busy machine disturbs the link's figures less.
 
+import itertools
 import json
+import os
 import socket
 import sys
 import time
@@ -19,11 +24,15 @@ SILENCE_S = 0.5
 FIRST_S = 20.0   # how long sink and echo wait for anything at all
 PING_BYTES = 48
 LOST_S = 2.0
+SO_RCVBUFFORCE = 33  # <asm/socket.h>; beyond the limit of those who are not root
 
 
 def _socket(port=None):
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
+    except PermissionError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
     if port is not None:
         sock.bind(("0.0.0.0", port))
         print("ready", flush=True)
@@ -53,20 +62,35 @@ def sink(port):
     print(json.dumps({"packets": packets, "bytes": total, "rate_bits": rate, "seconds": seconds}))
 
 
-def flood(host, port, rate_bits, seconds):
+def flood(host, port, rate_bits, seconds, ports=1):
     """Evenly spaced sends; after a pause of the machine it catches up."""
     sock = _socket()  # not connected: nobody listening there is no error
     payload = bytes(PACKET - IP_UDP_HEADERS)
     gap = PACKET * 8 / rate_bits
+    turns = itertools.cycle(range(port, port + ports))
     start = time.monotonic()
     sent = 0
     while (now := time.monotonic()) < start + seconds:
         if now < start + sent * gap:
             time.sleep(start + sent * gap - now)
             continue
-        sock.sendto(payload, (host, port))
+        sock.sendto(payload, (host, next(turns)))
         sent += 1
     print(json.dumps({"packets": sent, "bytes": sent * PACKET}))
+
+
+def flood2(host, port, rate_bits, seconds):
+    """One process feeds both flows, or the scheduler would be measured and not the link."""
+    flood(host, port, rate_bits, seconds, ports=2)
+
+
+def burst(host, port, count):
+    sock = _socket()
+    payload = bytes(PACKET - IP_UDP_HEADERS)
+    start = time.monotonic()
+    for _ in range(count):
+        sock.sendto(payload, (host, port))
+    print(json.dumps({"packets": count, "seconds": time.monotonic() - start}))
 
 
 def echo(port):
@@ -108,8 +132,9 @@ def ping(host, port, count, hz):
     print(json.dumps(summary))
 
 
-COMMANDS = {"sink": (sink, int), "flood": (flood, str, int, float, float), "echo": (echo, int),
-            "ping": (ping, str, int, int, float)}
+COMMANDS = {"sink": (sink, int), "flood": (flood, str, int, float, float),
+            "flood2": (flood2, str, int, float, float), "burst": (burst, str, int, int),
+            "echo": (echo, int), "ping": (ping, str, int, int, float)}
 
 
 def main():
@@ -118,6 +143,10 @@ def main():
         print("usage: see the top of albtest/traffic.py", file=sys.stderr)
         return 2
     function, *types = COMMANDS[words[0]]
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except PermissionError:
+        pass
     function(*(kind(word) for kind, word in zip(types, words[1:])))
     return 0
 
