@@ -28,6 +28,7 @@ struct authority {
     struct upstream_listener listener;
     struct upstream_request *asking;
     bool ask_again; /* told of a change while asking: the answer may be from before */
+    struct timer look_at_parent;
     loop_fn changed;
     void *changed_arg;
 };
@@ -37,6 +38,7 @@ static struct alb_status keep(struct authority *a, const char *name, const void 
                               size_t size);
 static void ask_trust(struct authority *a);
 static void ask_revoked(struct authority *a);
+static void judge_parent(void *authority);
 
 struct alb_status authority_open(const struct authority_options *options, struct authority **out)
 {
@@ -44,6 +46,7 @@ struct alb_status authority_open(const struct authority_options *options, struct
 
     a->options = *options;
     a->floor_wall_s = ALB_BUILD_WALL_S;
+    timer_init(&a->look_at_parent, options->loop, judge_parent, a);
     if (options->pin != NULL) {
         a->has_pin = true;
         a->pin = *options->pin;
@@ -61,6 +64,7 @@ struct authority *authority_close(struct authority *a)
 {
     if (a == NULL)
         return NULL;
+    timer_stop(&a->look_at_parent);
     if (a->upstream != NULL) {
         upstream_unlisten(a->upstream, &a->listener);
         upstream_cancel(a->asking);
@@ -116,6 +120,15 @@ static struct alb_status keep(struct authority *a, const char *name, const void 
     return catalogue_swap(a->options.catalogue, name, CATALOGUE_ANY, bytes, size, NULL);
 }
 
+/* Who stole the old key may have signed the highest number and the latest time there are: what it said
+ * bars nobody any more.  Those it named stay revoked until the new key's list is here. */
+static void forget_old_key(struct authority *a)
+{
+    a->revocations.number = 0;
+    a->floor_wall_s = ALB_BUILD_WALL_S;
+    log_event(LOG_INFO, "trust.new_hub_key", "next=\"counters of the old key begin anew\"");
+}
+
 struct alb_status authority_add_trust(struct authority *a, const void *bytes, size_t size)
 {
     const bool is_first = a->trust.version == 0;
@@ -138,6 +151,8 @@ struct alb_status authority_add_trust(struct authority *a, const void *bytes, si
     buf_init(&a->chain[next.version - 1], SIGNED_MAX);
     st = buf_append(&a->chain[next.version - 1], bytes, size);
     alb_assert(!alb_failed(st)); /* it was decoded, so it is within the limit */
+    if (!is_first && !sign_public_equal(&a->trust.hub_key, &next.hub_key))
+        forget_old_key(a);
     trust_release(&a->trust);
     a->trust = next;
     return ALB_STATUS_OK;
@@ -167,6 +182,8 @@ struct alb_status authority_add_revocations(struct authority *a, const void *byt
     revocations_release(&a->revocations);
     a->revocations = next;
     authority_saw_time(a, next.issued_wall_s);
+    if (a->upstream != NULL)
+        timer_set_in(&a->look_at_parent, 0);
     buf_release(&a->revoked_bytes);
     buf_init(&a->revoked_bytes, SIGNED_MAX);
     return buf_append(&a->revoked_bytes, bytes, size);
@@ -302,9 +319,27 @@ static void ask_revoked(struct authority *a)
     ask_parent(a, "/v1/revoked", revoked_came);
 }
 
+/* A stolen box has a good certificate: what its list says is all that tells it from a parent. */
+static void judge_parent(void *authority)
+{
+    struct authority *a = authority;
+    struct http_session *data = upstream_data(a->upstream);
+
+    if (data == NULL)
+        return;
+    const struct identity *who = stream_peer(http_session_stream(data));
+    if (!authority_has_revoked(a, who->serial))
+        return;
+    log_event(LOG_ERROR, "upstream.revoked", "device=%s serial=%s", who->device, who->serial);
+    upstream_suspect(a->upstream, alb_fail(ALB_REFUSED, "the parent's certificate was revoked"));
+}
+
 static void on_up(struct upstream_listener *l)
 {
-    authority_refresh(ALB_CONTAINER(l, struct authority, listener));
+    struct authority *a = ALB_CONTAINER(l, struct authority, listener);
+
+    timer_set_in(&a->look_at_parent, 0);
+    authority_refresh(a);
 }
 
 static void on_down(struct upstream_listener *l)
