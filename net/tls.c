@@ -211,6 +211,27 @@ struct alb_status tls_context_new(const struct tls_options *options, struct tls_
     return ALB_STATUS_OK;
 }
 
+static bool renew_chain(SSL_CTX *ctx, STACK_OF(X509) * chain)
+{
+    EVP_PKEY *key = SSL_CTX_get0_privatekey(ctx);
+
+    return key != NULL && X509_check_private_key(sk_X509_value(chain, 0), key) == 1 &&
+           SSL_CTX_clear_chain_certs(ctx) == 1 && use_chain(ctx, chain);
+}
+
+struct alb_status tls_context_use_certificate(struct tls_context *t, const char *certificate_pem)
+{
+    STACK_OF(X509) *chain = x509_parse_all(certificate_pem);
+
+    if (chain == NULL)
+        return alb_fail(ALB_INVALID, "the new certificate: not a PEM certificate");
+    bool ok = renew_chain(t->ctx, chain);
+    sk_X509_pop_free(chain, X509_free);
+    ERR_clear_error();
+    return ok ? ALB_STATUS_OK
+              : alb_fail(ALB_INVALID, "the new certificate: it is not for the key in use");
+}
+
 struct tls_context *tls_context_free(struct tls_context *t)
 {
     if (t != NULL)

@@ -26,4 +26,8 @@ struct tls_options {
 /* INVALID when a PEM does not parse or key and certificate do not match. */
 ALB_MUST_USE struct alb_status tls_context_new(const struct tls_options *options,
                                                struct tls_context **out);
+/* Show this certificate (then the CA's) from the next handshake on; connections that are up keep the
+ * one they have.  INVALID, and nothing has changed: it is none, or not for the context's key. */
+ALB_MUST_USE struct alb_status tls_context_use_certificate(struct tls_context *t,
+                                                           const char *certificate_pem);
 struct tls_context *tls_context_free(struct tls_context *t);

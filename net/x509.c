@@ -409,6 +409,34 @@ struct alb_status x509_pin(const char *certificate_pem, struct digest *out)
     return ALB_STATUS_OK;
 }
 
+struct alb_status x509_request_pin(const char *csr_pem, struct digest *out)
+{
+    AUTO_KEY *key = NULL;
+    unsigned char *der = NULL;
+    struct alb_status st = take_request_key(csr_pem, &key);
+
+    if (alb_failed(st))
+        return st;
+    int size = i2d_PUBKEY(key, &der);
+    alb_assert(size > 0);
+    sha256(der, (size_t)size, out);
+    OPENSSL_free(der);
+    return ALB_STATUS_OK;
+}
+
+struct alb_status x509_renew_at(const char *certificate_pem, int64_t *out_wall_s)
+{
+    AUTO_CERTIFICATE *c = x509_parse(certificate_pem);
+    struct tm from;
+
+    if (c == NULL || ASN1_TIME_to_tm(X509_get0_notBefore(c), &from) != 1)
+        return alb_fail(ALB_INVALID, "the certificate: not a PEM certificate");
+    const int64_t from_s = timegm(&from);
+
+    *out_wall_s = from_s + (expiry_of(c) - from_s) / 3 * 2;
+    return ALB_STATUS_OK;
+}
+
 struct alb_status x509_identity(const char *certificate_pem, struct identity *out)
 {
     AUTO_CERTIFICATE *c = x509_parse(certificate_pem);

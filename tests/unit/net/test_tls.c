@@ -34,15 +34,17 @@ struct pki {
     struct holder hub, pc, stranger;
 };
 
-static struct holder make_holder(const struct ca *ca, enum role role, int64_t issued_wall_s)
+/* A certificate for the key that is there, or for one made now. */
+static struct holder certify(char *key, const struct ca *ca, enum role role, int64_t issued_wall_s)
 {
     const struct identity who = {.role = role, .org = "acme", .device = "box-1"};
     AUTO_FREE char *csr = NULL;
     AUTO_FREE char *certificate = NULL;
     char serial[SERIAL_HEX_SIZE];
-    struct holder h = {NULL, NULL};
+    struct holder h = {key, NULL};
 
-    assert_false(alb_failed(x509_make_key(&h.key)));
+    if (key == NULL)
+        assert_false(alb_failed(x509_make_key(&h.key)));
     assert_false(alb_failed(x509_make_request(h.key, &csr)));
     const struct x509_issue issue = {.ca_key_pem = ca->key,
                                      .ca_certificate_pem = ca->certificate,
@@ -53,6 +55,11 @@ static struct holder make_holder(const struct ca *ca, enum role role, int64_t is
     assert_false(alb_failed(x509_issue(&issue, &certificate, serial)));
     h.chain = xasprintf("%s%s", certificate, ca->certificate);
     return h;
+}
+
+static struct holder make_holder(const struct ca *ca, enum role role, int64_t issued_wall_s)
+{
+    return certify(NULL, ca, role, issued_wall_s);
 }
 
 static void holder_release(struct holder *h)
@@ -146,11 +153,9 @@ static struct tls_context *context(const struct tls_options *options)
     return t;
 }
 
-static struct meeting meet(const struct tls_options *server, const struct tls_options *dialler)
+static struct meeting meet_with(struct tls_context *server_tls, struct tls_context *dialler_tls)
 {
     struct meeting m = {.loop = loop_new(&(struct loop_options){.workers = 1})};
-    struct tls_context *server_tls = context(server);
-    struct tls_context *dialler_tls = context(dialler);
     struct listener *listener = NULL;
     const struct listen_options where = {.address = "127.0.0.1", .tls = server_tls};
 
@@ -169,6 +174,15 @@ static struct meeting meet(const struct tls_options *server, const struct tls_op
     m.accepted = stream_free(m.accepted);
     listener_free(listener);
     loop_free(m.loop);
+    return m;
+}
+
+static struct meeting meet(const struct tls_options *server, const struct tls_options *dialler)
+{
+    struct tls_context *server_tls = context(server);
+    struct tls_context *dialler_tls = context(dialler);
+    struct meeting m = meet_with(server_tls, dialler_tls);
+
     tls_context_free(server_tls);
     tls_context_free(dialler_tls);
     return m;
@@ -211,6 +225,35 @@ static void both_sides_learn_who_the_other_is(void **state)
     assert_int_equal(m.seen_by_server.role, ROLE_ENDPOINT);
     assert_string_equal(m.seen_by_server.device, "box-1");
     assert_int_equal(strlen(m.seen_by_server.serial), 32);
+}
+
+static void a_renewed_certificate_is_shown_from_the_next_handshake_on(void **state)
+{
+    const struct pki *p = *state;
+    struct tls_options server = server_of(p, &p->hub);
+    struct tls_options dialler = dialler_of(p, &p->pc);
+    struct tls_context *server_tls = context(&server), *dialler_tls = context(&dialler);
+    struct holder hub = certify(p->hub.key, &p->ours, ROLE_HUB, time(NULL));
+    struct holder pc = certify(p->pc.key, &p->ours, ROLE_ENDPOINT, time(NULL));
+    struct meeting old = meet_with(server_tls, dialler_tls);
+
+    assert_false(alb_failed(tls_context_use_certificate(server_tls, hub.chain)));
+    assert_false(alb_failed(tls_context_use_certificate(dialler_tls, pc.chain)));
+    struct meeting new = meet_with(server_tls, dialler_tls);
+    assert_true(old.greeted && new.greeted);
+    assert_string_not_equal(old.seen_by_dialler.serial, new.seen_by_dialler.serial);
+    assert_string_not_equal(old.seen_by_server.serial, new.seen_by_server.serial);
+
+    /* Another key's, or none at all: what was in use stays. */
+    assert_int_equal(tls_context_use_certificate(server_tls, p->pc.chain).code, ALB_INVALID);
+    assert_int_equal(tls_context_use_certificate(server_tls, "nonsense").code, ALB_INVALID);
+    struct meeting last = meet_with(server_tls, dialler_tls);
+    assert_true(last.greeted);
+    assert_string_equal(last.seen_by_dialler.serial, new.seen_by_dialler.serial);
+    free(hub.chain);
+    free(pc.chain);
+    tls_context_free(server_tls);
+    tls_context_free(dialler_tls);
 }
 
 static void who_shows_no_certificate_has_no_role(void **state)
@@ -383,6 +426,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_sides_learn_who_the_other_is),
+        cmocka_unit_test(a_renewed_certificate_is_shown_from_the_next_handshake_on),
         cmocka_unit_test(who_shows_no_certificate_has_no_role),
         cmocka_unit_test(a_port_that_does_not_ask_sees_no_role),
         cmocka_unit_test(the_right_pin_is_enough_to_enrol),

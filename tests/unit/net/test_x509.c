@@ -195,6 +195,38 @@ static void a_ca_names_no_identity_and_a_bad_name_makes_no_ca(void **state)
     assert_int_equal(x509_make_request("nonsense", &key).code, ALB_INVALID);
 }
 
+static void a_requests_pin_is_its_certificates(void **state)
+{
+    AUTO_FREE char *csr = make_request();
+    AUTO_FREE char *other = make_request();
+    AUTO_FREE char *pem = NULL;
+    char serial[SERIAL_HEX_SIZE];
+    struct digest of_request, of_certificate, of_other;
+
+    assert_false(alb_failed(issue(*state, csr, &pc, DAY, &pem, serial)));
+    assert_false(alb_failed(x509_request_pin(csr, &of_request)));
+    assert_false(alb_failed(x509_request_pin(other, &of_other)));
+    assert_false(alb_failed(x509_pin(pem, &of_certificate)));
+    assert_true(digest_equal(&of_request, &of_certificate));
+    assert_false(digest_equal(&of_other, &of_certificate));
+    assert_int_equal(x509_request_pin("nonsense", &of_other).code, ALB_INVALID);
+    *(strstr(csr, "\n-----END") - 8) ^= 1;
+    assert_true(alb_failed(x509_request_pin(csr, &of_request)));
+}
+
+static void it_is_time_to_renew_when_two_thirds_are_over(void **state)
+{
+    AUTO_FREE char *csr = make_request();
+    AUTO_FREE char *pem = NULL;
+    char serial[SERIAL_HEX_SIZE];
+    int64_t at = 0;
+
+    assert_false(alb_failed(issue(*state, csr, &pc, 30 * DAY, &pem, serial)));
+    assert_false(alb_failed(x509_renew_at(pem, &at)));
+    assert_in_range(at, NOW + 20 * DAY - 3600, NOW + 20 * DAY);
+    assert_int_equal(x509_renew_at("nonsense", &at).code, ALB_INVALID);
+}
+
 #define WITH_A_CA(test) cmocka_unit_test_setup_teardown(test, make_ca, drop_ca)
 
 int main(void)
@@ -209,6 +241,8 @@ int main(void)
         WITH_A_CA(a_ca_whose_key_is_not_its_own_signs_nothing),
         WITH_A_CA(the_pin_is_of_the_key_and_tells_cas_apart),
         WITH_A_CA(a_ca_names_no_identity_and_a_bad_name_makes_no_ca),
+        WITH_A_CA(a_requests_pin_is_its_certificates),
+        WITH_A_CA(it_is_time_to_renew_when_two_thirds_are_over),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
