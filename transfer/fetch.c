@@ -391,6 +391,7 @@ static void close_batch(struct batch *b)
     TAILQ_REMOVE(&f->batches, b, link);
     f->batch_count--;
     f->outstanding_bytes -= b->expect_bytes;
+    f->stats.received_bytes += buf_size(&b->in); /* an item cut short has crossed the line too */
     buf_release(&b->in);
     loop_bury(f->options.loop, free, b);
     if (!f->is_over)

@@ -36,7 +36,7 @@ struct fetcher_options {
 
 struct fetcher_stats {
     uint64_t batches, items, stored_bytes; /* verified items and their stored bytes  */
-    uint64_t received_bytes;               /* of items, bad and repeated ones too    */
+    uint64_t received_bytes; /* of items: bad, repeated and cut short ones too        */
     uint64_t corrupt, missing, repeated;
     size_t queued, asked;
 };
