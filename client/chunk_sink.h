@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* client/chunk_sink.h – where pulled chunks end up: a stage on disk, or digests in memory.
  *
- * The operations block and are called from workers: plan and seal alone, put for different positions at
- * once.  The pull engine (puller.h) knows nothing else about files.
+ *     for each round: prepare → its units, several at once
+ *     plan → put for each position it answered → seal
+ *
+ * The operations block and are called from workers: prepare, plan and seal alone, prepare_unit for
+ * different units and put for different positions at once.  The pull engine (puller.h) knows nothing else
+ * about files.
  */
 #pragma once
 
@@ -12,6 +16,11 @@
 struct chunk_sink;
 
 struct chunk_sink_ops {
+    /* How many rounds of preparation there are; the two below may be NULL when there are none. */
+    unsigned rounds;
+    struct alb_status (*prepare)(struct chunk_sink *s, const struct root_view *view, unsigned round,
+                                 size_t *units);
+    struct alb_status (*prepare_unit)(struct chunk_sink *s, unsigned round, size_t unit);
     /* What of list C is needed: *positions (heap, ascending) becomes the caller's. */
     struct alb_status (*plan)(struct chunk_sink *s, const struct root_view *view,
                               uint32_t **positions, size_t *count);

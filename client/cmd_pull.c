@@ -147,6 +147,8 @@ static void on_terminate(void *arg)
 {
     struct pull *p = arg;
 
+    if (p->interrupted)
+        output_quit(p->output);
     p->interrupted = true;
     loop_stop(p->loop);
 }
@@ -156,25 +158,18 @@ static void stop_loop(void *arg)
     loop_stop(arg);
 }
 
-/* What was closed is freed by the loop, a turn later; jobs under way are waited for. */
+/* What was closed is freed by the loop, a turn later. */
 static void release(struct pull *p)
 {
     struct timer last;
 
-    p->puller = puller_free(p->puller);
-    p->endpoint = endpoint_free(p->endpoint);
+    pull_release(p);
     timer_init(&last, p->loop, stop_loop, p->loop);
     timer_set_in(&last, 0);
     loop_run(p->loop);
     timer_stop(&last);
     p->loop = loop_free(p->loop);
-    stage_sink_release(&p->sink);
     p->tls = tls_context_free(p->tls);
-    holdings_free(p->holdings);
-    for (size_t i = 0; i < p->scan_count; i++)
-        scan_release(&p->scans[i]);
-    free(p->scans);
-    apply_result_release(&p->applied);
 }
 
 static enum exit_code run(struct cli *cli, const struct pull_options *options)

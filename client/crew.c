@@ -17,6 +17,7 @@ struct member {
     unsigned number;
     struct alb_status st;
     size_t unit;
+    bool was_cut; /* stopped before it found nothing left to do */
 };
 
 struct crew {
@@ -37,7 +38,10 @@ static void member_run(struct job *job)
     const struct crew_options *o = &c->options;
     size_t unit;
 
-    while (!atomic_load(&c->stop) && (unit = atomic_fetch_add(&c->next, 1)) < o->units) {
+    while ((unit = atomic_fetch_add(&c->next, 1)) < o->units) {
+        m->was_cut = atomic_load(&c->stop);
+        if (m->was_cut)
+            return;
         m->st = o->run(o->arg, unit, m->number);
         if (alb_failed(m->st)) {
             m->unit = unit;
@@ -72,7 +76,7 @@ static void on_tick(void *arg)
     timer_set_in(&c->tick, TICK_NS);
 }
 
-static unsigned crew_size(size_t units)
+unsigned crew_size(size_t units)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     size_t size = cores < 2 ? 2 : (size_t)cores;
@@ -95,13 +99,26 @@ static void start(struct crew *c)
     }
 }
 
+/* A failure says more than that others were cut short by it. */
+static void collect(const struct crew *c, struct crew_result *out)
+{
+    *out = (struct crew_result){.st = ALB_STATUS_OK};
+    for (unsigned i = 0; i < CREW_MOST; i++) {
+        const struct member *m = &c->members[i];
+        if (alb_failed(m->st))
+            *out = (struct crew_result){m->st, i, m->unit};
+        else if (m->was_cut && !alb_failed(out->st))
+            out->st = alb_fail(ALB_CLOSED, "interrupted");
+    }
+}
+
 void crew_run(const struct crew_options *options, struct crew_result *out)
 {
     struct crew *c = xalloc(sizeof *c);
     struct progress_figures figures;
 
     c->options = *options;
-    *out = (struct crew_result){.st = ALB_STATUS_OK};
+    atomic_store(&c->stop, *options->interrupted);
     progress_begin(&c->progress, options->output, options->phase, loop_now_ns(options->loop));
     timer_init(&c->tick, options->loop, on_tick, c);
     timer_set_in(&c->tick, TICK_NS);
@@ -114,11 +131,6 @@ void crew_run(const struct crew_options *options, struct crew_result *out)
     timer_stop(&c->tick);
     figures = figures_of(c);
     progress_end(&c->progress, &figures, loop_now_ns(options->loop));
-    if (*options->interrupted)
-        out->st = alb_fail(ALB_CLOSED, "interrupted");
-    for (unsigned i = 0; i < CREW_MOST; i++) {
-        if (alb_failed(c->members[i].st))
-            *out = (struct crew_result){c->members[i].st, i, c->members[i].unit};
-    }
+    collect(c, out);
     free(c);
 }

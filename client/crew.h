@@ -25,9 +25,11 @@ struct crew_options {
 };
 
 struct crew_result {
-    struct alb_status st; /* of the first unit that failed; CLOSED when interrupted */
+    struct alb_status st; /* of a unit that failed; CLOSED: interrupted before all were done */
     unsigned member;      /* who failed */
     size_t unit;
 };
 
+/* How many work on so many units: one for each processor, two at least. */
+unsigned crew_size(size_t units);
 void crew_run(const struct crew_options *options, struct crew_result *out);

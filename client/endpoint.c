@@ -136,3 +136,8 @@ struct upstream *endpoint_upstream(struct endpoint *e)
 {
     return e->upstream;
 }
+
+bool endpoint_has_grant(const struct endpoint *e)
+{
+    return buf_size(&e->grant.bytes) > 0;
+}

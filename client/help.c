@@ -48,7 +48,8 @@ static void print_program(FILE *to)
     fprintf(to, "  %-*s %s\n", NAME_WIDTH, "--version", "print the program's version");
     fputs("\nexit codes:\n", to);
     for (int code = EXIT_DONE; code <= EXIT_DAMAGED; code++)
-        fprintf(to, "  %d  %s\n", code, exit_code_text((enum exit_code)code));
+        fprintf(to, "  %3d  %s\n", code, exit_code_text((enum exit_code)code));
+    fprintf(to, "  %3d  %s\n", EXIT_INTERRUPTED, exit_code_text(EXIT_INTERRUPTED));
 }
 
 void cli_help(struct output *o, const struct command *command)

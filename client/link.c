@@ -85,6 +85,8 @@ static void on_terminate(void *arg)
 {
     struct link *l = arg;
 
+    if (l->interrupted)
+        output_quit(l->output);
     l->interrupted = true;
     loop_stop(l->loop);
 }
@@ -288,7 +290,7 @@ enum exit_code link_fail(struct link *l, struct link_answer *a, const char *doin
     place_format(&l->place, url);
     AUTO_FREE char *where = xasprintf("%s: %s %s", doing, l->is_hub ? "hub" : "reflector", url);
     if (l->interrupted)
-        return output_fail(l->output, ALB_IO, "%s: interrupted", where);
+        return output_interrupted(l->output, "%s: interrupted", where);
     if (a->status == 0)
         return fail_down(l, a, where);
     const char *text = a->message[0] != '\0' ? a->message : alb_status_text(a->st, why, sizeof why);

@@ -41,6 +41,8 @@ enum exit_code exit_code_of(enum alb_code code)
 
 const char *exit_code_text(enum exit_code code)
 {
+    if (code == EXIT_INTERRUPTED)
+        return "interrupted; run it again and it goes on";
     return exit_texts[code];
 }
 
@@ -154,17 +156,16 @@ void output_json(struct output *o, struct json_writer *w)
 
 /* ---- errors ---- */
 
-static enum exit_code fail(struct output *o, enum alb_code code, const char *text)
+static enum exit_code fail(struct output *o, enum exit_code exit_code, const char *code,
+                           const char *text)
 {
-    enum exit_code exit_code = exit_code_of(code);
-
     print_line(o, o->err, "albedo: ", text);
     if (!o->json)
         return exit_code;
     struct json_writer *w = json_writer_new();
     json_object_begin(w, NULL);
     json_text(w, "event", "error");
-    json_text(w, "code", alb_code_name(code));
+    json_text(w, "code", code);
     json_number(w, "exit", exit_code);
     json_text(w, "message", text);
     json_end(w);
@@ -180,7 +181,24 @@ enum exit_code output_fail(struct output *o, enum alb_code code, const char *for
     va_start(args, format);
     alb_assert(vasprintf(&text, format, args) >= 0);
     va_end(args);
-    return fail(o, code, text);
+    return fail(o, exit_code_of(code), alb_code_name(code), text);
+}
+
+enum exit_code output_interrupted(struct output *o, const char *format, ...)
+{
+    AUTO_FREE char *text = NULL;
+    va_list args;
+
+    va_start(args, format);
+    alb_assert(vasprintf(&text, format, args) >= 0);
+    va_end(args);
+    return fail(o, EXIT_INTERRUPTED, "interrupted", text);
+}
+
+void output_quit(struct output *o)
+{
+    (void)output_interrupted(o, "stopped at once; the same command goes on from here");
+    _exit(EXIT_INTERRUPTED);
 }
 
 enum exit_code output_fail_status(struct output *o, struct alb_status st, const char *format, ...)
@@ -193,7 +211,7 @@ enum exit_code output_fail_status(struct output *o, struct alb_status st, const 
     alb_assert(vasprintf(&before, format, args) >= 0);
     va_end(args);
     AUTO_FREE char *text = xasprintf("%s: %s", before, alb_status_text(st, why, sizeof why));
-    return fail(o, st.code, text);
+    return fail(o, exit_code_of(st.code), alb_code_name(st.code), text);
 }
 
 enum exit_code output_finish(struct output *o, enum exit_code code)

@@ -20,13 +20,14 @@
 /* Documented in `albedo --help`; scripts rely on them. */
 enum exit_code {
     EXIT_DONE = 0,
-    EXIT_FAILED = 1,      /* none of the others                              */
-    EXIT_USAGE = 2,       /* what was typed makes no sense                   */
-    EXIT_REFUSED = 3,     /* a policy, a signature or the other side said no */
-    EXIT_NOT_FOUND = 4,   /* no such layer, version, device, state           */
-    EXIT_UNREACHABLE = 5, /* the hub or reflector cannot be reached in time  */
-    EXIT_FULL = 6,        /* no space here, or a limit there                 */
-    EXIT_DAMAGED = 7,     /* bytes are not what they should be               */
+    EXIT_FAILED = 1,        /* none of the others                              */
+    EXIT_USAGE = 2,         /* what was typed makes no sense                   */
+    EXIT_REFUSED = 3,       /* a policy, a signature or the other side said no */
+    EXIT_NOT_FOUND = 4,     /* no such layer, version, device, state           */
+    EXIT_UNREACHABLE = 5,   /* the hub or reflector cannot be reached in time  */
+    EXIT_FULL = 6,          /* no space here, or a limit there                 */
+    EXIT_DAMAGED = 7,       /* bytes are not what they should be               */
+    EXIT_INTERRUPTED = 130, /* Ctrl-C or SIGTERM; the same command goes on     */
 };
 
 enum exit_code exit_code_of(enum alb_code code);
@@ -66,5 +67,10 @@ enum exit_code output_fail(struct output *o, enum alb_code code, const char *for
 /* "albedo: TEXT: what the status says". */
 enum exit_code output_fail_status(struct output *o, struct alb_status st, const char *format, ...)
     ALB_PRINTF(3, 4);
+/* The same for EXIT_INTERRUPTED. */
+enum exit_code output_interrupted(struct output *o, const char *format, ...) ALB_PRINTF(2, 3);
+/* Whoever interrupts twice does not want to wait: ends the process here.  Only for moments at which a
+ * power cut would do no harm either. */
+_Noreturn void output_quit(struct output *o);
 /* Flush; a full disk or a closed pipe behind standard output is an error too. */
 enum exit_code output_finish(struct output *o, enum exit_code code);

@@ -149,12 +149,16 @@ static void show(struct progress *p, const struct progress_figures *f, uint64_t 
     struct output *o = p->output;
     char text[PROGRESS_TEXT_SIZE];
 
+    const bool is_empty = f->done_bytes + f->total_bytes + f->done_items + f->total_items == 0;
+
     p->shown_ns = now_ns;
     p->was_shown = true;
     if (o->json)
         show_json(p, f, now_ns, is_end);
     else if (o->err_is_terminal && !is_end)
         output_bar(o, progress_text(p, f, terminal_columns(o), text));
+    else if (is_end && is_empty)
+        output_bar(o, NULL); /* a phase that had nothing to do leaves no line */
     else
         output_note(o, "%s", progress_text(p, f, PROGRESS_TEXT_SIZE - 1, text));
 }

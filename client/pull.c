@@ -1,37 +1,85 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* client/pull.c – the steps of a pull, one function each. */
+/* client/pull.c – the steps of a pull, in their order; fetching has a file of its own. */
 #include "client/pull.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <sys/stat.h>
+#include <stdlib.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
 #include "client/crew.h"
 
-#define TICK_NS (100 * NS_PER_MS)
+static enum exit_code finish_old(struct pull *p);
+static enum exit_code same_layer(struct pull *p);
+static enum exit_code scan_all(struct pull *p);
+static enum exit_code apply(struct pull *p);
 
-enum exit_code pull_fail(struct pull *p, struct alb_status st, const char *doing, const char *path)
+enum exit_code pull_run(struct pull *p)
 {
-    const char *about = path != NULL && path[0] != '\0' ? path : p->options->target;
+    enum exit_code code = finish_old(p);
 
-    if (st.code == ALB_FULL && st.sys == ENOSPC)
-        return output_fail(p->output, ALB_FULL,
-                           "%s %s: no space left; what was fetched is kept, make "
-                           "room and run the same command again",
-                           doing, about);
-    return output_fail_status(p->output, st, "%s %s", doing, about);
+    if (code == EXIT_DONE)
+        code = same_layer(p);
+    if (code == EXIT_DONE)
+        code = scan_all(p);
+    if (code == EXIT_DONE)
+        code = pull_fetch(p);
+    if (code == EXIT_DONE)
+        code = apply(p);
+    if (code == EXIT_DONE && p->options->verify)
+        code = pull_verify(p);
+    if (code == EXIT_DONE)
+        pull_report(p);
+    return code;
+}
+
+/* ---- a step ----------------------------------------------------------------------------------------- */
+
+struct step {
+    struct pull *pull;
+    struct alb_status (*run)(struct pull *p);
+};
+
+static struct alb_status run_step(void *arg, size_t unit, unsigned member)
+{
+    struct step *s = arg;
+
+    (void)unit;
+    (void)member;
+    return s->run(s->pull);
+}
+
+struct alb_status pull_step(struct pull *p, const char *phase,
+                            struct alb_status (*run)(struct pull *p))
+{
+    struct step step = {p, run};
+    struct crew_result result;
+
+    crew_run(&(struct crew_options){.loop = p->loop,
+                                    .output = p->output,
+                                    .interrupted = &p->interrupted,
+                                    .phase = phase,
+                                    .units = 1,
+                                    .run = run_step,
+                                    .arg = &step},
+             &result);
+    return result.st;
 }
 
 /* ---- FINISH ----------------------------------------------------------------------------------------- */
 
-enum exit_code pull_finish_old(struct pull *p)
+static struct alb_status replay(struct pull *p)
 {
-    struct apply_result result = {.made = 0};
-    struct alb_status st = apply_replay(p->options->target, &result);
+    return apply_replay(p->options->target, &p->applied);
+}
 
-    apply_result_release(&result);
+static enum exit_code finish_old(struct pull *p)
+{
+    struct alb_status st = pull_step(p, "finishing", replay);
+
+    apply_result_release(&p->applied);
+    p->applied = (struct apply_result){.made = 0};
     if (st.code == ALB_NOT_FOUND)
         return EXIT_DONE;
     if (alb_failed(st))
@@ -40,226 +88,6 @@ enum exit_code pull_finish_old(struct pull *p)
                 p->options->target);
     return EXIT_DONE;
 }
-
-/* ---- LOOK ------------------------------------------------------------------------------------------- */
-
-static uint64_t look_bytes(void *arg, size_t unit)
-{
-    return holdings_unit_bytes(((struct pull *)arg)->holdings, unit);
-}
-
-static struct alb_status look_at(void *arg, size_t unit, unsigned member)
-{
-    (void)member;
-    holdings_run(((struct pull *)arg)->holdings, unit);
-    return ALB_STATUS_OK;
-}
-
-static enum exit_code scan_one(struct pull *p, const char *top)
-{
-    const struct scan_options options = {.cross_mounts = true, .allow_devices = true};
-    struct alb_status st = scan_tree(top, &options, &p->scans[p->scan_count]);
-
-    if (alb_failed(st))
-        return output_fail_status(p->output, st, "reading %s", top);
-    p->scan_count++;
-    return EXIT_DONE;
-}
-
-static char *cache_path(struct pull *p)
-{
-    struct digest digest;
-    char hex[DIGEST_HEX_SIZE];
-
-    sha256(p->options->target, strlen(p->options->target), &digest);
-    return xasprintf("%s/scan-%.16s.cache", p->state->dir, digest_hex(&digest, hex));
-}
-
-static enum exit_code run_holdings(struct pull *p, const char *phase)
-{
-    struct crew_result result;
-    uint64_t total = 0;
-
-    for (size_t i = 0; i < holdings_units(p->holdings); i++)
-        total += holdings_unit_bytes(p->holdings, i);
-    crew_run(&(struct crew_options){.loop = p->loop,
-                                    .output = p->output,
-                                    .interrupted = &p->interrupted,
-                                    .phase = phase,
-                                    .units = holdings_units(p->holdings),
-                                    .total_bytes = total,
-                                    .unit_bytes = look_bytes,
-                                    .run = look_at,
-                                    .arg = p},
-             &result);
-    return alb_failed(result.st) ? pull_fail(p, result.st, "reading", NULL) : EXIT_DONE;
-}
-
-enum exit_code pull_look(struct pull *p)
-{
-    AUTO_FREE char *cache = cache_path(p);
-    enum exit_code code = EXIT_DONE;
-
-    p->scans = xcalloc(p->options->seed_count + 1, sizeof *p->scans);
-    code = scan_one(p, p->options->target);
-    for (size_t i = 0; code == EXIT_DONE && i < p->options->seed_count; i++)
-        code = scan_one(p, p->options->seeds[i]);
-    if (code != EXIT_DONE)
-        return code;
-    p->holdings = holdings_new(cache);
-    for (size_t i = 0; i < p->scan_count; i++)
-        holdings_add(p->holdings, &p->scans[i]);
-    code = run_holdings(p, "looking");
-    if (code == EXIT_DONE)
-        alb_ignore(holdings_save_cache(p->holdings), "a cache only saves time; it logs itself");
-    return code;
-}
-
-/* ---- FETCH ------------------------------------------------------------------------------------------ */
-
-static void pull_ended(void *arg, struct alb_status st)
-{
-    struct pull *p = arg;
-
-    p->is_over = true;
-    p->st = st;
-    loop_stop(p->loop);
-}
-
-static void show(struct pull *p, bool is_end)
-{
-    const bool is_hub = p->state->who.upstream.host[0] == '\0';
-    struct puller_progress now;
-    struct progress_figures figures = {.has_sources = true};
-
-    puller_progress(p->puller, &now);
-    p->fetched = now;
-    figures.done_bytes = now.put_raw_bytes;
-    figures.total_bytes = now.needed_raw_bytes;
-    *(is_hub ? &figures.wan_bytes : &figures.branch_bytes) = now.put_bytes;
-    figures.local_bytes = p->sink.plan.bytes_unchanged + p->sink.plan.bytes_local +
-                          p->sink.plan.bytes_local_chunks + p->sink.plan.bytes_resumed;
-    if (is_end)
-        progress_end(&p->progress, &figures, loop_now_ns(p->loop));
-    else if (now.state >= PULL_FETCH)
-        progress_show(&p->progress, &figures, loop_now_ns(p->loop));
-}
-
-static void on_tick(void *arg)
-{
-    struct pull *p = arg;
-    struct upstream_figures up;
-
-    show(p, false);
-    timer_set_in(&p->tick, TICK_NS);
-    upstream_figures(endpoint_upstream(p->endpoint), &up);
-    if (!up.is_up && loop_now_ns(p->loop) - up.since_ns > p->options->wait_ns)
-        pull_ended(p, alb_fail(ALB_CLOSED, "out of reach for too long"));
-}
-
-static uint64_t least_sequence(struct pull *p)
-{
-    AUTO_FREE char *name = xasprintf("seen/%s", p->options->layer);
-    uint64_t sequence = 0;
-    struct buf text;
-
-    buf_init(&text, 64);
-    if (!alb_failed(catalogue_get(p->state->catalogue, name, &text, NULL)))
-        alb_ignore(parse_u64(buf_text(&text), UINT64_MAX, &sequence), "damaged: as if never seen");
-    buf_release(&text);
-    return sequence;
-}
-
-static enum exit_code fetch_failed(struct pull *p)
-{
-    const struct pull_options *o = p->options;
-    const char *path = p->sink.stage != NULL ? stage_error_path(p->sink.stage) : "";
-    struct upstream_figures up;
-
-    if (!p->is_over)
-        return output_fail(p->output, ALB_CLOSED,
-                           "pulling %s: interrupted; nothing in %s was changed, "
-                           "the same command goes on where this one stopped",
-                           o->layer, o->target);
-    upstream_figures(endpoint_upstream(p->endpoint), &up);
-    if (!up.is_up && (p->st.code == ALB_CLOSED || p->st.code == ALB_TIMEOUT) &&
-        up.why_down[0] != '\0')
-        return output_fail(
-            p->output, ALB_CLOSED,
-            "pulling %s from %s: %s; check that the address is right, the service runs "
-            "there and the line is up; the same command then goes on (--wait waits longer)",
-            o->layer, up.place, up.why_down);
-    if (p->st.code == ALB_NOT_FOUND && path[0] == '\0')
-        return output_fail(p->output, ALB_NOT_FOUND,
-                           "pulling %s%s%s: there is no such layer or "
-                           "version for this device; `albedo layers` lists what there is",
-                           o->layer, o->version != NULL ? "@" : "",
-                           o->version != NULL ? o->version : "");
-    if (path[0] != '\0')
-        return pull_fail(p, p->st, "staging", path);
-    return output_fail_status(p->output, p->st, "pulling %s", o->layer);
-}
-
-static enum exit_code start_endpoint(struct pull *p)
-{
-    const struct state_identity *who = &p->state->who;
-    struct endpoint_options options = {.loop = p->loop,
-                                       .catalogue = p->state->catalogue,
-                                       .parent_count = 1,
-                                       .dial_tls = p->tls,
-                                       .device = who->device,
-                                       .trust_pin = who->has_trust_pin ? &who->trust_pin : NULL};
-
-    options.parents[0] = who->upstream.host[0] != '\0' ? who->upstream : who->hub;
-    struct alb_status st = endpoint_start(&options, &p->endpoint);
-    if (alb_failed(st))
-        return output_fail_status(p->output, st, "state %s: its trust files", p->state->dir);
-    return EXIT_DONE;
-}
-
-static void note_pulled(struct pull *p)
-{
-    const struct version_record *record = puller_record(p->puller);
-
-    snprintf(p->version, sizeof p->version, "%s", record->version);
-    p->sequence = record->sequence;
-    p->content_bytes = record->content_bytes;
-    p->entries = record->entries;
-}
-
-enum exit_code pull_fetch(struct pull *p)
-{
-    enum exit_code code = start_endpoint(p);
-
-    if (code != EXIT_DONE)
-        return code;
-    stage_sink_init(&p->sink, p->options->target, p->holdings);
-    progress_begin(&p->progress, p->output, "fetching", loop_now_ns(p->loop));
-    timer_init(&p->tick, p->loop, on_tick, p);
-    timer_set_in(&p->tick, TICK_NS);
-    p->puller = puller_start(&(struct puller_options){.loop = p->loop,
-                                                      .authority = endpoint_authority(p->endpoint),
-                                                      .records = endpoint_records(p->endpoint),
-                                                      .roots = endpoint_roots(p->endpoint),
-                                                      .supply = endpoint_supply(p->endpoint),
-                                                      .sink = &p->sink.sink,
-                                                      .layer = p->options->layer,
-                                                      .version = p->options->version,
-                                                      .allow_rollback = p->options->allow_rollback,
-                                                      .least_sequence = least_sequence(p),
-                                                      .done = pull_ended,
-                                                      .arg = p});
-    while (!p->is_over && !p->interrupted)
-        loop_run(p->loop);
-    timer_stop(&p->tick);
-    show(p, true);
-    if (!p->is_over || alb_failed(p->st))
-        return fetch_failed(p);
-    note_pulled(p);
-    return EXIT_DONE;
-}
-
-/* ---- APPLY ------------------------------------------------------------------------------------------ */
 
 static enum exit_code same_layer(struct pull *p)
 {
@@ -283,6 +111,65 @@ static enum exit_code same_layer(struct pull *p)
     return code;
 }
 
+/* ---- SCAN ------------------------------------------------------------------------------------------- */
+
+/* By where the target really is, so that every way of typing it finds the same. */
+static char *cache_path(struct pull *p)
+{
+    struct digest digest;
+    char hex[DIGEST_HEX_SIZE];
+    AUTO_FREE char *real = realpath(p->options->target, NULL);
+    const char *top = real != NULL ? real : p->options->target;
+
+    sha256(top, strlen(top), &digest);
+    return xasprintf("%s/scan-%.16s.cache", p->state->dir, digest_hex(&digest, hex));
+}
+
+static const char *top_of(const struct pull *p, size_t tree)
+{
+    return tree == 0 ? p->options->target : p->options->seeds[tree - 1];
+}
+
+static struct alb_status scan_next(struct pull *p)
+{
+    const struct scan_options options = {.cross_mounts = true, .allow_devices = true};
+    struct alb_status st = scan_tree(top_of(p, p->scan_count), &options, &p->scans[p->scan_count]);
+
+    p->scan_count += !alb_failed(st);
+    return st;
+}
+
+/* What cannot be read is merely not held. */
+static void note_problems(struct pull *p, const struct scan *scan)
+{
+    char text[256];
+
+    if (scan->problem_count > 0)
+        output_note(p->output, "%s: %zu path%s cannot be read and count%s as not there (%s: %s)",
+                    scan->top, scan->problem_count, scan->problem_count == 1 ? "" : "s",
+                    scan->problem_count == 1 ? "s" : "", scan->problems[0].path,
+                    alb_status_text(scan->problems[0].st, text, sizeof text));
+}
+
+static enum exit_code scan_all(struct pull *p)
+{
+    struct alb_status st = ALB_STATUS_OK;
+
+    p->cache_path = cache_path(p);
+    p->scans = xcalloc(p->options->seed_count + 1, sizeof *p->scans);
+    while (!alb_failed(st) && p->scan_count <= p->options->seed_count)
+        st = pull_step(p, "scanning", scan_next);
+    for (size_t i = 0; i < p->scan_count; i++)
+        note_problems(p, &p->scans[i]);
+    if (!alb_failed(st))
+        return EXIT_DONE;
+    if (p->interrupted || p->scan_count == 0)
+        return pull_fail(p, st, "reading", NULL);
+    return output_fail_status(p->output, st, "--seed %s", top_of(p, p->scan_count));
+}
+
+/* ---- APPLY ------------------------------------------------------------------------------------------ */
+
 static void remember_sequence(struct pull *p)
 {
     AUTO_FREE char *name = xasprintf("seen/%s", p->options->layer);
@@ -294,27 +181,36 @@ static void remember_sequence(struct pull *p)
         log_status(LOG_WARN, "pull.sequence_not_kept", st, "state=%s", p->state->dir);
 }
 
-enum exit_code pull_apply(struct pull *p)
+/* One step: with the journal written, only going on is whole. */
+static struct alb_status prepare_and_replay(struct pull *p)
 {
     AUTO_FREE char *version = xasprintf("%s@%s", p->options->layer, p->version);
     const struct apply_options options = {
         .version = version, .exact = p->options->exact, .strict = p->options->strict};
-    struct apply_result prepared = {.made = 0};
-    struct alb_status st = apply_prepare(p->sink.stage, &options, &prepared);
+    struct alb_status st = apply_prepare(p->sink.stage, &options, &p->prepared);
 
-    if (alb_failed(st)) {
-        for (size_t i = 0; i < prepared.conflict_count; i++)
-            output_note(p->output, "  %s", prepared.conflicts[i]);
-        apply_result_release(&prepared);
-        return pull_fail(p, st, "preparing the update of", stage_error_path(p->sink.stage));
-    }
-    apply_result_release(&prepared);
+    if (alb_failed(st))
+        return st;
+    p->is_applied = true; /* or will be, by whoever comes next */
     stage_sink_release(&p->sink);
     st = apply_replay(p->options->target, &p->applied);
-    if (alb_failed(st))
-        return pull_fail(p, st, "updating", NULL);
-    remember_sequence(p);
-    return EXIT_DONE;
+    /* Between the two the target was not locked: another pull may have done it for us. */
+    return st.code == ALB_NOT_FOUND ? ALB_STATUS_OK : st;
+}
+
+static enum exit_code apply(struct pull *p)
+{
+    struct alb_status st = pull_step(p, "applying", prepare_and_replay);
+
+    if (!alb_failed(st)) {
+        remember_sequence(p);
+        return EXIT_DONE;
+    }
+    for (size_t i = 0; !p->is_applied && i < p->prepared.conflict_count; i++)
+        output_note(p->output, "  %s", p->prepared.conflicts[i]);
+    if (p->is_applied)
+        return pull_fail(p, st, "half-way (the same command finishes it) in updating", NULL);
+    return pull_fail(p, st, "preparing the update of", stage_error_path(p->sink.stage));
 }
 
 /* ---- VERIFY ----------------------------------------------------------------------------------------- */
@@ -338,46 +234,80 @@ static enum exit_code compare_all(struct pull *p, const struct manifest *manifes
     return EXIT_DONE;
 }
 
+static uint64_t unit_bytes(void *arg, size_t unit)
+{
+    return holdings_unit_bytes(((struct pull *)arg)->holdings, unit);
+}
+
+static struct alb_status read_unit(void *arg, size_t unit, unsigned member)
+{
+    (void)member;
+    holdings_run(((struct pull *)arg)->holdings, unit);
+    return ALB_STATUS_OK;
+}
+
+static struct alb_status read_all(struct pull *p)
+{
+    struct crew_result result;
+    uint64_t total = 0;
+
+    for (size_t i = 0; i < holdings_units(p->holdings); i++)
+        total += holdings_unit_bytes(p->holdings, i);
+    crew_run(&(struct crew_options){.loop = p->loop,
+                                    .output = p->output,
+                                    .interrupted = &p->interrupted,
+                                    .phase = "verifying",
+                                    .units = holdings_units(p->holdings),
+                                    .total_bytes = total,
+                                    .unit_bytes = unit_bytes,
+                                    .run = read_unit,
+                                    .arg = p},
+             &result);
+    return result.st;
+}
+
+static void release_scans(struct pull *p)
+{
+    for (size_t i = 0; i < p->scan_count; i++)
+        scan_release(&p->scans[i]);
+    p->scan_count = 0;
+}
+
+static enum exit_code verify(struct pull *p, const struct manifest *manifest)
+{
+    p->holdings = holdings_new(NULL); /* no cache: every byte is read again */
+    holdings_want(p->holdings, manifest);
+    holdings_add(p->holdings, &p->scans[0]);
+    struct alb_status st = read_all(p);
+    if (alb_failed(st))
+        return pull_fail(p, st, "verifying", NULL);
+    return compare_all(p, manifest);
+}
+
 enum exit_code pull_verify(struct pull *p)
 {
     struct applied applied;
 
-    holdings_free(p->holdings);
-    scan_release(&p->scans[0]);
-    p->scan_count = 0;
-    enum exit_code code = scan_one(p, p->options->target);
-    p->holdings = holdings_new(NULL); /* no cache: every byte is read again */
-    if (code != EXIT_DONE)
-        return code;
-    holdings_add(p->holdings, &p->scans[0]);
-    code = run_holdings(p, "verifying");
-    if (code != EXIT_DONE)
-        return code;
-    struct alb_status st = applied_read(p->options->target, &applied);
+    release_scans(p);
+    struct alb_status st = pull_step(p, "scanning", scan_next);
+    if (!alb_failed(st))
+        st = applied_read(p->options->target, &applied);
     if (alb_failed(st))
-        return pull_fail(p, st, "reading the record of what is applied in", NULL);
-    code = compare_all(p, &applied.manifest);
+        return pull_fail(p, st, "verifying", NULL);
+    enum exit_code code = verify(p, &applied.manifest);
     applied_release(&applied);
     return code;
 }
 
-/* ---- the whole -------------------------------------------------------------------------------------- */
-
-enum exit_code pull_run(struct pull *p)
+void pull_release(struct pull *p)
 {
-    enum exit_code code = pull_finish_old(p);
-
-    if (code == EXIT_DONE)
-        code = same_layer(p);
-    if (code == EXIT_DONE)
-        code = pull_look(p);
-    if (code == EXIT_DONE)
-        code = pull_fetch(p);
-    if (code == EXIT_DONE)
-        code = pull_apply(p);
-    if (code == EXIT_DONE && p->options->verify)
-        code = pull_verify(p);
-    if (code == EXIT_DONE)
-        pull_report(p);
-    return code;
+    p->puller = puller_free(p->puller);
+    p->endpoint = endpoint_free(p->endpoint);
+    stage_sink_release(&p->sink);
+    p->holdings = holdings_free(p->holdings);
+    release_scans(p);
+    free(p->scans);
+    free(p->cache_path);
+    apply_result_release(&p->prepared);
+    apply_result_release(&p->applied);
 }

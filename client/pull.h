@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* client/pull.h – `albedo pull` in the steps it shows.
  *
- *     FINISH what a crash interrupted → LOOK at what target and seeds hold (all workers)
- *       → FETCH the rest (client/puller.h into client/stage_sink.h) → APPLY by journal → VERIFY when asked
+ *     FINISH what a crash interrupted → SCAN target and seeds
+ *       → FETCH: client/puller.h into client/stage_sink.h, which reads what is held, copies it, and takes
+ *         the rest from the network → APPLY by journal → VERIFY when asked
  *
- * Nothing in the target changes before everything is staged, verified and synced.
+ * Nothing in the target changes before everything is staged, verified and synced.  All of it happens on
+ * workers while the loop runs, so that an interruption is heard at once: units under way are finished,
+ * nothing is begun any more.  Whoever interrupts again ends the process there and then.
  */
 #pragma once
 
@@ -34,31 +37,46 @@ struct pull {
     struct endpoint *endpoint;
     bool interrupted, is_over;
     struct alb_status st;
-    /* LOOK */
+    /* SCAN */
     struct scan *scans; /* [0] is the target's */
     size_t scan_count;
-    struct holdings *holdings;
+    char *cache_path;
     /* FETCH */
     struct stage_sink sink;
     struct puller *puller;
     struct puller_progress fetched;
     struct progress progress;
+    const char *phase; /* of progress */
+    uint64_t shown_ns;
     struct timer tick;
+    uint64_t waits_since_ns;     /* for the upstream; 0: it does not */
+    struct alb_status why;       /* why we gave up, unless OK */
     char version[NAME_MAX_SIZE]; /* what was pulled */
-    uint64_t sequence;
+    uint64_t sequence, least_sequence;
     uint64_t content_bytes, entries, files_checked;
     /* APPLY */
-    struct apply_result applied;
+    struct apply_result prepared, applied;
+    bool is_applied;
+    /* VERIFY */
+    struct holdings *holdings;
     uint64_t begun_ns;
 };
 
 /* Each says itself what went wrong. */
 enum exit_code pull_run(struct pull *p);
-enum exit_code pull_finish_old(struct pull *p); /* a journal left by a crash */
-enum exit_code pull_look(struct pull *p);
 enum exit_code pull_fetch(struct pull *p);
-enum exit_code pull_apply(struct pull *p);
 enum exit_code pull_verify(struct pull *p);
 void pull_report(struct pull *p);
-/* "TARGET: what the status says" with the path it was about. */
+/* Frees what pull_run() left; the loop is still there. */
+void pull_release(struct pull *p);
+
+/* Blocking work on a worker while the loop runs.  CLOSED: interrupted before it began. */
+ALB_MUST_USE struct alb_status pull_step(struct pull *p, const char *phase,
+                                         struct alb_status (*run)(struct pull *p));
+
+/* ---- what went wrong (client/pull_fail.c) ---- */
+
+/* "DOING TARGET/PATH: what the status says"; `path` may be NULL. */
 enum exit_code pull_fail(struct pull *p, struct alb_status st, const char *doing, const char *path);
+/* By p->interrupted, p->fetched and p->st. */
+enum exit_code pull_fetch_failed(struct pull *p);

@@ -7,70 +7,95 @@
 #include "base/alloc.h"
 #include "base/log.h"
 
-enum { IN_FLIGHT_DEFAULT = 512 };
+enum { IN_FLIGHT_DEFAULT = 512, BYTES_DEFAULT = 64 << 20, UNITS_DEFAULT = 4, RETRIES_MOST = 3 };
+#define AGAIN_NS NS_PER_S
 
-struct morsel { /* one chunk asked for, then being put */
-    struct waiter waiter;
-    struct job job;
-    struct puller *puller; /* NULL once the puller is gone */
-    struct chunk_sink *sink;
-    struct chunk *chunk;
-    uint32_t position;
-    bool is_waiting;
-    struct alb_status st;
-    TAILQ_ENTRY(morsel) link;
-};
-TAILQ_HEAD(morsels, morsel);
-
-struct chore { /* plan or seal on a worker */
+/* Something on a worker.  `over` runs on the loop and frees it; the puller may be gone (NULL). */
+struct task {
     struct job job;
     struct puller *puller;
     struct chunk_sink *sink;
+    struct alb_status st;
+    void (*over)(struct puller *p, struct task *t);
+    TAILQ_ENTRY(task) link;
+};
+TAILQ_HEAD(tasks, task);
+
+struct chore { /* prepare, one unit of it, plan or seal */
+    struct task task;
     const struct root_view *view;
+    unsigned round;
+    size_t unit, units;
     uint32_t *positions;
     size_t count;
-    struct alb_status st;
 };
+
+struct morsel { /* one chunk: asked for (in p->morsels), then being put (in p->tasks) */
+    struct task task;
+    struct waiter waiter;
+    struct chunk *chunk;
+    uint32_t position;
+    uint64_t raw_bytes;
+    TAILQ_ENTRY(morsel) link;
+};
+TAILQ_HEAD(morsels, morsel);
 
 struct puller {
     struct puller_options options;
     enum puller_state state;
     char *layer, *version;
+    char which[DIGEST_HEX_SIZE + NAME_MAX_SIZE]; /* of the record that is asked for */
     struct record_wait record_wait;
     bool waits_record, waits_root;
     struct root_wait root_wait;
     const struct root_view *view;
     struct version_record record;
-    struct chore *chore;
+    size_t next_unit;
     uint32_t *positions;
     size_t count, next, in_flight, retries;
+    uint64_t in_flight_bytes;
     struct morsels morsels;
+    struct tasks tasks;
     struct alb_status st;
     struct puller_progress progress;
-    struct timer end_timer;
+    struct timer again_timer, end_timer;
 };
 
 static void ask_head(struct puller *p);
 static void head_came(struct record_wait *w, struct alb_status st, const uint8_t *bytes,
                       size_t size, bool is_stale);
-static void ask_record(struct puller *p, const char *which);
+static void ask_record(struct puller *p);
 static void record_came(struct record_wait *w, struct alb_status st, const uint8_t *bytes,
                         size_t size, bool is_stale);
+static void open_root(struct puller *p);
 static void root_opened(struct root_wait *w, struct alb_status st, const struct root_view *view);
+static void prepare(struct puller *p, unsigned round);
+static void run_units(struct puller *p);
 static void plan(struct puller *p);
 static void ask_more(struct puller *p);
 static void morsel_came(struct waiter *w, struct alb_status st, struct chunk *chunk);
-static void put_run(struct job *job);
-static void put_done(struct job *job);
 static void seal(struct puller *p);
+static void fail_or_ask_again(struct puller *p, struct alb_status st);
+static void ask_again(void *arg);
 static void finish(struct puller *p, struct alb_status st);
 static void tell_end(void *arg);
 
 static void go(struct puller *p, enum puller_state state)
 {
-    log_event(LOG_DEBUG, "pull.state", "layer=%s from=%s to=%s", p->layer,
-              puller_state_name(p->state), puller_state_name(state));
+    if (p->state != state)
+        log_event(LOG_DEBUG, "pull.state", "layer=%s from=%s to=%s", p->layer,
+                  puller_state_name(p->state), puller_state_name(state));
     p->state = state;
+}
+
+static void take_defaults(struct puller_options *o)
+{
+    if (o->max_in_flight == 0)
+        o->max_in_flight = IN_FLIGHT_DEFAULT;
+    if (o->max_in_flight_bytes == 0)
+        o->max_in_flight_bytes = BYTES_DEFAULT;
+    if (o->units_at_once == 0)
+        o->units_at_once = UNITS_DEFAULT;
 }
 
 struct puller *puller_start(const struct puller_options *options)
@@ -78,40 +103,54 @@ struct puller *puller_start(const struct puller_options *options)
     struct puller *p = xalloc(sizeof *p);
 
     p->options = *options;
+    take_defaults(&p->options);
     p->layer = xstrdup(options->layer);
     p->version = options->version != NULL ? xstrdup(options->version) : NULL;
-    if (p->options.max_in_flight == 0)
-        p->options.max_in_flight = IN_FLIGHT_DEFAULT;
+    p->progress.ended_in = PULL_FINISHED;
     TAILQ_INIT(&p->morsels);
+    TAILQ_INIT(&p->tasks);
+    timer_init(&p->again_timer, options->loop, ask_again, p);
     timer_init(&p->end_timer, options->loop, tell_end, p);
-    if (p->version != NULL)
-        ask_record(p, p->version);
-    else
+    if (authority_trust(options->authority) == NULL) {
+        p->progress.refusal = PULL_NO_TRUST; /* the decoders would not judge without one */
+        finish(p, alb_fail(ALB_REFUSED, "no trust file is held here, so nothing can be verified"));
+    } else if (p->version == NULL) {
         ask_head(p);
+    } else {
+        snprintf(p->which, sizeof p->which, "%s", p->version);
+        ask_record(p);
+    }
     return p;
 }
 
-struct puller *puller_free(struct puller *p)
+/* What was asked of others is asked no more. */
+static void leave_all(struct puller *p)
 {
-    struct morsel *m, *next;
+    struct morsel *m;
 
-    if (p == NULL)
-        return NULL;
-    timer_stop(&p->end_timer);
+    timer_stop(&p->again_timer);
     if (p->waits_record)
         record_book_leave(p->options.records, &p->record_wait);
     if (p->waits_root)
         root_book_leave(p->options.roots, &p->root_wait);
-    if (p->chore != NULL)
-        p->chore->puller = NULL;
-    for (m = TAILQ_FIRST(&p->morsels); m != NULL; m = next) {
-        next = TAILQ_NEXT(m, link);
-        m->puller = NULL;
-        if (m->is_waiting) {
-            supply_leave(p->options.supply, &m->waiter);
-            loop_bury(p->options.loop, free, m);
-        }
+    p->waits_record = p->waits_root = false;
+    while ((m = TAILQ_FIRST(&p->morsels)) != NULL) {
+        TAILQ_REMOVE(&p->morsels, m, link);
+        supply_leave(p->options.supply, &m->waiter);
+        loop_bury(p->options.loop, free, m);
     }
+}
+
+struct puller *puller_free(struct puller *p)
+{
+    struct task *t;
+
+    if (p == NULL)
+        return NULL;
+    timer_stop(&p->end_timer);
+    leave_all(p);
+    TAILQ_FOREACH(t, &p->tasks, link)
+    t->puller = NULL;
     if (p->view != NULL)
         root_book_close_view(p->options.roots, p->view);
     free(p->positions);
@@ -119,6 +158,38 @@ struct puller *puller_free(struct puller *p)
     free(p->version);
     loop_bury(p->options.loop, free, p);
     return NULL;
+}
+
+/* ---- on workers ---------------------------------------------------------------------------------------- */
+
+static void task_done(struct job *job)
+{
+    struct task *t = ALB_CONTAINER(job, struct task, job);
+    struct puller *p = t->puller;
+
+    if (p != NULL)
+        TAILQ_REMOVE(&p->tasks, t, link);
+    t->over(p, t);
+    if (p != NULL && p->state == PULL_FINISHED && TAILQ_EMPTY(&p->tasks))
+        timer_set_in(&p->end_timer, 0);
+}
+
+static void submit(struct puller *p, struct task *t, void (*run)(struct job *), uint64_t work_bytes)
+{
+    t->puller = p;
+    t->sink = p->options.sink;
+    t->job = (struct job){.run = run, .done = task_done, .work_bytes = work_bytes};
+    TAILQ_INSERT_TAIL(&p->tasks, t, link);
+    loop_submit(p->options.loop, &t->job);
+}
+
+static struct chore *chore_new(struct puller *p, void (*over)(struct puller *p, struct task *t))
+{
+    struct chore *c = xalloc(sizeof *c);
+
+    c->task.over = over;
+    c->view = p->view;
+    return c;
 }
 
 /* ---- HEAD ---------------------------------------------------------------------------------------------- */
@@ -134,43 +205,51 @@ static void ask_head(struct puller *p)
     record_book_get(p->options.records, name, &p->record_wait);
 }
 
+static struct alb_status judge_head(struct puller *p, const struct head *head, bool is_stale)
+{
+    struct authority *authority = p->options.authority;
+
+    if (strcmp(head->layer, p->layer) != 0)
+        return alb_fail(ALB_CORRUPT, "the head is another layer's");
+    p->progress.head_expires_wall_s = head->expires_wall_s;
+    p->progress.head_is_stale = is_stale;
+    authority_saw_time(authority, head->issued_wall_s);
+    if (head->expires_wall_s >= authority_now_s(authority, loop_wall_s(p->options.loop)))
+        return ALB_STATUS_OK;
+    p->progress.refusal = PULL_HEAD_EXPIRED;
+    log_event(LOG_WARN, "head.expired", "layer=%s expired_wall_s=%lld", p->layer,
+              (long long)head->expires_wall_s);
+    return alb_fail(ALB_TIMEOUT, "the layer's head has expired, so what is latest cannot be said");
+}
+
 static void head_came(struct record_wait *w, struct alb_status st, const uint8_t *bytes,
                       size_t size, bool is_stale)
 {
     struct puller *p = ALB_CONTAINER(w, struct puller, record_wait);
-    struct authority *authority = p->options.authority;
-    char hex[DIGEST_HEX_SIZE], which[DIGEST_HEX_SIZE + 8];
+    char hex[DIGEST_HEX_SIZE];
     struct head head;
 
     p->waits_record = false;
     if (!alb_failed(st))
-        st = head_decode(bytes, size, authority_trust(authority), &head);
-    if (!alb_failed(st) && strcmp(head.layer, p->layer) != 0)
-        st = alb_fail(ALB_CORRUPT, "the head is another layer's");
-    if (!alb_failed(st)) {
-        p->progress.head_expires_wall_s = head.expires_wall_s;
-        p->progress.head_is_stale = is_stale;
-        authority_saw_time(authority, head.issued_wall_s);
-        if (head.expires_wall_s < authority_now_s(authority, loop_wall_s(p->options.loop)))
-            st = alb_fail(ALB_TIMEOUT, "the layer's head has expired, so what is latest cannot be "
-                                       "said; name a version: pull LAYER@VERSION");
-    }
+        st = head_decode(bytes, size, authority_trust(p->options.authority), &head);
+    if (!alb_failed(st))
+        st = judge_head(p, &head, is_stale);
     if (alb_failed(st)) {
-        finish(p, st);
+        fail_or_ask_again(p, st);
         return;
     }
-    snprintf(which, sizeof which, "sha256:%s", digest_hex(&head.record, hex));
-    ask_record(p, which);
+    snprintf(p->which, sizeof p->which, "sha256:%s", digest_hex(&head.record, hex));
+    ask_record(p);
 }
 
 /* ---- RECORD -------------------------------------------------------------------------------------------- */
 
-static void ask_record(struct puller *p, const char *which)
+static void ask_record(struct puller *p)
 {
     char name[CATALOGUE_NAME_MAX + 1];
 
     go(p, PULL_RECORD);
-    snprintf(name, sizeof name, "record/%s@%s", p->layer, which);
+    snprintf(name, sizeof name, "record/%.100s@%.100s", p->layer, p->which);
     p->record_wait.done = record_came;
     p->waits_record = true;
     record_book_get(p->options.records, name, &p->record_wait);
@@ -180,26 +259,36 @@ static void record_came(struct record_wait *w, struct alb_status st, const uint8
                         size_t size, bool is_stale)
 {
     struct puller *p = ALB_CONTAINER(w, struct puller, record_wait);
+    const struct trust *trust = authority_trust(p->options.authority);
 
     (void)is_stale; /* a version record never changes */
     p->waits_record = false;
+    if (!alb_failed(st) && trust == NULL)
+        st = alb_fail(ALB_REFUSED, "there is no trust file yet, so nothing can be believed");
     if (!alb_failed(st))
-        st = record_decode(bytes, size, authority_trust(p->options.authority), &p->record);
+        st = record_decode(bytes, size, trust, &p->record);
+    if (!alb_failed(st) && strcmp(p->record.layer, p->layer) != 0)
+        st = alb_fail(ALB_CORRUPT, "the version record is another layer's");
     if (!alb_failed(st) && p->record.sequence < p->options.least_sequence &&
-        !p->options.allow_rollback)
-        st = alb_fail(ALB_REFUSED, "this version is older than one applied here before; "
-                                   "--allow-rollback takes it all the same");
-    if (alb_failed(st)) {
-        finish(p, st);
-        return;
+        !p->options.allow_rollback) {
+        p->progress.refusal = PULL_ROLLBACK;
+        st = alb_fail(ALB_REFUSED, "this version is older than one applied here before");
     }
+    if (alb_failed(st))
+        fail_or_ask_again(p, st);
+    else
+        open_root(p);
+}
+
+/* ---- OPEN ---------------------------------------------------------------------------------------------- */
+
+static void open_root(struct puller *p)
+{
     go(p, PULL_OPEN);
     p->root_wait.done = root_opened;
     p->waits_root = true;
     root_book_open(p->options.roots, p->layer, &p->record.root, &p->root_wait);
 }
-
-/* ---- OPEN ---------------------------------------------------------------------------------------------- */
 
 static void root_opened(struct root_wait *w, struct alb_status st, const struct root_view *view)
 {
@@ -207,67 +296,120 @@ static void root_opened(struct root_wait *w, struct alb_status st, const struct 
 
     p->waits_root = false;
     if (alb_failed(st)) {
-        finish(p, st);
+        fail_or_ask_again(p, st);
         return;
     }
     p->view = view;
-    plan(p);
+    prepare(p, 0);
+}
+
+/* ---- PREPARE ------------------------------------------------------------------------------------------- */
+
+static void prepare_run(struct job *job)
+{
+    struct chore *c = ALB_CONTAINER(job, struct chore, task.job);
+
+    c->task.st = c->task.sink->ops->prepare(c->task.sink, c->view, c->round, &c->units);
+}
+
+static void prepare_over(struct puller *p, struct task *t)
+{
+    struct chore *c = ALB_CONTAINER(t, struct chore, task);
+
+    if (p != NULL && alb_failed(t->st)) {
+        finish(p, t->st);
+    } else if (p != NULL && p->state == PULL_PREPARE) {
+        p->progress.round = c->round;
+        p->progress.units = c->units;
+        p->progress.units_done = p->next_unit = 0;
+        run_units(p);
+    }
+    free(c);
+}
+
+static void prepare(struct puller *p, unsigned round)
+{
+    go(p, PULL_PREPARE);
+    if (round == p->options.sink->ops->rounds) {
+        plan(p);
+        return;
+    }
+    struct chore *c = chore_new(p, prepare_over);
+    c->round = round;
+    submit(p, &c->task, prepare_run, p->view->root.manifest_bytes);
+}
+
+static void unit_run(struct job *job)
+{
+    struct chore *c = ALB_CONTAINER(job, struct chore, task.job);
+
+    c->task.st = c->task.sink->ops->prepare_unit(c->task.sink, c->round, c->unit);
+}
+
+static void unit_over(struct puller *p, struct task *t)
+{
+    if (p != NULL) {
+        p->progress.units_done++;
+        if (alb_failed(t->st))
+            finish(p, t->st);
+        else if (p->state == PULL_PREPARE)
+            run_units(p);
+    }
+    free(ALB_CONTAINER(t, struct chore, task));
+}
+
+static void run_units(struct puller *p)
+{
+    const struct puller_progress *now = &p->progress;
+
+    while (p->next_unit < now->units && p->next_unit - now->units_done < p->options.units_at_once) {
+        struct chore *c = chore_new(p, unit_over);
+        c->round = now->round;
+        c->unit = p->next_unit++;
+        submit(p, &c->task, unit_run, p->view->root.content_bytes / now->units);
+    }
+    if (now->units_done == now->units)
+        prepare(p, now->round + 1);
 }
 
 /* ---- PLAN ---------------------------------------------------------------------------------------------- */
 
-static struct chore *post_chore(struct puller *p, void (*run)(struct job *),
-                                void (*done)(struct job *), uint64_t work_bytes)
-{
-    struct chore *c = xalloc(sizeof *c);
-
-    c->puller = p;
-    c->sink = p->options.sink;
-    c->view = p->view;
-    c->job = (struct job){.run = run, .done = done, .work_bytes = work_bytes};
-    loop_submit(p->options.loop, &c->job);
-    return c;
-}
-
 static void plan_run(struct job *job)
 {
-    struct chore *c = ALB_CONTAINER(job, struct chore, job);
+    struct chore *c = ALB_CONTAINER(job, struct chore, task.job);
 
-    c->st = c->sink->ops->plan(c->sink, c->view, &c->positions, &c->count);
+    c->task.st = c->task.sink->ops->plan(c->task.sink, c->view, &c->positions, &c->count);
 }
 
-static void plan_done(struct job *job)
+static void take_plan(struct puller *p, struct chore *c)
 {
-    struct chore *c = ALB_CONTAINER(job, struct chore, job);
-    struct puller *p = c->puller;
+    free(p->positions);
+    p->positions = take_ptr(&c->positions);
+    p->count = c->count;
+    p->next = 0;
+    p->progress.needed += c->count;
+    for (size_t i = 0; i < c->count; i++)
+        p->progress.needed_raw_bytes += p->view->content_raw_bytes[p->positions[i]];
+    go(p, PULL_FETCH);
+    ask_more(p);
+}
 
-    if (p == NULL || alb_failed(c->st)) {
-        free(c->positions);
-    } else {
-        free(p->positions);
-        p->positions = c->positions;
-        p->count = c->count;
-        p->next = 0;
-        p->progress.needed += c->count;
-        for (size_t i = 0; i < c->count; i++)
-            p->progress.needed_raw_bytes += p->view->content_raw_bytes[c->positions[i]];
-    }
-    if (p != NULL) {
-        p->chore = NULL;
-        if (alb_failed(c->st)) {
-            finish(p, c->st);
-        } else {
-            go(p, PULL_FETCH);
-            ask_more(p);
-        }
-    }
+static void plan_over(struct puller *p, struct task *t)
+{
+    struct chore *c = ALB_CONTAINER(t, struct chore, task);
+
+    if (p != NULL && alb_failed(t->st))
+        finish(p, t->st);
+    else if (p != NULL && p->state == PULL_PLAN)
+        take_plan(p, c);
+    free(c->positions);
     free(c);
 }
 
 static void plan(struct puller *p)
 {
     go(p, PULL_PLAN);
-    p->chore = post_chore(p, plan_run, plan_done, p->view->root.manifest_bytes);
+    submit(p, &chore_new(p, plan_over)->task, plan_run, p->view->root.manifest_bytes);
 }
 
 /* ---- FETCH and PUT ------------------------------------------------------------------------------------- */
@@ -277,130 +419,168 @@ static void ask_one(struct puller *p, uint32_t position)
     struct morsel *m = xalloc(sizeof *m);
     struct chunk_key key;
 
-    m->puller = p;
-    m->sink = p->options.sink;
+    m->task.puller = p;
     m->position = position;
+    m->raw_bytes = p->view->content_raw_bytes[position];
     m->waiter.done = morsel_came;
-    m->is_waiting = true;
     root_view_key(p->view, LIST_CONTENT, position, &key, &m->waiter.where);
     TAILQ_INSERT_TAIL(&p->morsels, m, link);
     p->in_flight++;
+    p->in_flight_bytes += m->raw_bytes;
     supply_ask(p->options.supply, &key, &m->waiter);
+}
+
+/* Not one by one: what is asked for together travels together. */
+static bool is_time_to_ask(const struct puller *p)
+{
+    const struct puller_options *o = &p->options;
+
+    return p->in_flight <= o->max_in_flight / 2 && p->in_flight_bytes <= o->max_in_flight_bytes / 2;
+}
+
+static bool has_room(const struct puller *p, uint32_t position)
+{
+    const struct puller_options *o = &p->options;
+
+    return p->in_flight == 0 ||
+           (p->in_flight < o->max_in_flight &&
+            p->in_flight_bytes + p->view->content_raw_bytes[position] <= o->max_in_flight_bytes);
 }
 
 static void ask_more(struct puller *p)
 {
-    while (p->next < p->count && p->in_flight < p->options.max_in_flight)
-        ask_one(p, p->positions[p->next++]);
+    if (is_time_to_ask(p)) {
+        while (p->next < p->count && has_room(p, p->positions[p->next]))
+            ask_one(p, p->positions[p->next++]);
+    }
     if (p->in_flight == 0)
         seal(p);
 }
 
-static void drop_morsel(struct puller *p, struct morsel *m)
+static void put_run(struct job *job)
 {
-    TAILQ_REMOVE(&p->morsels, m, link);
-    p->in_flight--;
-    loop_bury(p->options.loop, free, m);
+    struct morsel *m = ALB_CONTAINER(job, struct morsel, task.job);
+
+    m->task.st = m->task.sink->ops->put(m->task.sink, m->position, m->chunk);
+}
+
+static void put_over(struct puller *p, struct task *t)
+{
+    struct morsel *m = ALB_CONTAINER(t, struct morsel, task);
+
+    if (p != NULL) {
+        p->in_flight--;
+        p->in_flight_bytes -= m->raw_bytes;
+        if (alb_failed(t->st)) {
+            finish(p, t->st);
+        } else {
+            p->progress.put++;
+            p->progress.put_bytes += m->chunk->size;
+            p->progress.put_raw_bytes += m->raw_bytes;
+        }
+        if (p->state == PULL_FETCH)
+            ask_more(p);
+    }
+    chunk_unref(m->chunk);
+    free(m);
 }
 
 static void morsel_came(struct waiter *w, struct alb_status st, struct chunk *chunk)
 {
     struct morsel *m = ALB_CONTAINER(w, struct morsel, waiter);
-    struct puller *p = m->puller;
+    struct puller *p = m->task.puller;
 
-    m->is_waiting = false;
-    if (alb_failed(st)) {
-        drop_morsel(p, m);
+    TAILQ_REMOVE(&p->morsels, m, link);
+    if (alb_failed(st) || p->state != PULL_FETCH) {
+        loop_bury(p->options.loop, free, m);
         finish(p, st);
         return;
     }
     m->chunk = chunk_ref(chunk);
-    m->job = (struct job){.run = put_run, .done = put_done, .work_bytes = chunk->size};
-    loop_submit(p->options.loop, &m->job);
-}
-
-static void put_run(struct job *job)
-{
-    struct morsel *m = ALB_CONTAINER(job, struct morsel, job);
-
-    m->st = m->sink->ops->put(m->sink, m->position, m->chunk);
-}
-
-static void put_done(struct job *job)
-{
-    struct morsel *m = ALB_CONTAINER(job, struct morsel, job);
-    struct puller *p = m->puller;
-    struct alb_status st = m->st;
-
-    if (p == NULL) {
-        chunk_unref(m->chunk);
-        free(m);
-        return;
-    }
-    p->progress.put++;
-    p->progress.put_bytes += m->chunk->size;
-    p->progress.put_raw_bytes += p->view->content_raw_bytes[m->position];
-    chunk_unref(m->chunk);
-    drop_morsel(p, m);
-    if (alb_failed(st))
-        finish(p, st);
-    else if (p->state == PULL_FETCH)
-        ask_more(p);
+    m->task.over = put_over;
+    submit(p, &m->task, put_run, chunk->size);
 }
 
 /* ---- SEAL ---------------------------------------------------------------------------------------------- */
 
 static void seal_run(struct job *job)
 {
-    struct chore *c = ALB_CONTAINER(job, struct chore, job);
+    struct chore *c = ALB_CONTAINER(job, struct chore, task.job);
 
-    c->st = c->sink->ops->seal(c->sink);
+    c->task.st = c->task.sink->ops->seal(c->task.sink);
 }
 
-static void seal_done(struct job *job)
+static void seal_over(struct puller *p, struct task *t)
 {
-    struct chore *c = ALB_CONTAINER(job, struct chore, job);
-    struct puller *p = c->puller;
-
-    if (p != NULL) {
-        p->chore = NULL;
-        if (c->st.code == ALB_NOT_FOUND && p->retries++ < 3)
+    if (p != NULL && p->state == PULL_SEAL) {
+        if (t->st.code == ALB_NOT_FOUND && p->retries++ < RETRIES_MOST)
             plan(p); /* something local changed under us: fetch it instead */
         else
-            finish(p, c->st);
+            finish(p, t->st);
     }
-    free(c);
+    free(ALB_CONTAINER(t, struct chore, task));
 }
 
 static void seal(struct puller *p)
 {
     go(p, PULL_SEAL);
-    p->chore = post_chore(p, seal_run, seal_done, p->view->root.content_bytes);
+    submit(p, &chore_new(p, seal_over)->task, seal_run, p->view->root.content_bytes);
 }
 
 /* ---- FINISHED ------------------------------------------------------------------------------------------ */
 
-/* The first status counts; the owner hears it from the loop. */
+/* A line that is down is no verdict about the version. */
+static void fail_or_ask_again(struct puller *p, struct alb_status st)
+{
+    if (st.code == ALB_CLOSED && p->options.is_patient && p->progress.refusal == PULL_NOT_REFUSED)
+        timer_set_in(&p->again_timer, AGAIN_NS);
+    else
+        finish(p, st);
+}
+
+static void ask_again(void *arg)
+{
+    struct puller *p = arg;
+
+    if (p->state == PULL_HEAD)
+        ask_head(p);
+    else if (p->state == PULL_RECORD)
+        ask_record(p);
+    else
+        open_root(p);
+}
+
+/* The first status counts; the owner hears it from the loop once nothing is under way. */
 static void finish(struct puller *p, struct alb_status st)
 {
     if (p->state == PULL_FINISHED)
         return;
+    p->progress.ended_in = alb_failed(st) ? p->state : PULL_FINISHED;
     go(p, PULL_FINISHED);
     p->st = st;
     timer_set_in(&p->end_timer, 0);
+}
+
+void puller_give_up(struct puller *p)
+{
+    finish(p, alb_fail(ALB_CLOSED, "given up"));
 }
 
 static void tell_end(void *arg)
 {
     struct puller *p = arg;
 
-    p->options.done(p->options.arg, p->st);
+    leave_all(p); /* here, since whoever told us of a failure may be telling others still */
+    if (TAILQ_EMPTY(&p->tasks))
+        p->options.done(p->options.arg, p->st);
 }
 
 void puller_progress(const struct puller *p, struct puller_progress *out)
 {
     *out = p->progress;
     out->state = p->state;
+    out->waits_for_upstream =
+        p->state <= PULL_OPEN || (p->state == PULL_FETCH && TAILQ_EMPTY(&p->tasks));
 }
 
 const struct root_view *puller_view(const struct puller *p)
@@ -415,8 +595,8 @@ const struct version_record *puller_record(const struct puller *p)
 
 const char *puller_state_name(enum puller_state state)
 {
-    static const char *const names[] = {"head",  "record", "open",    "plan",
-                                        "fetch", "seal",   "finished"};
+    static const char *const names[] = {"head", "record", "open", "prepare",
+                                        "plan", "fetch",  "seal", "finished"};
 
     return names[state];
 }

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* client/puller.h – one pull's journey, from a layer's name to a sealed sink.
  *
- *     HEAD → RECORD → OPEN the root → PLAN → FETCH ⇄ PUT → SEAL → FINISHED
+ *     HEAD → RECORD → OPEN the root → PREPARE the sink → PLAN → FETCH ⇄ PUT → SEAL → FINISHED
  *
  * "Latest" goes by the head, which must be signed by the hub's key and unexpired; LAYER@VERSION skips the
  * head and works with whatever is cached.  An older sequence than one seen before is refused unless
- * `allow_rollback`.  At most `max_in_flight` chunks are asked for and not yet put.
+ * `allow_rollback`.  Without a trust file nothing is believed.
+ *
+ * Chunks asked for and not yet put are bounded by number and by expanded size.  When something fails, what
+ * is under way on workers ends first: after done() nothing touches the sink or the view any more.
  */
 #pragma once
 
@@ -23,8 +26,11 @@ struct puller_options {
     const char *layer;
     const char *version; /* NULL: the latest */
     bool allow_rollback;
-    uint64_t least_sequence; /* of the record seen before; 0: none */
-    size_t max_in_flight;    /* 0: 512 */
+    bool is_patient; /* an upstream out of reach is asked again, every second; the owner ends it */
+    uint64_t least_sequence;      /* of the record seen before; 0: none */
+    size_t max_in_flight;         /* 0: 512 chunks */
+    uint64_t max_in_flight_bytes; /* 0: 64 MiB, expanded; one chunk is always let through */
+    unsigned units_at_once;       /* of a round of preparation; 0: 4 */
     /* From the loop, once; the puller may be freed inside. */
     void (*done)(void *arg, struct alb_status st);
     void *arg;
@@ -34,26 +40,43 @@ enum puller_state {
     PULL_HEAD,
     PULL_RECORD,
     PULL_OPEN,
+    PULL_PREPARE,
     PULL_PLAN,
     PULL_FETCH,
     PULL_SEAL,
     PULL_FINISHED,
 };
 
+/* Refusals that their owner can say more about than a status does. */
+enum puller_refusal {
+    PULL_NOT_REFUSED,
+    PULL_NO_TRUST,
+    PULL_HEAD_EXPIRED, /* at head_expires_wall_s */
+    PULL_ROLLBACK,     /* puller_record() is the one that was refused */
+};
+
 struct puller_progress {
     enum puller_state state;
+    enum puller_state ended_in; /* where it failed, or PULL_FINISHED                       */
+    enum puller_refusal refusal;
+    unsigned round; /* of preparation, from 0 */
+    size_t units, units_done;
     size_t needed, put;                       /* chunks                               */
     uint64_t needed_raw_bytes, put_raw_bytes; /* expanded                             */
     uint64_t put_bytes;                       /* as they travelled                    */
     int64_t head_expires_wall_s;              /* of the head that was used; 0: none   */
     bool head_is_stale;                       /* the parent could not be reached      */
+    bool waits_for_upstream;                  /* nothing but it can bring this further */
 };
 
 struct puller *puller_start(const struct puller_options *options);
-/* Gives up; done is not called.  Jobs under way go on using the sink: it must outlive the loop's jobs. */
+/* End as soon as nothing is under way; done() tells CLOSED, unless it was about to tell something else. */
+void puller_give_up(struct puller *p);
+/* At once; done is not called.  Jobs under way go on using sink and view: both must outlive the loop's
+ * jobs, so whoever cannot promise that gives up first and waits for done(). */
 struct puller *puller_free(struct puller *p);
 void puller_progress(const struct puller *p, struct puller_progress *out);
-/* What is being pulled, once known (PULL_PLAN and later); borrowed, else NULL. */
+/* What is being pulled, once known (PULL_PREPARE and later); borrowed, else NULL. */
 const struct root_view *puller_view(const struct puller *p);
 /* The version record that was asked for (the view's may be an older version's with the same root). */
 const struct version_record *puller_record(const struct puller *p);

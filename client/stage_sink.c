@@ -1,83 +1,195 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* client/stage_sink.c – from the pull engine's words to the stage's. */
+/* client/stage_sink.c – from the pull engine's words to those of holdings and stage. */
 #include "client/stage_sink.h"
 
 #include "base/alloc.h"
+#include "base/log.h"
 #include "chunk/codec.h"
+
+struct stage_codec { /* what a worker needs to expand a chunk, kept between chunks */
+    struct codec *codec;
+    struct buf raw;
+};
 
 static struct stage_sink *of(struct chunk_sink *sink)
 {
     return ALB_CONTAINER(sink, struct stage_sink, sink);
 }
 
-static struct alb_status fill_local(struct stage *stage)
+static struct alb_status noted(struct stage_sink *s, struct alb_status st)
 {
-    struct alb_status st = ALB_STATUS_OK;
-
-    for (size_t i = 0; i < stage_local_units(stage) && !alb_failed(st); i++)
-        st = stage_fill_local(stage, i);
+    if (alb_failed(st))
+        atomic_store(&s->has_failed, true);
     return st;
 }
+
+/* ---- LOOK ------------------------------------------------------------------------------------------- */
+
+static void begin_look(struct stage_sink *s, const struct manifest *manifest, size_t *units)
+{
+    uint64_t bytes = 0;
+
+    s->holdings = holdings_new(s->cache_path);
+    holdings_want(s->holdings, manifest);
+    for (size_t i = 0; i < s->scan_count; i++)
+        holdings_add(s->holdings, &s->scans[i]);
+    *units = holdings_units(s->holdings);
+    for (size_t i = 0; i < *units; i++)
+        bytes += holdings_unit_bytes(s->holdings, i);
+    atomic_store(&s->round_bytes, bytes);
+}
+
+/* ---- FILL ------------------------------------------------------------------------------------------- */
+
+static struct alb_status begin_fill(struct stage_sink *s, const struct root_view *view,
+                                    size_t *units)
+{
+    struct alb_status st = holdings_save_cache(s->holdings);
+
+    if (alb_failed(st)) /* it only saves time */
+        log_status(LOG_WARN, "pull.scan_not_kept", st, "path=%s", s->cache_path);
+    st = stage_open(&(struct stage_options){.target = s->target,
+                                            .manifest = view->manifest,
+                                            .holdings = s->holdings,
+                                            .root = &view->digest},
+                    &s->stage);
+    if (!alb_failed(st))
+        st = stage_plan(s->stage, &s->plan);
+    if (alb_failed(st))
+        return st;
+    s->plan.positions = NULL; /* the stage's, and soon another plan's */
+    *units = stage_local_units(s->stage);
+    atomic_store(&s->round_done_bytes, 0);
+    atomic_store(&s->round_bytes, s->plan.bytes_local + s->plan.bytes_local_chunks);
+    return st;
+}
+
+static struct alb_status sink_prepare(struct chunk_sink *sink, const struct root_view *view,
+                                      unsigned round, size_t *units)
+{
+    struct stage_sink *s = of(sink);
+
+    if (round == STAGE_FILL)
+        return noted(s, begin_fill(s, view, units));
+    begin_look(s, view->manifest, units);
+    return ALB_STATUS_OK;
+}
+
+static struct alb_status sink_prepare_unit(struct chunk_sink *sink, unsigned round, size_t unit)
+{
+    struct stage_sink *s = of(sink);
+    struct alb_status st = ALB_STATUS_OK;
+
+    if (round == STAGE_LOOK) {
+        holdings_run(s->holdings, unit);
+        atomic_fetch_add(&s->round_done_bytes, holdings_unit_bytes(s->holdings, unit));
+    } else {
+        st = noted(s, stage_fill_local(s->stage, unit));
+        /* A stage does not tell how large its units are; on the average they are this. */
+        atomic_fetch_add(&s->round_done_bytes,
+                         atomic_load(&s->round_bytes) / stage_local_units(s->stage));
+    }
+    return st;
+}
+
+/* ---- PLAN ------------------------------------------------------------------------------------------- */
 
 static struct alb_status sink_plan(struct chunk_sink *sink, const struct root_view *view,
                                    uint32_t **positions, size_t *count)
 {
     struct stage_sink *s = of(sink);
     struct stage_plan left;
-    struct alb_status st = ALB_STATUS_OK;
+    struct alb_status st = noted(s, stage_plan(s->stage, &left));
 
-    if (s->stage == NULL)
-        st = stage_open(&(struct stage_options){.target = s->target,
-                                                .manifest = view->manifest,
-                                                .holdings = s->holdings,
-                                                .root = &view->digest},
-                        &s->stage);
-    if (!alb_failed(st) && !s->is_planned)
-        st = stage_plan(s->stage, &s->plan);
-    s->is_planned = !alb_failed(st);
-    if (!alb_failed(st))
-        st = fill_local(s->stage);
-    if (!alb_failed(st))
-        st = stage_plan(s->stage, &left); /* again: a local source may have been altered */
+    (void)view;
     if (alb_failed(st))
         return st;
     *positions = xcalloc(left.position_count + 1, sizeof **positions);
     for (size_t i = 0; i < left.position_count; i++)
         (*positions)[i] = left.positions[i];
     *count = left.position_count;
-    s->plan.positions = NULL;
     return ALB_STATUS_OK;
+}
+
+/* ---- PUT -------------------------------------------------------------------------------------------- */
+
+static struct stage_codec *take_codec(struct stage_sink *s)
+{
+    for (size_t i = 0; i < STAGE_CODECS; i++) {
+        struct stage_codec *c = atomic_exchange(&s->spare[i], NULL);
+        if (c != NULL)
+            return c;
+    }
+    struct stage_codec *c = xalloc(sizeof *c);
+    c->codec = codec_new();
+    buf_init(&c->raw, CHUNK_RAW_MAX);
+    return c;
+}
+
+static void free_codec(struct stage_codec *c)
+{
+    if (c == NULL)
+        return;
+    codec_free(c->codec);
+    buf_release(&c->raw);
+    free(c);
+}
+
+static void return_codec(struct stage_sink *s, struct stage_codec *c)
+{
+    buf_clear(&c->raw);
+    for (size_t i = 0; i < STAGE_CODECS; i++) {
+        struct stage_codec *none = NULL;
+        if (atomic_compare_exchange_strong(&s->spare[i], &none, c))
+            return;
+    }
+    free_codec(c);
 }
 
 static struct alb_status sink_put(struct chunk_sink *sink, uint32_t position,
                                   const struct chunk *chunk)
 {
     struct stage_sink *s = of(sink);
-    struct codec *codec = codec_new();
-    struct buf raw;
+    struct stage_codec *c = take_codec(s);
+    struct alb_status st =
+        codec_expand(c->codec, chunk->bytes, chunk->size, CHUNK_RAW_MAX, &c->raw);
 
-    buf_init(&raw, CHUNK_RAW_MAX);
-    struct alb_status st = codec_expand(codec, chunk->bytes, chunk->size, CHUNK_RAW_MAX, &raw);
     if (!alb_failed(st))
-        st = stage_put(s->stage, position, buf_peek(&raw), buf_size(&raw));
-    buf_release(&raw);
-    codec_free(codec);
-    return st;
+        st = stage_put(s->stage, position, buf_peek(&c->raw), buf_size(&c->raw));
+    return_codec(s, c);
+    return noted(s, st);
 }
+
+/* ---- SEAL ------------------------------------------------------------------------------------------- */
 
 static struct alb_status sink_seal(struct chunk_sink *sink)
 {
-    return stage_seal(of(sink)->stage);
+    struct stage_sink *s = of(sink);
+
+    return noted(s, stage_seal(s->stage));
 }
 
-static const struct chunk_sink_ops ops = {.plan = sink_plan, .put = sink_put, .seal = sink_seal};
+static const struct chunk_sink_ops ops = {.rounds = STAGE_ROUNDS,
+                                          .prepare = sink_prepare,
+                                          .prepare_unit = sink_prepare_unit,
+                                          .plan = sink_plan,
+                                          .put = sink_put,
+                                          .seal = sink_seal};
 
-void stage_sink_init(struct stage_sink *s, const char *target, const struct holdings *holdings)
+void stage_sink_init(struct stage_sink *s, const char *target, const struct scan *scans,
+                     size_t scan_count, const char *cache_path)
 {
-    *s = (struct stage_sink){.sink.ops = &ops, .target = target, .holdings = holdings};
+    *s = (struct stage_sink){.sink.ops = &ops,
+                             .target = target,
+                             .scans = scans,
+                             .scan_count = scan_count,
+                             .cache_path = cache_path};
 }
 
 void stage_sink_release(struct stage_sink *s)
 {
     s->stage = stage_close(s->stage);
+    s->holdings = holdings_free(s->holdings);
+    for (size_t i = 0; i < STAGE_CODECS; i++)
+        free_codec(atomic_exchange(&s->spare[i], NULL));
 }

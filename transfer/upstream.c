@@ -392,8 +392,10 @@ void upstream_figures(struct upstream *u, struct upstream_figures *out)
                                      .body_received = u->body_received,
                                      .body_sent = u->body_sent};
     snprintf(out->place, sizeof out->place, "%s:%u", place->host, place->port);
-    if (!u->is_up && u->has_failed)
+    if (!u->is_up && u->has_failed) {
         alb_status_text(u->why_down, out->why_down, sizeof out->why_down);
+        out->down_code = u->why_down.code;
+    }
     add_counts(&u->control, out);
     add_counts(&u->data, out);
 }

@@ -99,6 +99,7 @@ struct upstream_figures {
     bool is_up;
     char place[UPSTREAM_HOST_SIZE + 8]; /* "host:port" being used or tried */
     char why_down[160];
+    enum alb_code down_code; /* of why_down; OK while up, or before the first failure */
     uint64_t since_ns; /* of being up or down */
     uint64_t dials, losses;
     uint64_t body_received, body_sent; /* DATA bytes, both connections, all sessions so far */

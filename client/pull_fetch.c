@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* client/pull_fetch.c – an endpoint, a puller and a stage put together, with a bar meanwhile. */
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "client/crew.h"
+#include "client/pull.h"
+
+#define TICK_NS (100 * NS_PER_MS)
+
+static void pull_ended(void *arg, struct alb_status st)
+{
+    struct pull *p = arg;
+
+    p->is_over = true;
+    p->st = st;
+    loop_stop(p->loop);
+}
+
+/* ---- what is shown ---------------------------------------------------------------------------------- */
+
+static const char *phase_of(const struct puller_progress *now)
+{
+    const enum puller_state state =
+        now->state == PULL_FINISHED && now->ended_in < PULL_FETCH ? now->ended_in : now->state;
+
+    if (state != PULL_PREPARE)
+        return state < PULL_PREPARE ? "asking" : "fetching";
+    return now->round == STAGE_LOOK ? "looking" : "copying";
+}
+
+static struct progress_figures figures_of(struct pull *p)
+{
+    const bool is_hub = p->state->who.upstream.host[0] == '\0';
+    const struct stage_plan *plan = &p->sink.plan;
+    struct progress_figures figures = {.has_sources = true};
+
+    if (strcmp(p->phase, "fetching") != 0)
+        return (struct progress_figures){.done_bytes = atomic_load(&p->sink.round_done_bytes),
+                                         .total_bytes = atomic_load(&p->sink.round_bytes)};
+    figures.done_bytes = p->fetched.put_raw_bytes;
+    figures.total_bytes = p->fetched.needed_raw_bytes;
+    *(is_hub ? &figures.wan_bytes : &figures.branch_bytes) = p->fetched.put_bytes;
+    figures.local_bytes =
+        plan->bytes_unchanged + plan->bytes_local + plan->bytes_local_chunks + plan->bytes_resumed;
+    return figures;
+}
+
+static void show(struct pull *p)
+{
+    const uint64_t now_ns = loop_now_ns(p->loop);
+    struct progress_figures figures;
+
+    puller_progress(p->puller, &p->fetched);
+    const char *phase = phase_of(&p->fetched);
+    if (strcmp(phase, p->phase) != 0) {
+        p->phase = phase; /* it began at some time after the last look */
+        progress_begin(&p->progress, p->output, phase, p->shown_ns);
+    }
+    p->shown_ns = now_ns;
+    figures = figures_of(p);
+    progress_show(&p->progress, &figures, now_ns);
+}
+
+static void show_end(struct pull *p)
+{
+    show(p);
+    const struct progress_figures figures = figures_of(p);
+    progress_end(&p->progress, &figures, loop_now_ns(p->loop));
+}
+
+/* ---- patience --------------------------------------------------------------------------------------- */
+
+static void give_up(struct pull *p, struct alb_status why)
+{
+    p->why = why;
+    puller_give_up(p->puller);
+}
+
+/* Only what can bring us nothing else is waited for: with the line down, copying goes on. */
+static void watch_upstream(struct pull *p)
+{
+    const uint64_t now_ns = loop_now_ns(p->loop);
+    struct upstream_figures up;
+
+    upstream_figures(endpoint_upstream(p->endpoint), &up);
+    if (up.is_up || !p->fetched.waits_for_upstream) {
+        p->waits_since_ns = 0;
+        return;
+    }
+    if (p->waits_since_ns == 0)
+        p->waits_since_ns = now_ns;
+    if (up.down_code == ALB_REFUSED)
+        give_up(p, alb_fail(ALB_REFUSED, "not accepted"));
+    else if (now_ns - p->waits_since_ns > p->options->wait_ns)
+        give_up(p, alb_fail(ALB_CLOSED, "out of reach for too long"));
+}
+
+static void on_tick(void *arg)
+{
+    struct pull *p = arg;
+
+    show(p);
+    timer_set_in(&p->tick, TICK_NS);
+    if (p->fetched.state != PULL_FINISHED)
+        watch_upstream(p);
+}
+
+/* ---- starting and ending ---------------------------------------------------------------------------- */
+
+static uint64_t least_sequence(struct pull *p)
+{
+    AUTO_FREE char *name = xasprintf("seen/%s", p->options->layer);
+    uint64_t sequence = 0;
+    struct buf text;
+
+    buf_init(&text, 64);
+    if (!alb_failed(catalogue_get(p->state->catalogue, name, &text, NULL)))
+        alb_ignore(parse_u64(buf_text(&text), UINT64_MAX, &sequence), "damaged: as if never seen");
+    buf_release(&text);
+    return sequence;
+}
+
+static enum exit_code start_endpoint(struct pull *p)
+{
+    const struct state_identity *who = &p->state->who;
+    struct endpoint_options options = {.loop = p->loop,
+                                       .catalogue = p->state->catalogue,
+                                       .parent_count = 1,
+                                       .dial_tls = p->tls,
+                                       .device = who->device,
+                                       .trust_pin = who->has_trust_pin ? &who->trust_pin : NULL};
+
+    options.parents[0] = who->upstream.host[0] != '\0' ? who->upstream : who->hub;
+    struct alb_status st = endpoint_start(&options, &p->endpoint);
+    if (alb_failed(st))
+        return output_fail_status(p->output, st, "state %s: its trust files", p->state->dir);
+    return EXIT_DONE;
+}
+
+static void start_puller(struct pull *p)
+{
+    p->least_sequence = least_sequence(p);
+    p->puller = puller_start(&(struct puller_options){.loop = p->loop,
+                                                      .authority = endpoint_authority(p->endpoint),
+                                                      .records = endpoint_records(p->endpoint),
+                                                      .roots = endpoint_roots(p->endpoint),
+                                                      .supply = endpoint_supply(p->endpoint),
+                                                      .sink = &p->sink.sink,
+                                                      .layer = p->options->layer,
+                                                      .version = p->options->version,
+                                                      .allow_rollback = p->options->allow_rollback,
+                                                      .is_patient = true,
+                                                      .least_sequence = p->least_sequence,
+                                                      .units_at_once = crew_size(SIZE_MAX),
+                                                      .done = pull_ended,
+                                                      .arg = p});
+}
+
+static void note_pulled(struct pull *p)
+{
+    const struct version_record *record = puller_record(p->puller);
+
+    snprintf(p->version, sizeof p->version, "%s", record->version);
+    p->sequence = record->sequence;
+    p->content_bytes = record->content_bytes;
+    p->entries = record->entries;
+}
+
+enum exit_code pull_fetch(struct pull *p)
+{
+    enum exit_code code = start_endpoint(p);
+
+    if (code != EXIT_DONE)
+        return code;
+    stage_sink_init(&p->sink, p->options->target, p->scans, p->scan_count, p->cache_path);
+    p->phase = "";
+    p->shown_ns = loop_now_ns(p->loop);
+    timer_init(&p->tick, p->loop, on_tick, p);
+    start_puller(p);
+    on_tick(p);
+    while (!p->is_over) { /* also when interrupted: what is under way ends first */
+        if (p->interrupted)
+            puller_give_up(p->puller);
+        loop_run(p->loop);
+    }
+    timer_stop(&p->tick);
+    show_end(p);
+    if (alb_failed(p->st))
+        return pull_fetch_failed(p);
+    note_pulled(p);
+    return EXIT_DONE;
+}
