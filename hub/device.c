@@ -46,6 +46,20 @@ static void take_text(const struct json_doc *d, const char *path, char *out, siz
 
 /* ---- devices --------------------------------------------------------------------------------- */
 
+static void take_older(const struct json_doc *doc, struct device_record *out)
+{
+    char path[32];
+
+    for (size_t i = 0; i < json_doc_count(doc, "older") && i < OLDER_MAX; i++) {
+        struct older_certificate *o = &out->older[out->older_count++];
+
+        snprintf(path, sizeof path, "older.%zu.serial", i);
+        take_text(doc, path, o->serial, sizeof o->serial);
+        snprintf(path, sizeof path, "older.%zu.expires", i);
+        o->expires_wall_s = (int64_t)json_doc_number(doc, path);
+    }
+}
+
 static void device_from(const struct json_doc *doc, struct device_record *out)
 {
     take_text(doc, "device", out->device, sizeof out->device);
@@ -57,6 +71,8 @@ static void device_from(const struct json_doc *doc, struct device_record *out)
     take_text(doc, "layers", out->layers, sizeof out->layers);
     out->issued_wall_s = (int64_t)json_doc_number(doc, "issued");
     out->expires_wall_s = (int64_t)json_doc_number(doc, "expires");
+    out->older_count = 0;
+    take_older(doc, out);
     out->is_revoked = json_doc_number(doc, "revoked") != 0;
     take_text(doc, "certificate", out->certificate, sizeof out->certificate);
 }
@@ -96,6 +112,14 @@ static void put_members(const struct device_record *d, struct json_writer *w)
     json_text(w, "token", d->token);
     json_signed(w, "issued", d->issued_wall_s);
     json_signed(w, "expires", d->expires_wall_s);
+    json_array_begin(w, "older");
+    for (size_t i = 0; i < d->older_count; i++) {
+        json_object_begin(w, NULL);
+        json_text(w, "serial", d->older[i].serial);
+        json_signed(w, "expires", d->older[i].expires_wall_s);
+        json_end(w);
+    }
+    json_end(w);
 }
 
 void device_show(const struct device_record *d, struct json_writer *w)

@@ -13,7 +13,14 @@ enum {
     LAYERS_TEXT_SIZE = 1024,
     CERTIFICATE_SIZE = 4 << 10,
     ROLE_TEXT_SIZE = 16,
-    KEY_HEX_SIZE = 65
+    KEY_HEX_SIZE = 65,
+    OLDER_MAX = 4, /* one is usual, two on the day of a renewal */
+};
+
+/* A certificate that was renewed and is believed until it expires. */
+struct older_certificate {
+    char serial[SERIAL_HEX_SIZE];
+    int64_t expires_wall_s;
 };
 
 struct device_record {
@@ -23,6 +30,8 @@ struct device_record {
     char token[16];         /* ID of the token it joined with */
     char layers[LAYERS_TEXT_SIZE]; /* prefixes its grant covers, comma-separated; "": all */
     int64_t issued_wall_s, expires_wall_s;
+    struct older_certificate older[OLDER_MAX];
+    size_t older_count;
     bool is_revoked;
     char certificate[CERTIFICATE_SIZE]; /* PEM, so that a lost answer can be given again */
 };

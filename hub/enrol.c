@@ -12,15 +12,10 @@
 #include "base/log.h"
 #include "hub/device.h"
 #include "hub/hub_impl.h"
-#include "net/x509.h"
 #include "wire/json.h"
 #include "wire/token.h"
 
-enum {
-    ENDPOINT_LIFETIME_S = 30 * 86400,
-    OTHER_LIFETIME_S = 365 * 86400,
-    NAMES_TRIED = 99,
-};
+enum { NAMES_TRIED = 99 };
 
 struct enrol_task {
     struct hub_task task; /* first */
@@ -123,37 +118,13 @@ static void judge_token(struct enrol_task *e)
 
 /* ---- name and certificate -------------------------------------------------------------------- */
 
-/* The certificate for that name, and which key it is for. */
 static struct alb_status issue(struct enrol_task *e, const char *name)
 {
-    struct hub_task *t = &e->task;
-    const struct hub_options *o = &t->hub->options;
     struct device_record *d = &e->device;
-    struct identity who = {.role = e->role};
-    const struct x509_issue ask = {.ca_key_pem = o->ca_key_pem,
-                                   .ca_certificate_pem = o->ca_certificate_pem,
-                                   .csr_pem = e->ask.csr_pem,
-                                   .who = &who,
-                                   .now_wall_s = t->now_wall_s,
-                                   .lifetime_s = e->role == ROLE_ENDPOINT ? ENDPOINT_LIFETIME_S
-                                                                          : OTHER_LIFETIME_S};
-    AUTO_FREE char *pem = NULL;
-    struct digest key;
 
-    snprintf(who.org, sizeof who.org, "%s", o->org);
-    snprintf(who.device, sizeof who.device, "%s", name);
-    struct alb_status st = x509_issue(&ask, &pem, d->serial);
-    if (!alb_failed(st))
-        st = x509_pin(pem, &key);
-    if (alb_failed(st))
-        return st;
-    if (snprintf(d->certificate, sizeof d->certificate, "%s", pem) >= (int)sizeof d->certificate)
-        return alb_fail(ALB_INVALID, "the certificate request's key is too large");
-    digest_hex(&key, d->key);
     snprintf(d->device, sizeof d->device, "%s", name);
-    d->issued_wall_s = t->now_wall_s;
-    d->expires_wall_s = t->now_wall_s + ask.lifetime_s;
-    return st;
+    snprintf(d->role, sizeof d->role, "%s", e->token.role);
+    return hub_certify(e->task.hub, e->ask.csr_pem, e->task.now_wall_s, d);
 }
 
 /* OK: the name can be had, or is this very device's; CONFLICT: it is another's. */
@@ -237,7 +208,6 @@ static void record(struct enrol_task *e)
     t->st = token_record_write(c, &e->token, e->token_swap);
     if (alb_failed(t->st))
         return;
-    snprintf(d->role, sizeof d->role, "%s", e->token.role);
     memcpy(d->site, e->token.site, sizeof d->site);
     memcpy(d->layers, e->token.layers, sizeof d->layers);
     snprintf(d->token, sizeof d->token, "%s", e->token.id);

@@ -80,6 +80,7 @@ static struct alb_status read_online(const char *dir, struct sign_secret *out)
 
     if (alb_failed(st))
         return st;
+    alb_assert(hex != NULL);
     hex[strcspn(hex, "\r\n")] = '\0';
     st = bytes_parse_hex(hex, out->seed, SIGN_SECRET_SIZE);
     wipe(hex, strlen(hex));

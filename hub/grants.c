@@ -50,7 +50,7 @@ static struct alb_status fill(struct hub_task *t, const struct device_record *d,
 static void grant_run(struct hub_task *t)
 {
     AUTO_FREE struct grant *grant = xalloc(sizeof *grant);
-    struct device_record d;
+    struct device_record d = {.is_revoked = false};
     char device[JSON_NAME];
 
     t->st = whose(t, device);

@@ -22,8 +22,8 @@
 #define RENEW_NS (24 * 3600 * NS_PER_S)
 enum { PENDING_DEFAULT = 128 << 20 };
 
-static void hub_stopped(void *hub);
-static void keep_up(void *hub);
+static void hub_stopped(void *arg);
+static void keep_up(void *arg);
 
 static void start_supply(struct hub *h)
 {
@@ -59,6 +59,7 @@ static struct alb_status start_tree(struct hub *h)
                                                  .max_sessions = o->max_sessions});
     serve_install_common(h->serve);
     serve_set(h->serve, ROUTE_ENROL, hub_handle_enrol, h);
+    serve_set(h->serve, ROUTE_RENEW, hub_handle_renew, h);
     serve_set(h->serve, ROUTE_GRANT, hub_handle_grant, h);
     serve_set(h->serve, ROUTE_LAYERS, hub_handle_layers, h);
     serve_set(h->serve, ROUTE_UPLOAD, hub_handle_upload, h);

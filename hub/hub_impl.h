@@ -2,6 +2,7 @@
 /* hub/hub_impl.h – what the hub's own files share. */
 #pragma once
 
+#include "hub/device.h"
 #include "hub/hub.h"
 #include "hub/ledger.h"
 #include "hub/task.h"
@@ -50,10 +51,16 @@ void hub_renew_heads(struct hub *h);
 /* grants.c */
 void hub_handle_grant(void *hub, struct serve_request *rq);
 
-/* trust.c */
+/* trust.c, revoke.c */
 void hub_handle_trust_put(void *hub, struct serve_request *rq);
-void hub_handle_revoke(void *hub, struct serve_request *rq);
 ALB_MUST_USE struct alb_status hub_load_trust(struct hub *h); /* blocking, at start */
+void hub_handle_revoke(void *hub, struct serve_request *rq);
+
+/* renew.c: the next certificate; and, for enrolment too, a certificate for d->device in d->role: serial,
+ * key, dates and PEM are set in `d`.  Workers may call it. */
+void hub_handle_renew(void *hub, struct serve_request *rq);
+ALB_MUST_USE struct alb_status hub_certify(const struct hub *h, const char *csr_pem,
+                                           int64_t now_wall_s, struct device_record *d);
 
 /* enrol.c, tokens.c */
 void hub_handle_enrol(void *hub, struct serve_request *rq);

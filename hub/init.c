@@ -24,7 +24,7 @@ static int fail(const char *what, struct alb_status st, const char *advice)
 
 static int take_options(const struct init_options *o, struct hub_config *config)
 {
-    struct alb_status st = ALB_STATUS_OK;
+    struct alb_status st;
 
     hub_config_defaults(config);
     snprintf(config->org, sizeof config->org, "%s", o->org != NULL ? o->org : "albedo");

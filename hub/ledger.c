@@ -141,16 +141,18 @@ static const char *by_digest(const char *kind, const struct digest *d, char *out
     return out;
 }
 
-/* Behind the commit point: the names people and programs look versions up by. */
+/* Behind the commit point: the names people and programs look versions up by.  The version's is last:
+ * where it is, nothing is left to repair. */
 static struct alb_status write_names(const struct ledger *l, const struct version_record *r,
                                      const void *bytes, size_t size)
 {
     char which[DIGEST_HEX_SIZE + 8];
-    struct alb_status st = write_record(l, r->layer, r->version, bytes, size);
+    struct alb_status st = write_record(
+        l, r->layer, by_digest("root", &r->root, which, sizeof which), bytes, size);
 
     if (alb_failed(st))
         return st;
-    return write_record(l, r->layer, by_digest("root", &r->root, which, sizeof which), bytes, size);
+    return write_record(l, r->layer, r->version, bytes, size);
 }
 
 static struct alb_status conflict(const struct ledger_layer *state, const struct version_record *r,

@@ -3,8 +3,8 @@
  *
  *     record/L@sha256:HEX   a version record, signed bytes, by its own digest
  *     layer/L               {last sequence, its version's name, its record's digest}: the commit point
- *     record/L@VERSION      the same bytes by name
- *     record/L@root:HEX     … and by root
+ *     record/L@root:HEX     the same bytes by root
+ *     record/L@VERSION      … and by name
  *     head/L                which record is current, signed by the hub
  *
  * They are written in this order.  Whoever swaps layer/L has published; what a crash leaves undone

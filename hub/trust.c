@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hub/trust.c – taking the next trust file, and ceasing to believe a certificate.
+/* hub/trust.c – taking the next trust file.
  *
  * The authority is given no catalogue: it is the loop's, and at a hub what it believes is written by
  * jobs first ("trust/N", "revoked") and told to it afterwards.
@@ -9,7 +9,6 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
-#include "hub/device.h"
 #include "hub/hub_impl.h"
 #include "wire/json.h"
 #include "wire/signed.h"
@@ -166,131 +165,4 @@ struct alb_status hub_install_trust(struct hub *h, const void *bytes, size_t siz
     }
     buf_release(&copy);
     return st;
-}
-
-/* ---- POST /v1/revoke {"device": X} ----------------------------------------------------------- */
-
-struct revoke_task {
-    struct hub_task task; /* first */
-    struct buf list;      /* the new revocation list, signed */
-};
-
-/* Ascending, each serial once. */
-static void add_serial(struct revocations *r, const char *serial)
-{
-    size_t at = 0;
-
-    while (at < r->count && strcmp(r->serials[at], serial) < 0)
-        at++;
-    if (at < r->count && strcmp(r->serials[at], serial) == 0)
-        return;
-    r->serials = xrealloc(r->serials, (r->count + 1) * sizeof *r->serials);
-    memmove(r->serials + at + 1, r->serials + at, (r->count - at) * sizeof *r->serials);
-    snprintf(r->serials[at], sizeof r->serials[at], "%s", serial);
-    r->count++;
-}
-
-static struct alb_status read_list(const struct ledger *l, struct revocations *out,
-                                   uint64_t *swap_version)
-{
-    struct buf bytes;
-
-    buf_init(&bytes, SIGNED_MAX);
-    *swap_version = CATALOGUE_ABSENT;
-    struct alb_status st = catalogue_get(l->catalogue, "revoked", &bytes, swap_version);
-    if (!alb_failed(st))
-        st = revocations_decode(buf_peek(&bytes), buf_size(&bytes), &l->self, out);
-    else if (st.code == ALB_NOT_FOUND)
-        st = ALB_STATUS_OK;
-    buf_release(&bytes);
-    return st;
-}
-
-static struct alb_status write_list(struct hub_task *t, const char *serial, struct buf *out)
-{
-    const struct ledger *l = &t->hub->ledger;
-    struct revocations list = {.number = 0};
-    uint64_t swap_version;
-    struct alb_status st = read_list(l, &list, &swap_version);
-
-    if (!alb_failed(st)) {
-        snprintf(list.org, sizeof list.org, "%s", l->self.org);
-        list.number++;
-        list.issued_wall_s = t->now_wall_s;
-        add_serial(&list, serial);
-        st = revocations_encode(&list, &l->key, out);
-    }
-    if (!alb_failed(st))
-        st = ledger_write(l->catalogue, "revoked", swap_version, buf_peek(out), buf_size(out));
-    revocations_release(&list);
-    return st;
-}
-
-/* The list first: a device that is only marked would still be believed. */
-static void revoke_run(struct hub_task *t)
-{
-    struct revoke_task *p = (struct revoke_task *)t;
-    struct named_request ask;
-    struct device_record d;
-    uint64_t swap_version;
-
-    t->st = named_request_decode(buf_peek(&t->body), buf_size(&t->body), &ask);
-    if (!alb_failed(t->st))
-        t->st = id_check(ask.device);
-    if (alb_failed(t->st))
-        return;
-    t->st = device_read(t->hub->options.catalogue, ask.device, &d, &swap_version);
-    if (t->st.code == ALB_NOT_FOUND)
-        hub_task_refuse(t, ALB_NOT_FOUND, "no device %s is enrolled; 'albedo devices' lists them",
-                        ask.device);
-    if (!alb_failed(t->st))
-        t->st = write_list(t, d.serial, &p->list);
-    if (alb_failed(t->st))
-        return;
-    d.is_revoked = true;
-    t->st = device_write(t->hub->options.catalogue, &d, swap_version);
-    hub_audit(&t->who, "revoke", "device=%s serial=%s", d.device, d.serial);
-}
-
-static void revoke_after(struct hub_task *t)
-{
-    struct revoke_task *p = (struct revoke_task *)t;
-    struct hub *h = t->hub;
-    struct alb_status st = ALB_STATUS_OK;
-
-    if (buf_size(&p->list) > 0)
-        st = authority_add_revocations(h->authority, buf_peek(&p->list), buf_size(&p->list));
-    if (alb_failed(st))
-        t->st = st;
-    else if (buf_size(&p->list) > 0) {
-        h->revoked++;
-        feed_say(h->feed, "revoked");
-        serve_recheck(h->serve);
-    }
-    hub_task_end(t);
-}
-
-static void revoke_release(struct hub_task *t)
-{
-    buf_release(&((struct revoke_task *)t)->list);
-}
-
-void hub_handle_revoke(void *hub, struct serve_request *rq)
-{
-    struct hub *h = hub;
-    struct revoke_task *p = hub_task_new(h, rq, sizeof *p);
-    struct hub_task *t = &p->task;
-
-    buf_init(&p->list, SIGNED_MAX);
-    t->release = revoke_release;
-    if (authority_trust(h->authority) == NULL) {
-        hub_task_refuse(t, ALB_REFUSED,
-                        "a revocation list is judged by the trust file, and there "
-                        "is none yet: run 'albedo trust init' first");
-        hub_task_end(t);
-        return;
-    }
-    t->run = revoke_run;
-    t->after = revoke_after;
-    hub_task_start(t, JOB_ORDERED, 64 << 10);
 }

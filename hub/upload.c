@@ -391,8 +391,8 @@ static void answer_missing(struct hub_task *t, const struct upload *u)
         t->st = alb_fail(ALB_FULL, "no memory to say what is missing");
         return;
     }
-    snprintf(a.id, sizeof a.id, "%s", u->id);
     collect_missing(u, &a);
+    snprintf(a.id, sizeof a.id, "%s", u->id);
     t->st = upload_answer_encode(&a, &t->answer);
     upload_answer_release(&a);
 }

@@ -93,6 +93,13 @@ static const struct member NAMED_REQUEST[] = {
     TEXT(named_request, version, OPTIONAL),
     TEXT(named_request, device, OPTIONAL),
 };
+static const struct member RENEW_REQUEST[] = {
+    TEXT(renew_request, device, OPTIONAL),
+    TEXT(renew_request, csr_pem, REQUIRED),
+};
+static const struct member RENEW_ANSWER[] = {
+    TEXT(renew_answer, certificate_pem, REQUIRED),
+};
 static const struct member ERROR_BODY[] = {
     TEXT(error_body, code, OPTIONAL),
     TEXT(error_body, message, OPTIONAL),
@@ -200,6 +207,8 @@ BODY(enrol_answer, ENROL_ANSWER)
 BODY(token_request, TOKEN_REQUEST)
 BODY(token_answer, TOKEN_ANSWER)
 BODY(named_request, NAMED_REQUEST)
+BODY(renew_request, RENEW_REQUEST)
+BODY(renew_answer, RENEW_ANSWER)
 
 struct alb_status error_body_encode(const struct error_body *e, struct buf *out)
 {

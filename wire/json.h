@@ -36,6 +36,13 @@ struct token_answer {
 struct named_request { /* promote {layer, version}, revoke {device}, grant {device} */
     char layer[JSON_NAME], version[JSON_NAME], device[JSON_NAME];
 };
+struct renew_request {
+    char device[JSON_NAME]; /* "": the asker's own certificate */
+    char csr_pem[JSON_PEM_MAX];
+};
+struct renew_answer {
+    char certificate_pem[JSON_PEM_MAX];
+};
 struct error_body {    /* every answer ≥ 400 on both ports */
     char code[32];     /* alb_code_name()                     */
     char message[512]; /* says what, where and what to do     */
@@ -54,6 +61,11 @@ ALB_MUST_USE struct alb_status token_answer_decode(const void *b, size_t n, stru
 ALB_MUST_USE struct alb_status named_request_encode(const struct named_request *r, struct buf *out);
 ALB_MUST_USE struct alb_status named_request_decode(const void *b, size_t n,
                                                     struct named_request *r);
+ALB_MUST_USE struct alb_status renew_request_encode(const struct renew_request *r, struct buf *out);
+ALB_MUST_USE struct alb_status renew_request_decode(const void *b, size_t n,
+                                                    struct renew_request *r);
+ALB_MUST_USE struct alb_status renew_answer_encode(const struct renew_answer *a, struct buf *out);
+ALB_MUST_USE struct alb_status renew_answer_decode(const void *b, size_t n, struct renew_answer *a);
 ALB_MUST_USE struct alb_status error_body_encode(const struct error_body *e, struct buf *out);
 /* Lenient: a body that is not ours becomes code "" and message "" and OK. */
 void error_body_decode(const void *b, size_t n, struct error_body *out);
