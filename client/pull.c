@@ -36,41 +36,21 @@ enum exit_code pull_run(struct pull *p)
 
 /* ---- a step ----------------------------------------------------------------------------------------- */
 
-struct step {
-    struct pull *pull;
-    struct alb_status (*run)(struct pull *p);
-};
-
-static struct alb_status run_step(void *arg, size_t unit, unsigned member)
-{
-    struct step *s = arg;
-
-    (void)unit;
-    (void)member;
-    return s->run(s->pull);
-}
-
 struct alb_status pull_step(struct pull *p, const char *phase,
-                            struct alb_status (*run)(struct pull *p))
+                            struct alb_status (*run)(void *pull))
 {
-    struct step step = {p, run};
-    struct crew_result result;
+    const struct crew_options options = {
+        .loop = p->loop, .output = p->output, .interrupted = &p->interrupted, .phase = phase};
 
-    crew_run(&(struct crew_options){.loop = p->loop,
-                                    .output = p->output,
-                                    .interrupted = &p->interrupted,
-                                    .phase = phase,
-                                    .units = 1,
-                                    .run = run_step,
-                                    .arg = &step},
-             &result);
-    return result.st;
+    return crew_do(&options, run, p);
 }
 
 /* ---- FINISH ----------------------------------------------------------------------------------------- */
 
-static struct alb_status replay(struct pull *p)
+static struct alb_status replay(void *arg)
 {
+    struct pull *p = arg;
+
     return apply_replay(p->options->target, &p->applied);
 }
 
@@ -93,9 +73,11 @@ static enum exit_code same_layer(struct pull *p)
 {
     struct applied applied;
     size_t length = strlen(p->options->layer);
-    struct alb_status st = applied_read(p->options->target, &applied);
 
-    if (st.code == ALB_NOT_FOUND || p->options->replace_layer)
+    if (p->options->replace_layer)
+        return EXIT_DONE;
+    struct alb_status st = applied_read(p->options->target, &applied);
+    if (st.code == ALB_NOT_FOUND)
         return EXIT_DONE;
     if (alb_failed(st))
         return pull_fail(p, st, "reading the record of what is applied in", NULL);
@@ -130,8 +112,9 @@ static const char *top_of(const struct pull *p, size_t tree)
     return tree == 0 ? p->options->target : p->options->seeds[tree - 1];
 }
 
-static struct alb_status scan_next(struct pull *p)
+static struct alb_status scan_next(void *arg)
 {
+    struct pull *p = arg;
     const struct scan_options options = {.cross_mounts = true, .allow_devices = true};
     struct alb_status st = scan_tree(top_of(p, p->scan_count), &options, &p->scans[p->scan_count]);
 
@@ -182,8 +165,9 @@ static void remember_sequence(struct pull *p)
 }
 
 /* One step: with the journal written, only going on is whole. */
-static struct alb_status prepare_and_replay(struct pull *p)
+static struct alb_status prepare_and_replay(void *arg)
 {
+    struct pull *p = arg;
     AUTO_FREE char *version = xasprintf("%s@%s", p->options->layer, p->version);
     const struct apply_options options = {
         .version = version, .exact = p->options->exact, .strict = p->options->strict};

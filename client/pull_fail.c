@@ -127,6 +127,8 @@ static enum exit_code out_of_reach(struct pull *p, const struct upstream_figures
 {
     const char *layer = p->options->layer;
 
+    if (up->is_up)
+        return output_fail_status(p->output, p->why, "pulling %s from %s", layer, up->place);
     if (up->down_code == ALB_REFUSED)
         return output_fail(p->output, ALB_REFUSED,
                            "pulling %s from %s: %s (asked as %s of %s); if it was revoked or its "

@@ -84,16 +84,18 @@ static void watch_upstream(struct pull *p)
     struct upstream_figures up;
 
     upstream_figures(endpoint_upstream(p->endpoint), &up);
-    if (up.is_up || !p->fetched.waits_for_upstream) {
+    const bool is_cut_off = alb_failed(p->fetched.asked_again); /* it is there, its parent is not */
+    if ((up.is_up && !is_cut_off) || !p->fetched.waits_for_upstream) {
         p->waits_since_ns = 0;
         return;
     }
     if (p->waits_since_ns == 0)
         p->waits_since_ns = now_ns;
-    if (up.down_code == ALB_REFUSED)
+    if (!up.is_up && up.down_code == ALB_REFUSED)
         give_up(p, alb_fail(ALB_REFUSED, "not accepted"));
     else if (now_ns - p->waits_since_ns > p->options->wait_ns)
-        give_up(p, alb_fail(ALB_CLOSED, "out of reach for too long"));
+        give_up(p, up.is_up ? p->fetched.asked_again
+                            : alb_fail(ALB_CLOSED, "out of reach for too long"));
 }
 
 static void on_tick(void *arg)

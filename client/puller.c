@@ -82,9 +82,11 @@ static void tell_end(void *arg);
 
 static void go(struct puller *p, enum puller_state state)
 {
-    if (p->state != state)
-        log_event(LOG_DEBUG, "pull.state", "layer=%s from=%s to=%s", p->layer,
-                  puller_state_name(p->state), puller_state_name(state));
+    if (p->state == state)
+        return;
+    log_event(LOG_DEBUG, "pull.state", "layer=%s from=%s to=%s", p->layer,
+              puller_state_name(p->state), puller_state_name(state));
+    p->progress.asked_again = ALB_STATUS_OK;
     p->state = state;
 }
 
@@ -532,10 +534,12 @@ static void seal(struct puller *p)
 /* A line that is down is no verdict about the version. */
 static void fail_or_ask_again(struct puller *p, struct alb_status st)
 {
-    if (st.code == ALB_CLOSED && p->options.is_patient && p->progress.refusal == PULL_NOT_REFUSED)
+    if (st.code == ALB_CLOSED && p->options.is_patient && p->progress.refusal == PULL_NOT_REFUSED) {
+        p->progress.asked_again = st;
         timer_set_in(&p->again_timer, AGAIN_NS);
-    else
+    } else {
         finish(p, st);
+    }
 }
 
 static void ask_again(void *arg)

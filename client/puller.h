@@ -67,6 +67,7 @@ struct puller_progress {
     int64_t head_expires_wall_s;              /* of the head that was used; 0: none   */
     bool head_is_stale;                       /* the parent could not be reached      */
     bool waits_for_upstream;                  /* nothing but it can bring this further */
+    struct alb_status asked_again;            /* why it was asked again just now; OK: it was not */
 };
 
 struct puller *puller_start(const struct puller_options *options);
