@@ -228,7 +228,8 @@ def test_a_branch_without_its_hub_goes_on_with_what_it_holds(site, layer, v1, v2
         assert_same(v1, tmp_path / "c")
         assert pull(site.endpoints[1], layer, tmp_path / "d")["version"] == "2"
         assert_same(v2, tmp_path / "d")
-        unheld = site.endpoints[0].albedo("pull", "base/never-pulled", tmp_path / "e", code=5)
+        unheld = site.endpoints[0].albedo("pull", "base/never-pulled", tmp_path / "e",
+                                             "--wait", "2s", code=5)
         assert "cut off" in unheld.err
     finally:
         site.restart_hub()
