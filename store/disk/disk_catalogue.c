@@ -46,7 +46,7 @@ static size_t encode_key(const char *name, uint8_t out[KEY_MAX])
 {
     size_t length = strlen(name);
     out[0] = ABOUT_RECORD;
-    memcpy(out + 1, name, length);
+    memcpy(out + 1, name, length); /* NOLINT: a key carries its length */
     return 1 + length;
 }
 
@@ -279,7 +279,10 @@ struct alb_status disk_catalogue_open(const char *dir, struct catalogue **out)
     struct disk_catalogue *d = xalloc(sizeof(*d));
     d->base.ops = &ops;
     pthread_mutex_init(&d->swap_lock, NULL);
+    AUTO_FREE char *parent = path_join(dir, "..");
     struct alb_status st = file_make_dir(dir, 0700); /* RocksDB would let everybody read */
+    if (!alb_failed(st))
+        st = file_sync_dir(parent); /* also when it was made just before a kill */
     if (!alb_failed(st))
         st = rocks_open(dir, &tuning, &d->db);
     if (!alb_failed(st))
