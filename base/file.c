@@ -206,10 +206,11 @@ struct alb_status file_sync_dir(const char *path)
 
 static struct alb_status make_one_dir(const char *path, unsigned mode)
 {
+    AUTO_FREE char *parent = parent_of(path);
     struct stat info;
 
     if (!breaks("file.make_dir") && mkdir(path, (mode_t)mode) == 0)
-        return ALB_STATUS_OK;
+        return file_sync_dir(parent); /* else what is synced in it later may be lost with it */
     if (errno != EEXIST)
         return alb_fail_sys("making a directory");
     if (stat(path, &info) != 0)

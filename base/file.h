@@ -11,7 +11,8 @@ ALB_MUST_USE struct alb_status file_read(const char *path, struct buf *out);
  * new content is there.  `mode` as for open(2). */
 ALB_MUST_USE struct alb_status file_replace(const char *path, const void *bytes, size_t size,
                                             unsigned mode);
-/* mkdir -p with `mode` for the last component that is made; OK when it is there already. */
+/* mkdir -p with `mode` for the last component that is made; OK when it is there already.  What was
+ * made is there after a power loss. */
 ALB_MUST_USE struct alb_status file_make_dir(const char *path, unsigned mode);
 /* fsync a directory so that names made in it last. */
 ALB_MUST_USE struct alb_status file_sync_dir(const char *path);
