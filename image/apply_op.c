@@ -33,7 +33,7 @@ struct alb_status replay_op(struct replay *r, const struct journal_op *op, const
     switch (op->kind) {
     case JOURNAL_UNLINK: return op_unlink(r, op, path);
     case JOURNAL_KEEP: return op_keep(r, op, path);
-    case JOURNAL_REMOVE_DIR: return op_remove_dir(r, op, path);
+    case JOURNAL_REMOVE_DIR:
     case JOURNAL_CLEAR_DIR: return op_remove_dir(r, op, path);
     case JOURNAL_MAKE_DIR: return op_make_dir(r, path);
     case JOURNAL_RENAME_IN: return op_rename_in(r, op, path);

@@ -199,7 +199,7 @@ static struct alb_status replace(struct prepare *p, uint32_t entry, const struct
 {
     bool is_directory = S_ISDIR(f->now.stx_mode);
     bool ours = false;
-    struct alb_status st = ALB_STATUS_OK;
+    struct alb_status st;
 
     p->counts.replaced++;
     if (is_directory) {

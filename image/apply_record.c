@@ -148,7 +148,7 @@ void applied_record_release(struct applied_record *r)
 
 struct alb_status applied_read(const char *target, struct applied *out)
 {
-    struct applied_record r;
+    struct applied_record r = {.stamps = NULL};
     int fd = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct alb_status st;
 

@@ -99,6 +99,8 @@ static struct alb_status remove_foreign(struct prepare *p)
     return st;
 }
 
+/* As deep as the target is; each level costs a few hundred bytes of stack. */
+/* NOLINTNEXTLINE(misc-no-recursion) */
 static struct alb_status remove_children(struct prepare *p, const char *path)
 {
     struct names names = {0};
@@ -110,7 +112,7 @@ static struct alb_status remove_children(struct prepare *p, const char *path)
     return st;
 }
 
-static struct alb_status remove_tree(struct prepare *p, const char *path)
+static struct alb_status remove_tree(struct prepare *p, const char *path) /* NOLINT: as above */
 {
     struct found f;
     struct alb_status st = prepare_look(p, path, &f);
@@ -163,8 +165,9 @@ static void names_release(struct names *n)
 
 /* ---- a directory where something else comes ---- */
 
-/* Does the tree hold anything that the applied version did not put there as it is?  A mount point in it
- * cannot be moved. */
+/* Does the tree hold anything that the applied version did not put there as it is?  A mount point
+ * in it cannot be moved. */
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the target is, as above */
 static struct alb_status holds_foreign(struct prepare *p, const char *path, bool *foreign,
                                        bool *mount)
 {

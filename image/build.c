@@ -153,8 +153,9 @@ static void plan_units(struct build *b)
     for (size_t i = 1; i <= b->file_count; i++) {
         const char *here = b->scan->items[b->files[first].item].path;
         size_t length = directory_length(here);
-        const char *next = i < b->file_count ? b->scan->items[b->files[i].item].path : NULL;
-        if (next != NULL && directory_length(next) == length && memcmp(here, next, length) == 0)
+        bool more = i < b->file_count;
+        const char *next = more ? b->scan->items[b->files[i].item].path : here;
+        if (more && directory_length(next) == length && memcmp(here, next, length) == 0)
             continue;
         plan_directory(b, first, i);
         first = i;

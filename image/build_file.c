@@ -128,7 +128,7 @@ static struct alb_status read_again(struct build_worker *w, const struct opened_
     struct digest found;
     hasher_reset(w->hasher);
     for (uint64_t at = 0; at < o->size;) {
-        size_t got;
+        size_t got = 0;
         size_t size = o->size - at < WINDOW_SIZE ? (size_t)(o->size - at) : WINDOW_SIZE;
         struct alb_status st = build_file_read(o, w->window, size, at, &got);
         if (alb_failed(st))

@@ -38,7 +38,7 @@ struct alb_status content_digest(struct content *c, int fd, uint64_t size, struc
 {
     hasher_reset(c->hasher);
     for (uint64_t at = 0; at < size;) {
-        size_t got;
+        size_t got = 0;
         struct alb_status st = read_some(c, fd, at, size, &got);
 
         if (alb_failed(st))
@@ -61,7 +61,7 @@ struct alb_status content_copy(struct content *c, int from, int to, const struct
         return content_digest(c, to, e->size, out);
     hasher_reset(c->hasher);
     for (uint64_t at = 0; at < e->size;) {
-        size_t got;
+        size_t got = 0;
         struct alb_status st = read_some(c, from, at, e->size, &got);
 
         if (!alb_failed(st))

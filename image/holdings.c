@@ -217,12 +217,13 @@ void holdings_run(struct holdings *h, size_t unit)
 {
     const struct holdings_unit *u = &h->units[unit];
     struct content c;
-    struct alb_status st = content_init(&c);
 
-    for (size_t i = 0; i < u->count && c.bytes != NULL; i++) {
+    if (alb_failed(content_init(&c)))
+        return; /* what is not looked at is fetched instead */
+    for (size_t i = 0; i < u->count; i++) {
         struct held_file *f = h->unit_files[u->first + i];
+        struct alb_status st = read_file(h, f, &c);
 
-        st = read_file(h, f, &c);
         if (alb_failed(st))
             log_status(LOG_DEBUG, "holdings.skipped", st, "file=%s",
                        h->trees[f->tree].scan->items[f->item].path);

@@ -149,6 +149,7 @@ static struct alb_status make_step(int *at, const char *name, unsigned mode)
     return ALB_STATUS_OK;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as what we staged */
 struct alb_status dirs_remove(int fd, const char *name)
 {
     struct alb_status st;
@@ -168,6 +169,7 @@ struct alb_status dirs_remove(int fd, const char *name)
 }
 
 /* Remove all that is in the open directory, and close it. */
+/* NOLINTNEXTLINE(misc-no-recursion): as above */
 static struct alb_status clear(int fd)
 {
     DIR *dir = fdopendir(fd);

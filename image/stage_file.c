@@ -26,7 +26,7 @@ static struct alb_status file_finish(struct stage *s, struct stage_file *f, int 
 static struct alb_status dress(struct stage *s, uint32_t entry, int fd);
 static void file_start_again(struct stage *s, struct stage_file *f);
 
-static void auto_close(int *fd)
+static void auto_close(const int *fd)
 {
     if (*fd >= 0)
         close(*fd);

@@ -16,8 +16,8 @@ static uint64_t load_le64(const uint8_t *at);
  * sequence: the polynomial 0x1EDC6F41, bits reversed, moved on by a bit each time.  ROW(k) takes
  * the eight numbers for table k, bit 7 first. */
 #define SUM(i, b7, b6, b5, b4, b3, b2, b1, b0)                                                     \
-    (((i)&128 ? b7 : 0) ^ ((i)&64 ? b6 : 0) ^ ((i)&32 ? b5 : 0) ^ ((i)&16 ? b4 : 0) ^              \
-     ((i)&8 ? b3 : 0) ^ ((i)&4 ? b2 : 0) ^ ((i)&2 ? b1 : 0) ^ ((i)&1 ? b0 : 0))
+    (((i)&128 ? (b7) : 0) ^ ((i)&64 ? (b6) : 0) ^ ((i)&32 ? (b5) : 0) ^ ((i)&16 ? (b4) : 0) ^      \
+     ((i)&8 ? (b3) : 0) ^ ((i)&4 ? (b2) : 0) ^ ((i)&2 ? (b1) : 0) ^ ((i)&1 ? (b0) : 0))
 #define SUM4(i, ...)                                                                               \
     SUM((i), __VA_ARGS__), SUM((i) + 1, __VA_ARGS__), SUM((i) + 2, __VA_ARGS__),                   \
         SUM((i) + 3, __VA_ARGS__)

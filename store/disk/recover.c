@@ -41,9 +41,10 @@ struct alb_status store_recover(struct segment_store *d)
 
 static bool parse_name(const char *name, uint64_t *id)
 {
-    int end = 0;
-    return strlen(name) == 20 && strspn(name, "0123456789abcdef") == 16 &&
-           sscanf(name, "%16" SCNx64 ".seg%n", id, &end) == 1 && end == 20;
+    if (strspn(name, "0123456789abcdef") != 16 || strcmp(name + 16, ".seg") != 0)
+        return false;
+    *id = strtoull(name, NULL, 16);
+    return true;
 }
 
 static int compare_ids(const void *a, const void *b)

@@ -43,10 +43,10 @@ static struct alb_status look(struct walk *w, uint64_t offset, size_t size, cons
         size_t fill = left < WINDOW ? (size_t)left : WINDOW;
         w->filled = 0;
         struct alb_status st = file_pread_all(w->segment->fd, w->window, fill, offset);
-        if (alb_failed(st) && st.sys == EIO)
-            fill_over_bad_pages(w, fill, offset);
-        else if (alb_failed(st))
+        if (alb_failed(st) && st.sys != EIO)
             return st;
+        if (alb_failed(st))
+            fill_over_bad_pages(w, fill, offset);
         w->base = offset;
         w->filled = fill;
     }
@@ -57,7 +57,7 @@ static struct alb_status look(struct walk *w, uint64_t offset, size_t size, cons
 static struct alb_status judge(struct walk *w, uint64_t offset, struct record *out,
                                enum found *found)
 {
-    const uint8_t *bytes;
+    const uint8_t *bytes = NULL;
     struct record r;
     *found = FOUND_NOTHING;
     if (w->file_size - offset < RECORD_HEADER_SIZE)
@@ -83,7 +83,7 @@ static struct alb_status search(struct walk *w, uint64_t offset, uint64_t *out)
 {
     offset++;
     while (w->file_size - offset >= RECORD_HEADER_SIZE) {
-        const uint8_t *bytes;
+        const uint8_t *bytes = NULL;
         struct alb_status st = look(w, offset, RECORD_HEADER_SIZE, &bytes);
         if (alb_failed(st))
             return st;

@@ -127,6 +127,7 @@ void world_handshake_deliver(struct world_conn *c, unsigned step)
         return;
     }
     if (step == LAST_STEP) {
+        alb_assert(l != NULL); /* the last step is an even one */
         accept_stream(c, l);
         return;
     }

@@ -41,7 +41,7 @@ static uint64_t seed_from_env(void)
     seed = strtoull(text, &end, 0);
     if (errno != 0 || *end != '\0') {
         fprintf(stderr, "ALB_SEED=%s: give a number, or \"fresh\"\n", text);
-        exit(2);
+        exit(2); /* NOLINT(concurrency-mt-unsafe): before any thread */
     }
     return seed;
 }
@@ -145,7 +145,7 @@ void gen_text(struct gen *g, void *out, size_t size)
         const char *word = words[gen_below(g, sizeof(words) / sizeof(words[0]))];
         size_t part = strlen(word) < size ? strlen(word) : size;
 
-        memcpy(at, word, part);
+        memcpy(at, word, part); /* NOLINT: the text has a size, not an end */
         at += part;
         size -= part;
     }

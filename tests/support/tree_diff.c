@@ -97,6 +97,7 @@ static bool has_same_links(struct walk *w, const struct stat *a, const struct st
     return true;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the trees that tests make */
 static char *compare_names(struct walk *w, const char *path, const char *from, const char *to,
                            bool deeper)
 {
@@ -145,6 +146,7 @@ static char *compare_meta(const char *path, const struct stat *a, const struct s
     return NULL;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as above */
 static char *compare(struct walk *w, const char *path)
 {
     char left[PATH_SIZE], right[PATH_SIZE];
@@ -201,6 +203,7 @@ static bool file_is(const char *path, const char *text)
     return n >= 0 && (size_t)n == strlen(text) && memcmp(bytes, text, (size_t)n) == 0;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as above */
 bool tree_has_text(const char *top, const char *text)
 {
     DIR *d = opendir(top);
