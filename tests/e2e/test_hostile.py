@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+# e2e/test_hostile.py – what strangers, thieves and other users of a machine try on real programs.
+
+import json
+import os
+import socket
+import ssl
+import stat
+import subprocess
+import threading
+import time
+
+import pytest
+
+from albtest.procs import Daemon
+from albtest.site import Site, free_port
+from albtest.tree import compare
+
+LAYER = "base/os"
+REFUSED = 3
+
+
+@pytest.fixture
+def site(tmp_path):
+    with Site(tmp_path, endpoints=1) as site:
+        site.start()
+        yield site
+        for box in (site.hub, site.reflector):
+            assert "Sanitizer" not in box.log.read_text(errors="replace")
+
+
+@pytest.fixture
+def tree(tmp_path):
+    root = tmp_path / "tree"
+    (root / "etc").mkdir(parents=True)
+    for n in range(5):
+        (root / f"etc/file{n}").write_bytes(os.urandom(1000 * (n + 1)))
+    return root
+
+
+def curl(member, url, *words):
+    """Status and body of a request with that member's certificate (None: without one)."""
+    who = [] if member is None else ["--cert", member.state / "certificate.pem",
+                                     "--key", member.state / "key.pem"]
+    done = subprocess.run(["curl", "-sk", "--http2", "--path-as-is", "-w", "\n%{http_code}",
+                           *map(str, who), *words, url], capture_output=True, text=True, timeout=30)
+    body, _, status = done.stdout.rpartition("\n")
+    return int(status), body
+
+
+def handshake(port, *, newest=ssl.TLSVersion.TLSv1_3, alpn=("h2",)):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.maximum_version = newest
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
+        with context.wrap_socket(raw) as tls:
+            return tls.version(), tls.selected_alpn_protocol()
+
+
+# ---- TLS ------------------------------------------------------------------------------------------
+
+def test_only_tls_1_3_and_http_2_are_spoken(site):
+    for box in (site.hub, site.reflector):
+        assert handshake(box.port) == ("TLSv1.3", "h2")
+        with pytest.raises(OSError):
+            handshake(box.port, newest=ssl.TLSVersion.TLSv1_2)
+        with pytest.raises(OSError):
+            handshake(box.port, alpn=("http/1.1",))
+
+
+def test_an_endpoints_certificate_is_no_reflectors(site, tmp_path):
+    thief = site.endpoints[0]
+    victim = site.new_member("victim")
+    port = free_port()
+    chain = tmp_path / "chain.pem"
+    chain.write_text((thief.state / "certificate.pem").read_text()
+                     + (thief.state / "ca.pem").read_text())
+    server = Daemon(["openssl", "s_server", "-accept", str(port), "-alpn", "h2", "-quiet",
+                     "-cert", str(chain), "-cert_chain", str(thief.state / "ca.pem"),
+                     "-key", str(thief.state / "key.pem")], log=tmp_path / "thief.log")
+    try:
+        token = site.token("endpoint", "--site", "branch")
+        victim.albedo("join", "--hub", site.hub.url, "--token", token,
+                      "--upstream", f"https://127.0.0.1:{port}")
+        (tmp_path / "target").mkdir()
+        done = victim.albedo("pull", LAYER, tmp_path / "target", "--wait", "3s", code=None)
+        assert done.code != 0
+        assert "no hub and no reflector" in done.out + done.err
+    finally:
+        server.kill()
+
+
+def test_a_certificate_of_another_organisation_is_no_certificate(site, tmp_path):
+    with Site(tmp_path / "other", endpoints=0) as other:
+        other.start_hub()
+        status, _ = curl(other.admin, f"{site.hub.url}/v1/devices")
+    assert status == 0  # the handshake itself was refused
+
+
+# ---- names and requests ---------------------------------------------------------------------------
+
+def test_paths_do_not_climb_and_roles_hold(site):
+    endpoint, url = site.endpoints[0], site.hub.url
+    for path in ("/v1/head/../../etc/passwd", "/v1/head/%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+                 "/v1/head/base%00os", "/v1/head//etc/passwd", "/v1/head/base/os%0aevent=audit",
+                 "/v1/head/" + "a" * 5000, "/v1/../v1/devices", "//v1/devices", "/v1/devices%2f"):
+        assert curl(endpoint, url + path)[0] == 404, path
+    for which in ("../../x", "sha256:../..", "root:" + "z" * 64, "a/b", "%0a", "x@y"):
+        assert curl(endpoint, f"{url}/v1/record/base/os@{which}")[0] in (400, 404), which
+    for path in ("/v1/devices",):
+        assert curl(endpoint, url + path)[0] == 403
+        assert curl(None, url + path)[0] == 401
+    for path in ("/v1/token", "/v1/revoke", "/v1/promote", "/v1/trust-put", "/v1/upload"):
+        assert curl(endpoint, url + path, "-d", "{}")[0] == 403
+        assert curl(None, url + path, "-d", "{}")[0] == 401
+
+
+def test_headers_and_bodies_are_bounded(site, tmp_path):
+    big = tmp_path / "big"
+    big.write_bytes(b" " * (1 << 20))
+    status, _ = curl(site.endpoints[0], f"{site.hub.url}/v1/status", "-H", "x-a: " + "a" * 20000)
+    assert status in (0, 431)
+    assert curl(None, f"{site.hub.url}/v1/enrol", "--data-binary", f"@{big}")[0] == 413
+    assert curl(site.admin, f"{site.hub.url}/v1/token", "--data-binary", f"@{big}")[0] == 413
+
+
+def test_nested_and_absurd_json_is_refused(site):
+    for body in ("[" * 60000, '{"role":' * 100, '{"role":"endpoint","uses":99999999999999999999}',
+                 '{"role":"hub"}', '{"role":"endpoint","site":"../x"}',
+                 '{"role":"endpoint","name":"a/b"}', '{"role":"endpoint","layers":"../.."}'):
+        status, _ = curl(site.admin, f"{site.hub.url}/v1/token", "--data-binary", body)
+        assert status in (400, 413), body[:40]
+
+
+def test_nobody_writes_lines_into_the_log(site):
+    forged = "x\nevent=audit who=root role=admin what=revoke device=all"
+    for member, path, body in (
+            (None, "/v1/enrol", {"token_id": forged, "secret_hex": "00" * 16, "csr_pem": "x"}),
+            (site.admin, "/v1/revoke", {"device": forged}),
+            (site.admin, "/v1/promote", {"layer": forged, "version": "1"})):
+        status, _ = curl(member, site.hub.url + path, "-d", json.dumps(body))
+        assert status in (400, 401, 403)
+    site.hub.stop()
+    text = site.hub.log.read_text() + (site.hub.data / "audit.log").read_text()
+    assert "device=all" not in text
+
+
+# ---- crowds ---------------------------------------------------------------------------------------
+
+def test_connections_that_say_nothing_do_not_keep_members_out(site, tree, tmp_path):
+    site.admin.albedo("publish", LAYER, tree)
+    idle = [socket.create_connection(("127.0.0.1", site.reflector.port), timeout=10)
+            for _ in range(300)]
+    (tmp_path / "target").mkdir()
+    site.endpoints[0].albedo("pull", LAYER, tmp_path / "target", "--wait", "60s")
+    compare(tree, tmp_path / "target")
+    for sock in idle:
+        sock.close()
+
+
+def test_streams_opened_and_reset_without_end_end_the_session(site):
+    """The frames of CVE-2023-44487, by hand: one header block, reset, again."""
+    def frame(kind, flags, stream, payload):
+        return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") \
+            + payload
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    # :method GET, :scheme https, :path /, :authority x
+    headers = b"\x82\x87\x84\x41\x01x"
+    with socket.create_connection(("127.0.0.1", site.hub.port), timeout=30) as raw:
+        with context.wrap_socket(raw) as tls:
+            tls.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b""))
+            drained = threading.Thread(target=drain, args=(tls,))
+            drained.start()
+            try:
+                for n in range(20000):
+                    stream = 2 * n + 1
+                    tls.sendall(frame(1, 5, stream, headers)
+                                + frame(3, 0, stream, (8).to_bytes(4, "big")))
+                ended = False
+            except OSError:
+                ended = True
+            drained.join(30)
+            assert ended or not drained.is_alive()
+    assert curl(site.endpoints[0], f"{site.hub.url}/v1/status")[0] == 200
+
+
+def drain(tls):
+    try:
+        while tls.recv(65536):
+            pass
+    except OSError:
+        pass
+
+
+# ---- revocation, files ----------------------------------------------------------------------------
+
+def test_a_revoked_device_is_out_at_hub_and_reflector(site, tree, tmp_path):
+    site.admin.albedo("publish", LAYER, tree)
+    endpoint = site.endpoints[0]
+    (tmp_path / "target").mkdir()
+    endpoint.albedo("pull", LAYER, tmp_path / "target")
+    device = json.loads((endpoint.state / "identity.json").read_text())["device"]
+    site.admin.albedo("revoke", device)
+    assert curl(endpoint, f"{site.hub.url}/v1/layers")[0] == 403
+    give_up = time.monotonic() + 10
+    while curl(endpoint, f"{site.reflector.url}/v1/layers")[0] != 403:
+        assert time.monotonic() < give_up, "the reflector never heard of the revocation"
+        time.sleep(0.1)
+
+
+def test_secrets_are_their_owners_alone_and_in_no_log(site):
+    token = site.token("endpoint", "--site", "branch")
+    secret = token.split(".")[2]
+    site.join(site.new_member("late"), token)
+    public = {"ca.pem", "certificate.pem", "hub.conf", "reflector.conf", "audit.log"}
+    tops = [site.hub.data, site.reflector.data, site.admin.state, site.endpoints[0].state]
+    for top in tops:
+        assert stat.S_IMODE(top.stat().st_mode) == 0o700, top
+        for path in top.rglob("*"):
+            mode = path.stat().st_mode
+            is_database = {"catalogue", "index"} & set(path.parts)  # kept by the directory's mode
+            if path.is_file() and path.name not in public and not is_database:
+                assert mode & 0o077 == 0, f"{path} {mode:o}"
+    bearer = (site.hub.data / "admin.token").read_text().strip()
+    logs = [site.hub.log, site.reflector.log, site.hub.data / "audit.log"]
+    for log in logs:
+        text = log.read_text(errors="replace")
+        assert secret not in text and bearer not in text and "PRIVATE KEY" not in text
+
+
+# ---- other users of the endpoint ------------------------------------------------------------------
+
+def test_another_users_symlink_is_not_followed_out_of_the_target(site, tree, tmp_path):
+    site.admin.albedo("publish", LAYER, tree)
+    outside, target = tmp_path / "outside", tmp_path / "target"
+    outside.mkdir()
+    target.mkdir()
+    (target / "etc").symlink_to(outside)
+    done = site.endpoints[0].albedo("pull", LAYER, target, code=None)
+    assert done.code != 0 and "symlink" in done.out + done.err
+    assert list(outside.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user")
+def test_a_journal_another_user_planted_is_not_replayed(site, tree, tmp_path):
+    site.admin.albedo("publish", LAYER, tree)
+    target = tmp_path / "target"
+    (target / ".albedo").mkdir(parents=True)
+    (target / ".albedo/journal").write_bytes(b"ALBJRNL\n" + bytes(100))
+    for path in (target, target / ".albedo", target / ".albedo/journal"):
+        os.chown(path, 4711, 4711)
+    done = site.endpoints[0].albedo("pull", LAYER, target, code=None)
+    assert done.code != 0 and "belongs to another user" in done.out + done.err
+    assert not (target / "etc").exists()
+    os.mkfifo(target / ".albedo/applied")  # opening it would wait for ever
+    (target / ".albedo/journal").unlink()
+    done = site.endpoints[0].albedo("pull", LAYER, target, code=None, timeout=30)
+    assert done.code != 0 and "belongs to another user" in done.out + done.err
