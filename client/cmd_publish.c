@@ -26,6 +26,7 @@ static void print_result(struct output *o, const char *layer, const struct publi
         json_number(w, "sent_bytes", r->sent_bytes);
         json_number(w, "manifest_bytes", r->manifest_bytes);
         json_number(w, "manifest_stored_bytes", r->manifest_stored_bytes);
+        json_number(w, "left_out", r->left_out);
         json_end(w);
         output_json(o, w);
         return;
@@ -36,42 +37,68 @@ static void print_result(struct output *o, const char *layer, const struct publi
                hold ? "; on hold: `albedo promote` makes it current" : "");
 }
 
+/* Sign `past->old` under the next sequence and post it. */
+static enum exit_code post_old(struct link *l, const struct publish_options *options,
+                               const struct publish_past *past, const struct sign_secret *key,
+                               struct version_record *record)
+{
+    struct link_answer answer;
+    struct buf bytes;
+
+    buf_init(&bytes, SIGNED_MAX);
+    *record = past->old;
+    enum exit_code code = publish_sign(l, options, past, key, record, &bytes);
+    if (code == EXIT_DONE) {
+        const struct upstream_ask ask = {.method = "POST",
+                                         .path =
+                                             options->hold ? "/v1/version?hold=1" : "/v1/version",
+                                         .body = buf_peek(&bytes),
+                                         .body_size = buf_size(&bytes),
+                                         .expect_bytes = 4096};
+        link_ask(l, &ask, &answer);
+        if (alb_failed(answer.st))
+            code = link_fail(l, &answer, "publishing an old version anew");
+        link_answer_release(&answer);
+    }
+    buf_release(&bytes);
+    return code;
+}
+
 /* A new version record for a root the hub has already: costs no content bytes. */
 static enum exit_code publish_old(struct link *l, const struct publish_options *options,
                                   struct publish_result *out)
 {
     struct publish_past past;
     struct sign_secret key;
-    struct link_answer answer;
-    struct buf bytes;
+    struct version_record record;
 
-    buf_init(&bytes, SIGNED_MAX);
     enum exit_code code = publish_key(l, options->layer, &key);
+    if (code != EXIT_DONE)
+        return code;
+    code = publish_past(l, options, &past);
     if (code == EXIT_DONE)
-        code = publish_past(l, options, &past);
-    struct version_record record = past.old;
+        code = publish_name_is_free(l, options, &past);
     if (code == EXIT_DONE)
-        code = publish_sign(l, options, &past, &key, &record, &bytes);
+        code = post_old(l, options, &past, &key, &record);
     wipe(&key, sizeof key);
-    if (code == EXIT_DONE) {
-        link_ask(
-            l,
-            &(struct upstream_ask){.method = "POST",
-                                   .path = options->hold ? "/v1/version?hold=1" : "/v1/version",
-                                   .body = buf_peek(&bytes),
-                                   .body_size = buf_size(&bytes),
-                                   .expect_bytes = 4096},
-            &answer);
-        if (alb_failed(answer.st))
-            code = link_fail(l, &answer, "publishing an old version anew");
-        link_answer_release(&answer);
-    }
+    if (code != EXIT_DONE)
+        return code;
     *out = (struct publish_result){.sequence = record.sequence,
                                    .entries = record.entries,
                                    .content_bytes = record.content_bytes};
     snprintf(out->version, sizeof out->version, "%s", record.version);
-    buf_release(&bytes);
-    return code;
+    return EXIT_DONE;
+}
+
+/* As a scan names paths: "./a/b/" is "a/b". */
+static char *tidy_path(const char *path)
+{
+    while (path[0] == '.' && path[1] == '/')
+        path += 2;
+    size_t size = strlen(path);
+    while (size > 1 && path[size - 1] == '/')
+        size--;
+    return xstrndup(path, size);
 }
 
 static enum exit_code read_typed(const struct cli *cli, struct publish_options *o)
@@ -104,17 +131,19 @@ enum exit_code cmd_publish(struct cli *cli)
     if (code != EXIT_DONE)
         return code;
     typed.exclude_count = cli_count(cli, "exclude");
-    AUTO_FREE const char **exclude = xcalloc(typed.exclude_count + 1, sizeof *exclude);
+    AUTO_FREE char **exclude = xcalloc(typed.exclude_count + 1, sizeof *exclude);
     for (size_t i = 0; i < typed.exclude_count; i++)
-        exclude[i] = cli_text_at(cli, "exclude", i);
-    typed.exclude = exclude;
+        exclude[i] = tidy_path(cli_text_at(cli, "exclude", i));
+    typed.exclude = (const char *const *)exclude;
     code = link_begin(cli, &options, &link);
-    if (code != EXIT_DONE)
-        return code;
-    code = typed.tree != NULL ? publish_run(&link, &typed, &result)
-                              : publish_old(&link, &typed, &result);
-    if (code == EXIT_DONE)
-        print_result(link.output, typed.layer, &result, typed.hold);
-    link_end(&link);
+    if (code == EXIT_DONE) {
+        code = typed.tree != NULL ? publish_run(&link, &typed, &result)
+                                  : publish_old(&link, &typed, &result);
+        if (code == EXIT_DONE)
+            print_result(link.output, typed.layer, &result, typed.hold);
+        link_end(&link);
+    }
+    for (size_t i = 0; i < typed.exclude_count; i++)
+        free(exclude[i]);
     return code;
 }

@@ -134,3 +134,33 @@ void crew_run(const struct crew_options *options, struct crew_result *out)
     collect(c, out);
     free(c);
 }
+
+/* ---- one piece of work ------------------------------------------------------------------------------ */
+
+struct piece {
+    struct alb_status (*run)(void *arg);
+    void *arg;
+};
+
+static struct alb_status run_piece(void *arg, size_t unit, unsigned member)
+{
+    const struct piece *piece = arg;
+
+    (void)unit;
+    (void)member;
+    return piece->run(piece->arg);
+}
+
+struct alb_status crew_do(const struct crew_options *options, struct alb_status (*run)(void *arg),
+                          void *arg)
+{
+    struct piece piece = {run, arg};
+    struct crew_options own = *options;
+    struct crew_result result;
+
+    own.units = 1;
+    own.run = run_piece;
+    own.arg = &piece;
+    crew_run(&own, &result);
+    return result.st;
+}

@@ -33,3 +33,8 @@ struct crew_result {
 /* How many work on so many units: one for each processor, two at least. */
 unsigned crew_size(size_t units);
 void crew_run(const struct crew_options *options, struct crew_result *out);
+
+/* One blocking piece of work on a worker; `options` says loop, output, interrupted and phase.  CLOSED:
+ * interrupted before it began. */
+ALB_MUST_USE struct alb_status crew_do(const struct crew_options *options,
+                                       struct alb_status (*run)(void *arg), void *arg);

@@ -26,11 +26,13 @@ struct publish_result {
     size_t sent_chunks;
     uint64_t sent_bytes;
     uint64_t manifest_bytes, manifest_stored_bytes;
+    size_t left_out; /* files that vanished while being read */
 };
 
 /* What the hub knows of a layer. */
 struct publish_past {
     uint64_t newest_sequence; /* 0: the layer is new */
+    bool is_taken;            /* the version's name that was asked for */
     bool has_old;
     struct version_record old; /* of `as_version` */
 };
@@ -42,6 +44,8 @@ enum exit_code publish_run(struct link *l, const struct publish_options *options
 enum exit_code publish_key(struct link *l, const char *layer, struct sign_secret *out);
 enum exit_code publish_past(struct link *l, const struct publish_options *options,
                             struct publish_past *out);
+enum exit_code publish_name_is_free(struct link *l, const struct publish_options *options,
+                                    const struct publish_past *past);
 /* Fill in, sign and append to `signed_bytes`. */
 enum exit_code publish_sign(struct link *l, const struct publish_options *options,
                             const struct publish_past *past, const struct sign_secret *key,

@@ -48,23 +48,30 @@ enum exit_code publish_key(struct link *l, const char *layer, struct sign_secret
                        layer, trust->version, layer, hex);
 }
 
-/* The newest sequence of `layer` in the hub's list of layers. */
-static uint64_t newest_of(const struct json_doc *doc, const char *layer)
+/* What the hub's list of layers says about layer number `at`. */
+static void read_past(const struct json_doc *doc, size_t at, const char *version,
+                      struct publish_past *out)
 {
-    char path[96];
+    AUTO_FREE char *versions = xasprintf("layers.%zu.versions", at);
 
-    for (size_t i = 0; i < json_doc_count(doc, "layers"); i++) {
-        snprintf(path, sizeof path, "layers.%zu.layer", i);
-        if (strcmp(json_doc_text(doc, path), layer) == 0) {
-            snprintf(path, sizeof path, "layers.%zu.versions", i);
-            size_t versions = json_doc_count(doc, path); /* by sequence, the newest last */
-            if (versions == 0)
-                return 0;
-            snprintf(path, sizeof path, "layers.%zu.versions.%zu.sequence", i, versions - 1);
-            return json_doc_number(doc, path);
-        }
+    for (size_t i = 0; i < json_doc_count(doc, versions); i++) {
+        AUTO_FREE char *name = xasprintf("%s.%zu.version", versions, i);
+        AUTO_FREE char *sequence = xasprintf("%s.%zu.sequence", versions, i);
+        if (json_doc_number(doc, sequence) > out->newest_sequence)
+            out->newest_sequence = json_doc_number(doc, sequence);
+        if (version != NULL && strcmp(json_doc_text(doc, name), version) == 0)
+            out->is_taken = true;
     }
-    return 0;
+}
+
+static void find_past(const struct json_doc *doc, const struct publish_options *options,
+                      struct publish_past *out)
+{
+    for (size_t i = 0; i < json_doc_count(doc, "layers"); i++) {
+        AUTO_FREE char *path = xasprintf("layers.%zu.layer", i);
+        if (strcmp(json_doc_text(doc, path), options->layer) == 0)
+            read_past(doc, i, options->version, out);
+    }
 }
 
 static enum exit_code old_record(struct link *l, const struct publish_options *options,
@@ -79,6 +86,9 @@ static enum exit_code old_record(struct link *l, const struct publish_options *o
     if (!alb_failed(answer.st))
         answer.st = record_decode(buf_peek(&answer.body), buf_size(&answer.body),
                                   authority_trust(l->authority), out);
+    if (!alb_failed(answer.st) &&
+        (strcmp(out->layer, options->layer) != 0 || strcmp(out->version, options->as_version) != 0))
+        answer.st = alb_fail(ALB_CORRUPT, "the hub answered with another version's record");
     if (answer.st.code == ALB_NOT_FOUND)
         code = output_fail(l->output, ALB_NOT_FOUND,
                            "publishing %s: there is no version %s to go back to; `albedo layers` "
@@ -100,13 +110,24 @@ enum exit_code publish_past(struct link *l, const struct publish_options *option
     enum exit_code code =
         link_get_json(l, "/v1/layers", "asking the hub for its layers", &answer, &doc);
     if (code == EXIT_DONE)
-        out->newest_sequence = newest_of(doc, options->layer);
+        find_past(doc, options, out);
     json_doc_free(doc);
     link_answer_release(&answer);
     if (code != EXIT_DONE || options->as_version == NULL)
         return code;
     out->has_old = true;
     return old_record(l, options, &out->old);
+}
+
+enum exit_code publish_name_is_free(struct link *l, const struct publish_options *options,
+                                    const struct publish_past *past)
+{
+    if (!past->is_taken)
+        return EXIT_DONE;
+    return output_fail(l->output, ALB_CONFLICT,
+                       "publishing %s@%s: there is a version of that name already; choose another "
+                       "--version (`albedo layers` lists them)",
+                       options->layer, options->version);
 }
 
 enum exit_code publish_sign(struct link *l, const struct publish_options *options,

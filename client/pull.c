@@ -36,8 +36,7 @@ enum exit_code pull_run(struct pull *p)
 
 /* ---- a step ----------------------------------------------------------------------------------------- */
 
-struct alb_status pull_step(struct pull *p, const char *phase,
-                            struct alb_status (*run)(void *pull))
+struct alb_status pull_step(struct pull *p, const char *phase, struct alb_status (*run)(void *pull))
 {
     const struct crew_options options = {
         .loop = p->loop, .output = p->output, .interrupted = &p->interrupted, .phase = phase};

@@ -72,7 +72,7 @@ void pull_release(struct pull *p);
 
 /* Blocking work on a worker while the loop runs.  CLOSED: interrupted before it began. */
 ALB_MUST_USE struct alb_status pull_step(struct pull *p, const char *phase,
-                                         struct alb_status (*run)(struct pull *p));
+                                         struct alb_status (*run)(void *pull));
 
 /* ---- what went wrong (client/pull_fail.c) ---- */
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* client/uploader.c – OPEN → SEND → COMMIT; readers fill a body, full bodies leave. */
+/* client/uploader.c – OPEN → SEND → COMMIT; readers fill a body, full bodies leave.
+ *
+ * Each opening begins a new turn: what is read for an older one is dropped.
+ */
 #include "client/uploader.h"
 
 #include <stdio.h>
@@ -10,6 +13,7 @@
 #include "wire/signed.h"
 
 enum { READERS_DEFAULT = 2, BODIES_DEFAULT = 3, HELPERS_MAX = 16, OPEN_MAX = 64 << 20 };
+enum { VAIN_OPENINGS_MOST = 5 }; /* in a row, nothing having been sent in between */
 #define BODY_TIMEOUT_NS (10 * 60 * NS_PER_S)
 
 struct reader { /* one position being read and compressed on a worker */
@@ -18,6 +22,7 @@ struct reader { /* one position being read and compressed on a worker */
     struct upload_source source;
     void *helper;
     uint32_t position;
+    unsigned turn;
     struct chunk *chunk;
     struct alb_status st;
 };
@@ -45,7 +50,8 @@ struct uploader {
     struct body *filling;
     struct bodies bodies; /* sent, not yet answered */
     unsigned body_count;
-    bool is_over;
+    unsigned turn, vain_openings;
+    bool is_open, is_over;
     struct alb_status st;
     char message[512];
     struct uploader_progress progress;
@@ -53,6 +59,7 @@ struct uploader {
 };
 
 static void open_upload(struct uploader *u);
+static void open_again(struct uploader *u, const struct upstream_answer *answer);
 static void opened(void *arg, const struct upstream_answer *answer);
 static void read_more(struct uploader *u);
 static void reader_run(struct job *job);
@@ -62,13 +69,7 @@ static void body_answered(void *arg, const struct upstream_answer *answer);
 static void commit(struct uploader *u);
 static void committed(void *arg, const struct upstream_answer *answer);
 static void finish(struct uploader *u, struct alb_status st, const char *message);
-
-static void tell_end(void *arg)
-{
-    struct uploader *u = arg;
-
-    u->options.done(u->options.arg, u->st, u->message);
-}
+static void tell_end(void *arg);
 
 struct uploader *uploader_start(const struct uploader_options *options)
 {
@@ -98,25 +99,34 @@ static void free_body(struct body *b)
     free(b);
 }
 
+/* What was asked of the hub is asked no more. */
+static void cancel_requests(struct uploader *u)
+{
+    upstream_cancel(u->request);
+    u->request = NULL;
+    while (!TAILQ_EMPTY(&u->bodies)) {
+        struct body *b = TAILQ_FIRST(&u->bodies);
+        TAILQ_REMOVE(&u->bodies, b, link);
+        free_body(b);
+    }
+    u->body_count = 0;
+    if (u->filling != NULL)
+        free_body(u->filling);
+    u->filling = NULL;
+}
+
 struct uploader *uploader_free(struct uploader *u)
 {
     if (u == NULL)
         return NULL;
     timer_stop(&u->end_timer);
-    upstream_cancel(u->request);
+    cancel_requests(u);
     for (unsigned i = 0; i < u->options.readers; i++) {
         if (u->readers[i] != NULL)
             u->readers[i]->uploader = NULL; /* frees its helper itself */
         if (u->helpers[i] != NULL)
             u->options.source.helper_free(u->helpers[i]);
     }
-    while (!TAILQ_EMPTY(&u->bodies)) {
-        struct body *b = TAILQ_FIRST(&u->bodies);
-        TAILQ_REMOVE(&u->bodies, b, link);
-        free_body(b);
-    }
-    if (u->filling != NULL)
-        free_body(u->filling);
     upload_answer_release(&u->lacking);
     buf_release(&u->record);
     free(u->layer);
@@ -147,6 +157,9 @@ static void open_upload(struct uploader *u)
     struct upload_open open = {.root = u->options.root_object,
                                .root_size = u->options.root_object_size};
 
+    u->is_open = false;
+    u->turn++;
+    u->progress.openings++;
     buf_init(&items, OPEN_MAX);
     buf_init(&body, OPEN_MAX);
     snprintf(open.layer, sizeof open.layer, "%s", u->layer);
@@ -171,10 +184,27 @@ static void open_upload(struct uploader *u)
     buf_release(&body);
 }
 
+/* It may be that the hub was started anew, or that the upload lapsed: the chunks are there still. */
+static void open_again(struct uploader *u, const struct upstream_answer *answer)
+{
+    if (++u->vain_openings > VAIN_OPENINGS_MOST) {
+        finish(u, answer->st, answer->message);
+        return;
+    }
+    log_event(LOG_INFO, "upload.open_again", "layer=%s sent=%zu", u->layer, u->progress.sent);
+    cancel_requests(u);
+    upload_answer_release(&u->lacking);
+    u->lacking.run_count = u->run = u->in_run = 0;
+    u->progress.is_committing = false;
+    open_upload(u);
+}
+
 static void count_lacking(struct uploader *u)
 {
     const struct upload_source *source = &u->options.source;
 
+    u->progress.lacking = u->progress.sent;
+    u->progress.lacking_raw_bytes = u->progress.sent_raw_bytes;
     for (size_t i = 0; i < u->lacking.run_count; i++) {
         const struct batch_run *run = &u->lacking.runs[i];
         u->progress.lacking += run->count;
@@ -197,6 +227,7 @@ static void opened(void *arg, const struct upstream_answer *answer)
         return;
     }
     snprintf(u->id, sizeof u->id, "%s", u->lacking.id);
+    u->is_open = true;
     count_lacking(u);
     read_more(u);
 }
@@ -224,6 +255,7 @@ static void start_reader(struct uploader *u, unsigned place, uint32_t position)
     r->helper =
         u->helpers[place] != NULL ? take_ptr(&u->helpers[place]) : u->options.source.helper_new();
     r->position = position;
+    r->turn = u->turn;
     r->job = (struct job){.run = reader_run, .done = reader_done, .work_bytes = 256 << 10};
     u->readers[place] = r;
     u->reading++;
@@ -294,12 +326,14 @@ static void reader_done(struct job *job)
             }
         }
         u->reading--;
-        if (!alb_failed(st) && !u->is_over)
+        if (!alb_failed(st) && !u->is_over && r->turn == u->turn)
             st = add_item(u, r);
         if (alb_failed(st))
             finish(u, st, "");
-        else
+        else if (u->is_open)
             read_more(u);
+        if (u->is_over)
+            timer_set_in(&u->end_timer, 0);
     }
     chunk_unref(r->chunk);
     free(r);
@@ -331,12 +365,15 @@ static void body_answered(void *arg, const struct upstream_answer *answer)
     b->request = NULL;
     TAILQ_REMOVE(&u->bodies, b, link);
     u->body_count--;
-    if (alb_failed(answer->st)) {
+    if (answer->st.code == ALB_NOT_FOUND && !u->is_over) {
+        open_again(u, answer);
+    } else if (alb_failed(answer->st)) {
         finish(u, answer->st, answer->message);
     } else {
         u->progress.sent += b->count;
         u->progress.sent_bytes += b->stored_bytes;
         u->progress.sent_raw_bytes += b->raw_bytes;
+        u->vain_openings = 0;
         read_more(u);
     }
     free_body(b);
@@ -356,6 +393,7 @@ static void commit(struct uploader *u)
 
     if (u->request != NULL || u->is_over)
         return;
+    u->progress.is_committing = true;
     snprintf(path, sizeof path, "/v1/upload-end/%s%s", u->id, u->options.hold ? "?hold=1" : "");
     u->request = upstream_request(u->options.upstream, &ask, committed, u);
 }
@@ -365,8 +403,13 @@ static void committed(void *arg, const struct upstream_answer *answer)
     struct uploader *u = arg;
 
     u->request = NULL;
-    finish(u, answer->st, answer->message);
+    if (answer->st.code == ALB_NOT_FOUND && !u->is_over)
+        open_again(u, answer);
+    else
+        finish(u, answer->st, answer->message);
 }
+
+/* ---- the end ---------------------------------------------------------------------------------------- */
 
 static void finish(struct uploader *u, struct alb_status st, const char *message)
 {
@@ -376,6 +419,20 @@ static void finish(struct uploader *u, struct alb_status st, const char *message
     u->st = st;
     snprintf(u->message, sizeof u->message, "%s", message);
     timer_set_in(&u->end_timer, 0);
+}
+
+static void tell_end(void *arg)
+{
+    struct uploader *u = arg;
+
+    cancel_requests(u);
+    if (u->reading == 0)
+        u->options.done(u->options.arg, u->st, u->message);
+}
+
+void uploader_give_up(struct uploader *u)
+{
+    finish(u, alb_fail(ALB_CLOSED, "given up"), "");
 }
 
 void uploader_progress(const struct uploader *u, struct uploader_progress *out)
