@@ -222,8 +222,8 @@ static void commit_run(struct hub_task *t)
     answer_published(p);
 }
 
-/* To go back is to publish the old root anew, signed by who may: devices that have seen the newer version
- * would refuse the older one, and the others must not be led to it. */
+/* To go back is to publish the old root anew, signed by who may: devices that have seen the newer
+ * version would refuse the older one, and the others must not be led to it. */
 static struct alb_status check_not_older(struct hub_task *t, const struct version_record *record)
 {
     const struct ledger *l = &t->hub->ledger;

@@ -303,8 +303,8 @@ static bool has_capabilities(const struct manifest_entry *e)
     return false;
 }
 
-/* Another user may hold this inode open, ready to write.  Were it given root's name or a set-id bit, its
- * content would be that user's choice from then on: such a file is brought anew. */
+/* Another user may hold this inode open, ready to write.  Were it given root's name or a set-id bit,
+ * its content would be that user's choice from then on: such a file is brought anew. */
 static bool is_unsafe_to_bless(const struct found *f, const struct manifest_entry *e)
 {
     const bool is_theirs =

@@ -11,8 +11,8 @@
 #include "transfer/serve_impl.h"
 #include "wire/json.h"
 
-/* Who shows no certificate can only enrol, which takes a second: a few requests, a quarter of the places,
- * and not for long, whatever it says meanwhile. */
+/* Who shows no certificate can only enrol, which takes a second: a few requests, a quarter of the
+ * places, and not for long, whatever it says meanwhile. */
 enum { SESSIONS_DEFAULT = 4096, NOBODYS_SHARE = 4, NOBODYS_EXCHANGES = 4 };
 #define NOBODY_IDLE_NS (30 * NS_PER_S)
 #define NOBODY_LIFE_NS (90 * NS_PER_S)

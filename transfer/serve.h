@@ -13,8 +13,8 @@
  * dropped and `gone` (if set) is called so that the handler can stop working; serve_free() does the
  * same for whatever is still open, so that nothing a handler uses is needed after it.
  *
- * Who shows no certificate is hung up on after 30 s without a request, after 90 s in any case, and never
- * holds more than a quarter of the places.  Who showed one is heard until it expires.
+ * Who shows no certificate is hung up on after 30 s without a request, after 90 s in any case, and
+ * never holds more than a quarter of the places.  Who showed one is heard until it expires.
  *
  * What a grant does not cover is answered exactly like what does not exist: 404, before any
  * look-up.

@@ -60,7 +60,7 @@ def handshake(port, *, newest=ssl.TLSVersion.TLSv1_3, alpn=("h2",)):
             return tls.version(), tls.selected_alpn_protocol()
 
 
-# ---- TLS ------------------------------------------------------------------------------------------
+# ---- TLS ----------------------------------------------------------------------------------------
 
 def test_only_tls_1_3_and_http_2_are_spoken(site):
     for box in (site.hub, site.reflector):
@@ -100,7 +100,7 @@ def test_a_certificate_of_another_organisation_is_no_certificate(site, tmp_path)
     assert status == 0  # the handshake itself was refused
 
 
-# ---- names and requests ---------------------------------------------------------------------------
+# ---- names and requests -------------------------------------------------------------------------
 
 def test_paths_do_not_climb_and_roles_hold(site):
     endpoint, url = site.endpoints[0], site.hub.url
@@ -148,7 +148,7 @@ def test_nobody_writes_lines_into_the_log(site):
     assert "device=all" not in text
 
 
-# ---- crowds ---------------------------------------------------------------------------------------
+# ---- crowds -------------------------------------------------------------------------------------
 
 def test_connections_that_say_nothing_do_not_keep_members_out(site, tree, tmp_path):
     site.admin.albedo("publish", LAYER, tree)
@@ -199,7 +199,7 @@ def drain(tls):
         pass
 
 
-# ---- revocation, files ----------------------------------------------------------------------------
+# ---- revocation, files --------------------------------------------------------------------------
 
 def test_a_revoked_device_is_out_at_hub_and_reflector(site, tree, tmp_path):
     site.admin.albedo("publish", LAYER, tree)
@@ -235,7 +235,7 @@ def test_secrets_are_their_owners_alone_and_in_no_log(site):
         assert secret not in text and bearer not in text and "PRIVATE KEY" not in text
 
 
-# ---- other users of the endpoint ------------------------------------------------------------------
+# ---- other users of the endpoint ----------------------------------------------------------------
 
 def test_another_users_symlink_is_not_followed_out_of_the_target(site, tree, tmp_path):
     site.admin.albedo("publish", LAYER, tree)

@@ -136,15 +136,6 @@ static struct caller *call(struct stage *g, unsigned who, struct http_call_optio
     return r;
 }
 
-static size_t says_nothing(void *arg, uint8_t *out, size_t size, bool *ended)
-{
-    (void)arg;
-    (void)out;
-    (void)size;
-    *ended = false;
-    return 0;
-}
-
 static struct caller *get(struct stage *g, unsigned who, const char *path)
 {
     return call(g, who, (struct http_call_options){.path = path});
@@ -687,75 +678,6 @@ static void nobody_is_hung_up_on_when_idle_and_a_device_is_not(void **state)
     assert_false(g->closed[3]);
 }
 
-/* A request whose body never ends keeps a session from being idle. */
-static void nobody_cannot_hold_a_place_by_never_ending_a_request(void **state)
-{
-    struct stage *g = *state;
-    struct listener *listener;
-    struct serve *s = open_stubs(g, PORT_TREE, &listener);
-
-    dial(g, 0, LATER_PORT);
-    call(g, 0,
-         (struct http_call_options){
-             .method = "POST", .path = "/v1/enrol", .source = {.pull = says_nothing}});
-    run_ms(g, 80000);
-    assert_false(g->closed[0]);
-    run_ms(g, 15000);
-    assert_true(g->closed[0]);
-    assert_int_equal(g->handled, 0);
-    listener_free(listener);
-    serve_free(s);
-}
-
-static void nobodies_never_take_the_places_of_devices(void **state)
-{
-    struct stage *g = *state;
-    enum { LIMIT = 40, MANY = 60 };
-    struct serve *s = serve_new(&(struct serve_options){.loop = g->hub,
-                                                        .port = PORT_TREE,
-                                                        .authority = g->holder.authority,
-                                                        .max_sessions = LIMIT});
-    const struct listen_options at = {.address = "::", .port = LATER_PORT};
-    const struct dial_options to = {.host = "hub", .port = LATER_PORT, .timeout_ns = NS_PER_S * 60};
-    struct listener *listener;
-    struct serve_stats stats;
-
-    assert_int_equal(loop_listen(g->hub, &at, serve_accept, s, &listener).code, ALB_OK);
-    for (size_t i = 0; i < MANY; i++)
-        (void)http_connect(loop_dial(g->nodes[0], &to), NULL, &client_ops, g);
-    run_ms(g, 2000);
-    serve_stats(s, &stats);
-    assert_int_equal(stats.sessions, LIMIT / 4);
-    for (size_t i = 0; i < MANY / 2; i++)
-        (void)http_connect(loop_dial(g->nodes[3], &to), NULL, &client_ops, g);
-    run_ms(g, 2000);
-    serve_stats(s, &stats);
-    assert_int_equal(stats.sessions, LIMIT);
-    run_ms(g, 120000); /* nobodies go, and their places are free again */
-    serve_stats(s, &stats);
-    assert_int_equal(stats.sessions, MANY / 2);
-    listener_free(listener);
-    serve_free(s);
-    run_ms(g, 30000);
-}
-
-static void a_certificate_is_heard_until_it_expires(void **state)
-{
-    struct stage *g = *state;
-    struct identity soon = ids[3];
-
-    soon.expires_wall_s = loop_wall_s(g->hub) + 60;
-    struct loop *node = world_add_node(g->world, "brief", &soon);
-    world_route(g->world, g->hub, node, &g->link, 1);
-    g->nodes[3] = node;
-    dial(g, 3, CAST_PORT);
-    assert_int_equal(status_of(g, get(g, 3, "/v1/trust/1")), 200);
-    run_ms(g, 70000);
-    struct caller *r = get(g, 3, "/v1/trust/1");
-    assert_int_equal(status_of(g, r), 403);
-    assert_non_null(strstr(message_of(r), "has expired"));
-}
-
 static void sessions_beyond_the_limit_are_closed_at_once(void **state)
 {
     struct stage *g = *state;
@@ -852,9 +774,6 @@ int main(void)
         TEST(items_of_batches_on_one_connection_never_interleave),
         cmocka_unit_test(the_serve_may_be_freed_at_every_moment_of_a_batch),
         TEST(nobody_is_hung_up_on_when_idle_and_a_device_is_not),
-        TEST(nobody_cannot_hold_a_place_by_never_ending_a_request),
-        TEST(nobodies_never_take_the_places_of_devices),
-        TEST(a_certificate_is_heard_until_it_expires),
         TEST(sessions_beyond_the_limit_are_closed_at_once),
         TEST(events_reach_who_listens_and_end_when_the_port_drains),
         TEST(a_listener_that_does_not_keep_up_is_cut_off),
