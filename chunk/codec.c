@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* chunk/codec.c – one zstd frame in, one zstd frame out, and nothing believed before it is bounded. */
+/* chunk/codec.c – one zstd frame in, one zstd frame out,
+ * and nothing believed before it is bounded. */
 
 #include "chunk/codec.h"
 
@@ -113,7 +114,8 @@ struct alb_status codec_verify(struct codec *c, const struct chunk_key *key, con
     return ALB_STATUS_OK;
 }
 
-/* RFC 8878 §3.1.1.1: what zstd's stable interface does not tell, and a hostile frame could abuse. */
+/* RFC 8878 §3.1.1.1: what zstd's stable interface does not tell,
+ * and a hostile frame could abuse. */
 static struct alb_status check_frame_header(const uint8_t *frame, size_t size)
 {
     static const uint8_t magic[4] = {0x28, 0xb5, 0x2f, 0xfd};

@@ -38,8 +38,8 @@ function(alb_links_of source out)
     set(${out} ${modules} PARENT_SCOPE)
 endfunction()
 
-# tests/unit/<module>/test_<file>.c links that module and what it depends on, nothing else, but for a
-# `LINKS: sim_world` where it takes two ends to test.
+# tests/unit/<module>/test_<file>.c links that module and what it depends on, nothing else, but for
+# a `LINKS: sim_world` where it takes two ends to test.
 function(alb_unit_tests)
     get_property(modules GLOBAL PROPERTY ALB_MODULES)
     file(GLOB sources CONFIGURE_DEPENDS ${ALB_TESTS}/unit/*/test_*.c)
@@ -98,22 +98,24 @@ function(alb_fuzz_replays)
     endforeach()
 endfunction()
 
-# tests/sim/: the simulated world (net/loop.h's second back end) and the scenarios read and played on
-# it, and layer versions made in memory, for whoever LINKS it; it needs no more than transfer.
+# tests/sim/: the simulated world (net/loop.h's second back end) and the scenarios read and played
+# on it, and layer versions made in memory, for whoever LINKS it; it needs no more than transfer.
 function(alb_simulated_world)
     set(path ${ALB_TESTS}/sim)
-    file(GLOB sources CONFIGURE_DEPENDS ${path}/world*.c ${path}/scenario*.c ${path}/cast_version.c ${path}/cast_holder.c)
+    file(GLOB sources CONFIGURE_DEPENDS ${path}/world*.c ${path}/scenario*.c
+         ${path}/cast_version.c ${path}/cast_holder.c)
     alb_view(view sim_world sim ${path})
     alb_library(sim_world ${view} "${sources}" "base;chunk;wire;store;net;transfer;support")
 endfunction()
 
-# tests/sim/: that world's own tests; the rest of it (hubs, reflectors, endpoints on virtual nodes) as
-# a library; sim_run that plays a scenario, and a test for each scenario.
+# tests/sim/: that world's own tests; the rest of it (hubs, reflectors, endpoints on virtual nodes)
+# as a library; sim_run that plays a scenario, and a test for each scenario.
 function(alb_simulation)
     set(modules base chunk wire store config image net shaper transfer hub reflector client)
     set(path ${ALB_TESTS}/sim)
     file(GLOB sources CONFIGURE_DEPENDS ${path}/*.c)
-    list(FILTER sources EXCLUDE REGEX "/((world|scenario|cast_version|cast_holder|test_)[a-z_]*|sim_run)\\.c$")
+    list(FILTER sources EXCLUDE REGEX
+         "/((world|scenario|cast_version|cast_holder|test_)[a-z_]*|sim_run)\\.c$")
     alb_view(view sim sim ${path})
     alb_library(sim ${view} "${sources}" "${modules};support;sim_world")
     file(GLOB tests CONFIGURE_DEPENDS ${path}/test_*.c)
@@ -137,7 +139,7 @@ function(alb_simulation)
     endforeach()
 endfunction()
 
-# tests/bench/bench_<what>.c: programs that measure; never ctest entries (a shared machine is noisy).
+# tests/bench/bench_<what>.c: programs that measure; no ctest entries (a shared machine is noisy).
 function(alb_benches)
     file(GLOB sources CONFIGURE_DEPENDS ${ALB_TESTS}/bench/bench_*.c)
     foreach(source IN LISTS sources)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* config/comments.c – comments blanked before parsing.
  *
- * libconfuse 3.3 counts the line of each '#' or '//' comment three times, and the files we write are
- * mostly comments: a message with the wrong line number is worse than one without.
+ * libconfuse 3.3 counts the line of each '#' or '//' comment three times, and the files we write
+ * are mostly comments: a message with the wrong line number is worse than one without.
  */
 #include "config/schema.h"
 

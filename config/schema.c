@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* config/schema.c – the tables that schema.def spells, their defaults, and finding a key in them. */
+/* config/schema.c – the tables that schema.def spells, their defaults,
+ * and finding a key in them. */
 #include "config/schema.h"
 
 #include <string.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* config/write.c – a file that explains itself: each option's help, what is allowed, its default. */
+/* config/write.c – a file that explains itself: each option's help, what is allowed,
+ * its default. */
 #include <string.h>
 
 #include "base/alloc.h"

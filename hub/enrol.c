@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hub/enrol.c – joining: a token and a certificate request become a device and its certificate.
  *
- *     TOKEN right? in time? → NAME free? → uses left? → one use less → device recorded → CERTIFICATE
+ *    TOKEN right? in time? → NAME free? → uses left? → one use less → device recorded → CERTIFICATE
  *
  * The same key with the same token is given the same certificate again, so an answer that got lost
  * costs no use.  Names in the request are ignored: who it is, the hub decides.

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hub/init.c – a new hub: directory, keys, catalogue, the first tokens, and hub.conf last of all. */
+/* hub/init.c – a new hub: directory, keys, catalogue, the first tokens,
+ * and hub.conf last of all. */
 #include <stdio.h>
 #include <stdlib.h>
 

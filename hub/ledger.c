@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hub/ledger.c – one compare-and-swap publishes a version; all else is derived and can be redone. */
+/* hub/ledger.c – one compare-and-swap publishes a version;
+ * all else is derived and can be redone. */
 #include "hub/ledger.h"
 
 #include <inttypes.h>
@@ -141,14 +142,14 @@ static const char *by_digest(const char *kind, const struct digest *d, char *out
     return out;
 }
 
-/* Behind the commit point: the names people and programs look versions up by.  The version's is last:
- * where it is, nothing is left to repair. */
+/* Behind the commit point: the names people and programs look versions up by.  The version's is
+ * last: where it is, nothing is left to repair. */
 static struct alb_status write_names(const struct ledger *l, const struct version_record *r,
                                      const void *bytes, size_t size)
 {
     char which[DIGEST_HEX_SIZE + 8];
-    struct alb_status st = write_record(
-        l, r->layer, by_digest("root", &r->root, which, sizeof which), bytes, size);
+    struct alb_status st =
+        write_record(l, r->layer, by_digest("root", &r->root, which, sizeof which), bytes, size);
 
     if (alb_failed(st))
         return st;

@@ -6,8 +6,8 @@
  *                      └─ yes ─> a new one; the old one stays on record until it expires
  *
  * Whoever hands the request over gains nothing by it: what comes back is of use only with the
- * device's key, and says what the old one said.  So a reflector may ask for a device behind it, and a
- * lost answer is given again.
+ * device's key, and says what the old one said.  So a reflector may ask for a device behind it, and
+ * a lost answer is given again.
  */
 #include <stdio.h>
 
@@ -60,7 +60,7 @@ struct alb_status hub_certify(const struct hub *h, const char *csr_pem, int64_t 
     return st;
 }
 
-/* ---- POST /v1/renew {"csr_pem": …} or {"device": X, "csr_pem": …} ----------------------------- */
+/* ---- POST /v1/renew {"csr_pem": …} or {"device": X, "csr_pem": …} ---------------------------- */
 
 static void find_device(struct renew_task *r)
 {

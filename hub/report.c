@@ -2,7 +2,8 @@
 /* hub/report.c – what the hub tells people: layers, devices, its own state; JSON on both ports.
  *
  *     {"layers": [{"layer", "current", "sequence", "head_expires",
- *                  "versions": [{"version", "sequence", "root", "entries", "content_bytes", "made"}]}]}
+ *                  "versions": [{"version", "sequence", "root", "entries", "content_bytes",
+ *                                "made"}]}]}
  *     {"devices": [{"device", "role", "site", "serial", "layers", "token", "issued", "expires",
  *                   "revoked"}]}
  *     status: see put_status()

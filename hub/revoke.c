@@ -5,8 +5,8 @@
  *     "revoked"         the list, signed: what others judge by
  *     "device/NAME"     marked, so that it gets no grant and no further certificate
  *
- * A serial leaves the list with the first revocation after its certificate has expired, and its line
- * with the one after that; a serial without a line never leaves.
+ * A serial leaves the list with the first revocation after its certificate has expired, and its
+ * line with the one after that; a serial without a line never leaves.
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hub/trust.c – taking the next trust file.
  *
- * The authority is given no catalogue: it is the loop's, and at a hub what it believes is written by
- * jobs first ("trust/N", "revoked") and told to it afterwards.
+ * The authority is given no catalogue: it is the loop's, and at a hub what it believes is written
+ * by jobs first ("trust/N", "revoked") and told to it afterwards.
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -130,9 +130,9 @@ static size_t count_of(const struct hub *h, const char *device)
 
 /* ---- POST /v1/upload ------------------------------------------------------------------------- */
 
-/* The rule of "what do you lack?" (DESIGN §9): held is only what is reachable from roots this identity
- * may read, plus what arrived in this upload.  Publishers and admins may read every layer, so every
- * chunk here counts for them; nobody else may upload layers. */
+/* The rule of "what do you lack?" (DESIGN §9): held is only what is reachable from roots this
+ * identity may read, plus what arrived in this upload.  Publishers and admins may read every layer,
+ * so every chunk here counts for them; nobody else may upload layers. */
 static bool may_count_all(const struct identity *who)
 {
     return who->role == ROLE_PUBLISHER || who->role == ROLE_ADMIN;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hub/upload_chunks.c – chunks of an open upload: VERIFY (worker) → KEEP, all of them → answered. */
+/* hub/upload_chunks.c – chunks of an open upload: VERIFY (worker) → KEEP,
+ * all of them → answered. */
 #include <stdio.h>
 
 #include "base/alloc.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* image/apply_compare.c – what is at a path now, held against what was applied and what shall come.
  *
- * Bytes are read only where neither the scan nor the applied record has seen the file in exactly this
- * state (inode, size, times).
+ * Bytes are read only where neither the scan nor the applied record has seen the file in exactly
+ * this state (inode, size, times).
  */
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* image/apply_op.c – the operations themselves, each content to find its work done.
  *
- * Those that take away look at the inode first: what was brought later has another one, because staged
- * objects exist before the journal does.
+ * Those that take away look at the inode first: what was brought later has another one, because
+ * staged objects exist before the journal does.
  */
 #include "image/apply_op.h"
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* image/apply_record.c – TARGET/.albedo/applied: the version that is in place, and how its files were.
+/* image/apply_record.c – TARGET/.albedo/applied: the version that is in place, and how its files
+ * were.
  *
- * Layout: image/FORMAT.md.  The stamps let "is this file still what was applied?" be answered without
- * reading it: only where one differs are the bytes asked.
+ * Layout: image/FORMAT.md.  The stamps let "is this file still what was applied?" be answered
+ * without reading it: only where one differs are the bytes asked.
  */
 #include <fcntl.h>
 #include <stdio.h>

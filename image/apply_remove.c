@@ -129,8 +129,8 @@ static struct alb_status remove_tree(struct prepare *p, const char *path) /* NOL
     return alb_failed(st) ? st : remove_name(p, &f);
 }
 
-/* Paths, below the target, of what is in the directory; all at once, so that no descriptor stays open
- * while we go deeper.  Our own folder is nobody's. */
+/* Paths, below the target, of what is in the directory; all at once, so that no descriptor stays
+ * open while we go deeper.  Our own folder is nobody's. */
 static struct alb_status names_read(struct prepare *p, const char *path, struct names *out)
 {
     int dir_fd = dirs_open_path(p->s->target_fd, path, O_DIRECTORY);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* image/apply_replay.c – does what the journal says, from its beginning, as often as it takes.
  *
- * Whatever fails for good reasons of the machine's (disk, memory, rights) stops the replay and leaves
- * the journal; what fails because the owner changed a path meanwhile is a conflict, is listed, and the
- * rest goes on.
+ * Whatever fails for good reasons of the machine's (disk, memory, rights) stops the replay and
+ * leaves the journal; what fails because the owner changed a path meanwhile is a conflict, is
+ * listed, and the rest goes on.
  */
 #include <fcntl.h>
 #include <unistd.h>

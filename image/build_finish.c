@@ -230,8 +230,8 @@ static bool has_target(const struct build *b, const struct scan_item *item)
     return file != NULL && file->is_there;
 }
 
-/* Nobody shall sign what a reader refuses, or reads otherwise: every holder counts positions of list C
- * for itself.  The writer cannot know all of that, only a reader does. */
+/* Nobody shall sign what a reader refuses, or reads otherwise: every holder counts positions of
+ * list C for itself.  The writer cannot know all of that, only a reader does. */
 static struct alb_status read_back(const struct finishing *f)
 {
     const struct build *b = f->build;

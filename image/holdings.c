@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* image/holdings.c – reads trees, as far as nobody else remembers them, and finds bytes in them.
  *
- * A large file is read once for three things: the digest of all of it, its cut points and the digest
- * of each chunk.  Small files travel in packs, and a pack is wanted only when one of its files is not
- * held, so for them the digest is enough.
+ * A large file is read once for three things: the digest of all of it, its cut points and the
+ * digest of each chunk.  Small files travel in packs, and a pack is wanted only when one of its
+ * files is not held, so for them the digest is enough.
  */
 #include <fcntl.h>
 #include <sys/stat.h>

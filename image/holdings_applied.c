@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* image/holdings_applied.c – what was applied to a tree is known without reading it.
  *
- * The record says how each file was when it was put there, what its digest is and of which chunks it
- * is made; a file that is still so holds those chunks.  Whoever uses one verifies it anyway.
+ * The record says how each file was when it was put there, what its digest is and of which chunks
+ * it is made; a file that is still so holds those chunks.  Whoever uses one verifies it anyway.
  */
 #include "base/alloc.h"
 #include "base/log.h"

@@ -95,8 +95,8 @@ struct alb_status target_open(const char *target, int *out)
     return ALB_STATUS_OK;
 }
 
-/* Whoever may write there decides what we do with our rights: a journal of somebody else's making could
- * make set-id files of root's. */
+/* Whoever may write there decides what we do with our rights: a journal of somebody else's making
+ * could make set-id files of root's. */
 struct alb_status albedo_judge(int fd, bool may_be_roots)
 {
     struct stat now;

@@ -80,7 +80,8 @@ int dirs_open_path(int top_fd, const char *path, int flags)
     if (path[0] == '\0')
         path = ".";
     fd = (int)syscall(SYS_openat2, top_fd, path, &how, sizeof(how));
-    /* Old kernels lack it and the filters of old containers forbid it; EAGAIN is a race it reports. */
+    /* Old kernels lack it and the filters of old containers forbid it;
+     * EAGAIN is a race it reports. */
     if (fd < 0 && (errno == ENOSYS || errno == EPERM || errno == EAGAIN))
         fd = open_by_steps(top_fd, path, flags);
     return fd;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* image/stage_file.c – one file of the stage: made, filled, proven and dressed.
  *
- * A file counts only when the digest of all its bytes is its entry's; then it gets its metadata while
- * it is open.  Nothing is marked on disk: an earlier run's files are proven anew by reading them, chunk
- * by chunk where a file is not whole, so no crash can make us believe what is not there.
+ * A file counts only when the digest of all its bytes is its entry's; then it gets its metadata
+ * while it is open.  Nothing is marked on disk: an earlier run's files are proven anew by reading
+ * them, chunk by chunk where a file is not whole, so no crash can make us believe what is not
+ * there.
  */
 #include <fcntl.h>
 #include <sys/sysmacros.h>
@@ -16,7 +17,8 @@
 #include "image/scan_open.h"
 #include "image/stage_impl.h"
 
-/* Room is asked for at once from here on; below, the file system's delayed allocation does as well. */
+/* Room is asked for at once from here on; below,
+ * the file system's delayed allocation does as well. */
 enum { PREALLOCATE_FROM = 1 << 20 };
 
 static struct alb_status file_open(struct stage *s, struct stage_file *f, int *out);

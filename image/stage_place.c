@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* image/stage_place.c – one folder of ours on each file system, because a rename cannot cross them. */
+/* image/stage_place.c – one folder of ours on each file system,
+ * because a rename cannot cross them. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>

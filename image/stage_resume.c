@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* image/stage_resume.c – what an earlier run left in the stage, believed as far as its bytes prove. */
+/* image/stage_resume.c – what an earlier run left in the stage,
+ * believed as far as its bytes prove. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -51,8 +52,8 @@ static struct alb_status resume_place(struct stage *s, size_t place, const uint3
     return st;
 }
 
-/* Does the chunk that this use is stand in the file?  A slice proves itself only when it is all of its
- * chunk, and a hole in the file is not worth reading. */
+/* Does the chunk that this use is stand in the file?  A slice proves itself only when it is all of
+ * its chunk, and a hole in the file is not worth reading. */
 static bool use_is_there(const struct stage *s, const struct stage_use *u, int fd, uint8_t *bytes)
 {
     const struct chunk_key *key = &s->manifest->content_keys[u->position];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* image/stage_table.c – which files are to be staged, and which slices of which chunks they want. */
+/* image/stage_table.c – which files are to be staged,
+ * and which slices of which chunks they want. */
 #include "base/alloc.h"
 #include "base/map.h"
 #include "image/stage_impl.h"

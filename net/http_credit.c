@@ -6,7 +6,8 @@
 #include "net/http_impl.h"
 
 /* A grant costs about 75 bytes on the wire (frame, TLS record, TCP and IP headers).  From one full
- * segment's worth on that stays under 6 % of the other direction; an eighth of W keeps it far below. */
+ * segment's worth on that stays under 6 % of the other direction; an eighth of W keeps it far
+ * below. */
 enum { QUANTUM_LEAST = 1400, QUANTUM_MOST = 256 << 10, QUANTA_IN_WINDOW = 8 };
 
 static uint64_t quantum(const struct http_credit *c)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* net/http_frames.c – nghttp2 set up our way: its callbacks go to the session's side, and bodies leave.
+/* net/http_frames.c – nghttp2 set up our way: its callbacks go to the session's side, and bodies
+ * leave.
  */
 #include "net/http_impl.h"
 
@@ -78,8 +79,8 @@ nghttp2_data_provider http_outgoing_provider(struct http_outgoing *o)
 
 /* ---- callbacks of nghttp2: shims ------------------------------------------------------------- */
 
-/* What callbacks answer while receiving: once the session is over, nothing more is parsed.  Those that
- * also come while sending answer 0, or the last words would not leave. */
+/* What callbacks answer while receiving: once the session is over, nothing more is parsed.  Those
+ * that also come while sending answer 0, or the last words would not leave. */
 static int verdict(const struct http_session *s)
 {
     return s->is_over ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* net/http_server.c – exchanges: a request comes in, an answer goes out, in whatever order they end.
+/* net/http_server.c – exchanges: a request comes in, an answer goes out, in whatever order they
+ * end.
  *
  *     began → field… → head → data… → complete → (answer leaves) → closed
  *

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* net/http_session.c – a session's pump, its watch over a silent other side, and its one road of death.
+/* net/http_session.c – a session's pump, its watch over a silent other side, and its one road of
+ * death.
  */
 #include "net/http_impl.h"
 
@@ -204,8 +205,8 @@ static size_t flush(struct http_session *s)
 }
 
 /* Whoever makes us answer (PING, SETTINGS, resets) without reading what we say must wait; bodies do
- * not count, or two sides that both send much would wait for each other.  And a session that only has
- * to say why it ends reads nothing more: the watch closes it should nobody listen. */
+ * not count, or two sides that both send much would wait for each other.  And a session that only
+ * has to say why it ends reads nothing more: the watch closes it should nobody listen. */
 static bool is_deaf(const struct http_session *s)
 {
     if (s->is_write_blocked && nghttp2_session_get_outbound_queue_size(s->h2) > QUEUE_MAX)
@@ -306,8 +307,8 @@ static void die(struct http_session *s)
 {
     timer_stop(&s->again);
     timer_stop(&s->watch);
-    /* What is started on a session that is over hears its end too, but to do that again and again is
-     * a mistake of the caller's that would never end: see http_session_is_open(). */
+    /* What is started on a session that is over hears its end too, but to do that again and again
+     * is a mistake of the caller's that would never end: see http_session_is_open(). */
     for (unsigned i = 0; s->open > 0; i++) {
         alb_assert(i < LATE_SWEEPS);
         s->side->bereave(s);

@@ -21,7 +21,8 @@ enum {
     ACCEPTS_AT_ONCE = 16, /* then the open streams have their turn                            */
 };
 #define SHAKE_NS (10 * NS_PER_S)
-/* At the descriptor limit accept() fails at once, for ever: asking without a pause burns the CPU. */
+/* At the descriptor limit accept() fails at once, for ever:
+ * asking without a pause burns the CPU. */
 #define PAUSE_NS (2 * NS_PER_S)
 
 struct event_listener {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* net/loop.c – what every back end shares: the timers, the graveyard, and the way to its operations.
+/* net/loop.c – what every back end shares: the timers, the graveyard, and the way to its
+ * operations.
  */
 #include "net/loop_impl.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* reflector/daemon.c – `albedo-reflector serve`: files, doors, TLS and loop around one reflector.
  *
- *     configuration → doors → TLS → loop → reflector … SIGTERM → finish → everything closed in reverse
+ *     configuration → doors → TLS → loop → reflector
+ *     … SIGTERM → finish → everything closed in reverse
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -5,7 +5,8 @@
  *            │ ──────> refused: what was kept is forgotten, the parent's words are passed on
  *            └───────> nobody there: LOOK for the kept one (worker) ──> still valid: answered
  *
- * A grant is of use only to whoever holds that device's certificate; passing it on gives nothing away.
+ * A grant is of use only to whoever holds that device's certificate; passing it on gives nothing
+ * away.
  */
 #include <stdio.h>
 

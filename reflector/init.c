@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* reflector/init.c – `albedo-reflector init`: from a token to a directory that serve can start from.
+/* reflector/init.c – `albedo-reflector init`: from a token to a directory that serve can start
+ * from.
  *
- *     what was typed → a directory → key → enrol (spends the token) → files → trust → reflector.conf
+ *    what was typed → a directory → key → enrol (spends the token) → files → trust → reflector.conf
  *
  * The configuration is written last: its presence means "enrolled".  What the hub answered is kept
  * until then, so that running the same command again goes on where it stopped instead of

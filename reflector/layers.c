@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* reflector/layers.c – which layers there are: the parent's list, cut to what each asker may read.
  *
- * One question to the parent answers all who wait; its answer is good for a few seconds, or until an
- * event says that something changed.  The last list is kept ("layers"), and answered, marked stale,
- * when the parent cannot be reached.
+ * One question to the parent answers all who wait; its answer is good for a few seconds, or until
+ * an event says that something changed.  The last list is kept ("layers"), and answered, marked
+ * stale, when the parent cannot be reached.
  */
 #include <stdio.h>
 

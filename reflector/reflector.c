@@ -6,11 +6,11 @@
  *                       └────> supply ──> memory? store? ──> answered from here: the albedo
  *                                 │
  *                                 └──> want_table: one want per chunk, however many ask
- *                                         └──> fetch ──> upstream ══ WAN, once ══> parent
- *                                                 └──> verified ──> keeper ──> store, and all who wait
+ *                                       └──> fetch ──> upstream ══ WAN, once ══> parent
+ *                                             └──> verified ──> keeper ──> store, and all who wait
  *
- *   heads and records come through record_book, trust and revocations through authority; both keep what
- *   they saw, so that a branch cut off from its parent goes on.
+ *   heads and records come through record_book, trust and revocations through authority; both keep
+ *   what they saw, so that a branch cut off from its parent goes on.
  */
 #include "reflector/reflector.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* wire/manifest_read.c – from bytes nobody vouches for to a tree that keeps every rule, or nothing. */
+/* wire/manifest_read.c – from bytes nobody vouches for to a tree that keeps every rule,
+ * or nothing. */
 #include "base/alloc.h"
 #include "wire/manifest_reader.h"
 

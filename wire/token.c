@@ -97,8 +97,8 @@ void token_format(const struct token *t, char *out)
     alb_assert(n > 0 && n < TOKEN_TEXT_SIZE);
 }
 
-/* Decode exactly `length` characters that must be followed by one of `ends`; moves *text behind that
- * one (or onto the terminating zero). */
+/* Decode exactly `length` characters that must be followed by one of `ends`; moves *text behind
+ * that one (or onto the terminating zero). */
 static struct alb_status take_part(const char **text, size_t length, const char *ends, void *out,
                                    size_t out_size)
 {

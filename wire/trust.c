@@ -202,7 +202,8 @@ static bool is_root(const struct trust *t, const struct sign_public *key)
     return false;
 }
 
-/* Each signature that is there must be a root key's and verify: a file has no room for other bytes. */
+/* Each signature that is there must be a root key's and verify:
+ * a file has no room for other bytes. */
 static struct alb_status signatures_check(const struct signed_view *v, const struct trust *t,
                                           const struct trust *before)
 {

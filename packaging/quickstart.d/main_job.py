@@ -78,7 +78,8 @@ def open_lab(stack, rate):
         try:
             lab = stack.enter_context(Lab(endpoints=ENDPOINTS, rate=rate, delay=DELAY))
             say("     each in its own network namespace:")
-            say(f"       hub ══ WAN, {rate}, {DELAY} each way ══ reflector ── {ENDPOINTS} endpoints")
+            say(f"       hub ══ WAN, {rate}, {DELAY} each way ══ reflector ── "
+                f"{ENDPOINTS} endpoints")
             return lab
         except LabError as error:
             reason = str(error)

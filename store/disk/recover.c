@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* store/disk/recover.c – opening: what segments are there, and does the index know all of them?
  *
- *     load segments → open index → read on from its mark → cut the torn tail → choose where to go on
- *                         \ damaged or of other segments: build it anew, from all segments
+ *    load segments → open index → read on from its mark → cut the torn tail → choose where to go on
+ *                        \ damaged or of other segments: build it anew, from all segments
  */
 
 #include "store/disk/store_parts.h"
@@ -79,8 +79,8 @@ static struct alb_status list_ids(const char *path, uint64_t **ids, size_t *coun
     return ALB_STATUS_OK;
 }
 
-/* A file that is no segment: made but not finished when the power went, or damaged.  The first holds
- * nothing; the second is set aside for a person, and its chunks are misses. */
+/* A file that is no segment: made but not finished when the power went, or damaged.  The first
+ * holds nothing; the second is set aside for a person, and its chunks are misses. */
 static struct alb_status set_aside(struct segment_store *d, uint64_t id, struct alb_status why)
 {
     AUTO_FREE char *path = segment_path(d->segments_dir, id);

@@ -17,7 +17,8 @@
 #include "base/file.h"
 #include "base/log.h"
 
-/* `lock` is for `db` alone: held for reading by every call, for writing while it is opened again. */
+/* `lock` is for `db` alone: held for reading by every call,
+ * for writing while it is opened again. */
 struct rocks {
     pthread_rwlock_t lock;
     rocksdb_t *db;      /* NULL when it could not be opened again */

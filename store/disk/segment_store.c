@@ -338,7 +338,8 @@ static struct alb_status remove_one(struct chunk_store *s, const struct chunk_ke
     return st;
 }
 
-/* A page of the index may hold entries whose segment is gone, so one page may take several looks. */
+/* A page of the index may hold entries whose segment is gone,
+ * so one page may take several looks. */
 static struct alb_status list(struct chunk_store *s, const struct chunk_key *after, size_t max,
                               struct chunk_key *keys, size_t *count)
 {

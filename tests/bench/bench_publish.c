@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bench/bench_publish.c – what publishing a tree costs here, and what its next version costs then. */
+/* bench/bench_publish.c – what publishing a tree costs here,
+ * and what its next version costs then. */
 /* LINKS: image wire chunk base */
 
 /* usage: bench_publish THREADS TREE [NEXT_TREE]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# e2e/test_hub.py – albedo-hub as a process: init, serve, refusals, the admin port, kill and restart.
+# e2e/test_hub.py – albedo-hub as a process: init, serve, refusals, admin port, kill and restart.
 
 import json
 import os
@@ -160,7 +160,8 @@ def test_the_admin_port_answers_bearers_alone(site, tmp_path):
     status, body = curl(f"{url}/metrics", *right)
     assert status == 200 and "albedo_hub_published_total 1\n" in body
 
-    for words in ((), ("-H", "Authorization: Bearer albadm_wrong"), ("-H", f"Authorization: {token}")):
+    wrong = "Authorization: Bearer albadm_wrong"
+    for words in ((), ("-H", wrong), ("-H", f"Authorization: {token}")):
         for path in ("/metrics", "/api/v1/status", "/api/v1/layers", "/api/v1/devices"):
             status, body = curl(url + path, *words)
             assert status == 401 and "Bearer" in json.loads(body)["message"]

@@ -83,7 +83,8 @@ static void make_tree(const struct tmpdir *t)
     (void)setxattr(from, "user.colour", "blue", 4, 0); /* where the file system has them */
 }
 
-/* Nothing leaks (the sanitizer watches), nothing is half made, and the same root comes in the end. */
+/* Nothing leaks (the sanitizer watches), nothing is half made,
+ * and the same root comes in the end. */
 static void a_build_that_lacks_memory_anywhere_says_so(void **state)
 {
     (void)state;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fuzz/fuzz_config.c – any text as a configuration: refused with words, or the same once written. */
+/* fuzz/fuzz_config.c – any text as a configuration: refused with words,
+ * or the same once written. */
 /* LINKS: config base */
 #include "config/schema.h"
 

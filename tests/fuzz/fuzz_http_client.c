@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fuzz/fuzz_http_client.c – any bytes at all answer an HTTP client: each call hears its end, once. */
+/* fuzz/fuzz_http_client.c – any bytes at all answer an HTTP client: each call hears its end,
+ * once. */
 /* LINKS: net base sim_world */
 #include "base/units.h"
 #include "net/http.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fuzz/fuzz_http_server.c – any bytes come to an HTTP server: each exchange ends, and so does it. */
+/* fuzz/fuzz_http_server.c – any bytes come to an HTTP server: each exchange ends,
+ * and so does it. */
 /* LINKS: net base sim_world */
 #include "base/units.h"
 #include "net/http.h"

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* prop/prop_apply.c – whatever the versions and whatever the owner did. LINKS: image base chunk wire
+/* prop/prop_apply.c – whatever the versions and whatever the owner did, a pull is right.
+ *
+ * LINKS: image base chunk wire
  *
  * A random tree is published and pulled; a random change of it is published; the owner does random
  * things to his target; then the second version is pulled.  Laws: every path of the version is as
- * published; no byte the owner wrote is gone; with `exact` nothing else is left; a further pull changes
- * nothing.
+ * published; no byte the owner wrote is gone; with `exact` nothing else is left; a further pull
+ * changes nothing.
  */
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* prop/prop_codec.c – laws of the codec: what goes in comes out, and a spoilt frame is never believed. */
+/* prop/prop_codec.c – laws of the codec: what goes in comes out, and a spoilt frame is never
+ * believed. */
 /* LINKS: chunk base */
 
 #include <setjmp.h>
@@ -86,7 +87,8 @@ static void a_spoilt_frame_never_passes_for_its_chunk(void **state)
             struct buf raw;
             buf_init(&raw, CHUNK_RAW_MAX);
             frame[at] ^= flip;
-            /* A bit that no decoder reads may be flipped; then the bytes are still the right ones. */
+            /* A bit that no decoder reads may be flipped;
+             * then the bytes are still the right ones. */
             if (!alb_failed(codec_verify(codec, &s.key, frame, size, &raw)))
                 assert_memory_equal(buf_peek(&raw), s.raw, s.size);
             frame[at] ^= flip;

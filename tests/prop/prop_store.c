@@ -219,8 +219,8 @@ static void both_stores_obey_the_same_law(void **state)
 
 /* ---- kill -9 ---- */
 
-/* Shared with the processes that work on the store.  RocksDB's threads do not survive a fork, so the
- * test's own process never opens one before all of this is over. */
+/* Shared with the processes that work on the store.  RocksDB's threads do not survive a fork, so
+ * the test's own process never opens one before all of this is over. */
 struct shared {
     enum expect expect[KEYS]; /* of chunks; EITHER while a call is under way */
     uint64_t record_acked;    /* a record that counts up                     */

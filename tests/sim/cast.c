@@ -62,7 +62,7 @@ static void must(struct alb_status st)
     alb_assert(!alb_failed(st));
 }
 
-/* ---- the hub ---------------------------------------------------------------------------------------- */
+/* ---- the hub --------------------------------------------------------------------------------- */
 
 static void make_trust(struct cast *c)
 {
@@ -138,7 +138,7 @@ static void give_trust(struct cast *c, struct catalogue *catalogue)
                         buf_size(&c->trust_bytes), NULL));
 }
 
-/* ---- reflectors ------------------------------------------------------------------------------------- */
+/* ---- reflectors ------------------------------------------------------------------------------ */
 
 static struct upstream_place place_of(const char *node)
 {
@@ -178,7 +178,7 @@ static void start_reflector(void *arg, const struct scenario_site *site, struct 
                          &box->reflector));
 }
 
-/* ---- endpoints -------------------------------------------------------------------------------------- */
+/* ---- endpoints ------------------------------------------------------------------------------- */
 
 static struct alb_status sink_plan(struct chunk_sink *s, const struct root_view *view,
                                    uint32_t **positions, size_t *count)
@@ -284,7 +284,7 @@ static bool has(void *arg, unsigned number, const char *layer)
     return strcmp(c->endpoints[number]->has, layer) == 0;
 }
 
-/* ---- figures ---------------------------------------------------------------------------------------- */
+/* ---- figures --------------------------------------------------------------------------------- */
 
 static uint64_t crossed_bytes(void *arg, const struct scenario_site *site)
 {
@@ -303,7 +303,7 @@ static uint64_t needed_bytes(void *arg, const struct scenario_site *site)
     return stats.stored_bytes;
 }
 
-/* ---- the end ---------------------------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 static void stop(void *arg)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sim/scenario.c – reads scenario files: each line is matched against a table of statements.
  *
- * A row's pattern is the statement as people write it; words in capitals are values: NAME, TIME (30s),
- * RATE (2Mbit), SIZE (64MiB), PERCENT (0.5%), COUNT (40), NUMBER (1.01).
+ * A row's pattern is the statement as people write it; words in capitals are values: NAME, TIME
+ * (30s), RATE (2Mbit), SIZE (64MiB), PERCENT (0.5%), COUNT (40), NUMBER (1.01).
  */
 #include "sim/scenario.h"
 
@@ -84,7 +84,7 @@ static void copy_word(char out[SCENARIO_WORD_SIZE], const char *word)
     (void)snprintf(out, SCENARIO_WORD_SIZE, "%s", word); /* read_name() bounded it */
 }
 
-/* ---- values -------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static bool read_decimal(const char *word, const char *suffix, double *out)
 {
@@ -124,7 +124,7 @@ static bool read_value(struct reader *r, const char *kind, const char *word, str
                       word, kind);
 }
 
-/* ---- one line ------------------------------------------------------------------------------------ */
+/* ---- one line -------------------------------------------------------------------------------- */
 
 static size_t split(char *line, const char **words)
 {
@@ -208,7 +208,7 @@ static bool read_line(struct reader *r, char *line)
     return fail_unknown(r, words[0]);
 }
 
-/* ---- the cast ------------------------------------------------------------------------------------ */
+/* ---- the cast -------------------------------------------------------------------------------- */
 
 static struct scenario_site *find_site(struct scenario *s, const char *name)
 {
@@ -288,7 +288,7 @@ static bool take_endpoints(struct reader *r, const struct value *v)
     return true;
 }
 
-/* ---- the time-table ------------------------------------------------------------------------------ */
+/* ---- the time-table -------------------------------------------------------------------------- */
 
 static struct scenario_event *add_event(struct reader *r, enum scenario_act act, uint64_t at_ns,
                                         const char *name)
@@ -336,7 +336,7 @@ static bool take_cut(struct reader *r, const struct value *v)
     return true;
 }
 
-/* ---- what is expected ---------------------------------------------------------------------------- */
+/* ---- what is expected ------------------------------------------------------------------------ */
 
 static struct scenario_expectation *add_expectation(struct reader *r, enum scenario_measure measure,
                                                     const char *name, double most)
@@ -384,7 +384,7 @@ static bool expect_queueing(struct reader *r, const struct value *v)
     return expect_of_link(r, MEASURE_QUEUEING, v[0].word, (double)v[1].number);
 }
 
-/* ---- a whole file -------------------------------------------------------------------------------- */
+/* ---- a whole file ---------------------------------------------------------------------------- */
 
 static bool read_lines(struct reader *r, const char *text)
 {

@@ -44,7 +44,7 @@ struct play {
     uint64_t end_ns;
 };
 
-/* ---- the world ----------------------------------------------------------------------------------- */
+/* ---- the world ------------------------------------------------------------------------------- */
 
 static size_t index_of(const struct play *p, const struct scenario_site *site)
 {
@@ -148,7 +148,7 @@ static void start(struct play *p)
         }
 }
 
-/* ---- the time-table ------------------------------------------------------------------------------ */
+/* ---- the time-table -------------------------------------------------------------------------- */
 
 static void want(struct play *p, const struct scenario_event *e)
 {
@@ -209,7 +209,7 @@ static void add_verdicts(struct play *p)
     }
 }
 
-/* ---- judging ------------------------------------------------------------------------------------- */
+/* ---- judging --------------------------------------------------------------------------------- */
 
 static bool every_endpoint_has(const struct play *p, const char *layer)
 {
@@ -305,7 +305,7 @@ static bool judge(const struct play *p, const struct verdict *v)
     alb_unreachable();
 }
 
-/* ---- one play ------------------------------------------------------------------------------------ */
+/* ---- one play -------------------------------------------------------------------------------- */
 
 static void play_release(struct play *p)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sim/test_scenario.c – the scenario reader, its complaints, and a play with a cast of stand-ins. */
+/* sim/test_scenario.c – the scenario reader, its complaints,
+ * and a play with a cast of stand-ins. */
 #include "sim/scenario.h"
 
 #include <setjmp.h>

@@ -120,7 +120,8 @@ static uint64_t node_random(struct loop *loop)
     return gen_u64(&world_node_of(loop)->gen);
 }
 
-/* Wake-ups on the world's heap cannot be taken back; one that is not the earliest any more is stale. */
+/* Wake-ups on the world's heap cannot be taken back; one that is not the earliest any more is
+ * stale. */
 static void on_wake(void *arg)
 {
     struct world_node *n = arg;

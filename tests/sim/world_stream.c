@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sim/world_stream.c – a connection's two ends: what is written at one is read at the other, in order.
+/* sim/world_stream.c – a connection's two ends: what is written at one is read at the other, in
+ * order.
  *
  * An end sends while three limits allow: what was written, what the congestion window lets be under
  * way, and what the other side's program has not read yet.  Each segment is acknowledged, with the
@@ -165,7 +166,8 @@ static uint64_t lesser(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* On a fast path one packet stands for the segments of a millisecond, as the kernel's offloads do. */
+/* On a fast path one packet stands for the segments of a millisecond,
+ * as the kernel's offloads do. */
 static size_t segment_most(const struct world_end *e)
 {
     uint64_t bytes = e->path->slowest_bps / 1000;
@@ -335,7 +337,8 @@ static void end_figures(struct stream *s, struct path_figures *out)
     };
 }
 
-/* What was written still leaves, then the end of it; a connection that never opened is forgotten. */
+/* What was written still leaves, then the end of it;
+ * a connection that never opened is forgotten. */
 static void end_free(struct stream *s)
 {
     struct world_end *e = end_of(s);

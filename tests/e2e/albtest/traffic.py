@@ -3,7 +3,7 @@
 #
 #     python3 -m albtest.traffic sink PORT                     count until 0.5 s of silence
 #     python3 -m albtest.traffic flood HOST PORT RATE_BITS S   send IP packets of 1,400 bytes
-#     python3 -m albtest.traffic flood2 HOST PORT RATE_BITS S  the same, to PORT and PORT + 1 in turn
+#     python3 -m albtest.traffic flood2 HOST PORT RATE_BITS S  the same, to two ports in turn
 #     python3 -m albtest.traffic burst HOST PORT COUNT         as many as fast as they go
 #     python3 -m albtest.traffic echo PORT                     send everything back
 #     python3 -m albtest.traffic ping HOST PORT COUNT HZ       round trips of 48-byte packets

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tests/unit/base/test_crypto.c – published vectors of every algorithm, and what must not verify. */
+/* tests/unit/base/test_crypto.c – published vectors of every algorithm,
+ * and what must not verify. */
 #include "base/crypto.h"
 
 #include <stdlib.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/chunk/test_codec.c – the codec keeps bytes, and refuses each kind of frame it must not trust. */
+/* unit/chunk/test_codec.c – the codec keeps bytes, and refuses each kind of frame it must not
+ * trust. */
 
 #include <setjmp.h>
 #include <stdarg.h>

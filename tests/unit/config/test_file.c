@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tests/unit/config/test_file.c – what a person may write, and what each mistake is answered with. */
+/* tests/unit/config/test_file.c – what a person may write,
+ * and what each mistake is answered with. */
 #include "config/config.h"
 
 #include <stdio.h>

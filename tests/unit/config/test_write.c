@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tests/unit/config/test_write.c – what is written reads the same again, and the examples are current.
+/* tests/unit/config/test_write.c – what is written reads the same again, and the examples are
+ * current.
  *
  * After a change of schema.def:  ALB_WRITE_EXAMPLES=1 ctest -R unit_config_write
  */

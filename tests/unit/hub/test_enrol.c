@@ -208,7 +208,7 @@ static void a_grant_covers_what_the_token_said(void **state)
     stage_free(s);
 }
 
-/* ---- what is refused --------------------------------------------------------------------------- */
+/* ---- what is refused ------------------------------------------------------------------------- */
 
 static void grants_are_for_those_who_are_enrolled(void **state)
 {

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/hub/test_oracle.c – an answer to who may not read never tells, in bytes or in time, what exists. */
+/* unit/hub/test_oracle.c – an answer to who may not read never tells, in bytes or in time, what
+ * exists. */
 /* LINKS: sim_world */
 #include "support/hub_crate.h"
 
-/* A look at the catalogue costs more than this; some letters of a path take more bits than others. */
+/* A look at the catalogue costs more than this;
+ * some letters of a path take more bits than others. */
 enum { ANSWER_KEPT = 1024, SAME_NS = 2000 };
 
 struct heard {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/hub/test_renew.c – the next certificate: for whom, when, and what revoking does to the old ones. */
+/* unit/hub/test_renew.c – the next certificate: for whom, when, and what revoking does to the old
+ * ones. */
 /* LINKS: sim_world */
 #include "support/hub_crate.h"
 
@@ -230,7 +231,7 @@ static void a_serial_leaves_the_list_when_its_certificate_has_expired(void **sta
     leave(s, &m);
 }
 
-/* ---- what is refused --------------------------------------------------------------------------- */
+/* ---- what is refused ------------------------------------------------------------------------- */
 
 static void another_key_needs_another_token(void **state)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/net/test_http_kernel.c – the same sessions over real sockets and TLS on the kernel's loop. */
+/* unit/net/test_http_kernel.c – the same sessions over real sockets and TLS on the kernel's
+ * loop. */
 #include "net/http.h"
 
 #include <setjmp.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tests/unit/net/test_stream.c – bytes through real sockets, plain and TLS; what goes wrong there. */
+/* tests/unit/net/test_stream.c – bytes through real sockets, plain and TLS;
+ * what goes wrong there. */
 #include "net/stream.h"
 
 #include <arpa/inet.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/store/test_ram_chunk_store.c – the chunk store's twin in memory keeps the door's contract. */
+/* unit/store/test_ram_chunk_store.c – the chunk store's twin in memory keeps the door's
+ * contract. */
 
 #include <setjmp.h>
 #include <stdarg.h>

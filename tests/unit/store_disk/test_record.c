@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/store_disk/test_record.c – the bytes of store/FORMAT.md, golden, and what is refused of them. */
+/* unit/store_disk/test_record.c – the bytes of store/FORMAT.md, golden, and what is refused of
+ * them. */
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/store_disk/test_segment.c – one segment file, and the table of many with few of them open. */
+/* unit/store_disk/test_segment.c – one segment file,
+ * and the table of many with few of them open. */
 
 #include <setjmp.h>
 #include <stdarg.h>

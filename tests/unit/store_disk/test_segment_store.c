@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/store_disk/test_segment_store.c – the chunk store on disk: its contract, reopening, damage. */
+/* unit/store_disk/test_segment_store.c – the chunk store on disk: its contract, reopening,
+ * damage. */
 
 #include <setjmp.h>
 #include <stdarg.h>

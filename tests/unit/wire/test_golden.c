@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* unit/wire/test_golden.c – every format against bytes that must never change.
  *
- * tests/golden/wire/NAME.hex holds the bytes of each sample as commented hexadecimal; FORMAT.md walks
- * through them.  A difference here means that programs already out there cannot read us any more.
+ * tests/golden/wire/NAME.hex holds the bytes of each sample as commented hexadecimal; FORMAT.md
+ * walks through them.  A difference here means that programs already out there cannot read us any
+ * more.
  */
 #include "support/wire_fixture.h"
 
@@ -34,7 +35,8 @@ static void write_manifest(const struct manifest_entry *entries, size_t count, s
     manifest_writer_release(&w);
 }
 
-/* bin/ with a whole-chunk file, a large one in two slices with a hole, a link to each kind of name. */
+/* bin/ with a whole-chunk file, a large one in two slices with a hole,
+ * a link to each kind of name. */
 static void make_manifest(struct buf *out)
 {
     static const struct hole HOLE = {4096, 8192};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/wire/test_manifest_fields.c – slices, holes and xattrs nobody's writer makes, each refused. */
+/* unit/wire/test_manifest_fields.c – slices, holes and xattrs nobody's writer makes,
+ * each refused. */
 #include "support/raw_manifest.h"
 
 static void xattr(struct raw *r, const char *bytes, size_t size)

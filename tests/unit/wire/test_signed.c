@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/wire/test_signed.c – the envelope: kinds, versions, signatures that count and that do not. */
+/* unit/wire/test_signed.c – the envelope: kinds, versions,
+ * signatures that count and that do not. */
 #include "support/wire_fixture.h"
 
 static void seal(struct buf *out, const char *kind, unsigned version, const char *text, int who)
