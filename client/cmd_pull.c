@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "client/layer_name.h"
 #include "client/pull.h"
 
 #define WAIT_DEFAULT_NS (60 * NS_PER_S)
@@ -97,15 +96,22 @@ void pull_report(struct pull *p)
 
 /* ---- what was typed --------------------------------------------------------------------------------- */
 
-static enum exit_code take_layer(const struct cli *cli, struct layer_name *name,
-                                 struct pull_options *o)
+static enum exit_code split_layer(const struct cli *cli, char *layer, struct pull_options *o)
 {
-    struct alb_status st = layer_name_parse(cli->words[0], name);
+    char *at = strchr(layer, '@');
+    struct alb_status st;
 
+    if (at != NULL) {
+        *at = '\0';
+        o->version = at + 1;
+        st = version_name_check(o->version);
+        if (alb_failed(st))
+            return cli_usage(cli, "VERSION %s: %s", o->version, st.what);
+    }
+    o->layer = layer;
+    st = layer_name_check(layer);
     if (alb_failed(st))
-        return cli_usage(cli, "%s: %s", cli->words[0], st.what);
-    o->layer = name->layer;
-    o->version = name->version[0] != '\0' ? name->version : NULL;
+        return cli_usage(cli, "LAYER %s: %s", layer, st.what);
     return EXIT_DONE;
 }
 
@@ -200,7 +206,7 @@ static enum exit_code run(struct cli *cli, const struct pull_options *options)
 
 enum exit_code cmd_pull(struct cli *cli)
 {
-    struct layer_name name;
+    AUTO_FREE char *layer = xstrdup(cli->words[0]);
     size_t seed_count = cli_count(cli, "seed");
     AUTO_FREE const char **seeds = xcalloc(seed_count + 1, sizeof *seeds);
     struct pull_options options = {.target = cli->words[1],
@@ -214,7 +220,7 @@ enum exit_code cmd_pull(struct cli *cli)
 
     for (size_t i = 0; i < seed_count; i++)
         seeds[i] = cli_text_at(cli, "seed", i);
-    enum exit_code code = take_layer(cli, &name, &options);
+    enum exit_code code = split_layer(cli, layer, &options);
     if (code == EXIT_DONE)
         code = take_wait(cli, &options);
     if (code == EXIT_DONE)

@@ -125,8 +125,8 @@ enum exit_code publish_name_is_free(struct link *l, const struct publish_options
     if (!past->is_taken)
         return EXIT_DONE;
     return output_fail(l->output, ALB_CONFLICT,
-                       "publishing %s@%s: there is a version of that name already; choose another "
-                       "--version (`albedo layers` lists them)",
+                       "publishing %s@%s: it was published before; choose another --version "
+                       "(`albedo layers` lists those that are taken)",
                        options->layer, options->version);
 }
 
