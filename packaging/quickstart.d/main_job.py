@@ -53,8 +53,8 @@ def arguments():
     parser = argparse.ArgumentParser(prog="packaging/quickstart")
     parser.add_argument("tree", nargs="?", metavar="TREE",
                         help="the tree to publish (default: up to 300 MB of /usr)")
-    parser.add_argument("--wan", default="20mbit", metavar="RATE",
-                        help="the emulated WAN's speed, such as 8mbit (default 20mbit)")
+    parser.add_argument("--wan", default="40mbit", metavar="RATE",
+                        help="the emulated WAN's speed, such as 8mbit (default 40mbit)")
     args = parser.parse_args()
     if not re.fullmatch(r"[0-9.]+[kmg]bit", args.wan):
         parser.error(f"--wan {args.wan}: say it like 8mbit or 512kbit")

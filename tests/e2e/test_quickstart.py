@@ -66,7 +66,7 @@ def test_the_table_says_that_each_byte_crossed_once(small_tree, tmp_path, env):
     ratios = re.search(r"^crossing ratio.*?([0-9.]+)\s+([0-9.]+)$", text, re.MULTILINE)
     assert all(0.99 <= float(ratio) <= 1.01 for ratio in ratios.groups()), text
     assert ("link not shaped" in text) == bool(env)
-    assert ("time, over a WAN of 20mbit" in text) == (not env)
+    assert ("time, over a WAN of 40mbit" in text) == (not env)
     assert leavings(run.pid) == []
 
 
