@@ -15,9 +15,9 @@
  * have had.  The model:
  *
  *   names      What fsync of the directory or syncfs promised is there.  Of later changes, *strict*
- *              keeps any that do not build on a lost one in the same directory; *ordered* keeps a
- *              prefix of all of them, as journals do.  A rename is never half done.  fsync of a file
- *              promises nothing about its name.
+ *              keeps any that do not build on a lost one, in the same directory or the making of it;
+ *              *ordered* keeps a prefix of all of them, as journals do.  A rename is never half done.
+ *              fsync promises of a file or directory nothing about its own name.
  *   bytes      What fsync, fdatasync or syncfs promised is there.  Each 4 KiB of what was written later
  *              is there or not; one of them may be torn at 512 bytes; the file ends where it did when
  *              synced, where it did at last, or between; what never came reads as zeros or as an old

@@ -94,7 +94,10 @@ static void shadow_dir(const struct powerloss *p, const char *name)
 
 static void remove_tree(const char *path)
 {
-    AUTO_FREE char *command = xasprintf("chmod -R u+rwx '%s' 2>/dev/null; rm -rf '%s'", path, path);
+    /* Directories only: a file here may be one of the watched directory's, too. */
+    AUTO_FREE char *command = xasprintf(
+        "[ ! -d '%s' ] || { find '%s' -type d -exec chmod 700 {} + ; rm -rf '%s'; }", path, path,
+        path);
 
     if (system(command) != 0)
         rebuild_fails("removing", path);
@@ -208,7 +211,8 @@ static void find_promised(const struct powerloss *p, bool *lasts)
     free(synced.items);
 }
 
-/* Of the others, each with the same luck, but none that builds on what is lost. */
+/* Of the others, each with the same luck, but none that builds on what is lost: on an earlier change of
+ * the same directory, or on the directory itself. */
 static void choose_strict(const struct powerloss *p, struct gen *g, bool *lasts)
 {
     static const unsigned lucks[] = {0, 50, 90, 100};
@@ -223,6 +227,8 @@ static void choose_strict(const struct powerloss *p, struct gen *g, bool *lasts)
             continue;
         put_in(&lost, p->ops[i].dir);
         put_in(&lost, p->ops[i].to_dir);
+        if (p->ops[i].kind == POWERLOSS_ADD)
+            put_in(&lost, p->ops[i].ino); /* a directory that is not there takes nothing in */
     }
     free(lost.items);
 }
