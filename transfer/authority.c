@@ -26,7 +26,7 @@ struct authority {
     bool warned_clock;
     struct upstream *upstream;
     struct upstream_listener listener;
-    struct upstream_request *asking;
+    struct upstream_request *asking, *asking_list; /* for the next trust file, for revocations */
     bool ask_again; /* told of a change while asking: the answer may be from before */
     struct timer look_at_parent;
     loop_fn changed;
@@ -67,7 +67,9 @@ struct authority *authority_close(struct authority *a)
     timer_stop(&a->look_at_parent);
     if (a->upstream != NULL) {
         upstream_unlisten(a->upstream, &a->listener);
+        upstream_use_trust(a->upstream, NULL);
         upstream_cancel(a->asking);
+        upstream_cancel(a->asking_list);
     }
     for (uint64_t i = 0; i < a->trust.version; i++)
         buf_release(&a->chain[i]);
@@ -246,36 +248,56 @@ static void took(struct authority *a)
         a->changed(a->changed_arg);
 }
 
+/* Trust files and the list are asked for at once: a revocation is to be in force within a second, however
+ * far away the parent is.  Being told again meanwhile, and new trust, mean one more round. */
+static void round_over(struct authority *a)
+{
+    if (a->asking != NULL || a->asking_list != NULL)
+        return;
+    const bool again = a->ask_again;
+
+    a->ask_again = false;
+    if (again)
+        authority_refresh(a);
+}
+
+static struct alb_status take_trust(void *arg, const uint8_t *bytes, size_t size)
+{
+    struct authority *a = arg;
+    struct alb_status st =
+        a->trust.version == 0 && !a->has_pin
+            ? alb_fail(ALB_REFUSED, "nothing says which first trust file is right")
+            : authority_add_trust(a, bytes, size);
+
+    if (alb_failed(st)) {
+        log_status(LOG_ERROR, "trust.refused", st, "version=%" PRIu64, a->trust.version + 1);
+        return st;
+    }
+    log_event(LOG_INFO, "trust.new", "version=%" PRIu64, a->trust.version);
+    took(a);
+    return st;
+}
+
+static uint64_t next_trust(void *arg)
+{
+    const struct authority *a = arg;
+
+    return a->trust.version + 1;
+}
+
 static void trust_came(void *arg, const struct upstream_answer *answer)
 {
     struct authority *a = arg;
 
     a->asking = NULL;
-    if (alb_failed(answer->st)) {
-        ask_revoked(a); /* there is no newer one, or nobody to ask */
-        return;
-    }
-    struct alb_status st =
-        a->trust.version == 0 && !a->has_pin
-            ? alb_fail(ALB_REFUSED, "nothing says which first trust file is right")
-            : authority_add_trust(a, answer->body, answer->size);
-    if (alb_failed(st)) {
-        log_status(LOG_ERROR, "trust.refused", st, "version=%" PRIu64, a->trust.version + 1);
-        ask_revoked(a);
-        return;
-    }
-    log_event(LOG_INFO, "trust.new", "version=%" PRIu64, a->trust.version);
-    ask_trust(a);
-    took(a);
-}
-
-static void asked_all(struct authority *a)
-{
-    const bool again = a->ask_again;
-
-    a->ask_again = false;
-    if (again)
+    if (answer->status == 0) /* nobody to ask; the line coming up asks anew */
+        a->ask_again = false;
+    if (!alb_failed(answer->st) && !alb_failed(take_trust(a, answer->body, answer->size))) {
+        a->ask_again = true; /* the list may be judged otherwise now */
         ask_trust(a);
+        return;
+    }
+    round_over(a);
 }
 
 static void revoked_came(void *arg, const struct upstream_answer *answer)
@@ -283,40 +305,42 @@ static void revoked_came(void *arg, const struct upstream_answer *answer)
     struct authority *a = arg;
     uint64_t before = a->revocations.number;
 
-    a->asking = NULL;
-    if (answer->status == 0) { /* nobody to ask; the line coming up asks anew */
+    a->asking_list = NULL;
+    if (answer->status == 0)
         a->ask_again = false;
-        return;
+    if (!alb_failed(answer->st)) {
+        struct alb_status st = authority_add_revocations(a, answer->body, answer->size);
+        if (alb_failed(st) && a->asking != NULL)
+            a->ask_again = true; /* signed by a key that the next trust file may name */
+        else if (alb_failed(st))
+            log_status(LOG_ERROR, "revoked.refused", st, "held=%" PRIu64, before);
+        else if (a->revocations.number != before)
+            took(a);
+        timer_set_in(&a->look_at_parent, 0);
     }
-    asked_all(a);
-    if (alb_failed(answer->st))
-        return;
-    struct alb_status st = authority_add_revocations(a, answer->body, answer->size);
-    if (alb_failed(st))
-        log_status(LOG_ERROR, "revoked.refused", st, "held=%" PRIu64, before);
-    else if (a->revocations.number != before)
-        took(a);
+    round_over(a);
 }
 
-static void ask_parent(struct authority *a, const char *path, upstream_done done)
+static struct upstream_request *ask_parent(struct authority *a, const char *path,
+                                           upstream_done done)
 {
     const struct upstream_ask ask = {
         .method = "GET", .path = path, .expect_bytes = SIGNED_MAX, .fail_when_down = true};
 
-    a->asking = upstream_request(a->upstream, &ask, done, a);
+    return upstream_request(a->upstream, &ask, done, a);
 }
 
 static void ask_trust(struct authority *a)
 {
     char path[48];
 
-    snprintf(path, sizeof path, "/v1/trust/%" PRIu64, a->trust.version + 1);
-    ask_parent(a, path, trust_came);
+    snprintf(path, sizeof path, "/v1/trust/%" PRIu64, next_trust(a));
+    a->asking = ask_parent(a, path, trust_came);
 }
 
 static void ask_revoked(struct authority *a)
 {
-    ask_parent(a, "/v1/revoked", revoked_came);
+    a->asking_list = ask_parent(a, "/v1/revoked", revoked_came);
 }
 
 /* A stolen box has a good certificate: what its list says is all that tells it from a parent. */
@@ -354,6 +378,8 @@ void authority_follow(struct authority *a, struct upstream *u, loop_fn changed, 
     a->changed_arg = arg;
     a->listener = (struct upstream_listener){.up = on_up, .down = on_down};
     upstream_listen(u, &a->listener);
+    upstream_use_trust(u,
+                       &(struct upstream_trust){.next = next_trust, .take = take_trust, .arg = a});
     if (upstream_is_up(u))
         authority_refresh(a);
 }
@@ -362,8 +388,10 @@ void authority_refresh(struct authority *a)
 {
     if (a->upstream == NULL)
         return;
-    if (a->asking == NULL)
-        ask_trust(a);
-    else
+    if (a->asking != NULL || a->asking_list != NULL) {
         a->ask_again = true;
+        return;
+    }
+    ask_trust(a);
+    ask_revoked(a);
 }

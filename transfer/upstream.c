@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* transfer/upstream.c – dialling, greeting and losing the parent's two connections.
  *
- *     DOWN → DIAL CONTROL → (ask for a grant) → GREET → DIAL DATA → GREET → UP
+ *     DOWN → DIAL CONTROL → (ask for a grant ⇄ for trust) → GREET → DIAL DATA → GREET → UP
  *       ^____ back-off ______________ any loss, on either connection ______/
  *
  *     while UP, a grant that is half-spent: ask for one → GREET both again
@@ -15,7 +15,9 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "transfer/upstream_impl.h"
+#include "wire/json.h"
 #include "wire/routes.h"
+#include "wire/signed.h"
 
 #define BACKOFF_FIRST_NS (250 * NS_PER_MS)
 #define BACKOFF_MOST_NS (10 * NS_PER_S)
@@ -31,6 +33,7 @@ static void renew_grant(void *arg);
 static void link_opened(void *arg, struct http_session *s);
 static void link_closed(void *arg, struct http_session *s, struct alb_status st);
 static void ask_grant(struct upstream *u);
+static void ask_trust(struct upstream *u);
 static void greet(struct upstream_link *link);
 static void link_ready(struct upstream_link *link);
 static void lose(struct upstream *u, struct alb_status why);
@@ -120,6 +123,7 @@ static void dial(void *arg)
     struct upstream *u = arg;
 
     u->dials++;
+    u->has_asked_trust = false;
     timer_set_in(&u->patience, PATIENCE_NS);
     dial_link(u, &u->control);
 }
@@ -163,20 +167,46 @@ static void small_data(void *arg, struct http_call *c, const uint8_t *bytes, siz
                "a longer answer is no grant; judged at end");
 }
 
-static void small_call(struct upstream_link *link, const char *path, const void *body, size_t size,
+static void small_call(struct upstream_link *link, const struct http_call_options *what,
                        const struct http_call_ops *ops)
 {
-    const struct http_call_options call = {.method = "POST",
-                                           .path = path,
-                                           .body = body,
-                                           .body_size = size,
-                                           .headers = &proto_header,
-                                           .header_count = 1,
-                                           .expect_bytes = UPSTREAM_GRANT_MAX};
+    struct http_call_options call = *what;
 
+    call.headers = &proto_header;
+    call.header_count = 1;
     buf_release(&link->answer);
-    buf_init(&link->answer, UPSTREAM_GRANT_MAX);
+    buf_init(&link->answer, call.expect_bytes);
+    link->answer_status = 0;
     link->call = http_call_start(link->session, &call, ops, link);
+}
+
+static void greet_all(struct upstream *u)
+{
+    greet(&u->control);
+    if (u->is_up && u->data.call == NULL)
+        greet(&u->data);
+}
+
+static bool is_refusal(unsigned status)
+{
+    return status == 401 || status == 403;
+}
+
+/* What the parent says about it is worth more than that the line is gone. */
+static void turned_away(struct upstream_link *link)
+{
+    struct upstream *u = link->upstream;
+    const unsigned status = link->answer_status;
+    struct error_body error;
+
+    log_event(LOG_WARN, "upstream.not_welcome", "status=%u place=%s", status,
+              u->options.places[u->place].host);
+    if (status < 500)
+        buf_clear(&u->grant); /* a refused grant is not shown twice */
+    error_body_decode(buf_peek(&link->answer), buf_size(&link->answer), &error);
+    lose(u, status < 500 ? alb_fail(ALB_REFUSED, "the parent does not accept this device")
+                         : alb_fail(ALB_CLOSED, "the parent cannot let anybody in now"));
+    snprintf(u->refusal, sizeof u->refusal, "%.255s", error.message);
 }
 
 static void grant_end(void *arg, struct http_call *c, struct alb_status st)
@@ -191,18 +221,26 @@ static void grant_end(void *arg, struct http_call *c, struct alb_status st)
         return; /* the session is closing and says so itself */
     if (link->answer_status != 200) {
         log_event(LOG_WARN, "upstream.no_grant", "status=%u", link->answer_status);
+        if (is_refusal(link->answer_status) || buf_size(&u->grant) == 0) {
+            turned_away(link);
+            return;
+        }
     } else if (alb_failed(st = u->options.granted(u->options.arg, buf_peek(&link->answer),
                                                   buf_size(&link->answer), &renew_wall_s))) {
         log_status(LOG_WARN, "upstream.bad_grant", st, "at=%s", u->options.places[u->place].host);
+        if (u->trust.take != NULL && !u->has_asked_trust) {
+            u->has_asked_trust = true;
+            u->has_new_trust = false;
+            ask_trust(u);
+            return;
+        }
     } else {
         buf_release(&u->grant);
         u->grant = link->answer;
         link->answer = (struct buf){0};
         u->options.grant_renew_wall_s = renew_wall_s;
     }
-    greet(link);
-    if (u->is_up && u->data.call == NULL)
-        greet(&u->data);
+    greet_all(u);
 }
 
 static const struct http_call_ops grant_ops = {
@@ -210,7 +248,53 @@ static const struct http_call_ops grant_ops = {
 
 static void ask_grant(struct upstream *u)
 {
-    small_call(&u->control, "/v1/grant", "{}", 2, &grant_ops);
+    const struct http_call_options call = {.method = "POST",
+                                           .path = "/v1/grant",
+                                           .body = "{}",
+                                           .body_size = 2,
+                                           .expect_bytes = UPSTREAM_GRANT_MAX};
+
+    small_call(&u->control, &call, &grant_ops);
+}
+
+/* As many as there are; then the grant is worth another question, if they brought anything. */
+static void trust_end(void *arg, struct http_call *c, struct alb_status st)
+{
+    struct upstream_link *link = arg;
+    struct upstream *u = link->upstream;
+
+    (void)c;
+    link->call = NULL;
+    if (alb_failed(st))
+        return;
+    if (link->answer_status == 200 && u->trust.take != NULL &&
+        !alb_failed(
+            u->trust.take(u->trust.arg, buf_peek(&link->answer), buf_size(&link->answer)))) {
+        u->has_new_trust = true;
+        ask_trust(u);
+    } else if (u->has_new_trust) {
+        ask_grant(u);
+    } else {
+        greet_all(u);
+    }
+}
+
+static const struct http_call_ops trust_ops = {
+    .head = small_head, .data = small_data, .end = trust_end};
+
+static void ask_trust(struct upstream *u)
+{
+    char path[48];
+    const struct http_call_options call = {
+        .method = "GET", .path = path, .expect_bytes = SIGNED_MAX};
+
+    snprintf(path, sizeof path, "/v1/trust/%" PRIu64, u->trust.next(u->trust.arg));
+    small_call(&u->control, &call, &trust_ops);
+}
+
+void upstream_use_trust(struct upstream *u, const struct upstream_trust *trust)
+{
+    u->trust = trust != NULL ? *trust : (struct upstream_trust){.take = NULL};
 }
 
 static void renew_grant(void *arg)
@@ -219,14 +303,15 @@ static void renew_grant(void *arg)
 
     timer_set_in(&u->renewal, RENEWAL_EVERY_NS);
     if (u->control.call == NULL && u->data.call == NULL &&
-        loop_wall_s(u->options.loop) >= u->options.grant_renew_wall_s)
+        loop_wall_s(u->options.loop) >= u->options.grant_renew_wall_s) {
+        u->has_asked_trust = false;
         ask_grant(u);
+    }
 }
 
 static void greet_end(void *arg, struct http_call *c, struct alb_status st)
 {
     struct upstream_link *link = arg;
-    struct upstream *u = link->upstream;
 
     (void)c;
     link->call = NULL;
@@ -236,10 +321,7 @@ static void greet_end(void *arg, struct http_call *c, struct alb_status st)
         link_ready(link);
         return;
     }
-    log_event(LOG_WARN, "upstream.not_welcome", "status=%u place=%s", link->answer_status,
-              u->options.places[u->place].host);
-    buf_clear(&u->grant); /* a refused grant is not shown twice */
-    lose(u, alb_fail(ALB_REFUSED, "the parent does not accept this device"));
+    turned_away(link);
 }
 
 static const struct http_call_ops greet_ops = {
@@ -248,11 +330,16 @@ static const struct http_call_ops greet_ops = {
 static void greet(struct upstream_link *link)
 {
     const struct buf *grant = &link->upstream->grant;
+    const struct http_call_options call = {.method = "POST",
+                                           .path = "/v1/session",
+                                           .body = buf_peek(grant),
+                                           .body_size = buf_size(grant),
+                                           .expect_bytes = UPSTREAM_GRANT_MAX};
 
     if (!link->upstream->options.wants_grant)
         link_ready(link);
     else
-        small_call(link, "/v1/session", buf_peek(grant), buf_size(grant), &greet_ops);
+        small_call(link, &call, &greet_ops);
 }
 
 static void link_ready(struct upstream_link *link)
@@ -320,6 +407,7 @@ static void lose(struct upstream *u, struct alb_status why)
     u->is_up = false;
     u->has_failed = true;
     u->why_down = why;
+    u->refusal[0] = '\0';
     if (was_up)
         u->since_ns = loop_now_ns(u->options.loop);
     u->losses++;
@@ -393,7 +481,10 @@ void upstream_figures(struct upstream *u, struct upstream_figures *out)
                                      .body_sent = u->body_sent};
     snprintf(out->place, sizeof out->place, "%s:%u", place->host, place->port);
     if (!u->is_up && u->has_failed) {
-        alb_status_text(u->why_down, out->why_down, sizeof out->why_down);
+        if (u->refusal[0] != '\0')
+            memcpy(out->why_down, u->refusal, sizeof out->why_down);
+        else
+            alb_status_text(u->why_down, out->why_down, sizeof out->why_down);
         out->down_code = u->why_down.code;
     }
     add_counts(&u->control, out);

@@ -3,7 +3,9 @@
  *
  * Two connections: *control* (small questions, events down) and *data* (chunks).  Both are greeted
  * with the read grant (POST /v1/session); a missing, refused or half-spent grant is asked for
- * first, and one that becomes half-spent on a line that holds is renewed on it.  When either
+ * first, and one that becomes half-spent on a line that holds is renewed on it.  A grant that does not
+ * verify may be signed by a newer hub key than we know: the next trust files are asked for
+ * (upstream_use_trust()), then the grant once more.  When either
  * connection dies, or both are not up within a minute, both are closed and made again, after a
  * back-off that doubles from 250 ms to 10 s with ± 50 % jitter and begins anew only after 10 s of
  * being up; at the next place of the list when this one did not come up.  Whoever waits, waits: a
@@ -58,6 +60,14 @@ struct upstream *upstream_new(const struct upstream_options *options);
 /* Every request and listener must be gone or cancelled; the sessions are closed. */
 struct upstream *upstream_free(struct upstream *u);
 
+/* Who judges grants; set by authority_follow(). */
+struct upstream_trust {
+    uint64_t (*next)(void *arg); /* number of the trust file that is wanted */
+    struct alb_status (*take)(void *arg, const uint8_t *bytes, size_t size);
+    void *arg;
+};
+void upstream_use_trust(struct upstream *u, const struct upstream_trust *trust); /* NULL: nobody */
+
 struct upstream_listener {
     void (*up)(struct upstream_listener *l); /* both connections are greeted */
     void (*down)(struct upstream_listener *l);
@@ -98,9 +108,9 @@ void upstream_cancel(struct upstream_request *r);
 struct upstream_figures {
     bool is_up;
     char place[UPSTREAM_HOST_SIZE + 8]; /* "host:port" being used or tried */
-    char why_down[160];
-    enum alb_code down_code; /* of why_down; OK while up, or before the first failure */
-    uint64_t since_ns; /* of being up or down */
+    char why_down[256];                 /* the parent's own words, if it refused us in words */
+    enum alb_code down_code;            /* of why_down; OK while up, or before the first failure */
+    uint64_t since_ns;                  /* of being up or down */
     uint64_t dials, losses;
     uint64_t body_received, body_sent; /* DATA bytes, both connections, all sessions so far */
 };

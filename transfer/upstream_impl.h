@@ -29,6 +29,9 @@ struct upstream {
     unsigned failures;     /* in a row, for the back-off */
     bool is_up, has_failed;
     struct alb_status why_down;
+    char refusal[256];                   /* the parent's words for it, or "" */
+    struct upstream_trust trust;         /* take NULL: nobody's */
+    bool has_asked_trust, has_new_trust; /* since this line was dialled, or its grant renewed */
     uint64_t since_ns, dials, losses, body_received, body_sent;
     struct upstream_listeners listeners;
     struct upstream_requests requests; /* sent and waiting alike */

@@ -32,6 +32,8 @@ struct stage {
     /* what the child does */
     int64_t renew_wall_s;
     bool refuse_grants;
+    unsigned trust_there, trust_here; /* newest trust file of parent and child; 0: no matter */
+    unsigned trust_asked;
     char events_heard[256];
 };
 
@@ -87,7 +89,11 @@ static void answer(struct liar *l, struct http_exchange *x)
         snprintf(g->last_grant, sizeof g->last_grant, "%.*s", (int)buf_size(body),
                  (const char *)buf_peek(body));
         if (g->greeting_status != 0)
-            http_answer(x, g->greeting_status, NULL, "", 0);
+            http_answer(x, g->greeting_status, NULL, refusal, sizeof refusal - 1);
+    } else if (strncmp(path, "/v1/trust/", 10) == 0) {
+        g->trust_asked++;
+        bool is_there = strtoul(path + 10, NULL, 10) <= g->trust_there;
+        http_answer(x, is_there ? 200 : 404, NULL, path + 10, strlen(path + 10));
     } else if (strcmp(path, "/v1/events") == 0) {
         g->events_asked++;
         g->events = x;
@@ -127,9 +133,24 @@ static struct alb_status granted(void *arg, const uint8_t *bytes, size_t size,
 
     (void)bytes;
     (void)size;
-    if (g->refuse_grants)
+    if (g->refuse_grants || g->trust_here < g->trust_there)
         return alb_fail(ALB_REFUSED, "not ours");
     *renew_wall_s = g->renew_wall_s;
+    return ALB_STATUS_OK;
+}
+
+static uint64_t next_trust(void *arg)
+{
+    return ((struct stage *)arg)->trust_here + 1;
+}
+
+static struct alb_status take_trust(void *arg, const uint8_t *bytes, size_t size)
+{
+    struct stage *g = arg;
+
+    assert_int_equal(size, 1);
+    assert_int_equal(bytes[0], '1' + g->trust_here);
+    g->trust_here++;
     return ALB_STATUS_OK;
 }
 
@@ -154,6 +175,7 @@ static void start(struct stage *g)
                                    .event = heard});
     g->listener = (struct upstream_listener){.up = on_up, .down = on_down};
     upstream_listen(g->upstream, &g->listener);
+    upstream_use_trust(g->upstream, &(struct upstream_trust){next_trust, take_trust, g});
 }
 
 static int setup(void **state)
@@ -482,6 +504,45 @@ static void a_grant_that_is_not_ours_is_not_shown(void **state)
     assert_string_equal(g->last_grant, "");
 }
 
+static void a_grant_by_a_newer_key_brings_the_trust_files_first(void **state)
+{
+    struct stage *g = *state;
+
+    g->trust_here = 1;
+    g->trust_there = 3;
+    liar_listen(&g->on.liar);
+    start(g);
+    run_ms(g, 20000);
+    assert_int_equal(g->ups, 1);
+    assert_int_equal(g->trust_asked, 3); /* 2, 3 and the one that is not there */
+    assert_int_equal(g->grants, 2);
+    assert_string_equal(g->last_grant, "grant 2");
+    assert_int_equal(g->greetings, 2); /* never greeted without it */
+}
+
+static void a_line_that_refuses_us_says_why_in_the_parents_words(void **state)
+{
+    struct stage *g = *state;
+    struct upstream_figures f;
+
+    upstream_figures(g->upstream, &f);
+    assert_int_equal(f.down_code, ALB_OK);
+    g->greeting_status = 403;
+    liar_hang_up(&g->on.liar);
+    do {
+        run_ms(g, 100);
+        upstream_figures(g->upstream, &f);
+    } while (f.down_code != ALB_REFUSED);
+    assert_string_equal(f.why_down, "ask somebody else");
+    liar_hang_up(&g->on.liar);
+    g->greeting_status = 200;
+    run_ms(g, 60000);
+    upstream_figures(g->upstream, &f);
+    assert_true(f.is_up);
+    assert_string_equal(f.why_down, "");
+    assert_int_equal(f.down_code, ALB_OK);
+}
+
 static void events_come_line_by_line(void **state)
 {
     struct stage *g = *state;
@@ -534,6 +595,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_half_spent_grant_is_renewed_on_the_line_that_holds,
                                         setup_up, teardown),
         cmocka_unit_test_setup_teardown(a_grant_that_is_not_ours_is_not_shown, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_grant_by_a_newer_key_brings_the_trust_files_first, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_line_that_refuses_us_says_why_in_the_parents_words,
+                                        setup_up, teardown),
         cmocka_unit_test_setup_teardown(events_come_line_by_line, setup_up, teardown),
         cmocka_unit_test_setup_teardown(
             events_that_the_parent_ends_are_asked_for_again_and_nothing_is_missed, setup_up,
