@@ -48,14 +48,6 @@ static bool needs_grant(const struct link *l, const struct link_options *options
     return options->wants_grant && !(l->is_hub && (role == ROLE_ADMIN || role == ROLE_PUBLISHER));
 }
 
-static struct upstream *open_plain(struct link *l)
-{
-    const struct upstream_options up = {
-        .loop = l->loop, .places = {l->place}, .place_count = 1, .tls = l->tls};
-
-    return upstream_new(&up);
-}
-
 static void open_upstream(struct link *l, const struct link_options *options)
 {
     struct upstream_options up = {.loop = l->loop,
@@ -71,7 +63,6 @@ static void open_upstream(struct link *l, const struct link_options *options)
                                   .authority = l->authority,
                                   .org = l->state->who.org,
                                   .device = l->state->who.device};
-    l->presents_grant = up.wants_grant;
     if (up.wants_grant) {
         own_grant_init(&l->grant);
         up.grant = buf_peek(&l->grant.bytes);
@@ -248,45 +239,30 @@ static const char *advice(const struct link *l, const struct link_answer *a)
     return "";
 }
 
+static enum exit_code fail_refused(struct link *l, const char *where, const char *why)
+{
+    const struct state_identity *who = &l->state->who;
+
+    return output_fail(l->output, ALB_REFUSED, "%s: %s (asked as %s %s of %s)", where, why,
+                       role_name(who->role), who->device, who->org);
+}
+
+/* No answer came; the line may have been refused before anything could be asked. */
 static enum exit_code fail_down(struct link *l, const struct link_answer *a, const char *where)
 {
     struct upstream_figures figures;
 
     upstream_figures(l->upstream, &figures);
     const char *why = figures.why_down[0] != '\0' ? figures.why_down : a->st.what;
+    if (figures.down_code == ALB_REFUSED)
+        return fail_refused(l, where, why);
     return output_fail(l->output, a->st.code, "%s: %s%s", where, why, advice(l, a));
-}
-
-/* A line that is refused before any question is asked says little (upstream.h greets with the grant);
- * asked without it, whoever is there gives the reason in words. */
-static void ask_why(struct link *l, struct link_answer *a)
-{
-    struct upstream *greeting = l->upstream;
-    struct link_answer why;
-
-    l->upstream = open_plain(l);
-    link_ask(l, &(struct upstream_ask){.method = "GET", .path = "/v1/status"}, &why);
-    upstream_free(l->upstream);
-    l->upstream = greeting;
-    if (why.status == 0) {
-        link_answer_release(&why);
-        return;
-    }
-    link_answer_release(a);
-    *a = why;
-    if (alb_failed(why.st))
-        return;
-    a->st = alb_fail(ALB_REFUSED, "this device's read grant is not accepted");
-    a->message[0] = '\0';
 }
 
 enum exit_code link_fail(struct link *l, struct link_answer *a, const char *doing)
 {
-    const struct state_identity *who = &l->state->who;
     char url[PLACE_TEXT_SIZE], why[256];
 
-    if (a->status == 0 && l->presents_grant && !l->interrupted)
-        ask_why(l, a);
     place_format(&l->place, url);
     AUTO_FREE char *where = xasprintf("%s: %s %s", doing, l->is_hub ? "hub" : "reflector", url);
     if (l->interrupted)
@@ -295,8 +271,7 @@ enum exit_code link_fail(struct link *l, struct link_answer *a, const char *doin
         return fail_down(l, a, where);
     const char *text = a->message[0] != '\0' ? a->message : alb_status_text(a->st, why, sizeof why);
     if (a->st.code == ALB_REFUSED)
-        return output_fail(l->output, ALB_REFUSED, "%s: %s (asked as %s %s of %s)", where, text,
-                           role_name(who->role), who->device, who->org);
+        return fail_refused(l, where, text);
     return output_fail(l->output, a->st.code, "%s: %s%s", where, text, advice(l, a));
 }
 

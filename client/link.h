@@ -39,7 +39,6 @@ struct link {
     struct own_grant grant;
     struct upstream_place place; /* where requests go */
     bool is_hub;
-    bool presents_grant;
     bool interrupted;        /* SIGINT or SIGTERM came: the loop was stopped */
     struct state *own_state; /* link_begin()'s, owned; else NULL */
 };
