@@ -84,8 +84,12 @@ static unsigned renew(struct stage *s, struct member *m, enum actor asker, const
     return status;
 }
 
+/* Nobody stays connected: a session that lasts would be pinged all those days. */
 static void days_pass(struct stage *s, int64_t days)
 {
+    for (unsigned a = 0; a < ACTORS; a++)
+        if (s->sessions[a] != NULL)
+            http_session_close(s->sessions[a]);
     world_run(s->world, world_now_ns(s->world) + (uint64_t)(days * DAY) * NS_PER_S);
 }
 
