@@ -124,7 +124,7 @@ def test_serve_says_what_is_wrong(tmp_path):
     run("init", "--data", hub, *words, code=FINE)
     good = conf.read_text()
     conf.write_text(good + '\nlisen = "x"\n')
-    run("serve", "--config", conf, code=FAILED, says='did you mean "listen"?')
+    run("serve", "--config", conf, code=USAGE, says='did you mean "listen"?')
     conf.write_text(good)
 
     with Daemon([program("albedo-hub"), "serve", "--config", conf], tmp_path / "log") as daemon:
