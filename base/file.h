@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* base/file.h – small files read whole and replaced whole, durably; blocking, for jobs and start-up.
+/* base/file.h – small files read whole and replaced whole, durably; blocking, for jobs and
+ * start-up.
  */
 #pragma once
 
 #include "base/buf.h"
 
-/* Append the file's bytes to `out` (its limit bounds the size).  NOT_FOUND, IO, FULL (too large). */
+/* Append the file's bytes to `out` (its limit bounds the size).  NOT_FOUND, IO,
+ * FULL (too large). */
 ALB_MUST_USE struct alb_status file_read(const char *path, struct buf *out);
 /* Write beside it, fsync, rename over, fsync the directory: after a crash either the old or the
  * new content is there.  `mode` as for open(2). */

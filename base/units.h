@@ -20,7 +20,8 @@ ALB_MUST_USE struct alb_status parse_rate(const char *text, uint64_t *out_bps);
 ALB_MUST_USE struct alb_status parse_duration(const char *text, uint64_t *out_ns);
 ALB_MUST_USE struct alb_status parse_u64(const char *text, uint64_t max, uint64_t *out);
 
-/* "12.3 MB", "1.2 Mbit/s", "3m12s", "2026-01-31T12:00:00Z"; `out` holds UNITS_TEXT_SIZE; returned. */
+/* "12.3 MB", "1.2 Mbit/s", "3m12s", "2026-01-31T12:00:00Z"; `out` holds UNITS_TEXT_SIZE;
+ * returned. */
 const char *format_size(uint64_t bytes, char *out);
 const char *format_rate(uint64_t bps, char *out);
 const char *format_duration(uint64_t ns, char *out);

@@ -5,8 +5,8 @@
  *     plan → put for each position it answered → seal
  *
  * The operations block and are called from workers: prepare, plan and seal alone, prepare_unit for
- * different units and put for different positions at once.  The pull engine (puller.h) knows nothing else
- * about files.
+ * different units and put for different positions at once.  The pull engine (puller.h) knows
+ * nothing else about files.
  */
 #pragma once
 

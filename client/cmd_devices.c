@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* client/cmd_devices.c – `albedo devices` and `albedo revoke`: who has joined, who no longer may. */
+/* client/cmd_devices.c – `albedo devices` and `albedo revoke`: who has joined,
+ * who no longer may. */
 #include "base/alloc.h"
 #include "base/units.h"
 #include "client/link.h"

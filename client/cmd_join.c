@@ -3,7 +3,8 @@
  *
  *     what was typed → a writable state → key and request → enrol → files → trust → identity.json
  *
- * Nothing is asked of the hub before the state is known to be writable, because a token is spent by it.
+ * Nothing is asked of the hub before the state is known to be writable, because a token is spent by
+ * it.
  */
 #include <inttypes.h>
 

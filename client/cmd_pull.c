@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* client/cmd_pull.c – `albedo pull LAYER[@VERSION] TARGET`: what was typed, what is printed at the end. */
+/* client/cmd_pull.c – `albedo pull LAYER[@VERSION] TARGET`: what was typed, what is printed at the
+ * end. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -94,7 +95,7 @@ void pull_report(struct pull *p)
     report_left_undone(p);
 }
 
-/* ---- what was typed --------------------------------------------------------------------------------- */
+/* ---- what was typed -------------------------------------------------------------------------- */
 
 static enum exit_code split_layer(const struct cli *cli, char *layer, struct pull_options *o)
 {

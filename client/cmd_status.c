@@ -103,7 +103,8 @@ static void tell_parent(struct output *o, const struct json_doc *d)
         output_say(o, "  %-15s %s", rows[i].label, table_cell(d, rows[i].path, rows[i].kind, cell));
 }
 
-/* {"self":{…},"parent":{…}}: the parent's own document as it came; without "parent" when none did. */
+/* {"self":{…},"parent":{…}}: the parent's own document as it came;
+ * without "parent" when none did. */
 static void tell_json(const struct link *l, const struct self *s, const struct json_doc *parent)
 {
     struct json_writer *w = json_writer_new();

@@ -92,7 +92,8 @@ static enum exit_code ask_hub_key(struct link *l, struct trust *out)
     return code;
 }
 
-/* An init whose answer was lost has been done: the roots in trust file 1 are those of this state. */
+/* An init whose answer was lost has been done:
+ * the roots in trust file 1 are those of this state. */
 static enum exit_code judge_existing(struct link *l, const struct trust *held)
 {
     struct root_keys keys = {.count = 0};

@@ -48,8 +48,8 @@ extern const size_t command_count;
 extern const struct command_option command_options[];
 extern const size_t command_option_count;
 
-/* The command that `first` (and, when it takes two words, `second`, which may be NULL) names, or NULL;
- * *used is how many words that took. */
+/* The command that `first` (and, when it takes two words, `second`, which may be NULL) names, or
+ * NULL; *used is how many words that took. */
 const struct command *command_find(const char *first, const char *second, size_t *used);
 /* Is `word` the first of several commands' two words ("token")? */
 bool command_is_group(const char *word);

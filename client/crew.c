@@ -135,7 +135,7 @@ void crew_run(const struct crew_options *options, struct crew_result *out)
     free(c);
 }
 
-/* ---- one piece of work ------------------------------------------------------------------------------ */
+/* ---- one piece of work ----------------------------------------------------------------------- */
 
 struct piece {
     struct alb_status (*run)(void *arg);

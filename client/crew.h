@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* client/crew.h – many independent units of blocking work on all workers at once, with a bar meanwhile.
+/* client/crew.h – many independent units of blocking work on all workers at once, with a bar
+ * meanwhile.
  *
- * Each member of the crew takes the next unit until none is left, one fails, or the person interrupts.
- * crew_run() runs the loop until everybody has stopped, so nothing is under way when it returns.
+ * Each member of the crew takes the next unit until none is left, one fails, or the person
+ * interrupts. crew_run() runs the loop until everybody has stopped, so nothing is under way when it
+ * returns.
  */
 #pragma once
 
@@ -34,7 +36,7 @@ struct crew_result {
 unsigned crew_size(size_t units);
 void crew_run(const struct crew_options *options, struct crew_result *out);
 
-/* One blocking piece of work on a worker; `options` says loop, output, interrupted and phase.  CLOSED:
- * interrupted before it began. */
+/* One blocking piece of work on a worker; `options` says loop, output, interrupted and phase.
+ * CLOSED: interrupted before it began. */
 ALB_MUST_USE struct alb_status crew_do(const struct crew_options *options,
                                        struct alb_status (*run)(void *arg), void *arg);

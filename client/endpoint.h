@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* client/endpoint.h – fetch + apply, composed: the parts of an endpoint that talk to the tree.
  *
- * Given from outside: a loop (the kernel's or a simulated one), a small catalogue, who it is and where its
- * upstreams are.  It has no chunk store; chunks go through memory into the puller's sink.
+ * Given from outside: a loop (the kernel's or a simulated one), a small catalogue, who it is and
+ * where its upstreams are.  It has no chunk store; chunks go through memory into the puller's sink.
  */
 #pragma once
 

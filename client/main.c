@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* client/main.c – `albedo`: take the command line apart, run its command, answer with an exit code. */
+/* client/main.c – `albedo`: take the command line apart, run its command,
+ * answer with an exit code. */
 #include <signal.h>
 
 #include "client/cli.h"

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* client/output.h – everything `albedo` prints: answers, notes, errors, log lines, JSON events.
  *
- * Answers go to standard output, everything else to standard error, so that `$(albedo token create …)`
- * holds the token and nothing more.  With --json, standard output carries one JSON document per line
- * and no prose; an error is then both: a line on standard error and an event on standard output.
+ * Answers go to standard output, everything else to standard error, so that `$(albedo token create
+ * …)` holds the token and nothing more.  With --json, standard output carries one JSON document per
+ * line and no prose; an error is then both: a line on standard error and an event on standard
+ * output.
  *
- * Every error says what failed, where, and what to do; output_fail() turns its code into the program's
- * exit code, so a command ends with `return output_fail(…)`.
+ * Every error says what failed, where, and what to do; output_fail() turns its code into the
+ * program's exit code, so a command ends with `return output_fail(…)`.
  */
 #pragma once
 
@@ -69,8 +70,8 @@ enum exit_code output_fail_status(struct output *o, struct alb_status st, const 
     ALB_PRINTF(3, 4);
 /* The same for EXIT_INTERRUPTED. */
 enum exit_code output_interrupted(struct output *o, const char *format, ...) ALB_PRINTF(2, 3);
-/* Whoever interrupts twice does not want to wait: ends the process here.  Only for moments at which a
- * power cut would do no harm either. */
+/* Whoever interrupts twice does not want to wait: ends the process here.  Only for moments at which
+ * a power cut would do no harm either. */
 _Noreturn void output_quit(struct output *o);
 /* Flush; a full disk or a closed pipe behind standard output is an error too. */
 enum exit_code output_finish(struct output *o, enum exit_code code);

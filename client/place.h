@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* client/place.h – the addresses people type: https://HOST:PORT, with [ ] around an IPv6 address. */
+/* client/place.h – the addresses people type: https://HOST:PORT,
+ * with [ ] around an IPv6 address. */
 #pragma once
 
 #include "transfer/upstream.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* client/progress.c – figures into a bar, a line or an event, no more often than someone can read. */
+/* client/progress.c – figures into a bar, a line or an event,
+ * no more often than someone can read. */
 #include "client/progress.h"
 
 #include <inttypes.h>

@@ -2,7 +2,8 @@
 /* client/progress.h – how far a long command is: a bar on a terminal, lines elsewhere, JSON events.
  *
  * The owner calls progress_show() as often as it likes; what is printed is limited to ten a second
- * on a terminal, once a second as JSON, and once in five seconds as lines.  Nothing here reads a clock.
+ * on a terminal, once a second as JSON, and once in five seconds as lines.  Nothing here reads a
+ * clock.
  *
  *     fetching [####------]  40 %  12.3 MB of 30.1 MB  WAN 2 MB, branch 8 MB, …  16s left
  */

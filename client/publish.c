@@ -56,7 +56,7 @@ static struct alb_status blocking(struct publication *p, const char *phase,
     return crew_do(&options, run, p);
 }
 
-/* ---- SCAN ------------------------------------------------------------------------------------------- */
+/* ---- SCAN ------------------------------------------------------------------------------------ */
 
 static enum exit_code show_problems(struct publication *p, const struct scan_problem *problems,
                                     size_t count)
@@ -115,7 +115,7 @@ static enum exit_code scan(struct publication *p)
     return EXIT_DONE;
 }
 
-/* ---- BUILD ------------------------------------------------------------------------------------------ */
+/* ---- BUILD ----------------------------------------------------------------------------------- */
 
 static uint64_t unit_bytes(void *arg, size_t unit)
 {
@@ -187,7 +187,7 @@ static enum exit_code build(struct publication *p)
     return EXIT_DONE;
 }
 
-/* ---- the end ---------------------------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 static void fill_result(struct publication *p, struct publish_result *out)
 {

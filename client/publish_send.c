@@ -7,7 +7,7 @@
 enum { RACES_MOST = 5 };
 #define TICK_NS (100 * NS_PER_MS)
 
-/* ---- where the uploader gets its chunks ------------------------------------------------------------- */
+/* ---- where the uploader gets its chunks ------------------------------------------------------ */
 
 static struct alb_status read_chunk(void *arg, void *helper, uint32_t position, struct chunk **out)
 {
@@ -66,7 +66,7 @@ static void on_tick(void *arg)
     timer_set_in(&p->tick, TICK_NS);
 }
 
-/* ---- one try ---------------------------------------------------------------------------------------- */
+/* ---- one try --------------------------------------------------------------------------------- */
 
 static void start_uploader(struct publication *p)
 {
@@ -121,7 +121,7 @@ static void send_once(struct publication *p)
     p->uploader = uploader_free(p->uploader);
 }
 
-/* ---- how it ended ----------------------------------------------------------------------------------- */
+/* ---- how it ended ---------------------------------------------------------------------------- */
 
 static enum exit_code out_of_reach(struct publication *p)
 {
@@ -176,7 +176,7 @@ static bool lost_race(struct publication *p)
     return true;
 }
 
-/* ---- the whole -------------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static void fill_record(struct publication *p)
 {

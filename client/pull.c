@@ -34,7 +34,7 @@ enum exit_code pull_run(struct pull *p)
     return code;
 }
 
-/* ---- a step ----------------------------------------------------------------------------------------- */
+/* ---- a step ---------------------------------------------------------------------------------- */
 
 struct alb_status pull_step(struct pull *p, const char *phase, struct alb_status (*run)(void *pull))
 {
@@ -44,7 +44,7 @@ struct alb_status pull_step(struct pull *p, const char *phase, struct alb_status
     return crew_do(&options, run, p);
 }
 
-/* ---- FINISH ----------------------------------------------------------------------------------------- */
+/* ---- FINISH ---------------------------------------------------------------------------------- */
 
 static struct alb_status replay(void *arg)
 {
@@ -92,7 +92,7 @@ static enum exit_code same_layer(struct pull *p)
     return code;
 }
 
-/* ---- SCAN ------------------------------------------------------------------------------------------- */
+/* ---- SCAN ------------------------------------------------------------------------------------ */
 
 /* By where the target really is, so that every way of typing it finds the same. */
 static char *cache_path(struct pull *p)
@@ -150,7 +150,7 @@ static enum exit_code scan_all(struct pull *p)
     return output_fail_status(p->output, st, "--seed %s", top_of(p, p->scan_count));
 }
 
-/* ---- APPLY ------------------------------------------------------------------------------------------ */
+/* ---- APPLY ----------------------------------------------------------------------------------- */
 
 static void remember_sequence(struct pull *p)
 {
@@ -196,7 +196,7 @@ static enum exit_code apply(struct pull *p)
     return pull_fail(p, st, "preparing the update of", stage_error_path(p->sink.stage));
 }
 
-/* ---- VERIFY ----------------------------------------------------------------------------------------- */
+/* ---- VERIFY ---------------------------------------------------------------------------------- */
 
 static enum exit_code compare_all(struct pull *p, const struct manifest *manifest)
 {

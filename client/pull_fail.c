@@ -40,7 +40,7 @@ enum exit_code pull_fail(struct pull *p, struct alb_status st, const char *doing
     return output_fail_status(p->output, st, "%s %s", doing, about);
 }
 
-/* ---- refusals ---------------------------------------------------------------------------------------- */
+/* ---- refusals -------------------------------------------------------------------------------- */
 
 struct newest {
     const struct trust *trust;
@@ -121,7 +121,7 @@ static enum exit_code refused(struct pull *p)
     alb_unreachable();
 }
 
-/* ---- the upstream ------------------------------------------------------------------------------------ */
+/* ---- the upstream ---------------------------------------------------------------------------- */
 
 static enum exit_code out_of_reach(struct pull *p, const struct upstream_figures *up)
 {

@@ -17,7 +17,7 @@ static void pull_ended(void *arg, struct alb_status st)
     loop_stop(p->loop);
 }
 
-/* ---- what is shown ---------------------------------------------------------------------------------- */
+/* ---- what is shown --------------------------------------------------------------------------- */
 
 static const char *phase_of(const struct puller_progress *now)
 {
@@ -69,7 +69,7 @@ static void show_end(struct pull *p)
     progress_end(&p->progress, &figures, loop_now_ns(p->loop));
 }
 
-/* ---- patience --------------------------------------------------------------------------------------- */
+/* ---- patience -------------------------------------------------------------------------------- */
 
 static void give_up(struct pull *p, struct alb_status why)
 {
@@ -108,7 +108,7 @@ static void on_tick(void *arg)
         watch_upstream(p);
 }
 
-/* ---- starting and ending ---------------------------------------------------------------------------- */
+/* ---- starting and ending --------------------------------------------------------------------- */
 
 static uint64_t least_sequence(struct pull *p)
 {

@@ -162,7 +162,7 @@ struct puller *puller_free(struct puller *p)
     return NULL;
 }
 
-/* ---- on workers ---------------------------------------------------------------------------------------- */
+/* ---- on workers ------------------------------------------------------------------------------ */
 
 static void task_done(struct job *job)
 {
@@ -194,7 +194,7 @@ static struct chore *chore_new(struct puller *p, void (*over)(struct puller *p, 
     return c;
 }
 
-/* ---- HEAD ---------------------------------------------------------------------------------------------- */
+/* ---- HEAD ------------------------------------------------------------------------------------ */
 
 static void ask_head(struct puller *p)
 {
@@ -244,7 +244,7 @@ static void head_came(struct record_wait *w, struct alb_status st, const uint8_t
     ask_record(p);
 }
 
-/* ---- RECORD -------------------------------------------------------------------------------------------- */
+/* ---- RECORD ---------------------------------------------------------------------------------- */
 
 static void ask_record(struct puller *p)
 {
@@ -282,7 +282,7 @@ static void record_came(struct record_wait *w, struct alb_status st, const uint8
         open_root(p);
 }
 
-/* ---- OPEN ---------------------------------------------------------------------------------------------- */
+/* ---- OPEN ------------------------------------------------------------------------------------ */
 
 static void open_root(struct puller *p)
 {
@@ -305,7 +305,7 @@ static void root_opened(struct root_wait *w, struct alb_status st, const struct 
     prepare(p, 0);
 }
 
-/* ---- PREPARE ------------------------------------------------------------------------------------------- */
+/* ---- PREPARE --------------------------------------------------------------------------------- */
 
 static void prepare_run(struct job *job)
 {
@@ -374,7 +374,7 @@ static void run_units(struct puller *p)
         prepare(p, now->round + 1);
 }
 
-/* ---- PLAN ---------------------------------------------------------------------------------------------- */
+/* ---- PLAN ------------------------------------------------------------------------------------ */
 
 static void plan_run(struct job *job)
 {
@@ -414,7 +414,7 @@ static void plan(struct puller *p)
     submit(p, &chore_new(p, plan_over)->task, plan_run, p->view->root.manifest_bytes);
 }
 
-/* ---- FETCH and PUT ------------------------------------------------------------------------------------- */
+/* ---- FETCH and PUT --------------------------------------------------------------------------- */
 
 static void ask_one(struct puller *p, uint32_t position)
 {
@@ -503,7 +503,7 @@ static void morsel_came(struct waiter *w, struct alb_status st, struct chunk *ch
     submit(p, &m->task, put_run, chunk->size);
 }
 
-/* ---- SEAL ---------------------------------------------------------------------------------------------- */
+/* ---- SEAL ------------------------------------------------------------------------------------ */
 
 static void seal_run(struct job *job)
 {
@@ -529,7 +529,7 @@ static void seal(struct puller *p)
     submit(p, &chore_new(p, seal_over)->task, seal_run, p->view->root.content_bytes);
 }
 
-/* ---- FINISHED ------------------------------------------------------------------------------------------ */
+/* ---- FINISHED -------------------------------------------------------------------------------- */
 
 /* A line that is down is no verdict about the version. */
 static void fail_or_ask_again(struct puller *p, struct alb_status st)

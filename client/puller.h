@@ -3,12 +3,13 @@
  *
  *     HEAD → RECORD → OPEN the root → PREPARE the sink → PLAN → FETCH ⇄ PUT → SEAL → FINISHED
  *
- * "Latest" goes by the head, which must be signed by the hub's key and unexpired; LAYER@VERSION skips the
- * head and works with whatever is cached.  An older sequence than one seen before is refused unless
- * `allow_rollback`.  Without a trust file nothing is believed.
+ * "Latest" goes by the head, which must be signed by the hub's key and unexpired; LAYER@VERSION
+ * skips the head and works with whatever is cached.  An older sequence than one seen before is
+ * refused unless `allow_rollback`.  Without a trust file nothing is believed.
  *
- * Chunks asked for and not yet put are bounded by number and by expanded size.  When something fails, what
- * is under way on workers ends first: after done() nothing touches the sink or the view any more.
+ * Chunks asked for and not yet put are bounded by number and by expanded size.  When something
+ * fails, what is under way on workers ends first: after done() nothing touches the sink or the view
+ * any more.
  */
 #pragma once
 
@@ -71,14 +72,16 @@ struct puller_progress {
 };
 
 struct puller *puller_start(const struct puller_options *options);
-/* End as soon as nothing is under way; done() tells CLOSED, unless it was about to tell something else. */
+/* End as soon as nothing is under way; done() tells CLOSED, unless it was about to tell something
+ * else. */
 void puller_give_up(struct puller *p);
-/* At once; done is not called.  Jobs under way go on using sink and view: both must outlive the loop's
- * jobs, so whoever cannot promise that gives up first and waits for done(). */
+/* At once; done is not called.  Jobs under way go on using sink and view: both must outlive the
+ * loop's jobs, so whoever cannot promise that gives up first and waits for done(). */
 struct puller *puller_free(struct puller *p);
 void puller_progress(const struct puller *p, struct puller_progress *out);
 /* What is being pulled, once known (PULL_PREPARE and later); borrowed, else NULL. */
 const struct root_view *puller_view(const struct puller *p);
-/* The version record that was asked for (the view's may be an older version's with the same root). */
+/* The version record that was asked for (the view's may be an older version's with the same
+ * root). */
 const struct version_record *puller_record(const struct puller *p);
 const char *puller_state_name(enum puller_state state);

@@ -10,8 +10,8 @@ struct root_keys {
     struct sign_secret secrets[TRUST_ROOTS_MAX];
 };
 
-/* Those that are there, and new ones until there are `count`.  REFUSED when there are more: they are
- * somebody's work that this would leave out. */
+/* Those that are there, and new ones until there are `count`.  REFUSED when there are more: they
+ * are somebody's work that this would leave out. */
 ALB_MUST_USE struct alb_status root_keys_make(const struct state *s, size_t count,
                                               struct root_keys *out);
 /* Those kept here that `t` names; there may be none. */

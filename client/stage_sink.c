@@ -23,7 +23,7 @@ static struct alb_status noted(struct stage_sink *s, struct alb_status st)
     return st;
 }
 
-/* ---- LOOK ------------------------------------------------------------------------------------------- */
+/* ---- LOOK ------------------------------------------------------------------------------------ */
 
 static void begin_look(struct stage_sink *s, const struct manifest *manifest, size_t *units)
 {
@@ -39,7 +39,7 @@ static void begin_look(struct stage_sink *s, const struct manifest *manifest, si
     atomic_store(&s->round_bytes, bytes);
 }
 
-/* ---- FILL ------------------------------------------------------------------------------------------- */
+/* ---- FILL ------------------------------------------------------------------------------------ */
 
 static struct alb_status begin_fill(struct stage_sink *s, const struct root_view *view,
                                     size_t *units)
@@ -92,7 +92,7 @@ static struct alb_status sink_prepare_unit(struct chunk_sink *sink, unsigned rou
     return st;
 }
 
-/* ---- PLAN ------------------------------------------------------------------------------------------- */
+/* ---- PLAN ------------------------------------------------------------------------------------ */
 
 static struct alb_status sink_plan(struct chunk_sink *sink, const struct root_view *view,
                                    uint32_t **positions, size_t *count)
@@ -111,7 +111,7 @@ static struct alb_status sink_plan(struct chunk_sink *sink, const struct root_vi
     return ALB_STATUS_OK;
 }
 
-/* ---- PUT -------------------------------------------------------------------------------------------- */
+/* ---- PUT ------------------------------------------------------------------------------------- */
 
 static struct stage_codec *take_codec(struct stage_sink *s)
 {
@@ -160,7 +160,7 @@ static struct alb_status sink_put(struct chunk_sink *sink, uint32_t position,
     return noted(s, st);
 }
 
-/* ---- SEAL ------------------------------------------------------------------------------------------- */
+/* ---- SEAL ------------------------------------------------------------------------------------ */
 
 static struct alb_status sink_seal(struct chunk_sink *sink)
 {

@@ -4,8 +4,8 @@
  *     round 0, LOOK: read what target and seeds hold, as far as this version could use it
  *     round 1, FILL: open the stage and copy from there what is held
  *
- * The plan is then what is left to fetch; putting expands a chunk and writes it to every file it is part
- * of; sealing verifies and syncs.
+ * The plan is then what is left to fetch; putting expands a chunk and writes it to every file it is
+ * part of; sealing verifies and syncs.
  */
 #pragma once
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* client/state.h – what this machine or person is to the organisation, kept in one directory.
  *
- *     identity.json    who we are and where the hub is; written last, so its presence means "joined"
- *     key.pem          TLS key, 0600        certificate.pem, ca.pem
- *     publisher.key    Ed25519 seed, hex, 0600: signs version records (publishers and admins)
- *     roots/N.key      Ed25519 seeds, hex, 0600: root keys of the trust file (the first admin)
- *     catalogue/       trust files, heads, records, the read grant (client/file_catalogue.h)
+ *    identity.json    who we are and where the hub is; written last, so its presence means "joined"
+ *    key.pem          TLS key, 0600        certificate.pem, ca.pem
+ *    publisher.key    Ed25519 seed, hex, 0600: signs version records (publishers and admins)
+ *    roots/N.key      Ed25519 seeds, hex, 0600: root keys of the trust file (the first admin)
+ *    catalogue/       trust files, heads, records, the read grant (client/file_catalogue.h)
  *
  * The directory is 0700; default /var/lib/albedo for root, else $XDG_STATE_HOME/albedo or
  * ~/.local/state/albedo.

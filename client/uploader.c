@@ -134,7 +134,7 @@ struct uploader *uploader_free(struct uploader *u)
     return NULL;
 }
 
-/* ---- OPEN ------------------------------------------------------------------------------------------- */
+/* ---- OPEN ------------------------------------------------------------------------------------ */
 
 static struct alb_status pack_manifest(const struct uploader *u, struct buf *items)
 {
@@ -184,7 +184,8 @@ static void open_upload(struct uploader *u)
     buf_release(&body);
 }
 
-/* It may be that the hub was started anew, or that the upload lapsed: the chunks are there still. */
+/* It may be that the hub was started anew, or that the upload lapsed:
+ * the chunks are there still. */
 static void open_again(struct uploader *u, const struct upstream_answer *answer)
 {
     if (++u->vain_openings > VAIN_OPENINGS_MOST) {
@@ -232,7 +233,7 @@ static void opened(void *arg, const struct upstream_answer *answer)
     read_more(u);
 }
 
-/* ---- SEND ------------------------------------------------------------------------------------------- */
+/* ---- SEND ------------------------------------------------------------------------------------ */
 
 static bool next_position(struct uploader *u, uint32_t *position)
 {
@@ -379,7 +380,7 @@ static void body_answered(void *arg, const struct upstream_answer *answer)
     free_body(b);
 }
 
-/* ---- COMMIT ----------------------------------------------------------------------------------------- */
+/* ---- COMMIT ---------------------------------------------------------------------------------- */
 
 static void commit(struct uploader *u)
 {
@@ -409,7 +410,7 @@ static void committed(void *arg, const struct upstream_answer *answer)
         finish(u, answer->st, answer->message);
 }
 
-/* ---- the end ---------------------------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 static void finish(struct uploader *u, struct alb_status st, const char *message)
 {

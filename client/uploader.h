@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* client/uploader.h – a built version's journey to the hub: only what the hub lacks travels.
  *
- *     OPEN (layer, root object, manifest chunks) → SEND what is lacking → COMMIT the signed record → FINISHED
+ *     OPEN (layer, root object, manifest chunks) → SEND what is lacking
+ *       → COMMIT the signed record → FINISHED
  *
- *     OPEN ← anywhere, when the hub knows the upload no more (it was started anew, or the upload lapsed)
+ *     OPEN ← anywhere, when the hub knows the upload no more (started anew, or the upload lapsed)
  *
- * Chunks are read and compressed anew by workers, sent in bodies of at most 4 MiB, `max_bodies` at once;
- * an answer means durable.  After a cut what was answered stays answered: running it again sends the rest.
- * When something fails, what is under way on workers ends first: after done() nothing uses the source.
+ * Chunks are read and compressed anew by workers, sent in bodies of at most 4 MiB, `max_bodies` at
+ * once; an answer means durable.  After a cut what was answered stays answered: running it again
+ * sends the rest. When something fails, what is under way on workers ends first: after done()
+ * nothing uses the source.
  */
 #pragma once
 
@@ -56,9 +58,10 @@ struct uploader_progress {
 };
 
 struct uploader *uploader_start(const struct uploader_options *options);
-/* End as soon as nothing is under way; done() tells CLOSED, unless it was about to tell something else. */
+/* End as soon as nothing is under way; done() tells CLOSED, unless it was about to tell something
+ * else. */
 void uploader_give_up(struct uploader *u);
-/* At once; done is not called.  Reads under way go on using the source: it must outlive the loop's jobs, so
- * whoever cannot promise that gives up first and waits for done(). */
+/* At once; done is not called.  Reads under way go on using the source: it must outlive the loop's
+ * jobs, so whoever cannot promise that gives up first and waits for done(). */
 struct uploader *uploader_free(struct uploader *u);
 void uploader_progress(const struct uploader *u, struct uploader_progress *out);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* config/config.h – the daemons' options: read from a file, checked, typed; and the file written.
  *
- * Options live in schema.def, one row each; the structs below are made of its rows.  A row `window` of
- * type SIZE becomes the member `window_bytes`, `trust_pin` of type DIGEST becomes `trust_pin`.  A
- * value is a plain word or stands in quotes (where ${NAME} is taken from the environment); lists stand
- * in { }:
+ * Options live in schema.def, one row each; the structs below are made of its rows.  A row `window`
+ * of type SIZE becomes the member `window_bytes`, `trust_pin` of type DIGEST becomes `trust_pin`. A
+ * value is a plain word or stands in quotes (where ${NAME} is taken from the environment); lists
+ * stand in { }:
  *
  *     listen  = "0.0.0.0:7443"                                # a comment
  *     parents = { "https://hub.example.com:7443", "https://10.0.0.2:7443" }

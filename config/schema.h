@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* config/schema.h – the rows of schema.def and types.def as tables, for the files of this folder. */
+/* config/schema.h – the rows of schema.def and types.def as tables,
+ * for the files of this folder. */
 #pragma once
 
 #include "config/config.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hub/commands.h – what `albedo-hub` can be told to do.  Both return the exit code and say on stderr
- * what went wrong and what to do about it.
+/* hub/commands.h – what `albedo-hub` can be told to do.  Both return the exit code and say on
+ * stderr what went wrong and what to do about it.
  */
 #pragma once
 

@@ -59,7 +59,7 @@ ALB_MUST_USE struct alb_status token_record_read(struct catalogue *c, const char
 ALB_MUST_USE struct alb_status token_record_write(struct catalogue *c, const struct token_record *t,
                                                   uint64_t expected);
 
-/* "base,app/editor" → each prefix once, blanks around it dropped.  INVALID: one is no layer prefix, or
- * more than `max`.  "" is one empty prefix: everything. */
+/* "base,app/editor" → each prefix once, blanks around it dropped.  INVALID: one is no layer prefix,
+ * or more than `max`.  "" is one empty prefix: everything. */
 ALB_MUST_USE struct alb_status layers_split(const char *text, size_t max,
                                             char (*out)[NAME_MAX_SIZE], size_t *count);

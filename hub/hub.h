@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hub/hub.h – the data centre's end of the tree: serve + publish, composed.
  *
- * Everything it needs from outside is given: a loop (the kernel's or a simulated one), the two doors,
- * its keys.  main.c opens files and sockets; tests/sim runs the same code in a world of its own,
- * without a CA and with hub_admit() in place of enrolment.
+ * Everything it needs from outside is given: a loop (the kernel's or a simulated one), the two
+ * doors, its keys.  main.c opens files and sockets; tests/sim runs the same code in a world of its
+ * own, without a CA and with hub_admit() in place of enrolment.
  */
 #pragma once
 
@@ -33,8 +33,8 @@ struct hub_options {
     uint64_t (*worst_lag_ns)(struct loop *loop); /* for status; NULL: a simulated loop has no lag */
 };
 
-/* Blocks on the catalogue.  IO, CORRUPT (kept trust does not verify), INVALID (org, address), REFUSED
- * (the kept trust file names another organisation or hub key). */
+/* Blocks on the catalogue.  IO, CORRUPT (kept trust does not verify), INVALID (org, address),
+ * REFUSED (the kept trust file names another organisation or hub key). */
 ALB_MUST_USE struct alb_status hub_start(const struct hub_options *options, struct hub **out);
 /* Finish what is open, then stopped(arg); at the latest after 5 s. */
 void hub_stop(struct hub *h, loop_fn stopped, void *arg);
@@ -69,6 +69,6 @@ struct hub_publication {
     size_t chunk_count;
     bool hold; /* do not make it current */
 };
-/* Stores the chunks and commits the record, with every check of UPLOAD_END except that the manifest is
- * not opened. */
+/* Stores the chunks and commits the record, with every check of UPLOAD_END except that the manifest
+ * is not opened. */
 ALB_MUST_USE struct alb_status hub_publish_local(struct hub *h, const struct hub_publication *p);

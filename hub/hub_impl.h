@@ -56,8 +56,8 @@ void hub_handle_trust_put(void *hub, struct serve_request *rq);
 ALB_MUST_USE struct alb_status hub_load_trust(struct hub *h); /* blocking, at start */
 void hub_handle_revoke(void *hub, struct serve_request *rq);
 
-/* renew.c: the next certificate; and, for enrolment too, a certificate for d->device in d->role: serial,
- * key, dates and PEM are set in `d`.  Workers may call it. */
+/* renew.c: the next certificate; and, for enrolment too, a certificate for d->device in d->role:
+ * serial, key, dates and PEM are set in `d`.  Workers may call it. */
 void hub_handle_renew(void *hub, struct serve_request *rq);
 ALB_MUST_USE struct alb_status hub_certify(const struct hub *h, const char *csr_pem,
                                            int64_t now_wall_s, struct device_record *d);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hub/ledger.h – what the catalogue says of layers: their versions, the last sequence, the head.
  *
- *     record/L@sha256:HEX   a version record, signed bytes, by its own digest
- *     layer/L               {last sequence, its version's name, its record's digest}: the commit point
- *     record/L@root:HEX     the same bytes by root
- *     record/L@VERSION      … and by name
- *     head/L                which record is current, signed by the hub
+ *  record/L@sha256:HEX   a version record, signed bytes, by its own digest
+ *  layer/L               {last sequence, its version's name, its record's digest}: the commit point
+ *  record/L@root:HEX     the same bytes by root
+ *  record/L@VERSION      … and by name
+ *  head/L                which record is current, signed by the hub
  *
  * They are written in this order.  Whoever swaps layer/L has published; what a crash leaves undone
  * behind it is made good by ledger_repair() at start, and by committing the same bytes again.
@@ -43,8 +43,8 @@ ALB_MUST_USE struct alb_status ledger_layer(const struct ledger *l, const char *
 ALB_MUST_USE struct alb_status ledger_find(const struct ledger *l, const char *layer,
                                            const char *which, struct buf *bytes,
                                            struct version_record *out);
-/* Make `bytes` the layer's newest version.  CONFLICT, with the layer's state in `why`: its sequence is
- * not the next, or the version's name is taken.  Committing the newest record again is OK. */
+/* Make `bytes` the layer's newest version.  CONFLICT, with the layer's state in `why`: its sequence
+ * is not the next, or the version's name is taken.  Committing the newest record again is OK. */
 ALB_MUST_USE struct alb_status ledger_commit(const struct ledger *l,
                                              const struct version_record *record, const void *bytes,
                                              size_t size, char why[LEDGER_WHY_SIZE]);

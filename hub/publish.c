@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hub/publish.c – making versions: commit an upload, name an old root anew, choose what is current. */
+/* hub/publish.c – making versions: commit an upload, name an old root anew,
+ * choose what is current. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -136,7 +137,8 @@ static struct alb_status count_vanished(struct chunk_store *store, const struct 
     return ALB_STATUS_OK;
 }
 
-/* A version is only committed when every chunk it names is durable: asked once more, of the store. */
+/* A version is only committed when every chunk it names is durable: asked once more,
+ * of the store. */
 static struct alb_status look_all(struct publish_task *p)
 {
     const struct upload *u = p->upload;

@@ -5,8 +5,9 @@
  *                      ^               │
  *                      └─ start again ─┘
  *
- * run() sees only the task and the hub's constants (options, ledger).  What it leaves in `st`, `why`
- * and `answer` becomes the answer.  When the asker goes away the work goes on and nobody is told.
+ * run() sees only the task and the hub's constants (options, ledger).  What it leaves in `st`,
+ * `why` and `answer` becomes the answer.  When the asker goes away the work goes on and nobody is
+ * told.
  */
 #pragma once
 

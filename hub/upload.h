@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hub/upload.h – content on its way in: opened by a root, filled by position, committed by a record.
+/* hub/upload.h – content on its way in: opened by a root, filled by position, committed by a
+ * record.
  *
- *     POST /v1/upload          wire/batch.h's upload_open → upload_answer: the upload's id, and which
- *                              positions of list C are still missing
- *     POST /v1/upload-put/ID   HIT items of list C → kept and durable when answered
- *     POST /v1/upload-end/ID   the signed version record (?hold=1: not current yet)
+ *   POST /v1/upload          wire/batch.h's upload_open → upload_answer: the upload's id, and which
+ *                            positions of list C are still missing
+ *   POST /v1/upload-put/ID   HIT items of list C → kept and durable when answered
+ *   POST /v1/upload-end/ID   the signed version record (?hold=1: not current yet)
  *
  * Root object and manifest are decoded here before anything is taken.  Opening the same root again
- * answers what is missing by then; so does opening it after the hub was started anew, since what was
- * acknowledged is in the store.  An upload lapses 24 h after it was last used.
+ * answers what is missing by then; so does opening it after the hub was started anew, since what
+ * was acknowledged is in the store.  An upload lapses 24 h after it was last used.
  */
 #pragma once
 

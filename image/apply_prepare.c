@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* image/apply_prepare.c – looks at every path of the version and writes down what is to be done.
  *
- * Nothing of the owner's is changed here.  For each entry there are four cases: nothing is there, the
- * right thing is there, something of the applied version is there, something of the owner's is there.
+ * Nothing of the owner's is changed here.  For each entry there are four cases: nothing is there,
+ * the right thing is there, something of the applied version is there, something of the owner's is
+ * there.
  */
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -303,8 +304,8 @@ static bool has_capabilities(const struct manifest_entry *e)
     return false;
 }
 
-/* Another user may hold this inode open, ready to write.  Were it given root's name or a set-id bit,
- * its content would be that user's choice from then on: such a file is brought anew. */
+/* Another user may hold this inode open, ready to write.  Were it given root's name or a set-id
+ * bit, its content would be that user's choice from then on: such a file is brought anew. */
 static bool is_unsafe_to_bless(const struct found *f, const struct manifest_entry *e)
 {
     const bool is_theirs =

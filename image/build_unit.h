@@ -93,7 +93,8 @@ struct opened_file {
     uint32_t uid, gid;
 };
 
-/* fd −1 and OK when it is gone or no longer a file: `f->problem` says so and it is to be left out. */
+/* fd −1 and OK when it is gone or no longer a file:
+ * `f->problem` says so and it is to be left out. */
 ALB_MUST_USE struct alb_status build_file_open(struct build *b, struct build_file *f,
                                                struct opened_file *out);
 /* Exactly `size` bytes, or fewer when the file ends before (*got). */
@@ -107,7 +108,7 @@ ALB_MUST_USE struct alb_status build_file_settle(const struct build *b, struct b
 ALB_MUST_USE struct alb_status build_chunk_add(struct build_unit *u,
                                                const struct build_chunk *chunk);
 
-/* ---- build_alone.c, build_pack.c -------------------------------------------------------------- */
+/* ---- build_alone.c, build_pack.c ------------------------------------------------------------- */
 
 /* Cut one file into chunks of its own; smaller than cut_content.min, it is one chunk. */
 ALB_MUST_USE struct alb_status build_alone(struct build *b, struct build_unit *u,

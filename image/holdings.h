@@ -18,8 +18,9 @@ struct holding {      /* where some bytes are */
     uint32_t length; /* of a chunk; for files the whole file     */
 };
 
-/* `cache_path` NULL: nothing is believed, every byte is read; neither a cache nor the record of what
- * was applied to a tree counts.  A damaged or foreign cache file is ignored (and said in the log). */
+/* `cache_path` NULL: nothing is believed, every byte is read; neither a cache nor the record of
+ * what was applied to a tree counts.  A damaged or foreign cache file is ignored (and said in the
+ * log). */
 struct holdings *holdings_new(const char *cache_path);
 struct holdings *holdings_free(struct holdings *h);
 /* Optional, before trees are added: read only what this version could use.  Borrowed while trees
@@ -37,6 +38,7 @@ void holdings_run(struct holdings *h, size_t unit);
 bool holdings_file(const struct holdings *h, const struct digest *content, uint64_t size,
                    struct holding *out);
 bool holdings_chunk(const struct holdings *h, const struct chunk_key *key, struct holding *out);
-/* Digest of the file at `path` in the first tree added; false when it is not a held regular file. */
+/* Digest of the file at `path` in the first tree added;
+ * false when it is not a held regular file. */
 bool holdings_digest_of(const struct holdings *h, const char *path, struct digest *out);
 ALB_MUST_USE struct alb_status holdings_save_cache(const struct holdings *h);

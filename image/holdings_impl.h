@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* image/holdings_impl.h – what holdings are made of; for holdings*.c, stage*.c and apply*.c only. */
+/* image/holdings_impl.h – what holdings are made of; for holdings*.c,
+ * stage*.c and apply*.c only. */
 #pragma once
 
 #include <pthread.h>
@@ -101,7 +102,8 @@ static inline void *xrealloc_room(void *array, size_t count, size_t *capacity, s
 /* What the file at `path` knows; empty when it is missing, damaged or of another version. */
 void scan_cache_read(const char *path, struct scan_cache *out);
 void scan_cache_release(struct scan_cache *c);
-/* The applied record of the tree whose top is open, in the same form; freed with cached_tree_free(). */
+/* The applied record of the tree whose top is open, in the same form; freed with
+ * cached_tree_free(). */
 struct cached_tree *applied_tree_read(int top_fd);
 struct cached_tree *cached_tree_free(struct cached_tree *t);
 /* Files of the tree at `top`, in scan order; NULL when it knows none. */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* image/journal.h – the list of operations that make a target what a version says, as bytes.
  *
- * TARGET/.albedo/journal is written whole and synced before the first of its operations is done, and
- * removed after the last.  Each operation can be done again: those that take something away name the
- * inode they mean, those that bring something are content to find it in its place.  Every record has
- * a CRC and the last one counts them; bytes: image/FORMAT.md.
+ * TARGET/.albedo/journal is written whole and synced before the first of its operations is done,
+ * and removed after the last.  Each operation can be done again: those that take something away
+ * name the inode they mean, those that bring something are content to find it in its place.  Every
+ * record has a CRC and the last one counts them; bytes: image/FORMAT.md.
  */
 #pragma once
 

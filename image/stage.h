@@ -25,7 +25,8 @@ struct stage_options {
     const struct digest *root;       /* of the version: a stage of another one is swept */
 };
 
-/* Opens or resumes.  INVALID: TARGET is "/" or not a directory; CONFLICT: another pull works on it. */
+/* Opens or resumes.  INVALID: TARGET is "/" or not a directory; CONFLICT:
+ * another pull works on it. */
 ALB_MUST_USE struct alb_status stage_open(const struct stage_options *options, struct stage **out);
 struct stage *stage_close(struct stage *s); /* keeps what is there for the next time */
 

@@ -32,5 +32,6 @@ size_t dirs_parent_length(const char *path);
 int dirs_open_path(int top_fd, const char *path, int flags);
 /* mkdir -p beneath the open directory; *out is the last one, open and the caller's. */
 ALB_MUST_USE struct alb_status dirs_make(int top_fd, const char *path, unsigned mode, int *out);
-/* Remove `name` in the open directory and, when it is a directory, all that is in it; gone is fine. */
+/* Remove `name` in the open directory and, when it is a directory, all that is in it;
+ * gone is fine. */
 ALB_MUST_USE struct alb_status dirs_remove(int fd, const char *name);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* image/stage_impl.h – what a stage is made of; for stage*.c and apply*.c only.
  *
- * Staged objects lie flat in TOP/.albedo/stage/ROOT/ under the decimal index of their manifest entry,
- * with the metadata they are to have: a rename is all that is left to do.  image/FORMAT.md.
+ * Staged objects lie flat in TOP/.albedo/stage/ROOT/ under the decimal index of their manifest
+ * entry, with the metadata they are to have: a rename is all that is left to do.  image/FORMAT.md.
  */
 #pragma once
 
@@ -115,8 +115,8 @@ ALB_MUST_USE struct alb_status stage_sync(struct stage *s);
 ALB_MUST_USE struct alb_status stage_resume(struct stage *s);
 
 /* ---- stage_place.c */
-/* Find the file systems below the target that directories of the manifest lie in, and open the folders
- * of each; what other versions left there is removed. */
+/* Find the file systems below the target that directories of the manifest lie in, and open the
+ * folders of each; what other versions left there is removed. */
 ALB_MUST_USE struct alb_status places_find(struct stage *s);
 /* The same for a journal's list of tops; nothing is swept. */
 ALB_MUST_USE struct alb_status places_open(struct places *p, int target_fd, char *const *tops,
@@ -145,8 +145,8 @@ ALB_MUST_USE struct alb_status stage_file_put(struct stage *s, size_t use, const
                                               size_t size);
 /* All bytes are there: verify the whole, set its metadata, count it as done. */
 ALB_MUST_USE struct alb_status stage_file_prove(struct stage *s, struct stage_file *f, int fd);
-/* Stage the file that already lies at its path: its inode is to be replaced.  CONFLICT when its bytes
- * are no longer the entry's. */
+/* Stage the file that already lies at its path: its inode is to be replaced.  CONFLICT when its
+ * bytes are no longer the entry's. */
 ALB_MUST_USE struct alb_status stage_file_take(struct stage *s, uint32_t entry, int dir_fd,
                                                const char *name, struct content *c);
 /* Stage a symlink, fifo, socket or device.  *made false: no privilege for it (counted). */

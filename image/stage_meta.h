@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* image/stage_meta.h – mode, owner, time and extended attributes of one object, set as an entry says.
+/* image/stage_meta.h – mode, owner, time and extended attributes of one object, set as an entry
+ * says.
  *
- * What this process may not set is counted, not an error: the summary says it once.  Set-id bits are
- * dropped where the owner they stand for could not be set.
+ * What this process may not set is counted, not an error: the summary says it once.  Set-id bits
+ * are dropped where the owner they stand for could not be set.
  */
 #pragma once
 
@@ -22,8 +23,8 @@ struct meta {
     size_t xattr_count;
 };
 
-/* Make the object behind `fd` (O_PATH will do) what `e` says.  `fresh`: we made it a moment ago, it has
- * no attributes to remove. */
+/* Make the object behind `fd` (O_PATH will do) what `e` says.  `fresh`: we made it a moment ago, it
+ * has no attributes to remove. */
 ALB_MUST_USE struct alb_status meta_set(int fd, const struct manifest_entry *e, bool fresh,
                                         struct meta_losses *losses);
 /* Would meta_set() change anything?  What it could not set is added to `losses`. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* net/gate.h – transport asks, policy answers: may these bytes leave now?
  *
- * The shaper stands behind this door.  A stream asks before each write and tells afterwards what went;
- * an answer of 0 names the time at which asking again is worth it.
+ * The shaper stands behind this door.  A stream asks before each write and tells afterwards what
+ * went; an answer of 0 names the time at which asking again is worth it.
  */
 #pragma once
 

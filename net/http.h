@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* net/http.h – HTTP/2 conversations over streams: one session type, both sides (RFC 9113, nghttp2).
  *
- * A session is a pump over one stream: output first, then input, and input only while output is low.
+ * A session is a pump over one stream: output first, then input, and input only while output is
+ * low.
  *
- * Receiving is paced by *credit*: automatic window updates are off, and http_session grants connection
- * window in exactly one function, only against bytes that calls (client) or uploads (server) announced
- * and that have not come yet, outstanding ≤ `window_bytes`.  The shaper takes its place there.
+ * Receiving is paced by *credit*: automatic window updates are off, and http_session grants
+ * connection window in exactly one function, only against bytes that calls (client) or uploads
+ * (server) announced and that have not come yet, outstanding ≤ `window_bytes`.  The shaper takes
+ * its place there.
  *
- * Server: `exchange` = one request and its answer.  Client: `call` = the same seen from the other side.
- * "Exchange" and "call" pointers die with the last callback named below.
+ * Server: `exchange` = one request and its answer.  Client: `call` = the same seen from the other
+ * side. "Exchange" and "call" pointers die with the last callback named below.
  */
 #pragma once
 
@@ -35,8 +37,9 @@ struct http_session_options {
 
 /* Where an answer's (or a request's) body comes from when it is not all there yet. */
 struct http_source {
-    /* Write up to `size` bytes to `out`.  Returns how many; 0 with *ended false means "not now": call
-     * http_exchange_resume()/http_call_resume() when there is more.  Never called after `closed`. */
+    /* Write up to `size` bytes to `out`.  Returns how many; 0 with *ended false means "not now":
+     * call http_exchange_resume()/http_call_resume() when there is more.  Never called after
+     * `closed`. */
     size_t (*pull)(void *arg, uint8_t *out, size_t size, bool *ended);
     void *arg;
 };
@@ -44,8 +47,8 @@ struct http_source {
 /* ---- server ---------------------------------------------------------------------------------- */
 
 struct http_server_ops {
-    /* The head is here.  Returns the largest body to accept; a larger one is answered 413.  May answer
-     * at once (then the body is discarded). */
+    /* The head is here.  Returns the largest body to accept; a larger one is answered 413.  May
+     * answer at once (then the body is discarded). */
     uint64_t (*head)(void *arg, struct http_exchange *x);
     /* The body is complete (http_exchange_body()). */
     void (*request)(void *arg, struct http_exchange *x);
@@ -110,8 +113,8 @@ struct http_client_ops {
 
 struct http_session *http_connect(struct stream *stream, const struct http_session_options *options,
                                   const struct http_client_ops *ops, void *arg);
-/* May be made before `opened`.  Never calls back from inside.  On a session that drains the call waits
- * and hears its end (CLOSED) when the session does. */
+/* May be made before `opened`.  Never calls back from inside.  On a session that drains the call
+ * waits and hears its end (CLOSED) when the session does. */
 struct http_call *http_call_start(struct http_session *s, const struct http_call_options *options,
                                   const struct http_call_ops *ops, void *arg);
 const char *http_call_header(const struct http_call *c, const char *name); /* answer's; or NULL */
@@ -122,8 +125,8 @@ void http_call_cancel(struct http_call *c);
 /* ---- both ------------------------------------------------------------------------------------ */
 
 struct stream *http_session_stream(struct http_session *s);
-/* May new calls be made?  False once it drains on either side, or is over.  Do not repeat a call on the
- * session that just ended it: ask this first. */
+/* May new calls be made?  False once it drains on either side, or is over.  Do not repeat a call on
+ * the session that just ended it: ask this first. */
 bool http_session_is_open(const struct http_session *s);
 void http_session_set_user(struct http_session *s, void *user);
 void *http_session_user(const struct http_session *s);

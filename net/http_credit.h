@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* net/http_credit.h – how much connection window to grant: pure arithmetic, no HTTP.
  *
- * Credit is what the other side may still send.  It cannot be taken back, so it is given late and only
- * for a reason: what is outstanding never exceeds the window W, nor the bytes that somebody here
- * announced (an answer's largest size, an upload's length) and that have not come yet.  The 65,535
- * bytes that every connection starts with are there before anything is said; they are counted as
- * outstanding, so nothing is added to them until more than that is wanted.
+ * Credit is what the other side may still send.  It cannot be taken back, so it is given late and
+ * only for a reason: what is outstanding never exceeds the window W, nor the bytes that somebody
+ * here announced (an answer's largest size, an upload's length) and that have not come yet.  The
+ * 65,535 bytes that every connection starts with are there before anything is said; they are
+ * counted as outstanding, so nothing is added to them until more than that is wanted.
  */
 #pragma once
 
@@ -24,12 +24,12 @@ struct http_credit {
 void http_credit_init(struct http_credit *c, uint64_t window_bytes);
 /* Takes 0 for the default and cuts what is larger than the protocol can say. */
 void http_credit_set_window(struct http_credit *c, uint64_t window_bytes);
-/* A body of at most `limit` bytes announces limit + 1: without room for one byte too many, one that is
- * too long would stand still for ever instead of being noticed. */
+/* A body of at most `limit` bytes announces limit + 1: without room for one byte too many, one that
+ * is too long would stand still for ever instead of being noticed. */
 void http_credit_announce(struct http_credit *c, uint64_t bytes);
 /* `bytes` of what was announced came, or will not come any more. */
 void http_credit_settle(struct http_credit *c, uint64_t bytes);
 
-/* What to grant now, when the other side may still send `outstanding` bytes; 0 when it is too little
- * to be worth a frame and the other side is not about to stand still. */
+/* What to grant now, when the other side may still send `outstanding` bytes; 0 when it is too
+ * little to be worth a frame and the other side is not about to stand still. */
 uint64_t http_credit_due(const struct http_credit *c, uint64_t outstanding);

@@ -6,9 +6,9 @@
  *     http_server.c    exchanges         http_client.c    calls
  *     http_fields.c    header fields     http_credit.c    connection window
  *
- * A *message* is an exchange or a call; nghttp2 keeps it as the stream's user data, and a stream whose
- * message was given up has none.  nghttp2 is not re-entrant: inside its callbacks frames may be
- * submitted, but only the pump receives and sends.
+ * A *message* is an exchange or a call; nghttp2 keeps it as the stream's user data, and a stream
+ * whose message was given up has none.  nghttp2 is not re-entrant: inside its callbacks frames may
+ * be submitted, but only the pump receives and sends.
  */
 #pragma once
 

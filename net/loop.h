@@ -6,8 +6,8 @@
  * header runs unchanged on both.  It lies above TLS and below HTTP/2, so flow-control windows are
  * real in the simulator.
  *
- * One thread runs a loop and owns everything that hangs off it; only a job's run() happens elsewhere.
- * Nothing here is global: a program may have several loops.
+ * One thread runs a loop and owns everything that hangs off it; only a job's run() happens
+ * elsewhere. Nothing here is global: a program may have several loops.
  */
 #pragma once
 
@@ -44,8 +44,8 @@ struct timer {
     size_t slot;    /* the loop's; 0 while idle */
 };
 
-/* fn is called once, from the loop, at or after the time set.  The storage is the owner's and must be
- * stopped before it goes away. */
+/* fn is called once, from the loop, at or after the time set.  The storage is the owner's and must
+ * be stopped before it goes away. */
 void timer_init(struct timer *t, struct loop *loop, loop_fn fn, void *arg);
 void timer_set(struct timer *t, uint64_t at_ns);       /* absolute; replaces what was set */
 void timer_set_in(struct timer *t, uint64_t delay_ns); /* from now */
@@ -55,8 +55,8 @@ static inline bool timer_is_set(const struct timer *t)
     return t->slot != 0;
 }
 
-/* Free `memory` by `free_fn` after the current batch of callbacks: the one road of death for objects
- * that may be on the stack of a callback. */
+/* Free `memory` by `free_fn` after the current batch of callbacks: the one road of death for
+ * objects that may be on the stack of a callback. */
 void loop_bury(struct loop *loop, loop_fn free_fn, void *memory);
 
 /* ---- jobs ------------------------------------------------------------------------------------ */
@@ -67,7 +67,8 @@ enum job_lane {
 };
 
 /* run() happens on a worker and sees only the job; done() is called on the loop afterwards, always,
- * and never from inside loop_submit().  The memory is the submitter's and must live until done(). */
+ * and never from inside loop_submit().  The memory is the submitter's and must live until
+ * done(). */
 struct job {
     void (*run)(struct job *job);
     void (*done)(struct job *job);
@@ -97,8 +98,8 @@ struct listen_options {
     struct tls_context *tls;
 };
 
-/* Calls accepted(arg, stream) with each stream whose handshake has succeeded; the stream is then the
- * callee's.  At the descriptor limit the listener pauses by itself and logs once. */
+/* Calls accepted(arg, stream) with each stream whose handshake has succeeded; the stream is then
+ * the callee's.  At the descriptor limit the listener pauses by itself and logs once. */
 typedef void (*accept_fn)(void *arg, struct stream *stream);
 ALB_MUST_USE struct alb_status loop_listen(struct loop *loop, const struct listen_options *options,
                                            accept_fn accepted, void *arg, struct listener **out);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* net/loop_event.h – the kernel's loop from inside: for loop_event.c, stream_event.c, listener_event.c.
+/* net/loop_event.h – the kernel's loop from inside: for loop_event.c, stream_event.c,
+ * listener_event.c.
  *
  * Every callback that libevent makes begins with loop_event_enter(), which measures the batch and
  * ends it when it has lasted long enough.

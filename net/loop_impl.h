@@ -2,8 +2,8 @@
 /* net/loop_impl.h – what a back end of net/loop.h fills in; nobody else includes it.
  *
  * loop.c keeps the timer heap and the graveyard for every back end; the back end embeds
- * `struct loop` as its first member, calls loop_init(), arms one wake-up when arm() asks for it, and
- * calls loop_turn() whenever that time has come or a batch of callbacks has ended.
+ * `struct loop` as its first member, calls loop_init(), arms one wake-up when arm() asks for it,
+ * and calls loop_turn() whenever that time has come or a batch of callbacks has ended.
  */
 #pragma once
 

@@ -3,10 +3,11 @@
  *
  * Read and write move what they can.  A call that answers STREAM_BLOCKED has already armed what is
  * needed: `ready` is called, from the loop, when it is worth trying again; a call that was not made
- * arms nothing, so whoever stops reading exerts back-pressure.  "TLS wants to write in order to read"
- * is the stream's own business.
+ * arms nothing, so whoever stops reading exerts back-pressure.  "TLS wants to write in order to
+ * read" is the stream's own business.
  *
- * Every write passes the stream's gate (net/gate.h) first: there is no other way for a byte to leave.
+ * Every write passes the stream's gate (net/gate.h) first: there is no other way for a byte to
+ * leave.
  *
  * After stream_free() no ready call comes.  It may be called from inside ready.
  */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* net/tls.h – TLS 1.3 contexts for the two ports; no session tickets, ALPN "h2".
  *
- * Tree port: the server asks for a client certificate without demanding one; a certificate shown must
- * chain to the CA and carry one URI SAN (net/identity.h).  A dialler accepts only a server whose
- * certificate chains to the pinned CA and whose role is hub or reflector; DNS names carry no authority.
+ * Tree port: the server asks for a client certificate without demanding one; a certificate shown
+ * must chain to the CA and carry one URI SAN (net/identity.h).  A dialler accepts only a server
+ * whose certificate chains to the pinned CA and whose role is hub or reflector; DNS names carry no
+ * authority.
  */
 #pragma once
 
@@ -26,8 +27,9 @@ struct tls_options {
 /* INVALID when a PEM does not parse or key and certificate do not match. */
 ALB_MUST_USE struct alb_status tls_context_new(const struct tls_options *options,
                                                struct tls_context **out);
-/* Show this certificate (then the CA's) from the next handshake on; connections that are up keep the
- * one they have.  INVALID, and nothing has changed: it is none, or not for the context's key. */
+/* Show this certificate (then the CA's) from the next handshake on; connections that are up keep
+ * the one they have.  INVALID, and nothing has changed: it is none, or not for the context's key.
+ */
 ALB_MUST_USE struct alb_status tls_context_use_certificate(struct tls_context *t,
                                                            const char *certificate_pem);
 struct tls_context *tls_context_free(struct tls_context *t);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* net/worker.h – threads that run jobs for one loop: a shared queue, and a lane that keeps its order.
+/* net/worker.h – threads that run jobs for one loop: a shared queue, and a lane that keeps its
+ * order.
  *
  * A thread sees only the job it runs.  A finished job goes to a list that the loop collects; the
  * first job on an empty list makes `wake_fd` (an eventfd) readable.  This is the only place of the

@@ -2,8 +2,8 @@
 /* net/x509.h – the hub's CA, the certificates it signs, and the requests they come from.
  *
  * Keys are ECDSA P-256 (TLS identity; signing keys for content are Ed25519 and live elsewhere).
- * All texts are PEM, heap, the caller's.  The names in a request are ignored: identity is what the hub
- * decides, in one URI SAN.
+ * All texts are PEM, heap, the caller's.  The names in a request are ignored: identity is what the
+ * hub decides, in one URI SAN.
  */
 #pragma once
 
@@ -29,7 +29,8 @@ ALB_MUST_USE struct alb_status x509_issue(const struct x509_issue *issue,
                                           char **out_certificate_pem, char *out_serial);
 /* SHA-256 of the certificate's SubjectPublicKeyInfo (DER): the pin. */
 ALB_MUST_USE struct alb_status x509_pin(const char *certificate_pem, struct digest *out);
-/* The same of the key that a request is for, once the request's signature has proved it: CORRUPT. */
+/* The same of the key that a request is for, once the request's signature has proved it:
+ * CORRUPT. */
 ALB_MUST_USE struct alb_status x509_request_pin(const char *csr_pem, struct digest *out);
 /* When to ask for the next certificate: two thirds of this one's life are over. */
 ALB_MUST_USE struct alb_status x509_renew_at(const char *certificate_pem, int64_t *out_wall_s);

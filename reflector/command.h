@@ -5,8 +5,8 @@
  *                            [--parent https://HOST:PORT]… [--name NAME]
  *     albedo-reflector serve --config DIR/reflector.conf
  *
- * Exit codes are those of `albedo`: 0 done, 1 failed, 2 what was typed or configured makes no sense,
- * 3 refused, 4 not found, 5 unreachable, 6 full, 7 damaged.
+ * Exit codes are those of `albedo`: 0 done, 1 failed, 2 what was typed or configured makes no
+ * sense, 3 refused, 4 not found, 5 unreachable, 6 full, 7 damaged.
  */
 #pragma once
 

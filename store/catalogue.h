@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* store/catalogue.h – the door behind which records are kept: small values by name, with versions.
  *
- * A record's name is text such as "head/base/debian-12"; its version is a number the store gives it,
- * never 0, that changes with every write.  Writes are compare-and-swap.  No transactions over
+ * A record's name is text such as "head/base/debian-12"; its version is a number the store gives
+ * it, never 0, that changes with every write.  Writes are compare-and-swap.  No transactions over
  * several records, no locks, no ordering is assumed.  Calls block and are made inside jobs or at
  * start-up.  Writes are durable when they return OK.
  */

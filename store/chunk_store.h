@@ -8,8 +8,8 @@
  * The store does not verify digests on put (the keeper did, before); it detects on read that bytes
  * are not those that were put (its own check value) and answers ALB_CORRUPT.
  *
- * "unknown" is an answer every caller handles: the write was sent and nobody can say whether it took
- * effect.  Asking again is always right, since put is idempotent.
+ * "unknown" is an answer every caller handles: the write was sent and nobody can say whether it
+ * took effect.  Asking again is always right, since put is idempotent.
  */
 #pragma once
 
@@ -29,10 +29,10 @@ struct chunk_store;
 
 struct chunk_store_ops {
     const char *name;
-    /* Durable when it returns OK: one group, one write, one sync.  `outcomes` may be NULL.  FULL when
-     * there is no room: nothing of the group is visible then.  UNKNOWN when at least one outcome is
-     * PUT_UNKNOWN; the others are as `outcomes` says.  After any other failure `outcomes` is not
-     * written and asking again is right. */
+    /* Durable when it returns OK: one group, one write, one sync.  `outcomes` may be NULL.  FULL
+     * when there is no room: nothing of the group is visible then.  UNKNOWN when at least one
+     * outcome is PUT_UNKNOWN; the others are as `outcomes` says.  After any other failure
+     * `outcomes` is not written and asking again is right. */
     struct alb_status (*put_many)(struct chunk_store *s, struct chunk *const *chunks, size_t count,
                                   enum put_outcome *outcomes);
     /* *out is a new reference.  NOT_FOUND, CORRUPT (the record is dropped from the index), IO. */

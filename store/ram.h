@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* store/ram.h – the twins of both doors in memory, for the simulator and tests.
  *
- * They keep the contracts of chunk_store.h and catalogue.h and, with a non-zero `unknown_per_mille`,
- * answer "unknown" to that share of writes by `seed` (half of them took effect), so that tests reach
- * that branch.  `quota_bytes` 0 means no limit; beyond it put_many answers FULL.
+ * They keep the contracts of chunk_store.h and catalogue.h and, with a non-zero
+ * `unknown_per_mille`, answer "unknown" to that share of writes by `seed` (half of them took
+ * effect), so that tests reach that branch.  `quota_bytes` 0 means no limit; beyond it put_many
+ * answers FULL.
  */
 #pragma once
 

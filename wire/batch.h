@@ -2,8 +2,9 @@
 /* wire/batch.h – asking for chunks by position, and the self-describing items that answer.
  *
  * A request names a layer, a root the caller may read, a list of that root (M or C) and runs of
- * positions: never a bare digest.  The answer is a sequence of items in any order; a truncated answer
- * keeps its finished items.  The same items carry an upload's chunks.  Bytes: wire/FORMAT.md.
+ * positions: never a bare digest.  The answer is a sequence of items in any order; a truncated
+ * answer keeps its finished items.  The same items carry an upload's chunks.  Bytes:
+ * wire/FORMAT.md.
  */
 #pragma once
 
@@ -58,8 +59,8 @@ struct batch_item {
 
 ALB_MUST_USE struct alb_status batch_item_head(const struct batch_item *item, struct buf *out);
 
-/* Take the next whole item from `in` without consuming it: OK and *used > 0; OK and *used = 0 when more
- * bytes are needed; CORRUPT when it cannot be an item (a frame over `max_size` included). */
+/* Take the next whole item from `in` without consuming it: OK and *used > 0; OK and *used = 0 when
+ * more bytes are needed; CORRUPT when it cannot be an item (a frame over `max_size` included). */
 ALB_MUST_USE struct alb_status batch_item_next(const struct buf *in, size_t max_size,
                                                struct batch_item *out, size_t *used);
 

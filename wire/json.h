@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* wire/json.h – the JSON bodies programs exchange, as plain structs; jansson stays behind this door.
+/* wire/json.h – the JSON bodies programs exchange, as plain structs; jansson stays behind this
+ * door.
  *
  * Every decoder bounds what it takes and refuses with INVALID, naming the member that is missing or
  * wrong.  Unknown members are ignored.  Strings in structs are copied and always terminated.
@@ -95,5 +96,6 @@ struct json_doc *json_doc_free(struct json_doc *d);
 size_t json_doc_count(const struct json_doc *d, const char *path);
 const char *json_doc_text(const struct json_doc *d, const char *path);
 uint64_t json_doc_number(const struct json_doc *d, const char *path);
-/* Pass on the value at `path` with all its members, known here or not; nothing when there is none. */
+/* Pass on the value at `path` with all its members, known here or not;
+ * nothing when there is none. */
 void json_relay(struct json_writer *w, const char *key, const struct json_doc *d, const char *path);

@@ -18,8 +18,8 @@ struct manifest_arena *arena_new(size_t input_size);
 struct manifest_arena *arena_free(struct manifest_arena *a);
 /* Not zeroed; lives as long as the arena.  `align` is a power of two.  NULL when refused. */
 void *arena_take(struct manifest_arena *a, size_t size, size_t align);
-/* An array outside the arena (free() it), grown by half and at least to `need` members: the array, or
- * NULL when refused (the old one stays). */
+/* An array outside the arena (free() it), grown by half and at least to `need` members: the array,
+ * or NULL when refused (the old one stays). */
 void *arena_grow(struct manifest_arena *a, void *array, size_t *capacity, size_t need,
                  size_t member_size);
 /* Why it refused: CORRUPT (the budget) or FULL (no memory); OK when it did not. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* wire/manifest_keys.h – list C as it is made: each distinct chunk key once, in order of appearance.
+/* wire/manifest_keys.h – list C as it is made: each distinct chunk key once, in order of
+ * appearance.
  *
  * The digests are whatever the manifest's maker wrote, so the table is hashed with a seed of its
  * own: nobody can choose keys that all fall into one place.
@@ -23,7 +24,7 @@ struct key_list {
 
 void key_list_init(struct key_list *l, struct manifest_arena *arena);
 void key_list_release(struct key_list *l);
-/* Note that a slice of `key` ends at `end`, which is the chunk's size when `whole`.  False when that
- * contradicts what was noted before (*contradiction) or the arena refused. */
+/* Note that a slice of `key` ends at `end`, which is the chunk's size when `whole`.  False when
+ * that contradicts what was noted before (*contradiction) or the arena refused. */
 bool key_list_note(struct key_list *l, const struct chunk_key *key, uint32_t end, bool whole,
                    bool *contradiction);

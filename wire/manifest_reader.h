@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* wire/manifest_reader.h – the state of a manifest being decoded, shared by the files that do it.
  *
- * The three sections are read side by side, an entry at a time.  Any of them may meet the error; the
- * first one found is the refusal.
+ * The three sections are read side by side, an entry at a time.  Any of them may meet the error;
+ * the first one found is the refusal.
  */
 #pragma once
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* wire/record.h – version record, head, read grant and revocation list: the small signed things.
  *
- * A *version record* introduces content: signed by a publisher the trust file delegates the layer to;
- * never expires.  A *head* selects one: signed by the hub's online key; expires.  A *grant* says which
- * layers a device may read; a *revocation list* which certificates are no longer believed.  All travel
- * and rest as the signed bytes they came in.
+ * A *version record* introduces content: signed by a publisher the trust file delegates the layer
+ * to; never expires.  A *head* selects one: signed by the hub's online key; expires.  A *grant*
+ * says which layers a device may read; a *revocation list* which certificates are no longer
+ * believed.  All travel and rest as the signed bytes they came in.
  */
 #pragma once
 
@@ -59,8 +59,8 @@ struct revocations {
 
 ALB_MUST_USE struct alb_status record_encode(const struct version_record *r,
                                              const struct sign_secret *publisher, struct buf *out);
-/* REFUSED when the signer may not publish that layer, CORRUPT when the signature is bad.  `trust` NULL:
- * decode only (a relay that has no need to judge must not use this to serve). */
+/* REFUSED when the signer may not publish that layer, CORRUPT when the signature is bad.  `trust`
+ * NULL: decode only (a relay that has no need to judge must not use this to serve). */
 ALB_MUST_USE struct alb_status record_decode(const void *bytes, size_t size,
                                              const struct trust *trust, struct version_record *out);
 ALB_MUST_USE struct alb_status head_encode(const struct head *h, const struct sign_secret *hub,
@@ -70,8 +70,8 @@ ALB_MUST_USE struct alb_status head_encode(const struct head *h, const struct si
 ALB_MUST_USE struct alb_status head_decode(const void *bytes, size_t size,
                                            const struct trust *trust, struct head *out);
 /* May this head say what is latest?  REFUSED when it is older than the newest one seen here
- * (`seen_sequence`; 0 for none), TIMEOUT when it has expired: that stops "latest" only, never a version
- * asked for by name. */
+ * (`seen_sequence`; 0 for none), TIMEOUT when it has expired: that stops "latest" only, never a
+ * version asked for by name. */
 ALB_MUST_USE struct alb_status head_judge(const struct head *h, uint64_t seen_sequence,
                                           int64_t now_wall_s);
 ALB_MUST_USE struct alb_status grant_encode(const struct grant *g, const struct sign_secret *hub,

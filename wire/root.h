@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* wire/root.h – the root object: how large a layer version is and which chunks spell its manifest.
  *
- * The SHA-256 of its bytes is the version's *root*, the name a request carries.  Two lists of positions
- * belong to a root: M, the manifest's chunks in order (they are in this object), and C, the distinct
- * content keys in order of first appearance in the manifest (computed by each holder, never sent).
+ * The SHA-256 of its bytes is the version's *root*, the name a request carries.  Two lists of
+ * positions belong to a root: M, the manifest's chunks in order (they are in this object), and C,
+ * the distinct content keys in order of first appearance in the manifest (computed by each holder,
+ * never sent).
  */
 #pragma once
 
@@ -12,9 +13,9 @@
 
 enum { ROOT_OBJECT_MAX = 4 << 20, ROOT_CHUNKS_MAX = 110000 };
 
-/* "M", "C" and "R" in paths.  LIST_ROOT has one position, 0: the root object itself, which is kept and
- * sent as the plain chunk of its own digest, so that it is asked for, shared, verified and cached like
- * any other. */
+/* "M", "C" and "R" in paths.  LIST_ROOT has one position, 0: the root object itself, which is kept
+ * and sent as the plain chunk of its own digest, so that it is asked for, shared, verified and
+ * cached like any other. */
 enum chunk_list { LIST_MANIFEST = 1, LIST_CONTENT = 2, LIST_ROOT = 3 };
 
 struct root_chunk {

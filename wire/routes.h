@@ -2,8 +2,8 @@
 /* wire/routes.h – the table of requests, made from routes.def.
  *
  * Role bits are those of net/identity.h (wire does not include net; routes.c asserts nothing about
- * them, the programs do): 1 nobody, 2 hub, 4 reflector, 8 endpoint, 16 publisher, 32 admin, 64 bearer
- * token.
+ * them, the programs do): 1 nobody, 2 hub, 4 reflector, 8 endpoint, 16 publisher, 32 admin, 64
+ * bearer token.
  */
 #pragma once
 
@@ -46,7 +46,7 @@ extern const struct route routes[ROUTE_COUNT];
 const struct route *route_find(unsigned port, const char *method, const char *path,
                                const char **rest);
 
-/* Every request of one program to another carries this header; a server refuses another value by name
- * and takes a request without it (curl). */
+/* Every request of one program to another carries this header; a server refuses another value by
+ * name and takes a request without it (curl). */
 #define PROTO_HEADER "albedo-proto"
 #define PROTO_VERSION "1"

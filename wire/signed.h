@@ -5,8 +5,9 @@
  *     u32 length, body                 typed fields, ascending (wire/fields.h)
  *     u8 count, count × {32 bytes Ed25519 public key, 64 bytes signature}
  *
- * A signature covers everything before the count, so a body can never be taken for one of another kind
- * or version.  Signed bytes are stored and relayed verbatim.  An unknown version is refused by name.
+ * A signature covers everything before the count, so a body can never be taken for one of another
+ * kind or version.  Signed bytes are stored and relayed verbatim.  An unknown version is refused by
+ * name.
  */
 #pragma once
 
@@ -30,13 +31,14 @@ struct signed_view {
     struct signature signatures[SIGNED_SIGNATURES_MAX];
 };
 
-/* Append envelope and body, signed by each of `secrets` (may be 0 of them, for signing elsewhere). */
+/* Append envelope and body, signed by each of `secrets` (may be 0 of them,
+ * for signing elsewhere). */
 ALB_MUST_USE struct alb_status signed_seal(const char *kind, unsigned version,
                                            const struct buf *body,
                                            const struct sign_secret *secrets, size_t secret_count,
                                            struct buf *out);
-/* Checks the frame only; CORRUPT, or INVALID for another kind or an unknown version ("head format 2 is
- * not known to this program"). */
+/* Checks the frame only; CORRUPT, or INVALID for another kind or an unknown version ("head format 2
+ * is not known to this program"). */
 ALB_MUST_USE struct alb_status signed_open(const void *bytes, size_t size, const char *kind,
                                            unsigned version, struct signed_view *out);
 /* OK when `key` is among the signatures and its signature verifies. */

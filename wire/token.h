@@ -2,8 +2,8 @@
 /* wire/token.h – the enrolment token a person carries: alb1.ID.SECRET.PIN
  *
  * ID names it at the hub (10 characters), SECRET proves it (16 bytes, base64url), PIN is what the
- * joiner must find: base64url of SHA-256 of the CA's SubjectPublicKeyInfo, and of trust file 1 behind
- * a '~' (absent only in the very first admin token, before trust file 1 exists).
+ * joiner must find: base64url of SHA-256 of the CA's SubjectPublicKeyInfo, and of trust file 1
+ * behind a '~' (absent only in the very first admin token, before trust file 1 exists).
  */
 #pragma once
 

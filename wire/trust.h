@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* wire/trust.h – where trust starts: the trust file, and what it delegates (DESIGN §5, §9).
  *
- * Versions 1, 2, 3 …; each is signed by the threshold of its own root keys and, from version 2 on, by
- * the threshold of the version before.  It names the hub's online key and, for each layer prefix, the
- * publisher keys that may sign version records beneath it.
+ * Versions 1, 2, 3 …; each is signed by the threshold of its own root keys and, from version 2 on,
+ * by the threshold of the version before.  It names the hub's online key and, for each layer
+ * prefix, the publisher keys that may sign version records beneath it.
  */
 #pragma once
 
@@ -33,8 +33,8 @@ struct trust {
 ALB_MUST_USE struct alb_status trust_encode(const struct trust *t,
                                             const struct sign_secret *secrets, size_t secret_count,
                                             struct buf *out);
-/* Decode and check against `before` (NULL: version 1, checked against its own keys and, when not NULL,
- * `pin`, the SHA-256 of its bytes).  INVALID when it is not the version after `before`. */
+/* Decode and check against `before` (NULL: version 1, checked against its own keys and, when not
+ * NULL, `pin`, the SHA-256 of its bytes).  INVALID when it is not the version after `before`. */
 ALB_MUST_USE struct alb_status trust_decode(const void *bytes, size_t size,
                                             const struct trust *before, const struct digest *pin,
                                             struct trust *out);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* store/disk/rocks.h – RocksDB as we use it: get, atomic batches, walks; nothing else is known of it.
+/* store/disk/rocks.h – RocksDB as we use it: get, atomic batches, walks; nothing else is known of
+ * it.
  *
  * The one place that includes RocksDB's header and turns its error texts into a status.  The text
  * itself goes to the log (event=rocksdb.failed), since a status carries none.  All calls may come
  * from any thread.
  *
  * After a write that failed, RocksDB refuses all others until it is opened again.  That is done
- * here, by the next write that finds room on the disk, so that a disk that was full for an hour does
- * not mean a dead service; reads go on meanwhile.
+ * here, by the next write that finds room on the disk, so that a disk that was full for an hour
+ * does not mean a dead service; reads go on meanwhile.
  *
  * Fault sites: rocks.open, rocks.read, rocks.write; the write fails before anything is written.
  */
@@ -34,7 +35,8 @@ ALB_MUST_USE struct alb_status rocks_destroy(const char *path);
 /* Append the value of `key` to `out`.  NOT_FOUND. */
 ALB_MUST_USE struct alb_status rocks_get(struct rocks *r, const void *key, size_t key_size,
                                          struct buf *out);
-/* A value of exactly `size` bytes, without an allocation of ours; CORRUPT when it has another size. */
+/* A value of exactly `size` bytes, without an allocation of ours;
+ * CORRUPT when it has another size. */
 ALB_MUST_USE struct alb_status rocks_get_fixed(struct rocks *r, const void *key, size_t key_size,
                                                void *out, size_t size);
 

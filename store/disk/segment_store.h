@@ -2,16 +2,17 @@
 /* store/disk/segment_store.h – chunks in append-only segment files, found by a RocksDB index.
  *
  * DIR/segments/NNNNNNNNNNNNNNNN.seg   payloads, format in store/FORMAT.md
- * DIR/index/                          RocksDB: key → segment, offset, length; and the high-water mark
- * DIR/catalogue/                      RocksDB: the records of catalogue.h
+ * DIR/index/                          RocksDB: key → segment, offset, length; and the high-water
+ * mark DIR/catalogue/                      RocksDB: the records of catalogue.h
  *
  * put_many is one group: one pwritev, one fdatasync, one unsynced index batch that also carries the
  * mark (segment, offset) up to which the index is complete; then it is acknowledged.  Opening scans
- * from the mark, puts what it finds into the index and cuts a torn tail.  A lost index is rebuilt from
- * the segments.  A read checks the record's CRC32C; a record that fails is dropped from the index and
- * answers CORRUPT; one that the disk refuses to read answers IO and stays, but counts as absent when it
- * is put again.  A failed write or sync closes the segment and cuts it back to the last good group;
- * nothing of the group is visible.  When a full disk has room again, the next put goes on.
+ * from the mark, puts what it finds into the index and cuts a torn tail.  A lost index is rebuilt
+ * from the segments.  A read checks the record's CRC32C; a record that fails is dropped from the
+ * index and answers CORRUPT; one that the disk refuses to read answers IO and stays, but counts as
+ * absent when it is put again.  A failed write or sync closes the segment and cuts it back to the
+ * last good group; nothing of the group is visible.  When a full disk has room again, the next put
+ * goes on.
  *
  * The quota counts the segments and the index's files; a removal is written even beyond it.
  */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* store/disk/store_parts.h – what the segment store is made of; for segment_store.c and recover.c.
  *
- * `write_lock` serialises everything that changes the segments or the index: the keeper's lane puts,
- * but removals and the dropping of damaged records come from other workers.  It is held during disk
- * writes, which only jobs wait for.  Readers never take it.
+ * `write_lock` serialises everything that changes the segments or the index: the keeper's lane
+ * puts, but removals and the dropping of damaged records come from other workers.  It is held
+ * during disk writes, which only jobs wait for.  Readers never take it.
  */
 #pragma once
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* emu/link.h – one direction of a link as pure arithmetic on (state, now): when does a packet arrive?
+/* emu/link.h – one direction of a link as pure arithmetic on (state, now): when does a packet
+ * arrive?
  *
  * The queue is not a queue but a time: `free_ns` is when the line will have sent everything
  * accepted so far.  A packet of L bytes that arrives at `now` begins at max(now, free_ns), takes

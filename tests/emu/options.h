@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* emu/options.h – what the emulator is told: by its command line, and by a file read again on SIGHUP.
+/* emu/options.h – what the emulator is told: by its command line, and by a file read again on
+ * SIGHUP.
  *
  * The file has one `key value` per line, the keys being the command line's without the dashes;
  * `#` begins a comment.  The file wins over the command line, and a key that is removed from it

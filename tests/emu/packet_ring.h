@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* emu/packet_ring.h – packets on their way in one direction, first in, first out, in memory taken once.
+/* emu/packet_ring.h – packets on their way in one direction, first in, first out, in memory taken
+ * once.
  *
  * Slots are allocated and touched at the start, so that no packet waits for a page fault.
  * 16,384 slots of a full MTU are 25 MB: at 100 mbit that is 1.9 s of full-size packets, ten times

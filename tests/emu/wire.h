@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* emu/wire.h – one direction at work: packets in from one TUN, held by the link, out to the other. */
+/* emu/wire.h – one direction at work: packets in from one TUN, held by the link,
+ * out to the other. */
 #pragma once
 
 #include <stdbool.h>

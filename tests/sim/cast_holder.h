@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sim/cast_holder.h – the least that can be a parent: transfer/'s parts over RAM stores, no hub around.
+/* sim/cast_holder.h – the least that can be a parent: transfer/'s parts over RAM stores, no hub
+ * around.
  *
- * Serves one published version on a simulated node, signs grants for whoever asks, and knows how to lie a
- * little.  For tests of transfer/ and of those who talk to it.
+ * Serves one published version on a simulated node, signs grants for whoever asks, and knows how to
+ * lie a little.  For tests of transfer/ and of those who talk to it.
  */
 #pragma once
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sim/cast_version.h – a layer version made in memory: files of seeded bytes, cut, packed and signed.
+/* sim/cast_version.h – a layer version made in memory: files of seeded bytes, cut, packed and
+ * signed.
  *
- * What a publisher's `albedo publish` would have uploaded, without a disk: the chunks of lists M and C, the
- * root object's chunk and the signed version record.
+ * What a publisher's `albedo publish` would have uploaded, without a disk: the chunks of lists M
+ * and C, the root object's chunk and the signed version record.
  */
 #pragma once
 

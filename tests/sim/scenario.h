@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sim/scenario.h – a promise of the product as a text that anybody can read, change and play.
  *
- *     link hub--site1 rate 2Mbit delay 40ms          # from a parent to a site: NAME is PARENT--SITE
- *     reflector site1 parent hub cache 200MiB
- *     endpoints site1 40                             # on the site's LAN: 1 Gbit/s, 0.1 ms
- *     at 0s   hub publishes os-patch 64MiB
- *     at 1s   every endpoint wants os-patch
- *     at 90s  link hub--site1 down for 30s
- *     expect by 600s every endpoint has os-patch
- *     expect crossing ratio hub--site1 <= 1.01
+ *    link hub--site1 rate 2Mbit delay 40ms          # from a parent to a site: NAME is PARENT--SITE
+ *    reflector site1 parent hub cache 200MiB
+ *    endpoints site1 40                             # on the site's LAN: 1 Gbit/s, 0.1 ms
+ *    at 0s   hub publishes os-patch 64MiB
+ *    at 1s   every endpoint wants os-patch
+ *    at 90s  link hub--site1 down for 30s
+ *    expect by 600s every endpoint has os-patch
+ *    expect crossing ratio hub--site1 <= 1.01
  *
- * The statements are the rows of one table in scenario.c.  A `#` begins a comment.  The order of lines
- * does not matter except that a name must be known before it is used.
+ * The statements are the rows of one table in scenario.c.  A `#` begins a comment.  The order of
+ * lines does not matter except that a name must be known before it is used.
  *
  * What hubs, reflectors and endpoints are made of is the player's business (struct scenario_ops);
  * this part builds the world, keeps the time-table and judges the expectations.
@@ -81,8 +81,8 @@ ALB_MUST_USE struct alb_status scenario_parse(const char *file, const char *text
                                               char error[SCENARIO_ERROR_SIZE]);
 struct scenario *scenario_free(struct scenario *s);
 
-/* Nodes are called "hub", by their site's name, and "SITE-1", "SITE-2", …; endpoints are counted from
- * 0 over all sites.  A site's own link is the one from its parent. */
+/* Nodes are called "hub", by their site's name, and "SITE-1", "SITE-2", …; endpoints are counted
+ * from 0 over all sites.  A site's own link is the one from its parent. */
 struct scenario_ops {
     void (*start_hub)(void *arg, struct loop *loop);
     void (*start_reflector)(void *arg, const struct scenario_site *site, struct loop *loop);

@@ -10,19 +10,20 @@
  *     world_run(w, 60 * NS_PER_S);
  *     printf("%lu\n", world_link_bytes(wan, WORLD_DOWN));
  *
- * A node is a `struct loop`: what runs on it cannot tell it from the kernel's.  A hundred nodes share
- * one thread, one clock and one seed, so a run says the same every time and no second is waited for.
+ * A node is a `struct loop`: what runs on it cannot tell it from the kernel's.  A hundred nodes
+ * share one thread, one clock and one seed, so a run says the same every time and no second is
+ * waited for.
  *
- * How true it is.  Streams are cut into segments of at most 1,460 bytes (on links above 1.4 MB/s: what
- * one millisecond carries), each with 40 bytes of headers.  All segments that cross a link share its
- * queue.  A stream has a send buffer, a receive window and a congestion window that opens as
- * acknowledgements come, up to twice the path's bandwidth × delay.  A dial is three flights of TCP and
- * TLS 1.3.  Queues never drop; a lost segment comes a round trip late and costs its bytes twice;
- * a link that is down keeps what waits, and wakes a moment after it is up, as senders that have backed
- * off do.  What is in flight on the wire when it goes down still arrives.
+ * How true it is.  Streams are cut into segments of at most 1,460 bytes (on links above 1.4 MB/s:
+ * what one millisecond carries), each with 40 bytes of headers.  All segments that cross a link
+ * share its queue.  A stream has a send buffer, a receive window and a congestion window that opens
+ * as acknowledgements come, up to twice the path's bandwidth × delay.  A dial is three flights of
+ * TCP and TLS 1.3.  Queues never drop; a lost segment comes a round trip late and costs its bytes
+ * twice; a link that is down keeps what waits, and wakes a moment after it is up, as senders that
+ * have backed off do.  What is in flight on the wire when it goes down still arrives.
  *
- * A job runs when it is submitted and is done after 20 µs + work_bytes / 400 MB/s on one of two workers
- * (or on the ordered lane).
+ * A job runs when it is submitted and is done after 20 µs + work_bytes / 400 MB/s on one of two
+ * workers (or on the ordered lane).
  */
 #pragma once
 
@@ -47,7 +48,8 @@ struct loop *world_node(struct world *w, const char *name); /* or NULL */
 struct world_link *world_add_link(struct world *w, const char *name, uint64_t rate_bps,
                                   uint64_t delay_ns);
 struct world_link *world_find_link(struct world *w, const char *name); /* or NULL */
-/* Say which links lie between two nodes, in order from `upper`.  A pair without a route cannot dial. */
+/* Say which links lie between two nodes, in order from `upper`.  A pair without a route cannot
+ * dial. */
 void world_route(struct world *w, struct loop *upper, struct loop *lower,
                  struct world_link *const *links, size_t count);
 

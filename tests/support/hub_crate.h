@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* support/hub_crate.h – a layer version as a publisher holds it, and how it goes to a staged hub. */
+/* support/hub_crate.h – a layer version as a publisher holds it,
+ * and how it goes to a staged hub. */
 #pragma once
 
 #include "chunk/codec.h"

@@ -218,7 +218,7 @@ static inline void stage_greet(struct stage *s, enum actor a)
     buf_release(&grant);
 }
 
-/* ---- up and down ------------------------------------------------------------------------------- */
+/* ---- up and down ----------------------------------------------------------------------------- */
 
 static inline void stage_start_hub(struct stage *s)
 {

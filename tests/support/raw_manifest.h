@@ -56,7 +56,8 @@ static inline void name(struct raw *r, enum entry_type type, const char *text)
         meta(r);
 }
 
-/* Size and digest of a file that is one whole chunk of `size` < 64 bytes, digest filled with `fill`. */
+/* Size and digest of a file that is one whole chunk of `size` < 64 bytes, digest filled with
+ * `fill`. */
 static inline void content(struct raw *r, uint8_t size, uint8_t fill, bool fields)
 {
     uint8_t bytes[33];

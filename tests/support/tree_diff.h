@@ -2,7 +2,8 @@
 /* support/tree_diff.h – do two trees look alike to those who use them?
  *
  * Compared are names, types, modes, owners, modification times, sizes, bytes, symlink texts, device
- * numbers, user. attributes and which names are links of one file.  ".albedo" at the top is skipped.
+ * numbers, user. attributes and which names are links of one file.  ".albedo" at the top is
+ * skipped.
  */
 #pragma once
 

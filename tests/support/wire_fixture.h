@@ -91,7 +91,8 @@ static inline struct head head_sample(void)
     return h;
 }
 
-/* Replace the body of signed bytes and sign anew: what a key holder with another program could make. */
+/* Replace the body of signed bytes and sign anew: what a key holder with another program could
+ * make. */
 static inline void reseal(struct buf *sealed, const char *kind, unsigned version,
                           const struct buf *body, int who)
 {

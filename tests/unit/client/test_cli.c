@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/client/test_cli.c – command lines that are right, and what is said about those that are not. */
+/* unit/client/test_cli.c – command lines that are right,
+ * and what is said about those that are not. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

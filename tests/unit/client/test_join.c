@@ -21,9 +21,9 @@
 #include "wire/token.h"
 #include "wire/trust.h"
 
-#define LAYERS_BODY                                                                                 \
-    "{\"layers\":[{\"layer\":\"base\",\"current\":\"2\",\"head_expires\":1763769600,\"versions\":[" \
-    "{\"version\":\"1\",\"entries\":3,\"content_bytes\":1500},"                                     \
+#define LAYERS_BODY                                                                                \
+    "{\"layers\":[{\"layer\":\"base\",\"current\":\"2\",\"head_expires\":1763769600,\"versions\":" \
+    "[{\"version\":\"1\",\"entries\":3,\"content_bytes\":1500},"                                   \
     "{\"version\":\"2\",\"entries\":4,\"content_bytes\":2500}]}]}"
 
 enum { WORDS_MAX = 24, TRUST_FILES_MAX = 4 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/client/test_state.c – a membership on disk: kept, read back, refused when damaged, forgotten. */
+/* unit/client/test_state.c – a membership on disk: kept, read back, refused when damaged,
+ * forgotten. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -106,10 +107,10 @@ static void a_damaged_identity_is_called_corrupt(void **state)
         "{",
         "[]",
         "{\"format\":2}",
-        "{\"format\":1,\"org\":\"acme\",\"role\":\"king\",\"device\":\"pc1\",\"hub\":{\"host\":\"h\","
-        "\"port\":1}}",
-        "{\"format\":1,\"org\":\"acme\",\"role\":\"endpoint\",\"device\":\"../x\",\"hub\":{\"host\":"
-        "\"h\",\"port\":1}}",
+        "{\"format\":1,\"org\":\"acme\",\"role\":\"king\",\"device\":\"pc1\",\"hub\":"
+        "{\"host\":\"h\",\"port\":1}}",
+        "{\"format\":1,\"org\":\"acme\",\"role\":\"endpoint\",\"device\":\"../x\",\"hub\":"
+        "{\"host\":\"h\",\"port\":1}}",
         "{\"format\":1,\"org\":\"acme\",\"role\":\"endpoint\",\"device\":\"pc1\"}",
         "{\"format\":1,\"org\":\"acme\",\"role\":\"endpoint\",\"device\":\"pc1\",\"hub\":{\"host\":"
         "\"h\",\"port\":70000}}",

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/client/test_threats.c – an endpoint against TUF's list of what a hostile parent or thief can do.
+/* unit/client/test_threats.c – an endpoint against TUF's list of what a hostile parent or thief can
+ * do.
  *
- * The parent's catalogue is the attacker's to write; keys are named where a test says they were stolen.
+ * The parent's catalogue is the attacker's to write; keys are named where a test says they were
+ * stolen.
  */
 /* LINKS: sim_world */
 #include "client/endpoint.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/transfer/test_books.c – trust, revocations, grants, heads and records from a parent that lies. */
+/* unit/transfer/test_books.c – trust, revocations, grants, heads and records from a parent that
+ * lies. */
 /* LINKS: sim_world */
 #include "transfer/record_book.h"
 

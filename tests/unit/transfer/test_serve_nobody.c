@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/transfer/test_serve_nobody.c – what those cost who show no certificate, or one that runs out. */
+/* unit/transfer/test_serve_nobody.c – what those cost who show no certificate, or one that runs
+ * out. */
 /* LINKS: sim_world */
 #include "transfer/serve.h"
 
