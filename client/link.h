@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* client/link.h – what each command that talks to the hub stands on: state, loop, TLS, upstream, trust.
+/* client/link.h – what each command that talks to the hub stands on: state, loop, TLS, upstream,
+ * trust.
  *
- * Requests go to the state's upstream when it has one, else to the hub.  Short commands use link_ask(),
- * which runs the loop until its one request is answered; publishing takes `loop` and `upstream` and
- * runs the loop itself.  (Pulling composes its own: client/endpoint.h, with link_tls_open().)
+ * Requests go to the state's upstream when it has one, else to the hub.  Short commands use
+ * link_ask(), which runs the loop until its one request is answered; publishing takes `loop` and
+ * `upstream` and runs the loop itself.  (Pulling composes its own: client/endpoint.h, with
+ * link_tls_open().)
  *
  *     struct link link;
  *     enum exit_code code = link_begin(cli, &(struct link_options){.at_hub = true}, &link);
@@ -23,8 +25,7 @@ struct link_options {
     bool wants_grant; /* present a read grant; a new one is judged and kept as "grant/self"      */
     bool
         follows_trust; /* keep trust and revocations current while the loop runs                  */
-    bool
-        shows_warnings; /* a long command: a lost line is told when it happens                     */
+    bool shows_warnings; /* a long command: a lost line is told when it happens */
     void *event_arg; /* with `event`: subscribe to the parent's events                          */
     void (*event)(void *arg, const char *line);
 };
@@ -51,7 +52,8 @@ enum exit_code link_open(struct output *o, struct state *s, const struct link_op
                          struct link *out);
 void link_close(struct link *l);
 
-/* A TLS context with the state's CA, certificate and key: INVALID when they do not belong together. */
+/* A TLS context with the state's CA, certificate and key:
+ * INVALID when they do not belong together. */
 ALB_MUST_USE struct alb_status link_tls_open(const struct state *s, struct tls_context **out);
 
 struct link_answer {
@@ -61,8 +63,8 @@ struct link_answer {
     char message[512];    /* the other side's words for a refusal, or "" */
 };
 
-/* Ask and wait.  `body` may be NULL.  The answer is released by the caller with link_answer_release(),
- * whatever came. */
+/* Ask and wait.  `body` may be NULL.  The answer is released by the caller with
+ * link_answer_release(), whatever came. */
 void link_ask(struct link *l, const struct upstream_ask *ask, struct link_answer *out);
 void link_answer_release(struct link_answer *a);
 /* "DOING: hub https://…: what it said", and what to do about it. */

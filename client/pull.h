@@ -5,9 +5,10 @@
  *       → FETCH: client/puller.h into client/stage_sink.h, which reads what is held, copies it,
  *         and takes the rest from the network → APPLY by journal → VERIFY when asked
  *
- * Nothing in the target changes before everything is staged, verified and synced.  All of it happens on
- * workers while the loop runs, so that an interruption is heard at once: units under way are finished,
- * nothing is begun any more.  Whoever interrupts again ends the process there and then.
+ * Nothing in the target changes before everything is staged, verified and synced.  All of it
+ * happens on workers while the loop runs, so that an interruption is heard at once: units under way
+ * are finished, nothing is begun any more.  Whoever interrupts again ends the process there and
+ * then.
  */
 #pragma once
 

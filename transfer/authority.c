@@ -122,8 +122,8 @@ static struct alb_status keep(struct authority *a, const char *name, const void 
     return catalogue_swap(a->options.catalogue, name, CATALOGUE_ANY, bytes, size, NULL);
 }
 
-/* Who stole the old key may have signed the highest number and the latest time there are: what it said
- * bars nobody any more.  Those it named stay revoked until the new key's list is here. */
+/* Who stole the old key may have signed the highest number and the latest time there are: what it
+ * said bars nobody any more.  Those it named stay revoked until the new key's list is here. */
 static void forget_old_key(struct authority *a)
 {
     a->revocations.number = 0;
@@ -248,8 +248,9 @@ static void took(struct authority *a)
         a->changed(a->changed_arg);
 }
 
-/* Trust files and the list are asked for at once: a revocation is to be in force within a second, however
- * far away the parent is.  Being told again meanwhile, and new trust, mean one more round. */
+/* Trust files and the list are asked for at once: a revocation is to be in force within a second,
+ * however far away the parent is.  Being told again meanwhile, and new trust, mean one more
+ * round. */
 static void round_over(struct authority *a)
 {
     if (a->asking != NULL || a->asking_list != NULL)

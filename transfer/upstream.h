@@ -3,8 +3,8 @@
  *
  * Two connections: *control* (small questions, events down) and *data* (chunks).  Both are greeted
  * with the read grant (POST /v1/session); a missing, refused or half-spent grant is asked for
- * first, and one that becomes half-spent on a line that holds is renewed on it.  A grant that does not
- * verify may be signed by a newer hub key than we know: the next trust files are asked for
+ * first, and one that becomes half-spent on a line that holds is renewed on it.  A grant that does
+ * not verify may be signed by a newer hub key than we know: the next trust files are asked for
  * (upstream_use_trust()), then the grant once more.  When either
  * connection dies, or both are not up within a minute, both are closed and made again, after a
  * back-off that doubles from 250 ms to 10 s with ± 50 % jitter and begins anew only after 10 s of

@@ -7,17 +7,17 @@
  *   meta     for each entry of `names` (hard links excepted), in the same order: mode, uid, gid,
  *            mtime, owner, xattrs;
  *   content  for each regular file, in the same order: size, digest, slices, holes.
- * They are apart because they change apart: measured on a monthly OS update, v2's manifest cost 1.16 MB
- * beside v1's with everything in one entry, and 0.66 MB like this (ARCHITECTURE.md, "Sizes").
- * Blocks and entries are in ascending order (path_compare), so a tree has exactly one encoding and a
- * change disturbs only the bytes around it: nothing holds an absolute offset or a table index.
- * Byte-exact rules: wire/FORMAT.md.
+ * They are apart because they change apart: measured on a monthly OS update, v2's manifest
+ * cost 1.16 MB beside v1's with everything in one entry, and 0.66 MB like this (ARCHITECTURE.md,
+ * "Sizes"). Blocks and entries are in ascending order (path_compare), so a tree has exactly one
+ * encoding and a change disturbs only the bytes around it: nothing holds an absolute offset or a
+ * table index. Byte-exact rules: wire/FORMAT.md.
  *
  * Decoding trusts nothing: unsorted or duplicate names, "..", ".", empty or over-long components, a
- * ".albedo" component, a parent that is not a directory declared before, a hard link to anything but an
- * earlier regular file, sizes that do not add up, devices without leave, unknown critical fields, and
- * anything beyond the limits is refused as CORRUPT with a literal that says which, before anybody sees
- * an entry.
+ * ".albedo" component, a parent that is not a directory declared before, a hard link to anything
+ * but an earlier regular file, sizes that do not add up, devices without leave, unknown critical
+ * fields, and anything beyond the limits is refused as CORRUPT with a literal that says which,
+ * before anybody sees an entry.
  */
 #pragma once
 
@@ -77,8 +77,8 @@ struct manifest_entry {
     uint32_t dev_major, dev_minor;
     uint64_t size;         /* regular file */
     struct digest content; /* regular file: SHA-256 of all its bytes */
-    /* In order, covering `size`; none for an empty file.  A file that is one whole plain chunk has one
-     * slice here though it is not spelled out. */
+    /* In order, covering `size`; none for an empty file.  A file that is one whole plain chunk has
+     * one slice here though it is not spelled out. */
     const struct slice *slices;
     size_t slice_count;
     const struct hole *holes; /* ascending, within `size` */
@@ -107,16 +107,17 @@ struct manifest_writer {
 ALB_MUST_USE struct alb_status manifest_begin(struct manifest_writer *w,
                                               const struct manifest_params *params,
                                               const struct manifest_entry *root);
-/* Entries must come in path_compare order; INVALID when they do not or a value is out of range.  What
- * needs the whole tree (a parent is a directory, a hard link's file came before) is the reader's to
- * check: read back what was written before it is signed.  After a failure the stream is useless. */
+/* Entries must come in path_compare order; INVALID when they do not or a value is out of range.
+ * What needs the whole tree (a parent is a directory, a hard link's file came before) is the
+ * reader's to check: read back what was written before it is signed.  After a failure the stream is
+ * useless. */
 ALB_MUST_USE struct alb_status manifest_add(struct manifest_writer *w,
                                             const struct manifest_entry *entry);
 /* Append the whole stream to `out`. */
 ALB_MUST_USE struct alb_status manifest_finish(struct manifest_writer *w, struct buf *out);
 void manifest_writer_release(struct manifest_writer *w);
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 struct manifest_limits {
     uint64_t max_bytes; /* of the stream         */
@@ -145,8 +146,8 @@ void manifest_release(struct manifest *m);
 /* Binary search by path; NULL when absent. */
 const struct manifest_entry *manifest_find(const struct manifest *m, const char *path);
 
-/* The order of entries: by directory (component by component), then by name; a directory's block comes
- * after the block its own entry is in.  <0, 0, >0. */
+/* The order of entries: by directory (component by component), then by name; a directory's block
+ * comes after the block its own entry is in.  <0, 0, >0. */
 int path_compare(const char *a, const char *b);
 /* OK, or INVALID saying which rule of names `path` breaks ("" is refused too). */
 ALB_MUST_USE struct alb_status path_check(const char *path);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/client/test_puller.c – a pull over a simulated link, into a sink that counts and fails on demand. */
+/* unit/client/test_puller.c – a pull over a simulated link, into a sink that counts and fails on
+ * demand. */
 /* LINKS: sim_world */
 #include <setjmp.h>
 #include <stdarg.h>
