@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/crypto.h"
 #include "base/file.h"
+#include "net/x509.h"
 #include "reflector/command.h"
 #include "reflector/reflector.h"
 #include "store/disk/segment_store.h"
@@ -20,6 +21,7 @@ struct daemon {
     struct chunk_store *store;
     struct catalogue *catalogue;
     struct tls_context *dial_tls, *tree_tls;
+    char *certificate_pem, *ca_pem, *csr_pem; /* owned: its own, and what it takes to renew it */
     struct loop *loop;
     struct reflector *reflector;
 };
@@ -155,6 +157,11 @@ static int open_tls(struct daemon *d)
         st = buf_printf(&p.chain, "%s\n%s", buf_text(&p.certificate), buf_text(&p.ca));
     if (!alb_failed(st))
         st = make_contexts(d, &p);
+    if (!alb_failed(st)) {
+        d->certificate_pem = xstrdup(buf_text(&p.certificate));
+        d->ca_pem = xstrdup(buf_text(&p.ca));
+        st = x509_make_request(buf_text(&p.key), &d->csr_pem);
+    }
     if (p.key.bytes != NULL)
         wipe(p.key.bytes, p.key.capacity);
     buf_release(&p.key);
@@ -162,6 +169,51 @@ static int open_tls(struct daemon *d)
     buf_release(&p.ca);
     buf_release(&p.chain);
     return reflector_exit_code(st.code);
+}
+
+/* ---- a new certificate ---- */
+
+/* Written by a worker; the contexts show it whether or not that works. */
+struct keep_certificate {
+    struct job job;
+    char *path, *pem; /* owned */
+    struct alb_status st;
+};
+
+static void keep_run(struct job *job)
+{
+    struct keep_certificate *k = ALB_CONTAINER(job, struct keep_certificate, job);
+
+    k->st = file_replace(k->path, k->pem, strlen(k->pem), 0644);
+}
+
+static void keep_done(struct job *job)
+{
+    struct keep_certificate *k = ALB_CONTAINER(job, struct keep_certificate, job);
+
+    if (alb_failed(k->st))
+        log_status(LOG_ERROR, "certificate.not_kept", k->st,
+                   "path=%s next=\"renewed again after a restart\"", k->path);
+    free(k->path);
+    free(k->pem);
+    free(k);
+}
+
+static void renewed(void *arg, const char *certificate_pem)
+{
+    struct daemon *d = arg;
+    struct keep_certificate *k = xalloc(sizeof *k);
+    AUTO_FREE char *chain = xasprintf("%s\n%s", certificate_pem, d->ca_pem);
+    struct alb_status st = tls_context_use_certificate(d->dial_tls, chain);
+
+    if (!alb_failed(st))
+        st = tls_context_use_certificate(d->tree_tls, chain);
+    if (alb_failed(st))
+        log_status(LOG_ERROR, "certificate.not_used", st, "device=%s", d->config.device);
+    k->job = (struct job){.run = keep_run, .done = keep_done};
+    k->path = path_join(d->config.data, REFLECTOR_CERTIFICATE);
+    k->pem = xstrdup(certificate_pem);
+    loop_submit(d->loop, &k->job);
 }
 
 /* ---- running ---- */
@@ -191,6 +243,10 @@ static int start(struct daemon *d)
                                         .listen_port = c->listen.port,
                                         .trust_pin = &c->trust_pin,
                                         .device = c->device,
+                                        .certificate_pem = d->certificate_pem,
+                                        .csr_pem = d->csr_pem,
+                                        .renewed = renewed,
+                                        .renewed_arg = d,
                                         .site = c->site,
                                         .memory_cache_bytes = c->memory_cache_bytes,
                                         .window_bytes = c->window_bytes,
@@ -238,6 +294,9 @@ static void close_all(struct daemon *d)
     }
     tls_context_free(d->dial_tls);
     tls_context_free(d->tree_tls);
+    free(d->certificate_pem);
+    free(d->ca_pem);
+    free(d->csr_pem);
     catalogue_close(d->catalogue);
     chunk_store_close(d->store);
 }

@@ -91,6 +91,7 @@ static struct alb_status start_serve(struct reflector *r)
                                                  .max_sessions = o->max_sessions});
     serve_install_common(r->serve);
     serve_set(r->serve, ROUTE_GRANT, reflector_handle_grant, r);
+    serve_set(r->serve, ROUTE_RENEW, reflector_handle_renew, r);
     serve_set(r->serve, ROUTE_LAYERS, reflector_handle_layers, r);
     serve_set(r->serve, ROUTE_STATUS, reflector_handle_status, r);
     return loop_listen(o->loop, &listen, serve_accept, r->serve, &r->listener);
@@ -120,8 +121,10 @@ struct alb_status reflector_start(const struct reflector_options *options, struc
         reflector_open_reports(r);
         start_upstream(r);
         start_supply(r);
-        st = start_serve(r);
+        st = reflector_open_renewals(r);
     }
+    if (!alb_failed(st))
+        st = start_serve(r);
     if (alb_failed(st)) {
         reflector_free(r);
         return st;
@@ -184,6 +187,7 @@ static void close_parts(struct reflector *r)
     if (r->listener != NULL)
         r->listener = listener_free(r->listener);
     reflector_close_grants(r);
+    reflector_close_renewals(r);
     reflector_close_layers(r);
     reflector_close_reports(r);
     r->serve = serve_free(r->serve);

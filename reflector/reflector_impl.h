@@ -5,11 +5,13 @@
 #include "reflector/reflector.h"
 #include "transfer/feed.h"
 #include "transfer/own_grant.h"
+#include "transfer/renewal.h"
 #include "wire/json.h"
 
 /* Requests under way, so that they can be answered when the reflector stops. */
 TAILQ_HEAD(grant_asks, grant_ask);
 TAILQ_HEAD(status_asks, status_ask);
+TAILQ_HEAD(renew_asks, renew_ask);
 
 /* The parent's list of layers, asked for once however many ask here (layers.c). */
 TAILQ_HEAD(layers_waiters, layers_waiter);
@@ -36,6 +38,8 @@ struct reflector {
     struct own_grant grant;
     struct grant_asks grant_asks;
     struct status_asks status_asks;
+    struct renew_asks renew_asks;
+    struct renewal *renewal; /* NULL without a certificate */
     struct layers_list layers;
     struct timer stop_timer;
     uint64_t drain_until_ns;
@@ -45,13 +49,19 @@ struct reflector {
 
 void reflector_stop_turn(void *reflector);
 
-/* keep.c: write a record in the background (`value` NULL removes it); failing is logged, no more. */
+/* keep.c: write a record in the background (`value` NULL removes it); failing is logged,
+ * no more. */
 void reflector_keep(struct reflector *r, const char *name, const void *value, size_t size);
 
 /* grant.c: read grants for those behind this box.  close answers whoever still waits. */
 void reflector_open_grants(struct reflector *r);
 void reflector_close_grants(struct reflector *r);
 void reflector_handle_grant(void *reflector, struct serve_request *rq);
+
+/* renew.c: its own certificate, and what devices behind it ask for theirs. */
+ALB_MUST_USE struct alb_status reflector_open_renewals(struct reflector *r);
+void reflector_close_renewals(struct reflector *r);
+void reflector_handle_renew(void *reflector, struct serve_request *rq);
 
 /* layers.c */
 void reflector_open_layers(struct reflector *r);   /* blocking: start-up */
