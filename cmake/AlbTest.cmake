@@ -5,6 +5,9 @@ set(ALB_TESTS ${CMAKE_SOURCE_DIR}/tests)
 
 # Labels, a time limit and the sanitizers' manners for the ctest entry `name`.
 function(alb_test_properties name label timeout_s)
+    if(ALB_TSAN OR ALB_COVERAGE)
+        math(EXPR timeout_s "4 * ${timeout_s}") # they cost several times the run
+    endif()
     set_tests_properties(${name} PROPERTIES
         LABELS ${label}
         TIMEOUT ${timeout_s}

@@ -577,9 +577,9 @@ static void status_shows_what_is_known_here_without_a_hub(void **state)
     struct fixture *f = *state;
 
     assert_int_equal(join(f, "s", ROLE_ADMIN, false), EXIT_DONE);
-    listener_free(f->hub->listener);
     f->hub->stopping = true;
     pthread_join(f->hub->thread, NULL);
+    listener_free(f->hub->listener);
     const struct listen_options options = {.address = "127.0.0.1", .tls = f->hub->tls};
     assert_int_equal(loop_listen(f->hub->loop, &options, on_accept, f->hub, &f->hub->listener).code,
                      ALB_OK);
