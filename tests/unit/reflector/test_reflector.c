@@ -94,12 +94,28 @@ static void hub_lists(void *arg, struct serve_request *rq)
     serve_answer(rq, "application/json", LIST, sizeof LIST - 1);
 }
 
+/* Says whom it was asked for. */
+static void hub_renews(void *arg, struct serve_request *rq)
+{
+    struct branch *b = arg;
+    AUTO_FREE struct renew_request *ask = xalloc(sizeof *ask);
+    size_t size = 0;
+    const uint8_t *body = serve_body(rq, &size);
+
+    assert_false(alb_failed(renew_request_decode(body, size, ask)));
+    if (b->refused_device != NULL && strcmp(ask->device, b->refused_device) == 0)
+        serve_refuse(rq, ALB_REFUSED, "no such device is enrolled here, or it was revoked");
+    else
+        serve_answer(rq, "application/json", ask->device, strlen(ask->device));
+}
+
 static void hub_start(struct branch *b, struct loop *loop)
 {
     b->grant_lifetime_s = GRANT_LIFETIME_S;
     cast_holder_start(&b->hub, loop);
     serve_set(b->hub.serve, ROUTE_GRANT, hub_grants, b);
     serve_set(b->hub.serve, ROUTE_LAYERS, hub_lists, b);
+    serve_set(b->hub.serve, ROUTE_RENEW, hub_renews, b);
 }
 
 /* ---- the reflector ---- */
@@ -465,6 +481,38 @@ static void stopping_while_others_wait_harms_nobody(void **state)
     run(b, 120 * NS_PER_S);
 }
 
+/* ---- certificates ---- */
+
+static void a_devices_renewal_is_handed_to_the_parent_and_back(void **state)
+{
+    struct branch *b = *state;
+
+    assert_int_equal(answer_to(&b->endpoint, "POST", "/v1/renew", "{\"csr_pem\":\"x\"}"), 200);
+    assert_string_equal(buf_text(&b->endpoint.answer), "pc");
+    assert_int_equal(
+        answer_to(&b->child, "POST", "/v1/renew", "{\"csr_pem\":\"x\",\"device\":\"far-pc\"}"),
+        200);
+    assert_string_equal(buf_text(&b->child.answer), "far-pc");
+}
+
+static void renewals_are_for_oneself_and_need_the_parent(void **state)
+{
+    struct branch *b = *state;
+
+    assert_int_equal(
+        answer_to(&b->endpoint, "POST", "/v1/renew", "{\"csr_pem\":\"x\",\"device\":\"below\"}"),
+        403);
+    assert_int_equal(answer_to(&b->endpoint, "POST", "/v1/renew", "{}"), 400);
+    b->refused_device = "pc";
+    assert_int_equal(answer_to(&b->endpoint, "POST", "/v1/renew", "{\"csr_pem\":\"x\"}"), 403);
+    assert_non_null(strstr(b->endpoint.message, "it was revoked"));
+    cut(b);
+    assert_int_equal(answer_to(&b->endpoint, "POST", "/v1/renew", "{\"csr_pem\":\"x\"}"), 503);
+    ask(&b->endpoint, "POST", "/v1/renew", "{\"csr_pem\":\"x\"}");
+    run(b, NS_PER_MS);
+    b->reflector = reflector_free(b->reflector); /* while one is under way */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -485,6 +533,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_status_says_who_and_how, setup, teardown),
         cmocka_unit_test_setup_teardown(the_figures_are_zero_at_first, setup, teardown),
         cmocka_unit_test_setup_teardown(stopping_while_others_wait_harms_nobody, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_devices_renewal_is_handed_to_the_parent_and_back, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(renewals_are_for_oneself_and_need_the_parent, setup,
+                                        teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
