@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* client/puller.c – the journey of puller.h; enum order = function order. */
-#include "client/puller.h"
+#include "client/puller_impl.h"
 
 #include <stdio.h>
 
@@ -9,57 +9,6 @@
 
 enum { IN_FLIGHT_DEFAULT = 512, BYTES_DEFAULT = 64 << 20, UNITS_DEFAULT = 4, RETRIES_MOST = 3 };
 #define AGAIN_NS NS_PER_S
-
-/* Something on a worker.  `over` runs on the loop and frees it; the puller may be gone (NULL). */
-struct task {
-    struct job job;
-    struct puller *puller;
-    struct chunk_sink *sink;
-    struct alb_status st;
-    void (*over)(struct puller *p, struct task *t);
-    TAILQ_ENTRY(task) link;
-};
-TAILQ_HEAD(tasks, task);
-
-struct chore { /* prepare, one unit of it, plan or seal */
-    struct task task;
-    const struct root_view *view;
-    unsigned round;
-    size_t unit, units;
-    uint32_t *positions;
-    size_t count;
-};
-
-struct morsel { /* one chunk: asked for (in p->morsels), then being put (in p->tasks) */
-    struct task task;
-    struct waiter waiter;
-    struct chunk *chunk;
-    uint32_t position;
-    uint64_t raw_bytes;
-    TAILQ_ENTRY(morsel) link;
-};
-TAILQ_HEAD(morsels, morsel);
-
-struct puller {
-    struct puller_options options;
-    enum puller_state state;
-    char *layer, *version;
-    char which[DIGEST_HEX_SIZE + NAME_MAX_SIZE]; /* of the record that is asked for */
-    struct record_wait record_wait;
-    bool waits_record, waits_root;
-    struct root_wait root_wait;
-    const struct root_view *view;
-    struct version_record record;
-    size_t next_unit;
-    uint32_t *positions;
-    size_t count, next, in_flight, retries;
-    uint64_t in_flight_bytes;
-    struct morsels morsels;
-    struct tasks tasks;
-    struct alb_status st;
-    struct puller_progress progress;
-    struct timer again_timer, end_timer;
-};
 
 static void ask_head(struct puller *p);
 static void head_came(struct record_wait *w, struct alb_status st, const uint8_t *bytes,
@@ -72,12 +21,8 @@ static void root_opened(struct root_wait *w, struct alb_status st, const struct 
 static void prepare(struct puller *p, unsigned round);
 static void run_units(struct puller *p);
 static void plan(struct puller *p);
-static void ask_more(struct puller *p);
-static void morsel_came(struct waiter *w, struct alb_status st, struct chunk *chunk);
-static void seal(struct puller *p);
 static void fail_or_ask_again(struct puller *p, struct alb_status st);
 static void ask_again(void *arg);
-static void finish(struct puller *p, struct alb_status st);
 static void tell_end(void *arg);
 
 static void go(struct puller *p, enum puller_state state)
@@ -115,7 +60,8 @@ struct puller *puller_start(const struct puller_options *options)
     timer_init(&p->end_timer, options->loop, tell_end, p);
     if (authority_trust(options->authority) == NULL) {
         p->progress.refusal = PULL_NO_TRUST; /* the decoders would not judge without one */
-        finish(p, alb_fail(ALB_REFUSED, "no trust file is held here, so nothing can be verified"));
+        puller_finish(
+            p, alb_fail(ALB_REFUSED, "no trust file is held here, so nothing can be verified"));
     } else if (p->version == NULL) {
         ask_head(p);
     } else {
@@ -176,7 +122,7 @@ static void task_done(struct job *job)
         timer_set_in(&p->end_timer, 0);
 }
 
-static void submit(struct puller *p, struct task *t, void (*run)(struct job *), uint64_t work_bytes)
+void puller_submit(struct puller *p, struct task *t, void (*run)(struct job *), uint64_t work_bytes)
 {
     t->puller = p;
     t->sink = p->options.sink;
@@ -319,7 +265,7 @@ static void prepare_over(struct puller *p, struct task *t)
     struct chore *c = ALB_CONTAINER(t, struct chore, task);
 
     if (p != NULL && alb_failed(t->st)) {
-        finish(p, t->st);
+        puller_finish(p, t->st);
     } else if (p != NULL && p->state == PULL_PREPARE) {
         p->progress.round = c->round;
         p->progress.units = c->units;
@@ -338,7 +284,7 @@ static void prepare(struct puller *p, unsigned round)
     }
     struct chore *c = chore_new(p, prepare_over);
     c->round = round;
-    submit(p, &c->task, prepare_run, p->view->root.manifest_bytes);
+    puller_submit(p, &c->task, prepare_run, p->view->root.manifest_bytes);
 }
 
 static void unit_run(struct job *job)
@@ -353,7 +299,7 @@ static void unit_over(struct puller *p, struct task *t)
     if (p != NULL) {
         p->progress.units_done++;
         if (alb_failed(t->st))
-            finish(p, t->st);
+            puller_finish(p, t->st);
         else if (p->state == PULL_PREPARE)
             run_units(p);
     }
@@ -368,7 +314,7 @@ static void run_units(struct puller *p)
         struct chore *c = chore_new(p, unit_over);
         c->round = now->round;
         c->unit = p->next_unit++;
-        submit(p, &c->task, unit_run, p->view->root.content_bytes / now->units);
+        puller_submit(p, &c->task, unit_run, p->view->root.content_bytes / now->units);
     }
     if (now->units_done == now->units)
         prepare(p, now->round + 1);
@@ -393,7 +339,7 @@ static void take_plan(struct puller *p, struct chore *c)
     for (size_t i = 0; i < c->count; i++)
         p->progress.needed_raw_bytes += p->view->content_raw_bytes[p->positions[i]];
     go(p, PULL_FETCH);
-    ask_more(p);
+    puller_ask_more(p);
 }
 
 static void plan_over(struct puller *p, struct task *t)
@@ -401,7 +347,7 @@ static void plan_over(struct puller *p, struct task *t)
     struct chore *c = ALB_CONTAINER(t, struct chore, task);
 
     if (p != NULL && alb_failed(t->st))
-        finish(p, t->st);
+        puller_finish(p, t->st);
     else if (p != NULL && p->state == PULL_PLAN)
         take_plan(p, c);
     free(c->positions);
@@ -411,96 +357,7 @@ static void plan_over(struct puller *p, struct task *t)
 static void plan(struct puller *p)
 {
     go(p, PULL_PLAN);
-    submit(p, &chore_new(p, plan_over)->task, plan_run, p->view->root.manifest_bytes);
-}
-
-/* ---- FETCH and PUT --------------------------------------------------------------------------- */
-
-static void ask_one(struct puller *p, uint32_t position)
-{
-    struct morsel *m = xalloc(sizeof *m);
-    struct chunk_key key;
-
-    m->task.puller = p;
-    m->position = position;
-    m->raw_bytes = p->view->content_raw_bytes[position];
-    m->waiter.done = morsel_came;
-    root_view_key(p->view, LIST_CONTENT, position, &key, &m->waiter.where);
-    TAILQ_INSERT_TAIL(&p->morsels, m, link);
-    p->in_flight++;
-    p->in_flight_bytes += m->raw_bytes;
-    supply_ask(p->options.supply, &key, &m->waiter);
-}
-
-/* Not one by one: what is asked for together travels together. */
-static bool is_time_to_ask(const struct puller *p)
-{
-    const struct puller_options *o = &p->options;
-
-    return p->in_flight <= o->max_in_flight / 2 && p->in_flight_bytes <= o->max_in_flight_bytes / 2;
-}
-
-static bool has_room(const struct puller *p, uint32_t position)
-{
-    const struct puller_options *o = &p->options;
-
-    return p->in_flight == 0 ||
-           (p->in_flight < o->max_in_flight &&
-            p->in_flight_bytes + p->view->content_raw_bytes[position] <= o->max_in_flight_bytes);
-}
-
-static void ask_more(struct puller *p)
-{
-    if (is_time_to_ask(p)) {
-        while (p->next < p->count && has_room(p, p->positions[p->next]))
-            ask_one(p, p->positions[p->next++]);
-    }
-    if (p->in_flight == 0)
-        seal(p);
-}
-
-static void put_run(struct job *job)
-{
-    struct morsel *m = ALB_CONTAINER(job, struct morsel, task.job);
-
-    m->task.st = m->task.sink->ops->put(m->task.sink, m->position, m->chunk);
-}
-
-static void put_over(struct puller *p, struct task *t)
-{
-    struct morsel *m = ALB_CONTAINER(t, struct morsel, task);
-
-    if (p != NULL) {
-        p->in_flight--;
-        p->in_flight_bytes -= m->raw_bytes;
-        if (alb_failed(t->st)) {
-            finish(p, t->st);
-        } else {
-            p->progress.put++;
-            p->progress.put_bytes += m->chunk->size;
-            p->progress.put_raw_bytes += m->raw_bytes;
-        }
-        if (p->state == PULL_FETCH)
-            ask_more(p);
-    }
-    chunk_unref(m->chunk);
-    free(m);
-}
-
-static void morsel_came(struct waiter *w, struct alb_status st, struct chunk *chunk)
-{
-    struct morsel *m = ALB_CONTAINER(w, struct morsel, waiter);
-    struct puller *p = m->task.puller;
-
-    TAILQ_REMOVE(&p->morsels, m, link);
-    if (alb_failed(st) || p->state != PULL_FETCH) {
-        loop_bury(p->options.loop, free, m);
-        finish(p, st);
-        return;
-    }
-    m->chunk = chunk_ref(chunk);
-    m->task.over = put_over;
-    submit(p, &m->task, put_run, chunk->size);
+    puller_submit(p, &chore_new(p, plan_over)->task, plan_run, p->view->root.manifest_bytes);
 }
 
 /* ---- SEAL ------------------------------------------------------------------------------------ */
@@ -518,15 +375,15 @@ static void seal_over(struct puller *p, struct task *t)
         if (t->st.code == ALB_NOT_FOUND && p->retries++ < RETRIES_MOST)
             plan(p); /* something local changed under us: fetch it instead */
         else
-            finish(p, t->st);
+            puller_finish(p, t->st);
     }
     free(ALB_CONTAINER(t, struct chore, task));
 }
 
-static void seal(struct puller *p)
+void puller_seal(struct puller *p)
 {
     go(p, PULL_SEAL);
-    submit(p, &chore_new(p, seal_over)->task, seal_run, p->view->root.content_bytes);
+    puller_submit(p, &chore_new(p, seal_over)->task, seal_run, p->view->root.content_bytes);
 }
 
 /* ---- FINISHED -------------------------------------------------------------------------------- */
@@ -538,7 +395,7 @@ static void fail_or_ask_again(struct puller *p, struct alb_status st)
         p->progress.asked_again = st;
         timer_set_in(&p->again_timer, AGAIN_NS);
     } else {
-        finish(p, st);
+        puller_finish(p, st);
     }
 }
 
@@ -555,7 +412,7 @@ static void ask_again(void *arg)
 }
 
 /* The first status counts; the owner hears it from the loop once nothing is under way. */
-static void finish(struct puller *p, struct alb_status st)
+void puller_finish(struct puller *p, struct alb_status st)
 {
     if (p->state == PULL_FINISHED)
         return;
@@ -567,7 +424,7 @@ static void finish(struct puller *p, struct alb_status st)
 
 void puller_give_up(struct puller *p)
 {
-    finish(p, alb_fail(ALB_CLOSED, "given up"));
+    puller_finish(p, alb_fail(ALB_CLOSED, "given up"));
 }
 
 static void tell_end(void *arg)
