@@ -104,6 +104,27 @@ static rocksdb_options_t *make_options(const struct rocks_tuning *tuning, rocksd
     return without_reserve(o);
 }
 
+/* What RocksDB does with a log that it cannot read to its end; its own numbers. */
+enum { LOG_ALL_OR_NOTHING = 1, LOG_AS_FAR_AS_IT_GOES = 2 };
+
+/* A crash may have torn the log's last write, which nobody was told of; but a bad byte of the disk
+ * looks the same, and what is behind it was promised.  So it is opened either way, and said. */
+static rocksdb_t *open_saying(struct rocks *r, char **error)
+{
+    rocksdb_options_set_wal_recovery_mode(r->options, LOG_ALL_OR_NOTHING);
+    rocksdb_t *db = rocksdb_open(r->options, r->path, error);
+    rocksdb_options_set_wal_recovery_mode(r->options, LOG_AS_FAR_AS_IT_GOES);
+    if (*error == NULL || strstr(*error, "Corruption: ") == NULL)
+        return db;
+    rocksdb_free(*error);
+    *error = NULL;
+    db = rocksdb_open(r->options, r->path, error);
+    if (*error == NULL)
+        log_event(LOG_ERROR, "rocksdb.log_damaged",
+                  "path=%s lost=\"a write cut short by a crash, or the newest records\"", r->path);
+    return db;
+}
+
 struct alb_status rocks_open(const char *path, const struct rocks_tuning *tuning,
                              struct rocks **out)
 {
@@ -119,7 +140,7 @@ struct alb_status rocks_open(const char *path, const struct rocks_tuning *tuning
     r->write = rocksdb_writeoptions_create();
     r->write_sync = rocksdb_writeoptions_create();
     rocksdb_writeoptions_set_sync(r->write_sync, 1);
-    r->db = rocksdb_open(r->options, path, &error);
+    r->db = open_saying(r, &error);
     if (error != NULL) {
         rocks_close(r);
         return from_error(error, "opening a database");
@@ -128,10 +149,23 @@ struct alb_status rocks_open(const char *path, const struct rocks_tuning *tuning
     return ALB_STATUS_OK;
 }
 
+/* Out of the log into a table, whose every block is checked when it is read.  Best effort: all of it
+ * is in the log, too. */
+static void settle(struct rocks *r)
+{
+    char *error = NULL;
+    rocksdb_flushoptions_t *o = rocksdb_flushoptions_create();
+    rocksdb_flush(r->db, o, &error);
+    rocksdb_flushoptions_destroy(o);
+    alb_ignore(from_error(error, "settling a database"), "the log has it");
+}
+
 void rocks_close(struct rocks *r)
 {
     if (r == NULL)
         return;
+    if (r->db != NULL && !atomic_load(&r->broken))
+        settle(r);
     if (r->db != NULL)
         rocksdb_close(r->db);
     rocksdb_options_destroy(r->options);
