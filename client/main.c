@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include "client/cli.h"
+#include "client/renewing.h"
 
 #ifndef ALB_VERSION
 #define ALB_VERSION "0.1.0"
@@ -20,7 +21,10 @@ static enum exit_code run(struct cli *cli, struct output *output, int argc, char
         cli_help(output, cli->command);
         return EXIT_DONE;
     }
-    return cli->command->run(cli);
+    code = cli->command->run(cli);
+    if (code == EXIT_DONE)
+        renewing_look(cli);
+    return code;
 }
 
 int main(int argc, char **argv)

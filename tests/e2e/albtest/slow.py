@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+# albtest/slow.py – a door to somebody else's port that lets through so many bytes a second.
+#
+#     with SlowDoor(site.reflector.port, 500_000) as door:   "https://127.0.0.1:{door.port}"
+
+import socket
+import threading
+import time
+
+PIECE = 8192
+
+
+class SlowDoor:
+    def __init__(self, port, bytes_per_s):
+        self._target, self._rate = port, bytes_per_s
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.url = f"https://127.0.0.1:{self.port}"
+
+    def __enter__(self):
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self._listener.close()
+
+    def _accept(self):
+        while True:
+            try:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(("127.0.0.1", self._target))
+            except OSError:
+                return
+            threading.Thread(target=self._carry, args=(near, far, None), daemon=True).start()
+            threading.Thread(target=self._carry, args=(far, near, self._rate), daemon=True).start()
+
+    @staticmethod
+    def _carry(source, sink, rate):
+        """Until either side ends; then both do."""
+        try:
+            while piece := source.recv(PIECE):
+                sink.sendall(piece)
+                if rate is not None:
+                    time.sleep(len(piece) / rate)
+        except OSError:
+            pass
+        for sock in (source, sink):
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
