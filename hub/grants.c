@@ -2,7 +2,9 @@
 /* hub/grants.c – read grants: what a device may read, signed for a cut-off reflector to check.
  *
  * One asks for oneself, or a reflector for a device that speaks to it.  A grant is of use only to
- * whoever holds that device's certificate, so a reflector learns the prefixes and nothing else.
+ * whoever holds that device's certificate, so a reflector learns the prefixes and nothing else.  It may
+ * ask for devices of other sites, since reflectors stand behind reflectors and the hub does not know
+ * which: that is written into the audit file.
  */
 #include <stdio.h>
 
@@ -47,6 +49,19 @@ static struct alb_status fill(struct hub_task *t, const struct device_record *d,
                         &g->prefix_count);
 }
 
+/* Harmless, but who looks for a stolen box will want to know. */
+static void note_other_site(struct hub_task *t, const struct device_record *d)
+{
+    struct device_record asker = {.is_revoked = false};
+
+    if (strcmp(d->device, t->who.device) == 0)
+        return;
+    struct alb_status st = device_read(t->hub->options.catalogue, t->who.device, &asker, NULL);
+    if (alb_failed(st) || strcmp(asker.site, d->site) != 0)
+        hub_audit(&t->who, "grant.other_site", "device=%s site=%s asker_site=%s", d->device,
+                  d->site[0] != '\0' ? d->site : "-", asker.site[0] != '\0' ? asker.site : "-");
+}
+
 static void grant_run(struct hub_task *t)
 {
     AUTO_FREE struct grant *grant = xalloc(sizeof *grant);
@@ -62,6 +77,8 @@ static void grant_run(struct hub_task *t)
         t->st = fill(t, &d, grant);
     if (!alb_failed(t->st))
         t->st = grant_encode(grant, &t->hub->ledger.key, &t->answer);
+    if (!alb_failed(t->st))
+        note_other_site(t, &d);
 }
 
 void hub_handle_grant(void *hub, struct serve_request *rq)
