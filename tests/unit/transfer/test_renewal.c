@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/transfer/test_renewal.c – a certificate renewed in time, by parents that do and do not mean it. */
+/* unit/transfer/test_renewal.c – a certificate renewed in time, by parents good and bad. */
 /* LINKS: sim_world */
 #include "transfer/renewal.h"
 
