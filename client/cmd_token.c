@@ -44,8 +44,8 @@ static enum exit_code take_layers(const struct cli *cli, struct token_request *r
 
     if (text == NULL)
         return EXIT_DONE;
-    if (strcmp(r->role, "endpoint") != 0)
-        return cli_usage(cli, "--layers: it is for --role endpoint alone");
+    if (strcmp(r->role, "admin") == 0)
+        return cli_usage(cli, "--layers: an admin cannot be limited to some");
     if (strlen(text) >= sizeof r->layers)
         return cli_usage(cli, "--layers: the list is too long");
     AUTO_FREE char *copy = xstrdup(text);

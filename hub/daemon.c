@@ -28,6 +28,7 @@ struct daemon {
     struct hub_keys keys;
     struct hub_doors doors;
     struct tls_context *tree_tls, *admin_tls;
+    struct timer renewal; /* of the certificate that both ports show */
     struct hub *hub;
 };
 
@@ -101,6 +102,19 @@ static int open_files(struct daemon *d)
     return EXIT_FINE;
 }
 
+static void renew(void *arg)
+{
+    struct daemon *d = arg;
+    const int64_t now_wall_s = d->sink.now_s();
+    struct alb_status st = hub_keys_renew(&d->keys, d->config.org, now_wall_s, d->tree_tls);
+
+    if (!alb_failed(st))
+        st = hub_keys_renew(&d->keys, d->config.org, now_wall_s, d->admin_tls);
+    if (alb_failed(st))
+        log_status(LOG_ERROR, "hub.certificate_not_renewed", st, "org=%s", d->config.org);
+    timer_set_in(&d->renewal, HUB_TLS_RENEW_S * NS_PER_S);
+}
+
 static int start(struct daemon *d)
 {
     const struct hub_config *c = &d->config;
@@ -163,8 +177,11 @@ static int run(struct daemon *d)
     code = start(d);
     if (code != EXIT_FINE)
         return code;
+    timer_init(&d->renewal, d->loop, renew, d);
+    timer_set_in(&d->renewal, HUB_TLS_RENEW_S * NS_PER_S);
     loop_on_terminate(d->loop, on_terminate, d);
     loop_run(d->loop);
+    timer_stop(&d->renewal);
     log_event(LOG_INFO, "hub.stopped", "org=%s", d->config.org);
     return EXIT_FINE;
 }

@@ -160,6 +160,18 @@ struct alb_status hub_keys_tls(const struct hub_keys *k, const char *org, int64_
     return tls_context_new(&options, out);
 }
 
+struct alb_status hub_keys_renew(const struct hub_keys *k, const char *org, int64_t now_wall_s,
+                                 struct tls_context *tls)
+{
+    AUTO_FREE char *own = NULL;
+    struct alb_status st = make_certificate(k, org, now_wall_s, &own);
+
+    if (alb_failed(st))
+        return st;
+    AUTO_FREE char *chain = xasprintf("%s%s", own, k->ca_pem);
+    return tls_context_use_certificate(tls, chain);
+}
+
 /* ---- doors ----------------------------------------------------------------------------------- */
 
 struct alb_status hub_doors_open(const char *dir, struct hub_doors *out)

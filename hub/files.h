@@ -4,7 +4,7 @@
  *     hub.conf       written last: where it is, a hub is
  *     ca.key ca.pem  the organisation's CA; the key never leaves this directory
  *     online.key     Ed25519 seed, hex: signs heads, grants, revocations
- *     tls.key        of both ports; its certificate is made anew at each start
+ *     tls.key        of both ports; its certificate is made anew at each start and every 30 days
  *     admin.token    bearer token of the admin port
  *     audit.log      who changed what, one line each
  *     segments/ index/ catalogue/   chunks and records (store/disk/segment_store.h)
@@ -18,7 +18,7 @@
 #include "store/catalogue.h"
 #include "store/chunk_store.h"
 
-enum { HUB_TLS_LIFETIME_S = 2 * 365 * 86400 }; /* a hub is started more often than that */
+enum { HUB_TLS_LIFETIME_S = 2 * 365 * 86400, HUB_TLS_RENEW_S = 30 * 86400 };
 
 struct hub_keys {
     char *ca_key_pem, *ca_pem, *tls_key_pem; /* owned */
@@ -37,6 +37,10 @@ void hub_keys_release(struct hub_keys *k);
 ALB_MUST_USE struct alb_status hub_keys_tls(const struct hub_keys *k, const char *org,
                                             int64_t now_wall_s, bool asks_certificate,
                                             struct tls_context **out);
+
+/* The same context with a certificate that is fresh again, from the next handshake on. */
+ALB_MUST_USE struct alb_status hub_keys_renew(const struct hub_keys *k, const char *org,
+                                              int64_t now_wall_s, struct tls_context *tls);
 
 struct hub_doors {
     struct chunk_store *store;

@@ -38,15 +38,12 @@ static struct alb_status whose(struct hub_task *t, char out[JSON_NAME])
 
 static struct alb_status fill(struct hub_task *t, const struct device_record *d, struct grant *g)
 {
-    const bool is_limited = strcmp(d->role, role_name(ROLE_ENDPOINT)) == 0;
-
     snprintf(g->org, sizeof g->org, "%s", t->hub->ledger.self.org);
     snprintf(g->device, sizeof g->device, "%s", d->device);
     snprintf(g->site, sizeof g->site, "%s", d->site);
     g->issued_wall_s = t->now_wall_s;
     g->expires_wall_s = t->now_wall_s + GRANT_LIFETIME_S;
-    return layers_split(is_limited ? d->layers : "", GRANT_PREFIXES_MAX, g->prefixes,
-                        &g->prefix_count);
+    return layers_split(d->layers, GRANT_PREFIXES_MAX, g->prefixes, &g->prefix_count);
 }
 
 /* Harmless, but who looks for a stolen box will want to know. */

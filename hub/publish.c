@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "hub/hub_impl.h"
+#include "hub/scope.h"
 #include "wire/json.h"
 #include "wire/signed.h"
 
@@ -202,6 +203,9 @@ static void commit_run(struct hub_task *t)
 {
     struct publish_task *p = (struct publish_task *)t;
 
+    hub_check_scope(t, p->record.layer);
+    if (alb_failed(t->st))
+        return;
     if (p->upload == NULL) {
         check_known_root(p);
     } else {
@@ -260,6 +264,8 @@ static void promote_run(struct hub_task *t)
         t->st = layer_name_check(ask.layer);
     if (!alb_failed(t->st))
         t->st = version_name_check(ask.version);
+    if (!alb_failed(t->st))
+        hub_check_scope(t, ask.layer);
     if (alb_failed(t->st))
         return;
     buf_init(&p->bytes, SIGNED_MAX);

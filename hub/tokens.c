@@ -30,8 +30,8 @@ static struct alb_status judge_scope(const struct token_request *ask, enum role 
         if (alb_failed(st))
             return st;
     }
-    if (ask->layers[0] != '\0' && role != ROLE_ENDPOINT)
-        return alb_fail(ALB_INVALID, "layers: only an endpoint's token limits what may be read");
+    if (ask->layers[0] != '\0' && role == ROLE_ADMIN)
+        return alb_fail(ALB_INVALID, "layers: an admin's token cannot be limited to some");
     return layers_split(ask->layers, GRANT_PREFIXES_MAX, prefixes, &count);
 }
 

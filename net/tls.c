@@ -66,6 +66,10 @@ static struct alb_status check_identity(const struct tls_context *t, X509_STORE_
     if (!t->is_server && peer.role != ROLE_HUB && peer.role != ROLE_REFLECTOR)
         return alb_fail(ALB_REFUSED,
                         "the other side is of this organisation, but no hub and no reflector");
+    /* A token's secret is for the hub alone: a stolen reflector must not collect them. */
+    if (t->has_pin && peer.role != ROLE_HUB)
+        return alb_fail(ALB_REFUSED, "a token is shown to the hub only, and this is no hub: give "
+                                     "the hub's own address");
     *out = peer;
     return ALB_STATUS_OK;
 }

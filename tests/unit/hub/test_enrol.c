@@ -335,7 +335,7 @@ static void a_token_that_makes_no_sense_is_not_made(void **state)
         "{\"role\":\"endpoint\",\"uses\":100001}",
         "{\"role\":\"endpoint\",\"lifetime_s\":99999999999}",
         "{\"role\":\"endpoint\",\"layers\":\"base,../x\"}",
-        "{\"role\":\"reflector\",\"layers\":\"base\"}",
+        "{\"role\":\"admin\",\"layers\":\"base\"}",
     };
     struct stage *s = stage_ready();
     struct token token;

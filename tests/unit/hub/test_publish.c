@@ -283,6 +283,26 @@ static void a_commit_that_was_interrupted_is_finished_at_start(void **state)
     stage_free(s);
 }
 
+static void a_publisher_stays_beneath_the_layers_it_joined_for(void **state)
+{
+    struct stage *s = stage_ready();
+    const struct identity builder = {.role = ROLE_PUBLISHER, .org = "acme", .device = "builder"};
+    struct crate c;
+
+    (void)state;
+    crate_make(&c, "base/os", 1, 3, false);
+    must(hub_admit(s->hub, &builder, "", "app"));
+    assert_int_equal(stage_publish(s, PUBLISHER, &c), 403);
+    must(hub_admit(s->hub, &builder, "", "app,base"));
+    assert_int_equal(stage_publish(s, PUBLISHER, &c), 200);
+    must(hub_admit(s->hub, &builder, "", "app"));
+    assert_int_equal(stage_ask_text(s, PUBLISHER, "POST", "/v1/promote",
+                                    "{\"layer\":\"base/os\",\"version\":\"1\"}"),
+                     403);
+    crate_release(&c);
+    stage_free(s);
+}
+
 static void a_store_that_cannot_say_is_asked_again(void **state)
 {
     struct stage *s = stage_new_with(&(struct ram_options){.seed = 5, .unknown_per_mille = 300});
@@ -290,6 +310,9 @@ static void a_store_that_cannot_say_is_asked_again(void **state)
 
     (void)state;
     must(hub_install_trust(s->hub, buf_peek(&s->trust_bytes), buf_size(&s->trust_bytes)));
+    const struct identity builder = {.role = ROLE_PUBLISHER, .org = "acme", .device = "builder"};
+    while (alb_failed(hub_admit(s->hub, &builder, "", "")))
+        continue; /* this catalogue often cannot say either */
     crate_make(&c, "base/os", 1, 10, false);
     for (unsigned n = 0; n < 20 && stage_publish(s, PUBLISHER, &c) != 200; n++)
         assert_int_equal(s->reply.status, 500);
@@ -312,6 +335,7 @@ int main(void)
         cmocka_unit_test(a_local_publication_is_served_like_any_other),
         cmocka_unit_test(heads_are_signed_anew_before_they_expire),
         cmocka_unit_test(a_commit_that_was_interrupted_is_finished_at_start),
+        cmocka_unit_test(a_publisher_stays_beneath_the_layers_it_joined_for),
         cmocka_unit_test(a_store_that_cannot_say_is_asked_again),
     };
 
