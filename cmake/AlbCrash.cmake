@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# cmake/AlbCrash.cmake – tests/crash: a library that is preloaded, the drivers, tests of flipped bytes.
+# cmake/AlbCrash.cmake – tests/crash: a preloaded library, the drivers, tests of flipped bytes.
 
 # crash_<who>.c are drivers, ctest entries with 50 cycles each; test_*.c and flip_*.c are ordinary
 # tests. Modules stand in the `LINKS:` comment of each.

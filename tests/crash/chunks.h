@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* crash/chunks.h – numbered chunks whose bytes follow from the number, and what is known of each.
  *
- * Lines of EXPECT: "have N" was acknowledged, "maybe N" is about to be removed, "gone N" was removed, and
- * "lied" – the disk lost what it had promised, so that nothing said before binds.
+ * Lines of EXPECT: "have N" was acknowledged, "maybe N" is about to be removed, "gone N" was
+ * removed, and "lied" – the disk lost what it had promised, so that nothing said before binds.
  */
 #pragma once
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* crash/crash_endpoint.c – a half-applied target always finishes or stays as it was; nothing is lost.
+/* crash/crash_endpoint.c – a half-applied target finishes or stays as it was; nothing is lost.
  * LINKS: image store wire chunk base support
  *
- * work/v/0 … are published trees, work/dir is the target.  A life pulls the version that work/want names:
- * finish what was begun, scan, stage, seal, prepare, replay.  Between lives the driver mostly looks:
- * the target is either what it was before (work/before), or, when a journal is there or the new
- * version is recorded, becomes the new version.  Then the owner changes something, which must be found
- * somewhere below the target ever after, and another version is wanted.
+ * work/v/0 … are published trees, work/dir is the target.  A life pulls the version that work/want
+ * names: finish what was begun, scan, stage, seal, prepare, replay.  Between lives the driver
+ * mostly looks: the target is either what it was before (work/before), or, when a journal is there
+ * or the new version is recorded, becomes the new version.  Then the owner changes something, which
+ * must be found somewhere below the target ever after, and another version is wanted.
  */
 #include <stdio.h>
 #include <string.h>
@@ -46,8 +46,9 @@ static void prepare(const char *work)
         "head -c 90000 ../1/large >large; echo 6d >changed; touch -d @1000000000 changed");
 
     /* .albedo is there already: making it gives the target another time. */
-    if (!made || !shell(work, "cp -a v/0/. dir; mkdir -m 700 dir/.albedo; cp -a dir before; "
-                              "rmdir before/.albedo; touch -r dir before; echo 0 >want; echo - >is"))
+    if (!made ||
+        !shell(work, "cp -a v/0/. dir; mkdir -m 700 dir/.albedo; cp -a dir before; "
+                     "rmdir before/.albedo; touch -r dir before; echo 0 >want; echo - >is"))
         abort();
 }
 
@@ -185,19 +186,20 @@ static bool check_target(const char *work, unsigned want, unsigned *is)
 /* Something of the owner's: a file of its own, or a change of what came with the version. */
 static bool owner_writes(const char *work, struct gen *g)
 {
-    static const char *const places[] = {"mine", "stays/mine", "new/mine", "todir/mine", "mixed/mine"};
+    static const char *const places[] = {"mine", "stays/mine", "new/mine", "todir/mine",
+                                         "mixed/mine"};
     static const char *const files[] = {"changed", "stays/x", "same", "todir", "large"};
     char line[64];
 
     snprintf(line, sizeof line, "owner %llx", (unsigned long long)gen_u64(g));
-    AUTO_FREE char *place =
-        gen_chance(g, 1, 2) ? xasprintf("%s-%u", places[gen_below(g, ALB_COUNT(places))],
-                                        (unsigned)gen_below(g, 1000000))
-                            : xstrdup(files[gen_below(g, ALB_COUNT(files))]);
-    AUTO_FREE char *script = xasprintf(
-        "p='dir/%s'; if [ -d \"$(dirname $p)\" ] && [ ! -d $p ] && "
-        "! grep -qs ^owner $p; then printf '%s' >$p; "
-        "echo '%s' >>expect; fi", place, line, line);
+    AUTO_FREE char *place = gen_chance(g, 1, 2)
+                                ? xasprintf("%s-%u", places[gen_below(g, ALB_COUNT(places))],
+                                            (unsigned)gen_below(g, 1000000))
+                                : xstrdup(files[gen_below(g, ALB_COUNT(files))]);
+    AUTO_FREE char *script = xasprintf("p='dir/%s'; if [ -d \"$(dirname $p)\" ] && [ ! -d $p ] && "
+                                       "! grep -qs ^owner $p; then printf '%s' >$p; "
+                                       "echo '%s' >>expect; fi",
+                                       place, line, line);
 
     return shell(work, script);
 }
@@ -214,10 +216,10 @@ static bool between(const char *work, struct gen *g)
     for (uint64_t n = gen_below(g, 3); n > 0; n--)
         if (!owner_writes(work, g))
             return false;
-    AUTO_FREE char *script = xasprintf(
-        "rm -rf before done; mkdir before; cp -a dir/. before; rm -rf before/.albedo; "
-        "touch -r dir before; echo %u >want; echo %u >is",
-        (unsigned)gen_below(g, VERSIONS), is);
+    AUTO_FREE char *script =
+        xasprintf("rm -rf before done; mkdir before; cp -a dir/. before; rm -rf before/.albedo; "
+                  "touch -r dir before; echo %u >want; echo %u >is",
+                  (unsigned)gen_below(g, VERSIONS), is);
     return shell(work, script);
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* crash/crash_hub.c – an acknowledged upload is never lost, a published manifest names no absent chunk.
+/* crash/crash_hub.c – no acknowledged upload is lost, no published manifest names an absent chunk.
  * LINKS: hub sim_world config image net shaper transfer store_disk store wire chunk base support
  *
- * A life opens the hub's store and catalogue, checks every line of EXPECT and every record that is there,
- * then uploads, removes and publishes on until it ends or dies.
+ * A life opens the hub's store and catalogue, checks every line of EXPECT and every record that is
+ * there, then uploads, removes and publishes on until it ends or dies.
  */
 #include "support/hub_crate.h"
 
@@ -100,7 +100,8 @@ static void check_published(void *arg, const char *line)
     struct ledger_layer now;
     struct version_record r;
 
-    if (!l->good || sscanf(line, "layer %63s %" SCNu64 " %64s %64s", layer, &sequence, hex, root) != 4)
+    if (!l->good ||
+        sscanf(line, "layer %63s %" SCNu64 " %64s %64s", layer, &sequence, hex, root) != 4)
         return;
     l->good = crash_ok(ledger_layer(&l->ledger, layer, &now), layer);
     if (l->good && now.sequence < sequence)
@@ -172,8 +173,7 @@ static bool check_all(struct life *l)
 
 static bool publish_chunks(struct life *l, const struct crate *c)
 {
-    struct chunk *object =
-        crate_chunk(l->codec, buf_peek(&c->object), buf_size(&c->object));
+    struct chunk *object = crate_chunk(l->codec, buf_peek(&c->object), buf_size(&c->object));
     struct chunk *last[] = {c->manifest, object};
     struct alb_status st = ALB_STATUS_OK;
 
@@ -203,8 +203,8 @@ static bool publish_record(struct life *l, struct crate *c)
     buf_init(&bytes, SIGNED_MAX);
     bool good = crash_ok(record_encode(r, &l->publisher, &bytes), "a record");
     sha256(buf_peek(&bytes), buf_size(&bytes), &digest);
-    good = good &&
-           crash_ok(ledger_commit(&l->ledger, r, buf_peek(&bytes), buf_size(&bytes), why), "commit");
+    good = good && crash_ok(ledger_commit(&l->ledger, r, buf_peek(&bytes), buf_size(&bytes), why),
+                            "commit");
     buf_release(&bytes);
     if (good)
         expect_say(l->work, "layer %s %" PRIu64 " %s %s", r->layer, r->sequence,
@@ -234,10 +234,8 @@ static bool step(struct life *l, unsigned n)
     switch (gen_below(&l->gen, 8)) {
     case 0:
     case 1:
-    case 2:
-        return publish(l);
-    case 3:
-        return chunk_notes_remove(&l->notes, l->work, l->store, &l->gen);
+    case 2: return publish(l);
+    case 3: return chunk_notes_remove(&l->notes, l->work, l->store, &l->gen);
     default:
         return chunks_put(l->work, l->store, l->codec, first,
                           (unsigned)gen_range(&l->gen, 1, GROUP_MOST));

@@ -2,9 +2,9 @@
 /* crash/crash_reflector.c – a half-written cache is at worst a smaller cache, never a wrong byte.
  * LINKS: store_disk store wire chunk base support
  *
- * A life opens a reflector's store, looks at every chunk it lists, and then fills it while others read.
- * On a disk that lies about syncs nothing has to be there, but the store opens and what it gives
- * out is right.
+ * A life opens a reflector's store, looks at every chunk it lists, and then fills it while others
+ * read. On a disk that lies about syncs nothing has to be there, but the store opens and what it
+ * gives out is right.
  */
 #include <inttypes.h>
 #include <pthread.h>
@@ -77,9 +77,8 @@ static void *reader(void *arg)
         struct buf raw;
 
         buf_init(&raw, CHUNK_RAW_MAX);
-        struct chunk_key key =
-            numbered_key(l->seed % (UINT64_C(1) << 40) * 1000 + gen_below(&g, STEPS * GROUP_MOST),
-                         &raw);
+        struct chunk_key key = numbered_key(
+            l->seed % (UINT64_C(1) << 40) * 1000 + gen_below(&g, STEPS * GROUP_MOST), &raw);
         buf_release(&raw);
         if (!look(l->store, codec, &key))
             atomic_store(&l->is_bad, true);
@@ -100,8 +99,8 @@ static bool fill(struct life *l, struct codec *codec)
         if (gen_chance(&g, 1, 6))
             good = chunk_notes_remove(&l->notes, l->work, l->store, &g);
         else
-            good = chunks_put(l->work, l->store, codec, first,
-                              (unsigned)gen_range(&g, 1, GROUP_MOST));
+            good =
+                chunks_put(l->work, l->store, codec, first, (unsigned)gen_range(&g, 1, GROUP_MOST));
     }
     return good;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* crash/die_at.c – takes base/fault.c's place: instead of failing, the program dies there.
  *
- * ALB_DIE_AT is the number of the hit, of any site or of the one in ALB_DIE_SITE.  A site stands before
- * the call that it would have failed, so the next one stands after it.
+ * ALB_DIE_AT is the number of the hit, of any site or of the one in ALB_DIE_SITE.  A site stands
+ * before the call that it would have failed, so the next one stands after it.
  */
 #include "base/fault.h"
 

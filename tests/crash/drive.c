@@ -29,7 +29,15 @@ enum {
     SITES_GUESS = 60,
 };
 
-enum death { AT_A_MOMENT, AT_AN_EVENT, AT_A_SITE, POWER_STRICT, POWER_ORDERED, POWER_LYING, DEATHS };
+enum death {
+    AT_A_MOMENT,
+    AT_AN_EVENT,
+    AT_A_SITE,
+    POWER_STRICT,
+    POWER_ORDERED,
+    POWER_LYING,
+    DEATHS
+};
 
 static const char *const death_names[DEATHS] = {
     "kill -9 at a moment", "kill -9 at a call",       "kill -9 at a fault site",
@@ -76,8 +84,8 @@ _Noreturn static void become_life(const struct drive *d, const struct doom *doom
 {
     char text[32];
     const char *asan = getenv("ASAN_OPTIONS");
-    AUTO_FREE char *options = xasprintf("%s:verify_asan_link_order=0:detect_leaks=0",
-                                        asan != NULL ? asan : "");
+    AUTO_FREE char *options =
+        xasprintf("%s:verify_asan_link_order=0:detect_leaks=0", asan != NULL ? asan : "");
 
     snprintf(text, sizeof text, "%" PRIu64, seed);
     setenv("ASAN_OPTIONS", options, 1);
@@ -173,8 +181,8 @@ static bool live_once(struct drive *d, const struct doom *doom)
 
 static void start_anew(struct drive *d)
 {
-    AUTO_FREE char *command = xasprintf("chmod -R u+rwx '%s'; rm -rf '%s'/* && mkdir '%s'", d->work,
-                                        d->work, d->dir);
+    AUTO_FREE char *command =
+        xasprintf("chmod -R u+rwx '%s'; rm -rf '%s'/* && mkdir '%s'", d->work, d->work, d->dir);
 
     if (system(command) != 0)
         abort();
@@ -205,8 +213,7 @@ static bool cycle(struct drive *d, unsigned n)
     if (!begin_anew(d, n))
         return false;
     struct doom doom = choose_doom(d);
-    if (live_once(d, &doom) &&
-        (d->actor->between == NULL || d->actor->between(d->work, &d->gen)))
+    if (live_once(d, &doom) && (d->actor->between == NULL || d->actor->between(d->work, &d->gen)))
         return true;
     fprintf(stderr, "%s: cycle %u, %s, event or site %" PRIu64 ", fate %" PRIu64 "\n",
             d->actor->name, n, death_names[doom.death], doom.at, doom.fate);

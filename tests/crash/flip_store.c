@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* crash/flip_store.c – a flipped bit in segments, index or catalogue is found, never served, and healed or
- * named. LINKS: store_disk store wire chunk base support
+/* crash/flip_store.c – a flipped bit in segments, index or catalogue is found, never served,
+ * and healed or named. LINKS: store_disk store wire chunk base support
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -154,7 +154,7 @@ static bool is_served(struct world *w, struct chunk_store *store, const struct c
     return true;
 }
 
-/* The store opens or says what is wrong; it serves no wrong byte; what is missed can be put again. */
+/* It opens or says what is wrong; it serves no wrong byte; what is missed can be put again. */
 static void use_store(struct world *w)
 {
     struct chunk_store *store;
@@ -216,8 +216,7 @@ static void use_catalogue(struct world *w)
         w->lost += missing;
 }
 
-static void flip_file(struct world *w, const char *path, size_t count,
-                      void (*use)(struct world *w))
+static void flip_file(struct world *w, const char *path, size_t count, void (*use)(struct world *w))
 {
     size_t size = flip_size(path);
     size_t step = flip_step(size, count);

@@ -16,8 +16,6 @@
 
 /* libc has each under several names; what the program was built with decides which it calls. */
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
-#pragma GCC diagnostic ignored "-Wpragmas"
-#pragma GCC diagnostic ignored "-Wattribute-alias"
 
 /* ---- names ----------------------------------------------------------------------------------- */
 

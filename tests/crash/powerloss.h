@@ -1,33 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* crash/powerloss.h – what a disk owes after a power loss, and how a watched process tells it.
  *
- * powerloss.so is preloaded into a process.  Of one directory, and all below it, it writes down in a
- * *shadow* directory beside it what the process did to names, and what it synced:
+ * powerloss.so is preloaded into a process.  Of one directory, and all below it, it writes down in
+ * a *shadow* directory beside it what the process did to names, and what it synced:
  *
  *     SHADOW/log          struct powerloss_op after op, in the order in which they were done
  *     SHADOW/synced/INO   the bytes, mode and mtime inode INO had when it was last synced
  *     SHADOW/grave/INO    what lost its last name, kept because that removal may not have lasted
  *     SHADOW/events       how many events there were, when the process ended by itself
  *
- * An *event* is a call that writes, truncates, syncs, makes, moves or removes below the directory.  At
- * event number POWERLOSS_AT the process kills itself: before the call, after it, or half-way through
- * a write.  When it is dead, powerloss_rebuild() makes of the directory one that the disk might
- * have had.  The model:
+ * An *event* is a call that writes, truncates, syncs, makes, moves or removes below the directory.
+ * At event number POWERLOSS_AT the process kills itself: before the call, after it, or half-way
+ * through a write.  When it is dead, powerloss_rebuild() makes of the directory one that the disk
+ * might have had.  The model:
  *
- *   names      What fsync of the directory or syncfs promised is there.  Of later changes, *strict*
- *              keeps any that do not build on a lost one, in the same directory or the making of it;
- *              *ordered* keeps a prefix of all of them, as journals do.  A rename is never half done.
- *              fsync promises of a file or directory nothing about its own name.
- *   bytes      What fsync, fdatasync or syncfs promised is there.  Each 4 KiB of what was written later
- *              is there or not; one of them may be torn at 512 bytes; the file ends where it did when
- *              synced, where it did at last, or between; what never came reads as zeros or as an old
- *              block of the file.
- *   metadata   Mode and mtime of a file are those of the last sync or those of the end.
+ *   names     What fsync of the directory or syncfs promised is there.  Of later changes, *strict*
+ *             keeps any that do not build on a lost one, in the same directory or the making of
+ *             it; *ordered* keeps a prefix of all of them, as journals do.  A rename is never half
+ *             done.  fsync of a file or directory promises nothing about its own name.
+ *   bytes     What fsync, fdatasync or syncfs promised is there.  Each 4 KiB of what was written
+ *             later is there or not; one of them may be torn at 512 bytes; the file ends where it
+ *             did when synced, where it did at last, or between; what never came reads as zeros
+ *             or as an old block of the file.
+ *   metadata  Mode and mtime of a file are those of the last sync or those of the end.
  *
- * Not modelled: of several writes to a block between two syncs only the last may survive; owners, xattrs
- * and directories' metadata are as at the end; ctime is new (so what is believed for its ctime is read
- * instead); sync_file_range promises nothing; a name made by fopen() in libc is lost unless it is
- * renamed later.  *Lying* disks, which lose even what was synced, are an option.
+ * Not modelled: of several writes to a block between two syncs only the last may survive; owners,
+ * xattrs and directories' metadata are as at the end; ctime is new (so what is believed for its
+ * ctime is read instead); sync_file_range promises nothing; a name made by fopen() in libc is lost
+ * unless it is renamed later.  *Lying* disks, which lose even what was synced, are an option.
  */
 #pragma once
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* crash/powerloss_track.c – what was done to names and what was synced, written down as it happens. */
+/* crash/powerloss_track.c – what is done to names and what is synced, written down. */
 #include "crash/powerloss_track.h"
 
 #include <dirent.h>
@@ -113,8 +113,11 @@ struct place place_of(int dir_fd, const char *path)
     const char *name = slash == NULL ? parent : slash + 1;
     if (track.dir_size == 0 || name[0] == '\0' || strlen(name) > NAME_MOST)
         return p;
-    strcpy(p.name, name);
-    strcpy(slash == NULL ? parent : slash + (slash == parent), slash == NULL ? "." : "");
+    memcpy(p.name, name, strlen(name) + 1);
+    if (slash == NULL)
+        snprintf(parent, sizeof parent, ".");
+    else
+        slash[slash == parent] = '\0';
     p.dir_fd = open_at(dir_fd, parent, O_PATH | O_DIRECTORY);
     if (p.dir_fd >= 0 && fd_is_inside(p.dir_fd) && fstat(p.dir_fd, &about) == 0) {
         p.inside = true;
@@ -202,11 +205,11 @@ void note_op(enum powerloss_kind kind, const struct place *p, const struct place
         return;
     if (p != NULL) {
         op.dir = p->dir;
-        strcpy(op.name, p->name);
+        memcpy(op.name, p->name, sizeof op.name);
     }
     if (to != NULL) {
         op.to_dir = to->dir;
-        strcpy(op.to_name, to->name);
+        memcpy(op.to_name, to->name, sizeof op.to_name);
     }
     if (syscall(SYS_write, track.log_fd, &op, sizeof op) != (long)sizeof op)
         give_up("writing the log");

@@ -7,7 +7,7 @@
 
 #include "crash/powerloss.h"
 
-struct place { /* a name in a directory */
+struct place {   /* a name in a directory */
     bool inside; /* … that is watched */
     int dir_fd;  /* O_PATH; -1 when not inside */
     uint64_t dir;

@@ -95,9 +95,9 @@ static void shadow_dir(const struct powerloss *p, const char *name)
 static void remove_tree(const char *path)
 {
     /* Directories only: a file here may be one of the watched directory's, too. */
-    AUTO_FREE char *command = xasprintf(
-        "[ ! -d '%s' ] || { find '%s' -type d -exec chmod 700 {} + ; rm -rf '%s'; }", path, path,
-        path);
+    AUTO_FREE char *command =
+        xasprintf("[ ! -d '%s' ] || { find '%s' -type d -exec chmod 700 {} + ; rm -rf '%s'; }",
+                  path, path, path);
 
     if (system(command) != 0)
         rebuild_fails("removing", path);
@@ -211,8 +211,8 @@ static void find_promised(const struct powerloss *p, bool *lasts)
     free(synced.items);
 }
 
-/* Of the others, each with the same luck, but none that builds on what is lost: on an earlier change of
- * the same directory, or on the directory itself. */
+/* Of the others, each with the same luck, but none that builds on what is lost: on an earlier
+ * change of the same directory, or on the directory itself. */
 static void choose_strict(const struct powerloss *p, struct gen *g, bool *lasts)
 {
     static const unsigned lucks[] = {0, 50, 90, 100};

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* crash/rebuild.h – a dead process's directory becomes what a disk might have kept of it.
  *
- *     base = powerloss_begin(dir, shadow)   before the process starts: all there is counts as on disk
+ *     base = powerloss_begin(dir, shadow)   before it starts: all there is counts as on disk
  *     … the process runs with powerloss.so preloaded, and dies …
  *     powerloss_rebuild(base, &options, &losses)
  *     powerloss_end(base)                   the shadow goes; without a rebuild, too
  *
- * Inodes keep their numbers: they are moved about, not copied.  The model is in powerloss.h.  What fails
- * ends the test at once.
+ * Inodes keep their numbers: they are moved about, not copied.  The model is in powerloss.h.  What
+ * fails ends the test at once.
  */
 #pragma once
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* crash/rebuild_bytes.c – a file becomes a mixture of what was synced and what was written since. */
+/* crash/rebuild_bytes.c – a file becomes a mixture of what was synced and what came since. */
 #include "crash/rebuild_bytes.h"
 
 #include <fcntl.h>
@@ -74,12 +74,9 @@ static size_t choose_size(const struct mix *m)
     size_t high = m->synced_size < m->now_size ? m->now_size : m->synced_size;
 
     switch (gen_below(m->g, 3)) {
-    case 0:
-        return m->synced_size;
-    case 1:
-        return m->now_size;
-    default:
-        return (size_t)gen_range(m->g, low, high);
+    case 0: return m->synced_size;
+    case 1: return m->now_size;
+    default: return (size_t)gen_range(m->g, low, high);
     }
 }
 
@@ -98,8 +95,7 @@ static void lose(const struct mix *m, size_t from, size_t to)
     size_t stale = is_stale ? BLOCK * (size_t)gen_below(m->g, from / BLOCK) : 0;
 
     for (size_t i = from; i < to; i++)
-        m->out[i] = is_stale ? m->out[stale + (i - from)]
-                             : byte_of(m->synced, m->synced_size, i);
+        m->out[i] = is_stale ? m->out[stale + (i - from)] : byte_of(m->synced, m->synced_size, i);
     m->losses->blocks++;
 }
 

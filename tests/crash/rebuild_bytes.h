@@ -8,6 +8,6 @@
 
 /* Keep the file as SHADOW/base/INO. */
 void bytes_remember(const char *shadow, const char *path, const struct stat *about);
-/* Mix what `path` has with what was synced of it.  Nothing when it is no regular file or not there. */
+/* Mix what `path` has with what was synced of it; nothing when it is not there or no file. */
 void bytes_choose(const char *shadow, const char *path, const struct powerloss_options *options,
                   struct powerloss_losses *losses);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* crash/test_powerloss.c – the disk of powerloss.h forgets what it may, and nothing else. LINKS: store chunk base
+/* crash/test_powerloss.c – the disk of powerloss.h forgets what it may, and nothing else.
+ * LINKS: store chunk base
  *
- * A life does a few things to an empty directory and dies at an event, as the driver's lives do.  What is
- * there afterwards, over many seeds, must be all that a disk may have kept, and each of it must occur.
+ * A life does a few things to an empty directory and dies at an event, as the driver's lives do.
+ * What is there afterwards, over many seeds, must be all that a disk may have kept, and each of it
+ * must occur.
  */
 #include <setjmp.h>
 #include <stdarg.h>
