@@ -73,7 +73,8 @@ static struct alb_status decode(const uint8_t *bytes, size_t size, struct applie
     size -= DIGEST_SIZE;
     sha256(bytes, size, &found);
     if (memcmp(found.bytes, bytes + size, DIGEST_SIZE) != 0)
-        return alb_fail(ALB_CORRUPT, "the record of what is applied is damaged");
+        return alb_fail(ALB_CORRUPT, "the record of what is applied, .albedo/applied, is damaged; "
+                                     "remove it and pull again: what only it knew of then stays");
     unpack_init(&u, bytes + sizeof(magic), size - sizeof(magic));
     st = decode_body(&u, &r);
     if (alb_failed(st)) {
