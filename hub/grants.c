@@ -2,9 +2,9 @@
 /* hub/grants.c – read grants: what a device may read, signed for a cut-off reflector to check.
  *
  * One asks for oneself, or a reflector for a device that speaks to it.  A grant is of use only to
- * whoever holds that device's certificate, so a reflector learns the prefixes and nothing else.  It may
- * ask for devices of other sites, since reflectors stand behind reflectors and the hub does not know
- * which: that is written into the audit file.
+ * whoever holds that device's certificate, so a reflector learns the prefixes and nothing else.  It
+ * may ask for devices of other sites, since reflectors stand behind reflectors and the hub does not
+ * know which: that is written into the audit file.
  */
 #include <stdio.h>
 

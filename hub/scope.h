@@ -8,5 +8,6 @@
 
 #include "hub/task.h"
 
-/* On a worker: reads the device's record.  Leaves a refusal in the task when `layer` is beyond it. */
+/* On a worker: reads the device's record.  Leaves a refusal in the task when `layer` is beyond
+ * it. */
 void hub_check_scope(struct hub_task *t, const char *layer);

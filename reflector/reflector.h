@@ -26,8 +26,8 @@ struct reflector_options {
     uint16_t listen_port;           /* 0: any */
     const struct digest *trust_pin; /* SHA-256 of trust file 1, from the token */
     const char *device;             /* own name, for status */
-    /* To renew the own certificate in time: the one in use and a request for its key, both copied; NULL: a
-     * world without certificates.  renewed() puts the next one to use. */
+    /* To renew the own certificate in time: the one in use and a request for its key, both copied;
+     * NULL: a world without certificates.  renewed() puts the next one to use. */
     const char *certificate_pem, *csr_pem;
     void (*renewed)(void *arg, const char *certificate_pem);
     void *renewed_arg;

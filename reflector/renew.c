@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* reflector/renew.c – certificates renewed: its own, and those of devices behind this box.
  *
- * What a device asks is handed to the parent and the answer handed back, both unread but for the name:
- * the hub looks at the key, and a certificate is of use only to whoever holds that.
+ * What a device asks is handed to the parent and the answer handed back, both unread but for the
+ * name: the hub looks at the key, and a certificate is of use only to whoever holds that.
  */
 #include <stdio.h>
 

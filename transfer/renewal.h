@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* transfer/renewal.h – one's own certificate, renewed when two thirds of its life are over.
  *
- *     look (hourly) → due? → POST /v1/renew {the key's request} → the same holder, key, and not older?
- *                                                               → renewed(arg, certificate)
+ *  look (hourly) → due? → POST /v1/renew {the key's request} → the same holder, key, and not older?
+ *                                                            → renewed(arg, certificate)
  *
- * Nobody waits for it and nobody is told when it fails but the log: there is a third of a life left to
- * try again in.  A device behind a reflector is renewed through it.
+ * Nobody waits for it and nobody is told when it fails but the log: there is a third of a life left
+ * to try again in.  A device behind a reflector is renewed through it.
  */
 #pragma once
 

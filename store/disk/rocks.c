@@ -149,8 +149,8 @@ struct alb_status rocks_open(const char *path, const struct rocks_tuning *tuning
     return ALB_STATUS_OK;
 }
 
-/* Out of the log into a table, whose every block is checked when it is read.  Best effort: all of it
- * is in the log, too. */
+/* Out of the log into a table, whose every block is checked when it is read.  Best effort: all of
+ * it is in the log, too. */
 static void settle(struct rocks *r)
 {
     char *error = NULL;

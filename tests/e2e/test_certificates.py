@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# tests/e2e/test_certificates.py – certificates renewed before they end, and revoked in the middle of a pull.
+# tests/e2e/test_certificates.py – certificates renewed before they end, and revoked in the middle
+# of a pull.
 
 import json
 import random

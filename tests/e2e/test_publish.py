@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# e2e/test_publish.py – `albedo publish` as a process: races, outages, interruptions, trees that change.
+# e2e/test_publish.py – `albedo publish` as a process: races, outages, interruptions, trees that
+# change.
 
 import contextlib
 import json

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# e2e/test_pull.py – `albedo pull` as a process: interrupted, twice at once, on odd targets; what it prints.
+# e2e/test_pull.py – `albedo pull` as a process: interrupted, twice at once, on odd targets; what it
+# prints.
 
 import contextlib
 import json
@@ -51,7 +52,7 @@ def endpoint(site):
 
 @pytest.fixture
 def cold(site):
-    """A reflector that holds nothing, and an endpoint behind it: what is pulled comes from the hub."""
+    """A reflector that holds nothing, and an endpoint behind it: a pull comes from the hub."""
     name = f"cold{site._runs}"
     box = site.new_reflector(name, parent=site.reflector)
     member = site.new_member(f"behind-{name}")

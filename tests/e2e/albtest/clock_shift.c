@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* albtest/clock_shift.c – preloaded: the program's wall clock is ALB_CLOCK_SHIFT_S seconds ahead. */
+/* albtest/clock_shift.c – preloaded: the program's wall clock is ALB_CLOCK_SHIFT_S seconds
+ * ahead. */
 #include <stdlib.h>
 #include <time.h>
 
