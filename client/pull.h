@@ -47,7 +47,8 @@ struct pull {
     struct puller *puller;
     struct puller_progress fetched;
     struct progress progress;
-    const char *phase; /* of progress */
+    const char *phase; /* of progress, as are these */
+    struct progress_figures figures;
     uint64_t shown_ns;
     struct timer tick;
     uint64_t waits_since_ns;     /* for the upstream; 0: it does not */

@@ -46,27 +46,34 @@ static struct progress_figures figures_of(struct pull *p)
     return figures;
 }
 
+/* The next one begins only when this one has done all it had to do. */
+static void next_phase(struct pull *p, const char *phase)
+{
+    if (p->phase[0] != '\0') {
+        p->figures.done_bytes = p->figures.total_bytes;
+        progress_end(&p->progress, &p->figures, loop_now_ns(p->loop));
+    }
+    p->phase = phase; /* it began at some time after the last look */
+    progress_begin(&p->progress, p->output, phase, p->shown_ns);
+}
+
 static void show(struct pull *p)
 {
     const uint64_t now_ns = loop_now_ns(p->loop);
-    struct progress_figures figures;
 
     puller_progress(p->puller, &p->fetched);
     const char *phase = phase_of(&p->fetched);
-    if (strcmp(phase, p->phase) != 0) {
-        p->phase = phase; /* it began at some time after the last look */
-        progress_begin(&p->progress, p->output, phase, p->shown_ns);
-    }
+    if (strcmp(phase, p->phase) != 0)
+        next_phase(p, phase);
     p->shown_ns = now_ns;
-    figures = figures_of(p);
-    progress_show(&p->progress, &figures, now_ns);
+    p->figures = figures_of(p);
+    progress_show(&p->progress, &p->figures, now_ns);
 }
 
 static void show_end(struct pull *p)
 {
     show(p);
-    const struct progress_figures figures = figures_of(p);
-    progress_end(&p->progress, &figures, loop_now_ns(p->loop));
+    progress_end(&p->progress, &p->figures, loop_now_ns(p->loop));
 }
 
 /* ---- patience -------------------------------------------------------------------------------- */

@@ -366,7 +366,8 @@ def test_on_a_terminal_the_bar_is_redrawn_and_leaves_nothing(large, endpoint, tm
     assert sent.count(ERASE) > 1
     lines = shown(sent)
     assert lines[-1] == ""
-    assert [line.split()[0] for line in lines if "[" in line and "%" in line] == ["fetching"]
+    bars = [line for line in lines if "[" in line and "%" in line]
+    assert bars[-1].startswith("fetching") and all("] 100 %" in bar for bar in bars), bars
     assert "now holds base/large@1" in "\n".join(lines)
     assert "\033" not in "".join(lines)
 
