@@ -226,6 +226,11 @@ void loop_release(struct loop *loop)
     memset(loop, 0, sizeof(*loop));
 }
 
+bool loop_is_due(struct loop *loop)
+{
+    return soonest_ns(loop) <= loop_now_ns(loop);
+}
+
 void loop_turn(struct loop *loop)
 {
     loop->armed_ns = 0;

@@ -113,6 +113,7 @@ struct loop_options {
 };
 
 struct loop *loop_new(const struct loop_options *options); /* the kernel's */
+/* Jobs under way are waited for; what was closed just before ends. */
 struct loop *loop_free(struct loop *loop);
 /* Until loop_stop().  Logs event=loop.lag when a batch of callbacks took over 50 ms. */
 void loop_run(struct loop *loop);

@@ -20,6 +20,7 @@
 #include "base/units.h"
 #include "net/stream_event.h"
 
+enum { LAST_TURNS = 64 }; /* of a loop that ends; two or three are usual */
 /* Short against the 10 ms that a bulk pull may add to somebody's round trip. */
 #define BATCH_NS (4 * NS_PER_MS)
 /* A person notices from about here on; also what net/loop.h promises. */
@@ -190,6 +191,14 @@ static void finish_jobs(struct loop_event *l)
     }
 }
 
+/* What was closed a moment ago dies in the next turn, and its end may close something else.  The bound
+ * is for a timer that keeps asking to be called at once. */
+static void finish_due(struct loop_event *l)
+{
+    for (unsigned i = 0; i < LAST_TURNS && loop_is_due(&l->base); i++)
+        finish_batch(l);
+}
+
 /* ---- signals --------------------------------------------------------------------------------- */
 
 static void on_terminate(evutil_socket_t number, short what, void *arg)
@@ -273,7 +282,9 @@ struct loop *loop_free(struct loop *loop)
         return NULL;
     struct loop_event *l = loop_event_of(loop);
 
+    finish_due(l);
     finish_jobs(l);
+    finish_due(l);
     l->workers = worker_pool_free(l->workers);
     stream_event_abandon_leaving(l);
     loop_release(&l->base);

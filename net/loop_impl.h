@@ -48,3 +48,5 @@ void loop_init(struct loop *loop, const struct loop_ops *ops);
 void loop_release(struct loop *loop); /* empties the graveyard */
 /* Run the timers that are due, then empty the graveyard, then arm the next wake-up. */
 void loop_turn(struct loop *loop);
+/* Is there a timer whose time has come? */
+bool loop_is_due(struct loop *loop);

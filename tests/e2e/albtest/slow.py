@@ -28,9 +28,13 @@ class SlowDoor:
         while True:
             try:
                 near, _ = self._listener.accept()
+            except OSError:
+                return  # the block is left
+            try:
                 far = socket.create_connection(("127.0.0.1", self._target))
             except OSError:
-                return
+                near.close()  # nobody is there just now
+                continue
             threading.Thread(target=self._carry, args=(near, far, None), daemon=True).start()
             threading.Thread(target=self._carry, args=(far, near, self._rate), daemon=True).start()
 
