@@ -363,25 +363,41 @@ static void write_done(struct job *job)
     free(j);
 }
 
-static struct record_job *post(struct record_book *b, const struct record_entry *e, bool is_write)
+/* Write `bytes` under `name`, or read it when they are NULL. */
+static void post(struct record_book *b, const char *name, const struct buf *bytes)
 {
     struct record_job *j = xalloc(sizeof *j);
 
     j->book = b;
     j->catalogue = b->options.catalogue;
-    j->is_write = is_write;
-    snprintf(j->name, sizeof j->name, "%s", e->name);
+    j->is_write = bytes != NULL;
+    snprintf(j->name, sizeof j->name, "%s", name);
     buf_init(&j->bytes, SIGNED_MAX);
-    if (is_write)
-        alb_ignore(buf_append(&j->bytes, buf_peek(&e->bytes), buf_size(&e->bytes)),
+    if (bytes != NULL)
+        alb_ignore(buf_append(&j->bytes, buf_peek(bytes), buf_size(bytes)),
                    "same limit as the source's");
     j->job = (struct job){.run = write_run,
                           .done = write_done,
-                          .lane = is_write ? JOB_ORDERED : JOB_SHARED,
+                          .lane = bytes != NULL ? JOB_ORDERED : JOB_SHARED,
                           .work_bytes = 4096};
     TAILQ_INSERT_TAIL(&b->jobs, j, link);
     loop_submit(b->options.loop, &j->job);
-    return j;
+}
+
+/* A record that came by its digest or root is also what its version's name means: cut off from the
+ * parent, `pull LAYER@VERSION` finds it here. */
+static void keep_by_version(struct record_book *b, const struct record_entry *e)
+{
+    char name[CATALOGUE_NAME_MAX + 1];
+    struct version_record record;
+    struct alb_status st = record_decode(buf_peek(&e->bytes), buf_size(&e->bytes),
+                                         authority_trust(b->options.authority), &record);
+
+    if (alb_failed(st))
+        return; /* it was judged a moment ago; only a new trust file can change that */
+    snprintf(name, sizeof name, "record/%s@%.100s", record.layer, record.version);
+    if (strcmp(name, e->name) != 0)
+        post(b, name, &e->bytes);
 }
 
 static void parent_answered(void *arg, const struct upstream_answer *answer)
@@ -416,13 +432,16 @@ static void take_bytes(struct record_book *b, struct record_entry *e,
         return;
     buf_clear(&e->bytes);
     alb_ignore(buf_append(&e->bytes, answer->body, answer->size), "bounded by expect_bytes");
-    if (b->options.catalogue != NULL)
-        post(b, e, true);
+    if (b->options.catalogue == NULL)
+        return;
+    post(b, e->name, &e->bytes);
+    if (!e->is_mutable)
+        keep_by_version(b, e);
 }
 
 static void read_catalogue(struct record_book *b, struct record_entry *e)
 {
-    post(b, e, false);
+    post(b, e->name, NULL);
 }
 
 static void catalogue_read(struct record_book *b, struct record_job *job)

@@ -597,6 +597,23 @@ static void a_record_never_changes_so_it_is_asked_for_once(void **state)
     assert_int_equal(get(g, "record/base/x@1", NULL, NULL), ALB_OK); /* kept */
 }
 
+static void cut_off_a_record_that_came_by_its_root_is_found_by_its_version(void **state)
+{
+    struct stage *g = *state;
+    char hex[DIGEST_HEX_SIZE], name[200], path[210];
+    const struct digest root = {{7}};
+
+    run_ms(g, 5000);
+    snprintf(name, sizeof name, "record/base/x@root:%s", digest_hex(&root, hex));
+    snprintf(path, sizeof path, "/v1/%s", name);
+    put_record(g, path, record_of("base/x", "3", 7), PUBLISHER_KEY);
+    assert_int_equal(get(g, name, NULL, NULL), ALB_OK);
+    world_link_set_up(g->on.wan, false);
+    run_ms(g, 60000);
+    assert_int_equal(get(g, "record/base/x@3", NULL, NULL), ALB_OK);
+    assert_int_equal(get(g, "record/base/x@2", NULL, NULL), ALB_CLOSED);
+}
+
 static struct told again, other;
 static struct stage *asks_again;
 
@@ -666,6 +683,7 @@ int main(void)
         TEST(what_does_not_exist_is_not_found_and_takes_no_place),
         TEST(a_record_must_be_the_one_asked_for),
         TEST(a_record_never_changes_so_it_is_asked_for_once),
+        TEST(cut_off_a_record_that_came_by_its_root_is_found_by_its_version),
         TEST(one_told_may_ask_again_and_make_another_leave),
         TEST(the_book_may_be_freed_at_every_moment),
     };
