@@ -62,6 +62,9 @@ ALB_MUST_USE struct alb_status hub_install_trust(struct hub *h, const void *byte
 ALB_MUST_USE struct alb_status hub_admit(struct hub *h, const struct identity *who,
                                          const char *site, const char *layers);
 
+/* Stop believing it, as REVOKE does.  NOT_FOUND. */
+ALB_MUST_USE struct alb_status hub_revoke_local(struct hub *h, const char *device);
+
 struct hub_publication {
     const void *record; /* the signed version record */
     size_t record_size;

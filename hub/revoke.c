@@ -110,7 +110,7 @@ static struct alb_status read_terms(struct catalogue *c, struct terms *out)
 
 static bool is_over(const struct older_certificate *t, int64_t now_wall_s)
 {
-    return t->expires_wall_s < now_wall_s - SLACK_S;
+    return t->expires_wall_s > 0 && t->expires_wall_s < now_wall_s - SLACK_S; /* 0: unknown */
 }
 
 /* Without the lines of what is off the list and past its time. */
@@ -151,10 +151,9 @@ static void renew_list(struct revocations *list, const struct terms *t, int64_t 
 
 /* ---- POST /v1/revoke {"device": X} ----------------------------------------------------------- */
 
-static struct alb_status write_list(struct hub_task *t, const struct device_record *d,
-                                    struct buf *out)
+static struct alb_status write_list(const struct ledger *l, const struct device_record *d,
+                                    int64_t now_wall_s, struct buf *out)
 {
-    const struct ledger *l = &t->hub->ledger;
     struct revocations list = {.number = 0};
     struct terms terms = {.count = 0};
     uint64_t swap_version;
@@ -164,11 +163,11 @@ static struct alb_status write_list(struct hub_task *t, const struct device_reco
         st = read_terms(l->catalogue, &terms);
     if (!alb_failed(st)) {
         add_device(d, &terms);
-        st = write_terms(l->catalogue, &terms, &list, t->now_wall_s);
+        st = write_terms(l->catalogue, &terms, &list, now_wall_s);
     }
     if (!alb_failed(st)) {
         snprintf(list.org, sizeof list.org, "%s", l->self.org);
-        renew_list(&list, &terms, t->now_wall_s);
+        renew_list(&list, &terms, now_wall_s);
         st = revocations_encode(&list, &l->key, out);
     }
     if (!alb_failed(st))
@@ -179,48 +178,73 @@ static struct alb_status write_list(struct hub_task *t, const struct device_reco
 }
 
 /* The list first: a device that is only marked would still be believed. */
+static struct alb_status revoke(const struct hub *h, const char *device, int64_t now_wall_s,
+                                struct device_record *d, struct buf *list)
+{
+    uint64_t swap_version;
+    struct alb_status st = id_check(device);
+
+    if (!alb_failed(st))
+        st = device_read(h->options.catalogue, device, d, &swap_version);
+    if (!alb_failed(st))
+        st = write_list(&h->ledger, d, now_wall_s, list);
+    if (alb_failed(st))
+        return st;
+    d->is_revoked = true;
+    return device_write(h->options.catalogue, d, swap_version);
+}
+
+static struct alb_status put_in_force(struct hub *h, const struct buf *list)
+{
+    struct alb_status st = authority_add_revocations(h->authority, buf_peek(list), buf_size(list));
+
+    if (alb_failed(st))
+        return st;
+    h->revoked++;
+    feed_say(h->feed, "revoked");
+    serve_recheck(h->serve);
+    return st;
+}
+
 static void revoke_run(struct hub_task *t)
 {
     struct revoke_task *p = (struct revoke_task *)t;
     struct named_request ask;
-    struct device_record d;
-    uint64_t swap_version;
+    struct device_record d = {.is_revoked = false};
 
     t->st = named_request_decode(buf_peek(&t->body), buf_size(&t->body), &ask);
-    if (!alb_failed(t->st))
-        t->st = id_check(ask.device);
     if (alb_failed(t->st))
         return;
-    t->st = device_read(t->hub->options.catalogue, ask.device, &d, &swap_version);
+    t->st = revoke(t->hub, ask.device, t->now_wall_s, &d, &p->list);
     if (t->st.code == ALB_NOT_FOUND)
         hub_task_refuse(t, ALB_NOT_FOUND, "no device %s is enrolled; 'albedo devices' lists them",
                         ask.device);
-    if (!alb_failed(t->st))
-        t->st = write_list(t, &d, &p->list);
-    if (alb_failed(t->st))
-        return;
-    d.is_revoked = true;
-    t->st = device_write(t->hub->options.catalogue, &d, swap_version);
-    hub_audit(&t->who, "revoke", "device=%s serial=%s older=%zu", d.device, d.serial,
-              d.older_count);
+    if (buf_size(&p->list) > 0)
+        hub_audit(&t->who, "revoke", "device=%s serial=%s older=%zu", d.device, d.serial,
+                  d.older_count);
 }
 
 static void revoke_after(struct hub_task *t)
 {
-    struct revoke_task *p = (struct revoke_task *)t;
-    struct hub *h = t->hub;
-    struct alb_status st = ALB_STATUS_OK;
+    const struct buf *list = &((struct revoke_task *)t)->list;
+    struct alb_status st = buf_size(list) == 0 ? ALB_STATUS_OK : put_in_force(t->hub, list);
 
-    if (buf_size(&p->list) > 0)
-        st = authority_add_revocations(h->authority, buf_peek(&p->list), buf_size(&p->list));
     if (alb_failed(st))
         t->st = st;
-    else if (buf_size(&p->list) > 0) {
-        h->revoked++;
-        feed_say(h->feed, "revoked");
-        serve_recheck(h->serve);
-    }
     hub_task_end(t);
+}
+
+struct alb_status hub_revoke_local(struct hub *h, const char *device)
+{
+    struct device_record d;
+    struct buf list;
+
+    buf_init(&list, SIGNED_MAX);
+    struct alb_status st = revoke(h, device, loop_wall_s(h->options.loop), &d, &list);
+    if (!alb_failed(st))
+        st = put_in_force(h, &list);
+    buf_release(&list);
+    return st;
 }
 
 static void revoke_release(struct hub_task *t)

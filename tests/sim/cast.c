@@ -123,11 +123,19 @@ static void publish(void *arg, const char *layer, uint64_t size)
     cast_version_release(&version);
 }
 
+static void revoke(void *arg, const char *device)
+{
+    struct cast *c = arg;
+
+    must(hub_revoke_local(c->hub, device));
+}
+
 static void admit(struct cast *c, enum role role, const char *device, const char *site)
 {
-    struct identity who = {.role = role, .org = "sim"};
+    struct identity who = {.role = role, .org = "sim", .expires_wall_s = INT64_MAX};
 
     snprintf(who.device, sizeof who.device, "%s", device);
+    scenario_serial(device, who.serial, sizeof who.serial);
     must(hub_admit(c->hub, &who, site, ""));
 }
 
@@ -284,6 +292,17 @@ static bool has(void *arg, unsigned number, const char *layer)
     return strcmp(c->endpoints[number]->has, layer) == 0;
 }
 
+static bool is_out(void *arg, const char *device)
+{
+    struct cast *c = arg;
+    struct upstream_figures figures = {.is_up = true};
+
+    for (unsigned i = 0; i < c->endpoint_count; i++)
+        if (strcmp(c->endpoints[i]->device, device) == 0)
+            upstream_figures(endpoint_upstream(c->endpoints[i]->endpoint), &figures);
+    return !figures.is_up && figures.down_code == ALB_REFUSED;
+}
+
 /* ---- figures --------------------------------------------------------------------------------- */
 
 static uint64_t crossed_bytes(void *arg, const struct scenario_site *site)
@@ -347,6 +366,8 @@ const struct scenario_ops cast_ops = {.start_hub = start_hub,
                                       .start_endpoint = start_endpoint,
                                       .publish = publish,
                                       .want = want,
+                                      .revoke = revoke,
+                                      .is_out = is_out,
                                       .has = has,
                                       .crossed_bytes = crossed_bytes,
                                       .needed_bytes = needed_bytes,

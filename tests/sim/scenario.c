@@ -44,8 +44,10 @@ static bool take_endpoints(struct reader *r, const struct value *v);
 static bool take_publish(struct reader *r, const struct value *v);
 static bool take_every_want(struct reader *r, const struct value *v);
 static bool take_site_want(struct reader *r, const struct value *v);
+static bool take_revoke(struct reader *r, const struct value *v);
 static bool take_cut(struct reader *r, const struct value *v);
 static bool expect_has(struct reader *r, const struct value *v);
+static bool expect_out(struct reader *r, const struct value *v);
 static bool expect_crossing(struct reader *r, const struct value *v);
 static bool expect_wire(struct reader *r, const struct value *v);
 static bool expect_queueing(struct reader *r, const struct value *v);
@@ -60,8 +62,10 @@ static const struct statement statements[] = {
     {"at TIME hub publishes NAME SIZE", take_publish},
     {"at TIME every endpoint wants NAME", take_every_want},
     {"at TIME endpoints of NAME want NAME", take_site_want},
+    {"at TIME hub revokes NAME", take_revoke},
     {"at TIME link NAME down for TIME", take_cut},
     {"expect by TIME every endpoint has NAME", expect_has},
+    {"expect by TIME NAME is out", expect_out},
     {"expect crossing ratio NAME <= NUMBER", expect_crossing},
     {"expect wire ratio NAME <= NUMBER", expect_wire},
     {"expect queueing delay NAME p95 <= TIME", expect_queueing},
@@ -327,6 +331,29 @@ static bool take_site_want(struct reader *r, const struct value *v)
     return true;
 }
 
+/* "SITE-3" of a site with three endpoints or more. */
+static bool find_endpoint(struct reader *r, const char *name)
+{
+    const char *dash = strrchr(name, '-');
+    char site_name[SCENARIO_WORD_SIZE] = "";
+    uint64_t number = 0;
+
+    if (dash != NULL)
+        (void)snprintf(site_name, sizeof site_name, "%.*s", (int)(dash - name), name);
+    const struct scenario_site *site = find_site(r->scenario, site_name);
+    if (site != NULL && !alb_failed(parse_u64(dash + 1, site->endpoints, &number)) && number > 0)
+        return true;
+    return fail(r, "no endpoint is called '%s'; they are SITE-1, SITE-2, …", name);
+}
+
+static bool take_revoke(struct reader *r, const struct value *v)
+{
+    if (!find_endpoint(r, v[1].word))
+        return false;
+    (void)add_event(r, ACT_REVOKE, v[0].number, v[1].word);
+    return true;
+}
+
 static bool take_cut(struct reader *r, const struct value *v)
 {
     if (find_link(r->scenario, v[1].word) == NULL)
@@ -366,6 +393,14 @@ static bool expect_of_link(struct reader *r, enum scenario_measure measure, cons
 static bool expect_has(struct reader *r, const struct value *v)
 {
     add_expectation(r, MEASURE_HAS, v[1].word, 0)->by_ns = v[0].number;
+    return true;
+}
+
+static bool expect_out(struct reader *r, const struct value *v)
+{
+    if (!find_endpoint(r, v[1].word))
+        return false;
+    add_expectation(r, MEASURE_OUT, v[1].word, 0)->by_ns = v[0].number;
     return true;
 }
 

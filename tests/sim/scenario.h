@@ -7,7 +7,9 @@
  *    at 0s   hub publishes os-patch 64MiB
  *    at 1s   every endpoint wants os-patch
  *    at 90s  link hub--site1 down for 30s
+ *    at 95s  hub revokes site1-7
  *    expect by 600s every endpoint has os-patch
+ *    expect by 96s site1-7 is out                   # hung up on, and refused when it came again
  *    expect crossing ratio hub--site1 <= 1.01
  *
  * The statements are the rows of one table in scenario.c.  A `#` begins a comment.  The order of
@@ -39,24 +41,30 @@ struct scenario_link {
     uint32_t loss_per_million;
 };
 
-enum scenario_act { ACT_PUBLISH, ACT_WANT, ACT_LINK_DOWN, ACT_LINK_UP };
+enum scenario_act { ACT_PUBLISH, ACT_WANT, ACT_REVOKE, ACT_LINK_DOWN, ACT_LINK_UP };
 
 struct scenario_event {
     struct scenario_event *next; /* in the order of lines */
     enum scenario_act act;
     uint64_t at_ns;
-    char name[SCENARIO_WORD_SIZE];    /* a layer or a link */
+    char name[SCENARIO_WORD_SIZE];    /* a layer, a link or an endpoint */
     const struct scenario_site *site; /* NULL: all endpoints */
     uint64_t size;
 };
 
-enum scenario_measure { MEASURE_HAS, MEASURE_CROSSING, MEASURE_WIRE, MEASURE_QUEUEING };
+enum scenario_measure {
+    MEASURE_HAS,
+    MEASURE_OUT,
+    MEASURE_CROSSING,
+    MEASURE_WIRE,
+    MEASURE_QUEUEING
+};
 
 struct scenario_expectation {
     struct scenario_expectation *next;
     enum scenario_measure measure;
     unsigned line;
-    char name[SCENARIO_WORD_SIZE]; /* a layer or a link */
+    char name[SCENARIO_WORD_SIZE]; /* a layer, a link or an endpoint */
     double most;                   /* a ratio, or nanoseconds */
     uint64_t by_ns;
 };
@@ -90,6 +98,8 @@ struct scenario_ops {
                            struct loop *loop);
     void (*publish)(void *arg, const char *layer, uint64_t size);
     void (*want)(void *arg, unsigned endpoint, const char *layer);
+    void (*revoke)(void *arg, const char *device);
+    bool (*is_out)(void *arg, const char *device);
     bool (*has)(void *arg, unsigned endpoint, const char *layer);
     /* Of a site's own link: chunk body bytes that came over it, and the stored size of the distinct
      * chunks that were needed behind it. */
@@ -99,6 +109,9 @@ struct scenario_ops {
     void (*stop)(void *arg);
     void (*released)(void *arg);
 };
+
+/* The serial of a node's certificate, told apart by its name. */
+void scenario_serial(const char *device, char *out, size_t size);
 
 /* Play it; one line for each expectation goes to `out`.  Returns how many were not met. */
 unsigned scenario_play(const struct scenario *s, const struct scenario_ops *ops, void *arg,

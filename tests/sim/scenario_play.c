@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/crypto.h"
 #include "base/units.h"
 #include "sim/world.h"
 
@@ -85,11 +86,21 @@ static void route_from_ancestors(struct play *p, const struct scenario_site *sit
     }
 }
 
+void scenario_serial(const char *device, char *out, size_t size)
+{
+    struct digest digest;
+    char hex[DIGEST_HEX_SIZE];
+
+    sha256(device, strlen(device), &digest);
+    (void)snprintf(out, size, "%.32s", digest_hex(&digest, hex));
+}
+
 static struct identity identity_of(enum role role, const char *device)
 {
-    struct identity id = {.role = role, .org = "sim", .serial = "01", .expires_wall_s = INT64_MAX};
+    struct identity id = {.role = role, .org = "sim", .expires_wall_s = INT64_MAX};
 
     (void)snprintf(id.device, sizeof(id.device), "%.*s", (int)sizeof(id.device) - 1, device);
+    scenario_serial(id.device, id.serial, sizeof(id.serial));
     return id;
 }
 
@@ -168,6 +179,7 @@ static void on_cue(void *arg)
     switch (e->act) {
     case ACT_PUBLISH: p->ops->publish(p->arg, e->name, e->size); return;
     case ACT_WANT: want(p, e); return;
+    case ACT_REVOKE: p->ops->revoke(p->arg, e->name); return;
     case ACT_LINK_DOWN: world_link_set_up(world_find_link(p->world, e->name), false); return;
     case ACT_LINK_UP: world_link_set_up(world_find_link(p->world, e->name), true); return;
     }
@@ -219,12 +231,24 @@ static bool every_endpoint_has(const struct play *p, const char *layer)
     return true;
 }
 
+/* Those that become true at some time. */
+static bool is_so_now(const struct play *p, const struct scenario_expectation *e)
+{
+    switch (e->measure) {
+    case MEASURE_HAS: return every_endpoint_has(p, e->name);
+    case MEASURE_OUT: return p->ops->is_out(p->arg, e->name);
+    case MEASURE_CROSSING:
+    case MEASURE_WIRE:
+    case MEASURE_QUEUEING: return false;
+    }
+    alb_unreachable();
+}
+
 static void look(struct play *p)
 {
     for (struct verdict *v = p->verdicts; v != NULL; v = v->next)
-        if (v->expectation->measure == MEASURE_HAS && v->met_ns == UINT64_MAX &&
-            world_now_ns(p->world) <= v->expectation->by_ns &&
-            every_endpoint_has(p, v->expectation->name))
+        if (v->met_ns == UINT64_MAX && world_now_ns(p->world) <= v->expectation->by_ns &&
+            is_so_now(p, v->expectation))
             v->met_ns = world_now_ns(p->world);
 }
 
@@ -255,6 +279,17 @@ static bool judge_has(const struct play *p, const struct verdict *v)
     else
         (void)snprintf(text, sizeof(text), "every endpoint has %s by %s: %u of %u in the end",
                        v->expectation->name, by, have, p->scenario->endpoints);
+    say(p, v, is_met, text);
+    return is_met;
+}
+
+static bool judge_out(const struct play *p, const struct verdict *v)
+{
+    char text[SCENARIO_ERROR_SIZE], by[UNITS_TEXT_SIZE];
+    bool is_met = v->met_ns != UINT64_MAX;
+
+    (void)snprintf(text, sizeof(text), "%s is out by %s%s", v->expectation->name,
+                   format_duration(v->expectation->by_ns, by), is_met ? "" : ": it was not");
     say(p, v, is_met, text);
     return is_met;
 }
@@ -298,6 +333,7 @@ static bool judge(const struct play *p, const struct verdict *v)
 {
     switch (v->expectation->measure) {
     case MEASURE_HAS: return judge_has(p, v);
+    case MEASURE_OUT: return judge_out(p, v);
     case MEASURE_CROSSING:
     case MEASURE_WIRE: return judge_ratio(p, v);
     case MEASURE_QUEUEING: return judge_queueing(p, v);

@@ -75,6 +75,8 @@ static void complaints_name_file_and_line(void **state)
         {"endpoints hub 0\n", "x.scn:1: between 1 and"},
         {"at 1s link x down for 3s\n", "x.scn:1: there is no link 'x'"},
         {"at 1s endpoints of hub want os\n", "x.scn:1: there are no endpoints of 'hub'"},
+        {"at 1s hub revokes hub-1\n", "x.scn:1: no endpoint is called 'hub-1'"},
+        {"endpoints hub 2\nexpect by 1s hub-3 is out\n", "x.scn:2: no endpoint is called"},
         {"expect crossing ratio x <= 1\n", "x.scn:1: there is no link 'x'"},
         {"expect crossing ratio x <= much\n", "x.scn:1: 'much' is no NUMBER"},
     };
@@ -113,6 +115,7 @@ struct actor {
 struct cast {
     struct actor sites[4], endpoints[8];
     unsigned started, published;
+    bool is_revoked;
 };
 
 static void on_accepted(void *arg, struct stream *stream)
@@ -210,9 +213,30 @@ static void released(void *arg)
     (void)arg;
 }
 
-static const struct scenario_ops ops = {
-    start_hub, start_reflector, start_endpoint, publish, want,
-    has,       crossed_bytes,   needed_bytes,   stop,    released};
+static void revoke(void *arg, const char *device)
+{
+    assert_string_equal(device, "b-1");
+    ((struct cast *)arg)->is_revoked = true;
+}
+
+static bool is_out(void *arg, const char *device)
+{
+    assert_string_equal(device, "b-1");
+    return ((struct cast *)arg)->is_revoked;
+}
+
+static const struct scenario_ops ops = {.start_hub = start_hub,
+                                        .start_reflector = start_reflector,
+                                        .start_endpoint = start_endpoint,
+                                        .publish = publish,
+                                        .want = want,
+                                        .revoke = revoke,
+                                        .is_out = is_out,
+                                        .has = has,
+                                        .crossed_bytes = crossed_bytes,
+                                        .needed_bytes = needed_bytes,
+                                        .stop = stop,
+                                        .released = released};
 
 static unsigned played(const char *text, char *said, size_t size)
 {
@@ -241,6 +265,20 @@ static void a_play_judges_what_was_expected(void **state)
     assert_non_null(strstr(said, "FAILED x.scn:13: crossing ratio a--b = 1.0200 (at most 1.01)"));
 }
 
+static void who_is_revoked_is_out_from_then_on(void **state)
+{
+    char said[2048] = "";
+
+    (void)state;
+    assert_int_equal(played(GOOD "at 5s hub revokes b-1\n"
+                                 "expect by 4s b-1 is out\n"
+                                 "expect by 5500ms b-1 is out\n",
+                            said, sizeof(said)),
+                     1);
+    assert_non_null(strstr(said, "FAILED x.scn:14: b-1 is out by 4.0s: it was not"));
+    assert_non_null(strstr(said, "ok     x.scn:15: b-1 is out by 5.5s"));
+}
+
 static void what_comes_after_its_time_has_not_come(void **state)
 {
     char said[2048] = "";
@@ -264,6 +302,7 @@ int main(void)
         cmocka_unit_test(complaints_name_file_and_line),
         cmocka_unit_test(a_file_that_is_not_there_is_named),
         cmocka_unit_test(a_play_judges_what_was_expected),
+        cmocka_unit_test(who_is_revoked_is_out_from_then_on),
         cmocka_unit_test(what_comes_after_its_time_has_not_come),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
