@@ -23,12 +23,14 @@ needs_root = pytest.mark.skipif(not is_root, reason="needs root")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Open to other users, for those tests that become one."""
-    top = tmp_path_factory.mktemp("errors")
+    return tmp_path_factory.mktemp("errors")
+
+
+def open_to_others(top):
+    """pytest closes its folders, and does so again whenever another pytest begins."""
     for path in (top, *top.parents):
-        if path.owner() == "root" and path.stat().st_uid == os.geteuid():
+        if path.stat().st_uid == os.geteuid() and path.name.startswith(("errors", "pytest-")):
             path.chmod(path.stat().st_mode | 0o055)
-    return top
 
 
 @pytest.fixture(scope="module")
@@ -244,11 +246,15 @@ def test_another_layer_does_not_replace_one_unasked(site, tmp_path):
 
 
 def as_nobody(member, state, *words):
-    """Run a command as a user without any right, with a copy of a member's state."""
+    """Run a command as a user without any right, with a copy of a member's state and of the
+    program, since the checkout may be where that user cannot go."""
+    own = state.with_name(f"albedo-{state.name}")
+    shutil.copy(program("albedo"), own)
     shutil.copytree(member.state, state)
     for path in (state, *state.rglob("*")):
         os.chown(path, NOBODY, NOBODY)
-    return subprocess.run([program("albedo"), *map(str, words), "--state", state], check=False,
+    open_to_others(state.parent)
+    return subprocess.run([own, *map(str, words), "--state", state], check=False,
                           capture_output=True, text=True, timeout=60, user=NOBODY, group=NOBODY,
                           extra_groups=[])
 
