@@ -191,8 +191,8 @@ static void finish_jobs(struct loop_event *l)
     }
 }
 
-/* What was closed a moment ago dies in the next turn, and its end may close something else.  The bound
- * is for a timer that keeps asking to be called at once. */
+/* What was closed a moment ago dies in the next turn, and its end may close something else.  The
+ * bound is for a timer that keeps asking to be called at once. */
 static void finish_due(struct loop_event *l)
 {
     for (unsigned i = 0; i < LAST_TURNS && loop_is_due(&l->base); i++)

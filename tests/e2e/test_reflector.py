@@ -180,7 +180,8 @@ def test_serve_tells_what_keeps_it_from_starting(hub, tmp_path):
     with Daemon([program("albedo-reflector"), "serve", "--config", conf],
                 log=tmp_path / "box.log") as daemon:
         daemon.wait_line(r"event=upstream\.up")
-        reflector("serve", "--config", conf, code=FAILED, says="another albedo-reflector is running")
+        reflector("serve", "--config", conf, code=FAILED,
+                  says="another albedo-reflector is running")
         assert daemon.stop() == 0
         assert "Sanitizer" not in daemon.log_text()
 

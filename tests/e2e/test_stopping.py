@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# tests/e2e/test_stopping.py – SIGTERM and Ctrl-C at awkward moments: all end well and leave nothing.
+# tests/e2e/test_stopping.py – SIGTERM and Ctrl-C at awkward moments: all end well, none leaks.
 #
 # Built with sanitizers, a program that leaks at its end exits with another code and says so.
 

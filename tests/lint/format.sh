@@ -15,6 +15,10 @@ if [ -z "$tool" ] || ! "$tool" --version | grep -q 'version 14\.'; then
     exit 77
 fi
 
-find base chunk wire config image store net shaper transfer hub reflector client tests \
-    -name '*.[ch]' -type f -print0 2>/dev/null | sort -z |
+# A folder that has no file yet (shaper) is not in a fresh clone.
+folders=()
+for folder in base chunk wire config image store net shaper transfer hub reflector client tests; do
+    [ -d "$folder" ] && folders+=("$folder")
+done
+find "${folders[@]}" -name '*.[ch]' -type f -print0 | sort -z |
     xargs -0 -r "$tool" --style=file --dry-run -Werror
