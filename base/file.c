@@ -32,7 +32,7 @@ static void close_keeping_errno(int fd)
 }
 
 /* Close an fd that goes out of scope. */
-static void auto_close(int *fd)
+static void auto_close(const int *fd)
 {
     if (*fd >= 0)
         close_keeping_errno(*fd);

@@ -122,6 +122,17 @@ uint64_t fetch_queue_most_bytes(const struct want *want)
     return raw + raw / 128 + 1024 + BATCH_ITEM_OVERHEAD;
 }
 
+/* To the end of the line, or out of it when nobody of it waits any more. */
+static void end_turn(struct fetch_queue *q, struct fetch_group *g)
+{
+    if (TAILQ_EMPTY(&g->wants)) {
+        drop_group(q, g);
+        return;
+    }
+    TAILQ_REMOVE(&q->turns, g, link);
+    TAILQ_INSERT_TAIL(&q->turns, g, link);
+}
+
 size_t fetch_queue_take(struct fetch_queue *q, struct want **out, size_t max_count,
                         uint64_t max_bytes)
 {
@@ -140,11 +151,6 @@ size_t fetch_queue_take(struct fetch_queue *q, struct want **out, size_t max_cou
         q->ready--;
         out[count++] = want;
     }
-    if (TAILQ_EMPTY(&g->wants)) {
-        drop_group(q, g);
-    } else {
-        TAILQ_REMOVE(&q->turns, g, link);
-        TAILQ_INSERT_TAIL(&q->turns, g, link);
-    }
+    end_turn(q, g);
     return count;
 }

@@ -252,10 +252,8 @@ static void look(struct record_book *b, struct record_entry *e)
     e->is_busy = true; /* until told, so that nobody drops it */
     if (!is_sound(e->name))
         tell(e, alb_fail(ALB_INVALID, "no such kind of record"), false);
-    else if (TAILQ_EMPTY(&e->waits))
-        tell(e, ALB_STATUS_OK, false); /* they all left: only tidies up */
-    else if (is_known(b, e))
-        tell(e, ALB_STATUS_OK, false);
+    else if (TAILQ_EMPTY(&e->waits) || is_known(b, e))
+        tell(e, ALB_STATUS_OK, false); /* when all have left, this only tidies up */
     else if (b->options.catalogue != NULL && !(has_parent && e->is_mutable && e->was_read))
         read_catalogue(b, e);
     else if (has_parent)

@@ -163,18 +163,28 @@ static void make_room(struct root_book *b)
     }
 }
 
-static struct root_entry *entry_of(struct root_book *b, const char *layer,
-                                   const struct digest *root)
+static struct root_entry *find(const struct root_book *b, const char *layer,
+                               const struct digest *root)
 {
     struct root_entry *e;
 
     TAILQ_FOREACH(e, &b->entries, link)
     {
-        if (digest_equal(&e->view.digest, root) && strcmp(e->view.layer, layer) == 0) {
-            TAILQ_REMOVE(&b->entries, e, link);
-            TAILQ_INSERT_HEAD(&b->entries, e, link);
+        if (digest_equal(&e->view.digest, root) && strcmp(e->view.layer, layer) == 0)
             return e;
-        }
+    }
+    return NULL;
+}
+
+static struct root_entry *entry_of(struct root_book *b, const char *layer,
+                                   const struct digest *root)
+{
+    struct root_entry *e = find(b, layer, root);
+
+    if (e != NULL) {
+        TAILQ_REMOVE(&b->entries, e, link);
+        TAILQ_INSERT_HEAD(&b->entries, e, link);
+        return e;
     }
     make_room(b);
     e = xalloc(sizeof *e);

@@ -20,7 +20,7 @@ enum { SESSIONS_DEFAULT = 4096, NOBODYS_SHARE = 4, NOBODYS_EXCHANGES = 4 };
 static uint64_t on_head(void *arg, struct http_exchange *x);
 static void on_request(void *arg, struct http_exchange *x);
 static void on_closed(void *arg, struct http_exchange *x);
-static void on_session_closed(void *arg, struct http_session *s, struct alb_status st);
+static void on_session_closed(void *arg, struct http_session *http, struct alb_status st);
 static bool may_call(struct serve_request *rq);
 static void maybe_free(struct serve_request *rq);
 static void maybe_free_session(struct serve_session *session);
@@ -281,6 +281,7 @@ static bool has_run_out(const struct serve *s, const struct identity *who)
 static bool may_call(struct serve_request *rq)
 {
     const struct identity *who = &rq->session->who;
+    struct http_session *http = rq->session->http; /* an answer may be the end of `rq` */
     unsigned role = (unsigned)who->role;
 
     if ((rq->route->roles & RR_BEARER) != 0 && bearer_is_right(rq))
@@ -297,12 +298,12 @@ static bool may_call(struct serve_request *rq)
     if (authority_has_revoked(rq->serve->options.authority, who->serial)) {
         serve_refuse(rq, ALB_REFUSED,
                      "this device's certificate was revoked; ask an administrator");
-        http_session_drain(rq->session->http);
+        http_session_drain(http);
         return false;
     }
     if (has_run_out(rq->serve, who)) {
         serve_refuse(rq, ALB_REFUSED, "this device's certificate has expired; join again");
-        http_session_drain(rq->session->http);
+        http_session_drain(http);
         return false;
     }
     if ((rq->route->roles & role) != 0)
