@@ -6,7 +6,7 @@
 # To put a file right: clang-format -i FILE. Leaves with 77 (skipped) where the tool is missing or
 # of another version, unless CI is set: versions disagree about details.
 set -euo pipefail
-cd "$1"
+cd "${1:-$(dirname "$0")/../..}"
 
 tool=$(command -v clang-format-14 || command -v clang-format || true)
 if [ -z "$tool" ] || ! "$tool" --version | grep -q 'version 14\.'; then

@@ -81,4 +81,4 @@ must_catch client/x.c '#include "jansson.h"'
 must_catch net/x.c '#include <zstd_errors.h>'
 must_catch image/x.c '#include <sys/socket.h>'
 
-(check "$1")
+(check "${1:-$(dirname "$0")/../..}")
