@@ -47,6 +47,7 @@ struct fake_hub {
     unsigned refuse_status;  /* answer this to everything */
     const char *status_body; /* instead of the true one */
     bool answers_other_ca;
+    unsigned sessions; /* the loop's thread counts them */
 };
 
 static void answer_text(struct http_exchange *x, unsigned status, const char *text)
@@ -167,9 +168,11 @@ static void on_closed(void *arg, struct http_exchange *x)
 
 static void on_session_closed(void *arg, struct http_session *s, struct alb_status st)
 {
-    (void)arg;
+    struct fake_hub *h = arg;
+
     (void)s;
     (void)st;
+    h->sessions--;
 }
 
 static const struct http_server_ops hub_ops = {.head = on_head,
@@ -180,15 +183,18 @@ static const struct http_server_ops hub_ops = {.head = on_head,
 static void on_accept(void *arg, struct stream *stream)
 {
     static const struct http_session_options options = {.idle_timeout_ns = 0};
+    struct fake_hub *h = arg;
 
-    http_serve(stream, &options, &hub_ops, arg);
+    h->sessions++;
+    http_serve(stream, &options, &hub_ops, h);
 }
 
 static void watch(void *arg)
 {
     struct fake_hub *h = arg;
 
-    if (h->stopping)
+    if (h->stopping &&
+        h->sessions == 0) /* the commands have hung up; their lines end by themselves */
         loop_stop(h->loop);
     else
         timer_set_in(&h->watch, 2000000);
