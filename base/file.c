@@ -171,8 +171,10 @@ static struct alb_status write_new(const char *path, const void *bytes, size_t s
     st = file_write_all(fd, bytes, size);
     if (alb_failed(st))
         return st;
+    KILL_POINT("file.written");
     if (breaks("file.sync") || fsync(fd) != 0)
         return alb_fail_sys("syncing a file");
+    KILL_POINT("file.synced");
     return ALB_STATUS_OK;
 }
 
@@ -188,6 +190,7 @@ struct alb_status file_replace(const char *path, const void *bytes, size_t size,
         (void)unlink(temporary); /* may not be there at all */
         return st;
     }
+    KILL_POINT("file.renamed");
     return file_sync_dir(parent);
 }
 
@@ -199,6 +202,7 @@ struct alb_status file_sync_dir(const char *path)
         return alb_fail_sys("opening a directory");
     if (breaks("file.sync_dir") || fsync(fd) != 0)
         return alb_fail_sys("syncing a directory");
+    KILL_POINT("file.dir_synced");
     return ALB_STATUS_OK;
 }
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "hub/device.h"
 #include "hub/hub_impl.h"
@@ -208,10 +209,13 @@ static void record(struct enrol_task *e)
     t->st = token_record_write(c, &e->token, e->token_swap);
     if (alb_failed(t->st))
         return;
+    KILL_POINT("hub.token_spent");
     memcpy(d->site, e->token.site, sizeof d->site);
     memcpy(d->layers, e->token.layers, sizeof d->layers);
     snprintf(d->token, sizeof d->token, "%s", e->token.id);
     t->st = device_write(c, d, e->device_swap);
+    if (!alb_failed(t->st))
+        KILL_POINT("hub.device_recorded");
 }
 
 static void put_answer(struct enrol_task *e)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "base/fault.h"
 #include "hub/device.h"
 #include "hub/hub_impl.h"
 #include "wire/json.h"
@@ -74,6 +75,8 @@ static void grant_run(struct hub_task *t)
         t->st = fill(t, &d, grant);
     if (!alb_failed(t->st))
         t->st = grant_encode(grant, &t->hub->ledger.key, &t->answer);
+    if (!alb_failed(t->st))
+        KILL_POINT("hub.granted");
     if (!alb_failed(t->st))
         note_other_site(t, &d);
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/pack.h"
 #include "wire/signed.h"
@@ -210,6 +211,8 @@ struct alb_status ledger_commit(const struct ledger *l, const struct version_rec
     if (!alb_failed(st))
         st = layer_swap(l, record, &digest, state.swap_version);
     if (!alb_failed(st))
+        KILL_POINT("hub.version_committed");
+    if (!alb_failed(st))
         st = write_names(l, record, bytes, size);
     return st;
 }
@@ -251,6 +254,8 @@ struct alb_status ledger_select(const struct ledger *l, const char *layer,
     st = head_encode(&head, &l->key, &value);
     if (!alb_failed(st))
         st = ledger_write(l->catalogue, name, CATALOGUE_ANY, buf_peek(&value), buf_size(&value));
+    if (!alb_failed(st))
+        KILL_POINT("hub.head_selected");
     buf_release(&value);
     return st;
 }

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "hub/hub_impl.h"
 #include "wire/json.h"
@@ -191,6 +192,7 @@ static struct alb_status revoke(const struct hub *h, const char *device, int64_t
         st = write_list(&h->ledger, d, now_wall_s, list);
     if (alb_failed(st))
         return st;
+    KILL_POINT("hub.list_revoked");
     d->is_revoked = true;
     return device_write(h->options.catalogue, d, swap_version);
 }

@@ -229,8 +229,10 @@ static struct alb_status op_rename_in(struct replay *r, const struct journal_op 
 
     if (alb_failed(st))
         return conflict_or(r, path, st);
-    if (rename_in(stage_fd, stage_name(op->entry, staged), dir_fd, name) == 0)
+    if (rename_in(stage_fd, stage_name(op->entry, staged), dir_fd, name) == 0) {
+        KILL_POINT("apply.renamed_in");
         return ALB_STATUS_OK;
+    }
     st = alb_fail_sys("moving a staged file into place");
     if (st.sys != ENOENT)
         return conflict_or(r, path, st);

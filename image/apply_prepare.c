@@ -458,6 +458,7 @@ static struct alb_status finish(struct prepare *p)
     buf_release(&manifest);
     if (alb_failed(st))
         return st;
+    KILL_POINT("journal.sealed");
     close(p->s->lock_fd); /* apply_replay() takes it, in this process or the next */
     p->s->lock_fd = -1;
     return ALB_STATUS_OK;

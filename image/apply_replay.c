@@ -128,6 +128,7 @@ static struct alb_status replay_run(struct replay *r)
             log_status(LOG_ERROR, "apply.failed", st, "path=%s", path);
             return st;
         }
+        KILL_POINT("apply.op_done");
     }
     return ALB_STATUS_OK;
 }
@@ -168,14 +169,18 @@ static struct alb_status replay_finish(struct replay *r)
     for (size_t i = 0; i < r->places.count; i++)
         if (fault_hits("apply.sync") || syncfs(r->places.items[i].albedo_fd) != 0)
             return alb_fail_sys("writing the target to disk");
+    KILL_POINT("apply.synced");
     st = applied_record_write(albedo_fd, &r->journal, &r->manifest, stamps);
     if (alb_failed(st))
         return st;
+    KILL_POINT("applied.recorded");
     if (fault_hits("apply.unlink") || unlinkat(albedo_fd, JOURNAL_FILE, 0) != 0 ||
         fsync(albedo_fd) != 0)
         return alb_fail_sys("removing the journal");
+    KILL_POINT("journal.removed");
     /* The next pull would sweep it as well. */
     alb_ignore(places_sweep(&r->places), "an old stage is only room");
+    KILL_POINT("stage.swept");
     return ALB_STATUS_OK;
 }
 

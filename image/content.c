@@ -116,6 +116,7 @@ static struct alb_status write_all(int fd, const void *bytes, size_t size, uint6
             continue;
         if (n < 0)
             return alb_fail_sys("writing a staged file");
+        KILL_POINT("content.written");
         at += n;
         offset += (uint64_t)n;
         size -= (size_t)n;

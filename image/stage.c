@@ -295,6 +295,7 @@ struct alb_status stage_sync(struct stage *s)
     for (size_t i = 0; i < s->places.count; i++)
         if (fault_hits("stage.sync") || syncfs(s->places.items[i].stage_fd) != 0)
             return alb_fail_sys("writing the stage to disk");
+    KILL_POINT("stage.synced");
     return ALB_STATUS_OK;
 }
 

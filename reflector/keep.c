@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "reflector/reflector_impl.h"
 
@@ -21,6 +22,8 @@ static void keep_run(struct job *job)
     struct keep *k = ALB_CONTAINER(job, struct keep, job);
 
     k->st = catalogue_swap(k->catalogue, k->name, CATALOGUE_ANY, k->value, k->size, NULL);
+    if (!alb_failed(k->st))
+        KILL_POINT("reflector.record_kept");
 }
 
 static void keep_done(struct job *job)

@@ -25,6 +25,12 @@ struct chunk_store_stats {
     uint64_t disk_bytes;   /* what they occupy, overhead included       */
 };
 
+struct chunk_place { /* for people: where a stored form lies */
+    char file[64];   /* relative to the store's directory */
+    uint64_t offset; /* of its record                     */
+    uint32_t size;   /* of the stored form                */
+};
+
 struct chunk_store;
 
 struct chunk_store_ops {
@@ -47,6 +53,9 @@ struct chunk_store_ops {
     struct alb_status (*list)(struct chunk_store *s, const struct chunk_key *after, size_t max,
                               struct chunk_key *keys, size_t *count);
     struct alb_status (*stats)(struct chunk_store *s, struct chunk_store_stats *out);
+    /* NOT_FOUND.  NULL: this store has no places to speak of. */
+    struct alb_status (*locate)(struct chunk_store *s, const struct chunk_key *key,
+                                struct chunk_place *out);
     void (*close)(struct chunk_store *s);
 };
 
@@ -87,6 +96,14 @@ static inline struct alb_status chunk_store_stats(struct chunk_store *s,
                                                   struct chunk_store_stats *out)
 {
     return s->ops->stats(s, out);
+}
+static inline struct alb_status chunk_store_locate(struct chunk_store *s,
+                                                   const struct chunk_key *key,
+                                                   struct chunk_place *out)
+{
+    if (s->ops->locate == NULL)
+        return alb_fail(ALB_NOT_FOUND, "this store has no places");
+    return s->ops->locate(s, key, out);
 }
 static inline void chunk_store_close(struct chunk_store *s)
 {

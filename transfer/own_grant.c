@@ -2,6 +2,7 @@
 /* transfer/own_grant.c – judged the same whether it comes from the parent or from the disk. */
 #include "transfer/own_grant.h"
 
+#include "base/fault.h"
 #include "base/log.h"
 
 static const char name[] = "grant/self";
@@ -62,6 +63,8 @@ struct alb_status own_grant_judge(void *own_grant, const uint8_t *bytes, size_t 
     g->renew_wall_s = *renew_wall_s;
     if (g->catalogue != NULL)
         st = catalogue_swap(g->catalogue, name, CATALOGUE_ANY, bytes, size, NULL);
+    if (!alb_failed(st))
+        KILL_POINT("grant.kept");
     if (alb_failed(st)) /* good for as long as this program runs */
         log_status(LOG_WARN, "grant.not_kept", st, "next=\"asked for again after a restart\"");
     return ALB_STATUS_OK;

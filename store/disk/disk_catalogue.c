@@ -13,6 +13,7 @@
 #include <pthread.h>
 
 #include "base/alloc.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/pack.h"
 #include "store/disk/rocks.h"
@@ -128,8 +129,10 @@ static struct alb_status write_record(struct disk_catalogue *d, const char *name
     rocks_batch_put(b, version_key, sizeof(version_key) - 1, counter, sizeof(counter));
     struct alb_status st = rocks_write(d->db, b, true);
     rocks_batch_free(b);
-    if (!alb_failed(st))
+    if (!alb_failed(st)) {
+        KILL_POINT("catalogue.committed");
         return st;
+    }
     /* Some of it may be in RocksDB's log all the same and come to light when it is next opened. */
     return (struct alb_status){ALB_UNKNOWN, st.sys,
                                "catalogue: whether the write lasts is unknown"};

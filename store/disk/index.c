@@ -4,6 +4,7 @@
 #include "store/disk/index.h"
 
 #include "base/alloc.h"
+#include "base/fault.h"
 #include "base/pack.h"
 #include "store/disk/rocks.h"
 
@@ -219,5 +220,8 @@ struct alb_status index_write(struct index *x, struct index_batch *b, const stru
     for (unsigned i = 0; i < MARK_SIZE; i++)
         value[i] = (uint8_t)(fields[i / 8] >> (8 * (i % 8)));
     rocks_batch_put(b->changes, mark_key, sizeof(mark_key) - 1, value, sizeof(value));
-    return rocks_write(x->db, b->changes, false);
+    struct alb_status st = rocks_write(x->db, b->changes, false);
+    if (!alb_failed(st))
+        KILL_POINT("index.written");
+    return st;
 }

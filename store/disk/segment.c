@@ -186,7 +186,10 @@ static struct alb_status write_group(struct segment *s, struct append *group, si
         alb_ignore(write_all(s->fd, parts, count, start), "this write fails either way");
         return alb_status_from_errno(ENOSPC, "store: writing a group of chunks");
     }
-    return write_all(s->fd, parts, 2 * count, start);
+    struct alb_status st = write_all(s->fd, parts, 2 * count, start);
+    if (!alb_failed(st))
+        KILL_POINT("segment.written");
+    return st;
 }
 
 /* Take `written` bytes off the front of the parts; returns how many parts are finished. */
@@ -223,6 +226,7 @@ static struct alb_status sync_data(int fd)
 {
     if (breaks("segment.sync", EIO) || fdatasync(fd) != 0)
         return alb_fail_sys("store: syncing a segment file");
+    KILL_POINT("segment.synced");
     return ALB_STATUS_OK;
 }
 
