@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# tests/bench/lab.py – what every bench beside it shares: programs timed, daemons on loopback, rows, table.
+# tests/bench/lab.py – what all benches share: programs timed, daemons on loopback, rows, table.
 """A bench is an executable here: tests/bench/NAME [TREE…] [--repeat N] [--json FILE] [--bin DIR].
 
 Its last lines are
@@ -7,9 +7,10 @@ Its last lines are
     if __name__ == "__main__":
         lab.main(__doc__, measure, trees=2)
 
-where measure(typed) returns a list of Row: typed.trees (pathlib.Paths), typed.repeat, typed.folder (a scratch
-folder, removed at the end). Measure ours and the peer in turn, in one run: seconds are noisy where others
-work too, ratios less so. A peer that is not installed is left out with missing(); it is not an error.
+where measure(typed) returns a list of Row: typed.trees (pathlib.Paths), typed.repeat, typed.folder
+(a scratch folder, removed at the end). Measure ours and the peer in turn, in one run: seconds are
+noisy where others work too, ratios less so. A peer that is not installed is left out with
+missing(); it is not an error.
 """
 import argparse
 import dataclasses
@@ -27,21 +28,25 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = ROOT / "build" / "release" / "bin"  # lab.main() changes it when --bin says so
 
 
-# ---- programs ----------------------------------------------------------------------------------------
+# ---- programs ------------------------------------------------------------------------------------
 
 
 def sh(*words, **more):
     """Run to its end; its standard output. Says what it said when it fails."""
-    done = subprocess.run([str(w) for w in words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          **more)
+    done = subprocess.run([str(w) for w in words], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, **more)
     if done.returncode != 0:
-        raise SystemExit(f"{' '.join(str(w) for w in words)}: exit {done.returncode}: {done.stderr.strip()}")
+        give_up(words, done.returncode, done.stderr)
     return done.stdout
+
+
+def give_up(words, code, said):
+    raise SystemExit(f"{' '.join(str(w) for w in words)}: exit {code}: {said.strip()}")
 
 
 @dataclasses.dataclass
 class Ran:
-    """One program's run: seconds of wall and of CPU (with children it waited for), peak RSS in bytes."""
+    """One program's run: seconds of wall and CPU (its children's too), peak RSS in bytes."""
 
     text: str
     wall: float
@@ -60,7 +65,7 @@ def run(*words, **more):
         out.seek(0)
         err.seek(0)
         if child.returncode != 0:
-            raise SystemExit(f"{' '.join(str(w) for w in words)}: exit {child.returncode}: {err.read().strip()}")
+            give_up(words, child.returncode, err.read())
         return Ran(out.read(), wall, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
 
 
@@ -71,8 +76,8 @@ def timed(call):
     value = call()
     wall = time.monotonic() - began
     after = os.times()
-    cpu = (after.children_user - before.children_user) + (after.children_system - before.children_system)
-    return value, wall, cpu
+    used = [a.children_user + a.children_system for a in (before, after)]
+    return value, wall, used[1] - used[0]
 
 
 def cpu_of(pid):
@@ -115,11 +120,14 @@ def warm(tree):
     sh("bash", "-c", 'find "$0" -xdev -type f -print0 | xargs -0 cat >/dev/null', tree)
 
 
-# ---- ours, on loopback -------------------------------------------------------------------------------
+# ---- ours, on loopback ---------------------------------------------------------------------------
 
 
 class Tree:
-    """A hub, a reflector and an endpoint on loopback, in `folder`; states `admin`, `end`; site `bench`."""
+    """A hub, a reflector and an endpoint on loopback, in `folder`.
+
+    States `admin` and `end`; all at site `bench`.
+    """
 
     def __init__(self, folder, with_reflector=True):
         self.dir = pathlib.Path(folder)
@@ -128,8 +136,9 @@ class Tree:
         self.hub_port, self.reflector_port = free_port(), free_port()
         self.hub_url = f"https://127.0.0.1:{self.hub_port}"
         self.reflector_url = f"https://127.0.0.1:{self.reflector_port}"
-        out = sh(BIN / "albedo-hub", "init", "--data", self.dir / "hub", "--org", "bench", "--listen",
-                 f"127.0.0.1:{self.hub_port}", "--admin-listen", f"127.0.0.1:{free_port()}")
+        out = sh(BIN / "albedo-hub", "init", "--data", self.dir / "hub", "--org", "bench",
+                 "--listen", f"127.0.0.1:{self.hub_port}",
+                 "--admin-listen", f"127.0.0.1:{free_port()}")
         self.hub = self.start("albedo-hub", "hub/hub.conf", self.hub_port)
         self.albedo("admin", "join", "--hub", self.hub_url, "--token", out.split()[-1])
         self.albedo("admin", "trust", "init")
@@ -138,17 +147,18 @@ class Tree:
             self.add_reflector()
 
     def token(self, role):
-        return self.albedo("admin", "token", "create", "--role", role, "--site", "bench").split()[-1]
+        words = ("admin", "token", "create", "--role", role, "--site", "bench")
+        return self.albedo(*words).split()[-1]
 
     def add_reflector(self):
-        sh(BIN / "albedo-reflector", "init", "--data", self.dir / "box", "--hub", self.hub_url, "--token",
-           self.token("reflector"), "--listen", f"127.0.0.1:{self.reflector_port}")
+        sh(BIN / "albedo-reflector", "init", "--data", self.dir / "box", "--hub", self.hub_url,
+           "--token", self.token("reflector"), "--listen", f"127.0.0.1:{self.reflector_port}")
         self.reflector = self.start("albedo-reflector", "box/reflector.conf", self.reflector_port)
         self.add_endpoint("end")
 
     def add_endpoint(self, state):
-        self.albedo(state, "join", "--hub", self.hub_url, "--token", self.token("endpoint"), "--upstream",
-                    self.reflector_url)
+        self.albedo(state, "join", "--hub", self.hub_url, "--token", self.token("endpoint"),
+                    "--upstream", self.reflector_url)
 
     def start(self, program, config, port, before=()):
         """`before`: words in front of the program, such as taskset -c 0."""
@@ -197,7 +207,7 @@ def answers(port):
     return True
 
 
-# ---- rows --------------------------------------------------------------------------------------------
+# ---- rows ----------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass
@@ -245,14 +255,15 @@ def print_table(rows, out=sys.stdout):
 
 
 def write_json(path, rows):
-    pathlib.Path(path).write_text(json.dumps([dataclasses.asdict(r) for r in rows], indent=1) + "\n")
+    told = json.dumps([dataclasses.asdict(r) for r in rows], indent=1)
+    pathlib.Path(path).write_text(told + "\n")
 
 
 def read_json(path):
     return [Row(**r) for r in json.loads(pathlib.Path(path).read_text())]
 
 
-# ---- main --------------------------------------------------------------------------------------------
+# ---- main ----------------------------------------------------------------------------------------
 
 
 def build_release():
@@ -267,10 +278,11 @@ def main(doc, measure, trees=0, repeat=3):
     ask.add_argument("trees", nargs="*" if trees else 0, type=pathlib.Path, metavar="TREE")
     ask.add_argument("--repeat", type=int, default=repeat, help="runs of each; the best counts")
     ask.add_argument("--json", metavar="FILE", help="write the rows there too")
-    ask.add_argument("--bin", type=pathlib.Path, help="programs to measure (default: builds build/release)")
+    ask.add_argument("--bin", type=pathlib.Path,
+                     help="programs to measure (default: builds build/release)")
     typed = ask.parse_args()
     if len(typed.trees or []) > trees or (trees and not typed.trees):
-        ask.error(f"give {'one to ' if trees > 1 else ''}{trees} TREE" if trees else "takes no TREE")
+        ask.error(f"give {'one to ' if trees > 1 else ''}{trees} TREE")
     typed.trees = [t.resolve() for t in typed.trees or []]
     if typed.bin is None:
         build_release()
