@@ -72,6 +72,7 @@ static struct alb_status start_tree(struct hub *h)
     serve_set(h->serve, ROUTE_DEVICES, hub_handle_devices, h);
     serve_set(h->serve, ROUTE_REVOKE, hub_handle_revoke, h);
     serve_set(h->serve, ROUTE_STATUS, hub_handle_status, h);
+    serve_set(h->serve, ROUTE_EXPLAIN, hub_handle_explain, h);
     return loop_listen(o->loop, &listen, serve_accept, h->serve, &h->listener);
 }
 
@@ -92,6 +93,7 @@ static struct alb_status start_admin(struct hub *h)
     serve_set(h->admin, ROUTE_API_STATUS, hub_handle_status, h);
     serve_set(h->admin, ROUTE_API_LAYERS, hub_handle_layers, h);
     serve_set(h->admin, ROUTE_API_DEVICES, hub_handle_devices, h);
+    serve_set(h->admin, ROUTE_API_EXPLAIN, hub_handle_explain, h);
     serve_set(h->admin, ROUTE_API_METRICS, hub_handle_metrics, h);
     return loop_listen(o->loop, &listen, serve_accept, h->admin, &h->admin_listener);
 }

@@ -66,7 +66,8 @@ ALB_MUST_USE struct alb_status hub_certify(const struct hub *h, const char *csr_
 void hub_handle_enrol(void *hub, struct serve_request *rq);
 void hub_handle_token(void *hub, struct serve_request *rq);
 
-/* report.c, metrics.c */
+/* report.c, metrics.c, explain.c */
+void hub_handle_explain(void *hub, struct serve_request *rq);
 void hub_handle_layers(void *hub, struct serve_request *rq);
 void hub_handle_devices(void *hub, struct serve_request *rq);
 void hub_handle_status(void *hub, struct serve_request *rq);

@@ -92,6 +92,7 @@ void serve_install_common(struct serve *s)
     serve_set(s, ROUTE_ROOT, serve_handle_root, s);
     serve_set(s, ROUTE_CHUNKS, serve_handle_chunks, s);
     serve_set(s, ROUTE_CHUNK, serve_handle_chunk, s);
+    serve_set(s, ROUTE_HOLDS, serve_handle_holds, s);
     serve_set(s, ROUTE_EVENTS, serve_handle_events, s);
 }
 

@@ -118,5 +118,6 @@ void serve_handle_head(void *arg, struct serve_request *rq);
 void serve_handle_trust(void *arg, struct serve_request *rq);
 void serve_handle_revoked(void *arg, struct serve_request *rq);
 void serve_handle_session(void *arg, struct serve_request *rq);
+void serve_handle_holds(void *arg, struct serve_request *rq);
 void serve_handle_events(void *arg, struct serve_request *rq);
 void serve_lane_release(struct serve_session *session);

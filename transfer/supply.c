@@ -272,6 +272,11 @@ static void fetched(void *arg, struct want *want, struct alb_status st, struct c
     want_table_finish(&s->table, want, st, chunk);
 }
 
+struct chunk_store *supply_store(const struct supply *s)
+{
+    return s->options.store;
+}
+
 void supply_stats(const struct supply *s, struct supply_stats *out)
 {
     *out = s->stats;

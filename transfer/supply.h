@@ -51,3 +51,5 @@ void supply_ask(struct supply *s, const struct chunk_key *key, struct waiter *wa
 /* Harmless once done() was called. */
 void supply_leave(struct supply *s, struct waiter *waiter);
 void supply_stats(const struct supply *s, struct supply_stats *out);
+/* Where it keeps chunks, for who explains; NULL: it has none. */
+struct chunk_store *supply_store(const struct supply *s);

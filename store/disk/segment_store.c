@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -384,6 +385,18 @@ static struct alb_status stats(struct chunk_store *s, struct chunk_store_stats *
     return ALB_STATUS_OK;
 }
 
+static struct alb_status locate(struct chunk_store *s, const struct chunk_key *key,
+                                struct chunk_place *out)
+{
+    struct index_entry e;
+    struct alb_status st = find(from_base(s), key, &e);
+    if (alb_failed(st))
+        return st;
+    *out = (struct chunk_place){.offset = e.offset, .size = e.size};
+    (void)snprintf(out->file, sizeof(out->file), "segments/%016" PRIx64 ".seg", e.segment);
+    return ALB_STATUS_OK;
+}
+
 /* ---- opening and closing ---- */
 
 static void close_store(struct chunk_store *s)
@@ -411,6 +424,7 @@ static const struct chunk_store_ops ops = {
     .remove = remove_one,
     .list = list,
     .stats = stats,
+    .locate = locate,
     .close = close_store,
 };
 
