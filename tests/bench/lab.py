@@ -275,15 +275,17 @@ def build_release():
 def main(doc, measure, trees=0, repeat=3):
     global BIN
     ask = argparse.ArgumentParser(usage=doc)
-    ask.add_argument("trees", nargs="*" if trees else 0, type=pathlib.Path, metavar="TREE")
+    if trees:
+        ask.add_argument("trees", nargs="*", type=pathlib.Path, metavar="TREE")
     ask.add_argument("--repeat", type=int, default=repeat, help="runs of each; the best counts")
     ask.add_argument("--json", metavar="FILE", help="write the rows there too")
     ask.add_argument("--bin", type=pathlib.Path,
                      help="programs to measure (default: builds build/release)")
     typed = ask.parse_args()
-    if len(typed.trees or []) > trees or (trees and not typed.trees):
+    given = typed.trees if trees else []
+    if len(given) > trees or (trees and not given):
         ask.error(f"give {'one to ' if trees > 1 else ''}{trees} TREE")
-    typed.trees = [t.resolve() for t in typed.trees or []]
+    typed.trees = [t.resolve() for t in given]
     if typed.bin is None:
         build_release()
     else:
