@@ -63,6 +63,17 @@ static void asker_gone(struct serve_request *rq)
     t->rq = NULL;
 }
 
+/* Whatever was asked: on a full disk the one thing to do is the same. */
+static void say_disk_is_full(struct hub_task *t)
+{
+    if (t->why[0] == '\0' && t->st.code == ALB_FULL && (t->st.sys == ENOSPC || t->st.sys == EDQUOT))
+        hub_task_refuse(t, ALB_FULL,
+                        "the disk under the hub's data directory is full, so nothing new can be "
+                        "kept there; what it has acknowledged stays. Make room (its log names "
+                        "the directory) and run the same command again, it goes on where it "
+                        "stopped");
+}
+
 static void answer(struct hub_task *t)
 {
     const char *type = t->content_type != NULL ? t->content_type : "application/octet-stream";
@@ -80,6 +91,7 @@ void hub_task_end(struct hub_task *t)
     struct hub *h = t->hub;
 
     TAILQ_REMOVE(&h->tasks, t, link);
+    say_disk_is_full(t);
     if (t->rq != NULL)
         answer(t);
     if (t->release != NULL)

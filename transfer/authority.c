@@ -24,6 +24,7 @@ struct authority {
     struct buf revoked_bytes;
     int64_t floor_wall_s;
     bool warned_clock;
+    bool is_loading; /* what comes is from the catalogue itself */
     struct upstream *upstream;
     struct upstream_listener listener;
     struct upstream_request *asking, *asking_list; /* for the next trust file, for revocations */
@@ -51,7 +52,9 @@ struct alb_status authority_open(const struct authority_options *options, struct
         a->has_pin = true;
         a->pin = *options->pin;
     }
+    a->is_loading = true;
     struct alb_status st = load(a);
+    a->is_loading = false;
     if (alb_failed(st)) {
         authority_close(a);
         return st;
@@ -117,9 +120,18 @@ static struct alb_status load(struct authority *a)
 
 static struct alb_status keep(struct authority *a, const char *name, const void *bytes, size_t size)
 {
-    if (a->options.catalogue == NULL)
+    if (a->options.catalogue == NULL || a->is_loading)
         return ALB_STATUS_OK;
     return catalogue_swap(a->options.catalogue, name, CATALOGUE_ANY, bytes, size, NULL);
+}
+
+/* A disk that is full must not keep a revocation from being in force: what cannot be kept is asked
+ * for again after a restart. */
+static void say_whether_kept(const char *name, struct alb_status st)
+{
+    if (alb_failed(st))
+        log_status(LOG_WARN, "trust.not_kept", st,
+                   "name=%s next=\"it is in force; asked for again after a restart\"", name);
 }
 
 /* Who stole the old key may have signed the highest number and the latest time there are: what it
@@ -145,10 +157,11 @@ struct alb_status authority_add_trust(struct authority *a, const void *bytes, si
         return st;
     snprintf(name, sizeof name, "trust/%" PRIu64, next.version);
     st = keep(a, name, bytes, size);
-    if (alb_failed(st)) {
+    if (alb_failed(st) && is_first) { /* whoever begins must have something to begin with again */
         trust_release(&next);
         return st;
     }
+    say_whether_kept(name, st);
     a->chain = xrealloc(a->chain, (size_t)next.version * sizeof *a->chain);
     buf_init(&a->chain[next.version - 1], SIGNED_MAX);
     st = buf_append(&a->chain[next.version - 1], bytes, size);
@@ -176,11 +189,7 @@ struct alb_status authority_add_revocations(struct authority *a, const void *byt
         revocations_release(&next);
         return alb_fail(ALB_REFUSED, "the revocation list is older than the one held here");
     }
-    st = keep(a, "revoked", bytes, size);
-    if (alb_failed(st)) {
-        revocations_release(&next);
-        return st;
-    }
+    say_whether_kept("revoked", keep(a, "revoked", bytes, size));
     revocations_release(&a->revocations);
     a->revocations = next;
     authority_saw_time(a, next.issued_wall_s);

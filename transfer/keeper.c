@@ -2,6 +2,7 @@
 /* transfer/keeper.c – group commit: collect, write once, sync once, tell everybody. */
 #include "transfer/keeper.h"
 
+#include <inttypes.h>
 #include <sys/queue.h>
 
 #include "base/alloc.h"
@@ -47,6 +48,7 @@ struct keeper {
 static void post_group(void *arg);
 static void run_group(struct job *job);
 static void group_done(struct job *job);
+static void note_outcome(struct keeper *k, const struct group *g);
 static void tell_group(struct keeper *k, struct group *g);
 
 struct keeper *keeper_new(struct loop *loop, struct chunk_store *store, size_t max_pending_bytes)
@@ -59,6 +61,7 @@ struct keeper *keeper_new(struct loop *loop, struct chunk_store *store, size_t m
     TAILQ_INIT(&k->waiting);
     map_init(&k->pending);
     timer_init(&k->timer, loop, post_group, k);
+    k->stats.trouble = ALB_STATUS_OK;
     return k;
 }
 
@@ -135,6 +138,28 @@ static void run_group(struct job *job)
     }
 }
 
+static void note_outcome(struct keeper *k, const struct group *g)
+{
+    struct keeper_stats *s = &k->stats;
+    const uint64_t now_ns = loop_now_ns(k->loop);
+
+    if (alb_failed(g->st)) {
+        s->failed += g->count;
+        if (!alb_failed(s->trouble)) {
+            s->trouble_since_ns = now_ns;
+            s->trouble_chunks = 0;
+            log_status(LOG_WARN, "store.keeps_nothing", g->st,
+                       "next=\"what is kept is served on; new chunks are kept again by themselves "
+                       "once the store takes them\"");
+        }
+        s->trouble_chunks += g->count;
+    } else if (alb_failed(s->trouble)) {
+        log_event(LOG_INFO, "store.keeps_again", "after_s=%" PRIu64 " chunks_not_kept=%" PRIu64,
+                  (now_ns - s->trouble_since_ns) / NS_PER_S, s->trouble_chunks);
+    }
+    s->trouble = g->st;
+}
+
 static void group_done(struct job *job)
 {
     struct group *g = ALB_CONTAINER(job, struct group, job);
@@ -142,10 +167,7 @@ static void group_done(struct job *job)
 
     k->groups_in_flight--;
     k->stats.groups++;
-    if (alb_failed(g->st)) {
-        k->stats.failed += g->count;
-        log_status(LOG_WARN, "store.write_failed", g->st, "chunks=%zu", g->count);
-    }
+    note_outcome(k, g);
     tell_group(k, g);
     free(g);
     if (k->idle_fn != NULL && keeper_is_idle(k)) {

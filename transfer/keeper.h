@@ -9,6 +9,9 @@
  * `kept` is called once per chunk, from the loop: OK means durable.  UNKNOWN is tried again here;
  * put is idempotent.  With more than `max_pending_bytes` waiting, keeper_put() refuses with
  * ALB_FULL.
+ *
+ * A store that takes nothing (a full disk, a broken one) is in `trouble` from the first group that
+ * fails until one is kept again; the log hears of both, and of nothing in between.
  */
 #pragma once
 
@@ -23,6 +26,8 @@ typedef void (*keeper_done)(void *arg, struct alb_status st);
 struct keeper_stats {
     uint64_t chunks, bytes, groups, failed;
     size_t pending_bytes;
+    struct alb_status trouble; /* why the last group was not kept; OK: it was */
+    uint64_t trouble_since_ns, trouble_chunks;
 };
 
 struct keeper *keeper_new(struct loop *loop, struct chunk_store *store, size_t max_pending_bytes);

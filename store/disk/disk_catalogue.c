@@ -147,6 +147,9 @@ static struct alb_status swap_locked(struct disk_catalogue *d, const char *name,
         return st;
     if (expected != CATALOGUE_ANY && expected != found)
         return alb_fail(ALB_CONFLICT, "catalogue: the record has another version");
+    st = rocks_check_room(d->db, size);
+    if (alb_failed(st))
+        return (struct alb_status){st.code, st.sys, "catalogue: writing a record"};
     uint64_t next = ++d->last_version; /* spent even when the write fails: it may have happened */
     if (value != NULL || found != CATALOGUE_ABSENT)
         st = write_record(d, name, value, size, next);

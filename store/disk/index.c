@@ -171,6 +171,11 @@ struct alb_status index_list(struct index *x, const struct chunk_key *after, siz
     return st;
 }
 
+struct alb_status index_check_room(struct index *x, uint64_t more_bytes)
+{
+    return rocks_check_room(x->db, more_bytes);
+}
+
 uint64_t index_disk_bytes(struct index *x)
 {
     return rocks_disk_bytes(x->db);

@@ -39,6 +39,8 @@ ALB_MUST_USE struct alb_status index_list(struct index *x, const struct chunk_ke
                                           size_t max, struct chunk_key *keys,
                                           struct index_entry *entries, size_t *count);
 uint64_t index_disk_bytes(struct index *x);
+/* FULL when `more_bytes` more on this disk would leave too little for the index itself (rocks.h). */
+ALB_MUST_USE struct alb_status index_check_room(struct index *x, uint64_t more_bytes);
 
 struct index_batch;
 struct index_batch *index_batch_new(void);

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <rocksdb/c.h>
@@ -21,8 +22,9 @@
  * for writing while it is opened again. */
 struct rocks {
     pthread_rwlock_t lock;
-    rocksdb_t *db;      /* NULL when it could not be opened again */
-    atomic_bool broken; /* a write failed; RocksDB takes no more  */
+    rocksdb_t *db; /* NULL when it could not be opened again */
+    atomic_bool
+        broken; /* it takes no writes: one failed, or there was no room when it was opened */
     char *path;
     rocksdb_options_t *options;
     rocksdb_cache_t *cache;
@@ -31,8 +33,9 @@ struct rocks {
     rocksdb_writeoptions_t *write_sync;
 };
 
-/* Room for the small files that opening writes (manifest, options, its own log), and to go on. */
-enum { SPARE_BYTES = 1 << 20 };
+/* Room for the small files that opening writes (manifest, options, its own log), and to go on; at
+ * most so much for tables that are being merged; and what is plenty in any case. */
+enum { SPARE_BYTES = 1 << 20, MERGE_BYTES_MAX = 256 << 20, PLENTY_BYTES = 1 << 30 };
 
 struct rocks_batch {
     rocksdb_writebatch_t *batch;
@@ -104,80 +107,6 @@ static rocksdb_options_t *make_options(const struct rocks_tuning *tuning, rocksd
     return without_reserve(o);
 }
 
-/* What RocksDB does with a log that it cannot read to its end; its own numbers. */
-enum { LOG_ALL_OR_NOTHING = 1, LOG_AS_FAR_AS_IT_GOES = 2 };
-
-/* A crash may have torn the log's last write, which nobody was told of; but a bad byte of the disk
- * looks the same, and what is behind it was promised.  So it is opened either way, and said. */
-static rocksdb_t *open_saying(struct rocks *r, char **error)
-{
-    rocksdb_options_set_wal_recovery_mode(r->options, LOG_ALL_OR_NOTHING);
-    rocksdb_t *db = rocksdb_open(r->options, r->path, error);
-    rocksdb_options_set_wal_recovery_mode(r->options, LOG_AS_FAR_AS_IT_GOES);
-    if (*error == NULL || strstr(*error, "Corruption: ") == NULL)
-        return db;
-    rocksdb_free(*error);
-    *error = NULL;
-    db = rocksdb_open(r->options, r->path, error);
-    if (*error == NULL)
-        log_event(LOG_ERROR, "rocksdb.log_damaged",
-                  "path=%s lost=\"a write cut short by a crash, or the newest records\"", r->path);
-    return db;
-}
-
-struct alb_status rocks_open(const char *path, const struct rocks_tuning *tuning,
-                             struct rocks **out)
-{
-    if (fault_hits("rocks.open"))
-        return alb_status_from_errno(EIO, "opening a database");
-    struct rocks *r = xalloc(sizeof(*r));
-    char *error = NULL;
-    pthread_rwlock_init(&r->lock, NULL);
-    r->path = xstrdup(path);
-    r->cache = rocksdb_cache_create_lru(tuning->cache_bytes);
-    r->options = make_options(tuning, r->cache);
-    r->read = rocksdb_readoptions_create();
-    r->write = rocksdb_writeoptions_create();
-    r->write_sync = rocksdb_writeoptions_create();
-    rocksdb_writeoptions_set_sync(r->write_sync, 1);
-    r->db = open_saying(r, &error);
-    if (error != NULL) {
-        rocks_close(r);
-        return from_error(error, "opening a database");
-    }
-    *out = r;
-    return ALB_STATUS_OK;
-}
-
-/* Out of the log into a table, whose every block is checked when it is read.  Best effort: all of
- * it is in the log, too. */
-static void settle(struct rocks *r)
-{
-    char *error = NULL;
-    rocksdb_flushoptions_t *o = rocksdb_flushoptions_create();
-    rocksdb_flush(r->db, o, &error);
-    rocksdb_flushoptions_destroy(o);
-    alb_ignore(from_error(error, "settling a database"), "the log has it");
-}
-
-void rocks_close(struct rocks *r)
-{
-    if (r == NULL)
-        return;
-    if (r->db != NULL && !atomic_load(&r->broken))
-        settle(r);
-    if (r->db != NULL)
-        rocksdb_close(r->db);
-    rocksdb_options_destroy(r->options);
-    rocksdb_readoptions_destroy(r->read);
-    rocksdb_writeoptions_destroy(r->write);
-    rocksdb_writeoptions_destroy(r->write_sync);
-    rocksdb_cache_destroy(r->cache);
-    pthread_rwlock_destroy(&r->lock);
-    free(r->path);
-    free(r);
-}
-
 /* The sizes of the database's files whose names end so. */
 static uint64_t files_bytes(const struct rocks *r, const char *end)
 {
@@ -199,7 +128,8 @@ static uint64_t files_bytes(const struct rocks *r, const char *end)
 }
 
 /* Would the disk take what opening the database needs: its log once more, as a table?  Asked before
- * it is closed, because one that cannot be opened again cannot be read either. */
+ * it is closed, because one that cannot be opened again cannot be read either.  Also no on a file
+ * system that takes no writes. */
 static bool has_room(const struct rocks *r)
 {
     AUTO_FREE char *probe = path_join(r->path, "probe");
@@ -211,6 +141,135 @@ static bool has_room(const struct rocks *r)
     (void)close(fd);
     (void)unlink(probe);
     return room;
+}
+
+/* What RocksDB does with a log that it cannot read to its end; its own numbers. */
+enum { LOG_ALL_OR_NOTHING = 1, LOG_AS_FAR_AS_IT_GOES = 2 };
+
+static rocksdb_t *open_once(struct rocks *r, bool to_write, char **error)
+{
+    return to_write ? rocksdb_open(r->options, r->path, error)
+                    : rocksdb_open_for_read_only(r->options, r->path, 0, error);
+}
+
+/* A crash may have torn the log's last write, which nobody was told of; but a bad byte of the disk
+ * looks the same, and what is behind it was promised.  So it is opened either way, and said. */
+static rocksdb_t *open_saying(struct rocks *r, bool to_write, char **error)
+{
+    rocksdb_options_set_wal_recovery_mode(r->options, LOG_ALL_OR_NOTHING);
+    rocksdb_t *db = open_once(r, to_write, error);
+    rocksdb_options_set_wal_recovery_mode(r->options, LOG_AS_FAR_AS_IT_GOES);
+    if (*error == NULL || strstr(*error, "Corruption: ") == NULL)
+        return db;
+    rocksdb_free(*error);
+    *error = NULL;
+    db = open_once(r, to_write, error);
+    if (*error == NULL)
+        log_event(LOG_ERROR, "rocksdb.log_damaged",
+                  "path=%s lost=\"a write cut short by a crash, or the newest records\"", r->path);
+    return db;
+}
+
+/* RocksDB must never meet a full disk while it is opened: it ends the program then (7.8.3, an
+ * assertion in WritableFileWriter).  What is there can be read all the same. */
+static rocksdb_t *open_as_disk_allows(struct rocks *r, char **error)
+{
+    AUTO_FREE char *current = path_join(r->path, "CURRENT");
+    if (!file_exists(current) || has_room(r))
+        return open_saying(r, true, error);
+    rocksdb_t *db = open_saying(r, false, error);
+    atomic_store(&r->broken, true);
+    if (*error == NULL)
+        log_event(LOG_WARN, "rocksdb.read_only",
+                  "path=%s why=\"no room on its disk to write\" "
+                  "next=\"written again by itself once there is room\"",
+                  r->path);
+    return db;
+}
+
+struct alb_status rocks_open(const char *path, const struct rocks_tuning *tuning,
+                             struct rocks **out)
+{
+    if (fault_hits("rocks.open"))
+        return alb_status_from_errno(EIO, "opening a database");
+    struct rocks *r = xalloc(sizeof(*r));
+    char *error = NULL;
+    pthread_rwlock_init(&r->lock, NULL);
+    r->path = xstrdup(path);
+    r->cache = rocksdb_cache_create_lru(tuning->cache_bytes);
+    r->options = make_options(tuning, r->cache);
+    r->read = rocksdb_readoptions_create();
+    r->write = rocksdb_writeoptions_create();
+    r->write_sync = rocksdb_writeoptions_create();
+    rocksdb_writeoptions_set_sync(r->write_sync, 1);
+    r->db = open_as_disk_allows(r, &error);
+    if (error != NULL) {
+        rocks_close(r);
+        return from_error(error, "opening a database");
+    }
+    *out = r;
+    return ALB_STATUS_OK;
+}
+
+static uint64_t property(const struct rocks *r, const char *name)
+{
+    uint64_t value = 0;
+    return rocksdb_property_int(r->db, name, &value) == 0 ? value : 0;
+}
+
+/* What RocksDB will write by itself: what is in memory, as a table, and tables merged anew. */
+static uint64_t own_needs(struct rocks *r)
+{
+    uint64_t merges = 0;
+    uint64_t tables = 0;
+    pthread_rwlock_rdlock(&r->lock);
+    if (r->db != NULL) {
+        tables = property(r, "rocksdb.cur-size-all-mem-tables");
+        merges = property(r, "rocksdb.total-sst-files-size");
+    }
+    pthread_rwlock_unlock(&r->lock);
+    return tables + (merges < MERGE_BYTES_MAX ? merges : MERGE_BYTES_MAX);
+}
+
+struct alb_status rocks_check_room(struct rocks *r, uint64_t more_bytes)
+{
+    struct statvfs about;
+    if (statvfs(r->path, &about) != 0)
+        return ALB_STATUS_OK; /* whoever writes will see */
+    uint64_t free_bytes = (uint64_t)about.f_bavail * about.f_frsize;
+    if (free_bytes >= more_bytes + PLENTY_BYTES ||
+        free_bytes >= more_bytes + SPARE_BYTES + own_needs(r))
+        return ALB_STATUS_OK;
+    return alb_status_from_errno(ENOSPC, "keeping a reserve on the disk");
+}
+
+/* Out of the log into a table, whose every block is checked when it is read.  Best effort: all of
+ * it is in the log, too. */
+static void settle(struct rocks *r)
+{
+    char *error = NULL;
+    rocksdb_flushoptions_t *o = rocksdb_flushoptions_create();
+    rocksdb_flush(r->db, o, &error);
+    rocksdb_flushoptions_destroy(o);
+    alb_ignore(from_error(error, "settling a database"), "the log has it");
+}
+
+void rocks_close(struct rocks *r)
+{
+    if (r == NULL)
+        return;
+    if (r->db != NULL && !atomic_load(&r->broken) && !alb_failed(rocks_check_room(r, 0)))
+        settle(r);
+    if (r->db != NULL)
+        rocksdb_close(r->db);
+    rocksdb_options_destroy(r->options);
+    rocksdb_readoptions_destroy(r->read);
+    rocksdb_writeoptions_destroy(r->write);
+    rocksdb_writeoptions_destroy(r->write_sync);
+    rocksdb_cache_destroy(r->cache);
+    pthread_rwlock_destroy(&r->lock);
+    free(r->path);
+    free(r);
 }
 
 /* Open again what a failed write has stopped.  When others are reading just now, the next call

@@ -8,7 +8,11 @@
  *
  * After a write that failed, RocksDB refuses all others until it is opened again.  That is done
  * here, by the next write that finds room on the disk, so that a disk that was full for an hour
- * does not mean a dead service; reads go on meanwhile.
+ * does not mean a dead service; reads go on meanwhile.  A database whose disk has no room when it is
+ * opened is opened for reading, and for writing by the first write that finds room.
+ *
+ * RocksDB writes by itself, later, and some of its code does not survive ENOSPC; so whoever is about
+ * to write asks rocks_check_room() first, which keeps back what that takes.
  *
  * Fault sites: rocks.open, rocks.read, rocks.write; the write fails before anything is written.
  */
@@ -31,6 +35,10 @@ ALB_MUST_USE struct alb_status rocks_open(const char *path, const struct rocks_t
 void rocks_close(struct rocks *r);
 /* Remove the database with all that is in it; it must not be open. */
 ALB_MUST_USE struct alb_status rocks_destroy(const char *path);
+
+/* FULL (with ENOSPC) when after a write of `more_bytes` the disk would not have room left for what
+ * RocksDB writes by itself.  Free space alone is looked at: a quota shows when it is met. */
+ALB_MUST_USE struct alb_status rocks_check_room(struct rocks *r, uint64_t more_bytes);
 
 /* Append the value of `key` to `out`.  NOT_FOUND. */
 ALB_MUST_USE struct alb_status rocks_get(struct rocks *r, const void *key, size_t key_size,

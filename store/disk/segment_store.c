@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -24,7 +25,8 @@ enum {
     SEGMENT_BYTES = 64 << 20,
     SEGMENT_BYTES_MAX = 1 << 30,
     GROUP_BYTES_MAX = 1 << 30,
-    SUSPECTS_MAX = 4096
+    SUSPECTS_MAX = 4096,
+    PUT_RESERVE = 1 << 20 /* chunks leave this much to small writes: records, removals, logs */
 };
 
 /* What one call appends, and what that does to the sums in the mark. */
@@ -37,6 +39,7 @@ struct group {
 
 static struct alb_status put_locked(struct segment_store *d, struct chunk *const *chunks,
                                     size_t count, enum put_outcome *outcomes);
+static void say_whether_full(struct segment_store *d, struct alb_status st);
 static struct alb_status choose(struct segment_store *d, struct chunk *const *chunks, size_t count,
                                 struct group *g, bool *chosen);
 static struct alb_status commit(struct segment_store *d, struct group *g, bool within_quota);
@@ -74,13 +77,35 @@ static struct alb_status put_locked(struct segment_store *d, struct chunk *const
     if (chosen == NULL || items == NULL)
         return alb_fail(ALB_FULL, "store: memory for a group of chunks");
     struct alb_status st = choose(d, chunks, count, &g, chosen);
-    if (!alb_failed(st) && g.count > 0)
+    if (!alb_failed(st) && g.count > 0) {
         st = commit(d, &g, true);
+        say_whether_full(d, st);
+    }
     if (alb_failed(st) || outcomes == NULL)
         return st;
     for (size_t i = 0; i < count; i++)
         outcomes[i] = chosen[i] ? PUT_CREATED : PUT_EXISTS;
     return ALB_STATUS_OK;
+}
+
+/* Once when it begins and once when it ends, however many puts there are between. */
+static void say_whether_full(struct segment_store *d, struct alb_status st)
+{
+    struct statvfs about;
+    bool is_full = st.code == ALB_FULL;
+    if (is_full == d->is_full || (alb_failed(st) && !is_full))
+        return;
+    d->is_full = is_full;
+    uint64_t free_bytes =
+        statvfs(d->dir, &about) == 0 ? (uint64_t)about.f_bavail * about.f_frsize : 0;
+    if (is_full)
+        log_status(LOG_ERROR, "store.full", st,
+                   "dir=%s free_bytes=%" PRIu64 " next=\"make room; nothing that is kept is "
+                   "touched, and it goes on by itself\"",
+                   d->dir, free_bytes);
+    else
+        log_event(LOG_INFO, "store.has_room_again", "dir=%s free_bytes=%" PRIu64, d->dir,
+                  free_bytes);
 }
 
 static bool is_suspect(struct segment_store *d, const struct chunk_key *key)
@@ -162,13 +187,23 @@ static struct alb_status begin_segment(struct segment_store *d)
     return segment_table_hold(&d->table, s->id, &d->active);
 }
 
+/* Asked before anything is written, so that a full disk is not written to again and again. */
+static struct alb_status look_for_room(struct segment_store *d, uint64_t bytes)
+{
+    uint64_t used = segment_table_bytes(&d->table) + index_disk_bytes(d->index);
+    if (d->quota_bytes != 0 && used + bytes + SEGMENT_HEADER_SIZE > d->quota_bytes)
+        return alb_fail(ALB_FULL, "store: the quota is used up");
+    struct alb_status st = index_check_room(d->index, bytes + PUT_RESERVE);
+    return (struct alb_status){st.code, st.sys, alb_failed(st) ? "store: keeping chunks" : ""};
+}
+
 static struct alb_status make_room(struct segment_store *d, uint64_t bytes, bool within_quota)
 {
     if (bytes > GROUP_BYTES_MAX)
         return alb_fail(ALB_INVALID, "store: a group of chunks has at most 1 GiB");
-    uint64_t used = segment_table_bytes(&d->table) + index_disk_bytes(d->index);
-    if (within_quota && d->quota_bytes != 0 && used + bytes + SEGMENT_HEADER_SIZE > d->quota_bytes)
-        return alb_fail(ALB_FULL, "store: the quota is used up");
+    struct alb_status st = within_quota ? look_for_room(d, bytes) : ALB_STATUS_OK;
+    if (alb_failed(st))
+        return st;
     if (d->active != NULL) {
         uint64_t size = atomic_load(&d->active->size);
         if (size == SEGMENT_HEADER_SIZE || size + bytes <= d->segment_bytes)

@@ -29,6 +29,7 @@ struct segment_store {
     pthread_mutex_t write_lock;
     struct index_mark mark; /* as the index has it                                          */
     struct segment *active; /* held, open for writing; NULL: the next group begins a new one */
+    bool is_full;           /* the last put found no room, and the log has been told       */
     uint64_t last_id;       /* of any segment that ever was, as far as we know              */
     struct map suspects;    /* keys the disk failed to read: there, yet to be written again */
     atomic_size_t suspect_count;
