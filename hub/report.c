@@ -172,10 +172,8 @@ void hub_handle_layers(void *hub, struct serve_request *rq)
     /* A bearer token's holder is an operator, as is an admin. */
     p->reads_all = (rq->route->roles & RR_BEARER) != 0 || session->who.role == ROLE_ADMIN ||
                    session->who.role == ROLE_PUBLISHER;
-    if (session->has_grant && session->grant.expires_wall_s >= p->task.now_wall_s) {
-        p->grant = xalloc(sizeof *p->grant);
-        *p->grant = session->grant;
-    }
+    if (session->grant != NULL && session->grant->expires_wall_s >= p->task.now_wall_s)
+        p->grant = serve_grant_copy(session->grant);
     p->task.content_type = "application/json";
     p->task.run = layers_run;
     p->task.release = layers_release;

@@ -3,6 +3,7 @@
 #include "transfer/serve.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
@@ -11,11 +12,18 @@
 #include "transfer/serve_impl.h"
 #include "wire/json.h"
 
-/* Who shows no certificate can only enrol, which takes a second: a few requests, a quarter of the
- * places, and not for long, whatever it says meanwhile. */
-enum { SESSIONS_DEFAULT = 4096, NOBODYS_SHARE = 4, NOBODYS_EXCHANGES = 4 };
+/* Who shows no certificate can only enrol, which takes a second: a few requests and not for long,
+ * whatever it says meanwhile.  A device has two connections, and a few more while its lost ones are
+ * not noticed yet. */
+enum {
+    SESSIONS_DEFAULT = 4096,
+    DEVICE_SESSIONS_DEFAULT = 32,
+    BODY_BYTES_DEFAULT = 256 << 20,
+    NOBODYS_EXCHANGES = 4,
+};
 #define NOBODY_IDLE_NS (30 * NS_PER_S)
 #define NOBODY_LIFE_NS (90 * NS_PER_S)
+#define TURNED_AWAY_LIFE_NS (10 * NS_PER_S)
 
 static uint64_t on_head(void *arg, struct http_exchange *x);
 static void on_request(void *arg, struct http_exchange *x);
@@ -37,6 +45,12 @@ struct serve *serve_new(const struct serve_options *options)
     s->options = *options;
     if (s->options.max_sessions == 0)
         s->options.max_sessions = SESSIONS_DEFAULT;
+    if (s->options.max_device_sessions == 0)
+        s->options.max_device_sessions = DEVICE_SESSIONS_DEFAULT;
+    if (s->options.max_body_bytes == 0)
+        s->options.max_body_bytes = BODY_BYTES_DEFAULT;
+    log_limit_init(&s->full_lines, "serve.full");
+    log_limit_init(&s->grant_lines, "serve.grant_refused");
     TAILQ_INIT(&s->sessions);
     return s;
 }
@@ -49,6 +63,7 @@ static void let_go(struct serve_session *session)
 
     TAILQ_FOREACH(rq, &session->requests, link)
     {
+        serve_limits_release(rq);
         rq->serve = NULL;
         if (rq->gone == NULL)
             continue;
@@ -96,17 +111,43 @@ void serve_install_common(struct serve *s)
     serve_set(s, ROUTE_EVENTS, serve_handle_events, s);
 }
 
-static void on_nobody_over(void *arg)
+static void on_life_over(void *arg)
 {
     struct serve_session *session = arg;
 
     http_session_close(session->http);
 }
 
-static bool is_full(const struct serve *s, bool is_nobody)
+/* Who is turned away has one request to hear it by. */
+static struct http_session_options options_of(const struct serve *s, bool is_nobody,
+                                              bool is_turned_away)
 {
-    return s->is_draining || s->stats.sessions >= s->options.max_sessions ||
-           (is_nobody && s->nobodies * NOBODYS_SHARE >= s->options.max_sessions);
+    struct http_session_options o = {.idle_timeout_ns = s->options.idle_timeout_ns};
+
+    if (is_nobody)
+        o.idle_timeout_ns = NOBODY_IDLE_NS;
+    if (is_nobody)
+        o.max_exchanges = NOBODYS_EXCHANGES;
+    if (is_turned_away)
+        o.max_exchanges = 1;
+    return o;
+}
+
+static void enter(struct serve *s, struct serve_session *session)
+{
+    timer_init(&session->life, s->options.loop, on_life_over, session);
+    if (session->turned_away != NULL)
+        timer_set_in(&session->life, TURNED_AWAY_LIFE_NS);
+    else if (session->is_nobody)
+        timer_set_in(&session->life, NOBODY_LIFE_NS);
+    TAILQ_INSERT_TAIL(&s->sessions, session, link);
+    if (session->turned_away != NULL) {
+        s->turned_away++;
+        return;
+    }
+    s->nobodies += session->is_nobody;
+    s->stats.sessions++;
+    s->stats.sessions_total++;
 }
 
 void serve_accept(void *serve, struct stream *stream)
@@ -114,31 +155,36 @@ void serve_accept(void *serve, struct stream *stream)
     struct serve *s = serve;
     const bool is_nobody =
         (unsigned)stream_peer(stream)->role <= ROLE_NONE && s->options.port == PORT_TREE;
-    const struct http_session_options options = {.idle_timeout_ns = is_nobody ? NOBODY_IDLE_NS : 0,
-                                                 .max_exchanges =
-                                                     is_nobody ? NOBODYS_EXCHANGES : 0};
+    const char *why = serve_is_full_for(s, stream_peer(stream), is_nobody);
 
-    if (is_full(s, is_nobody)) {
-        log_event(LOG_WARN, "serve.full", "sessions=%zu from=%s", s->stats.sessions,
-                  stream->address);
+    if (why != NULL)
+        serve_say_full(s, stream, why);
+    if (s->is_draining || (why != NULL && !serve_may_turn_away(s))) {
         stream_free(stream);
         return;
     }
+    const struct http_session_options options = options_of(s, is_nobody, why != NULL);
     struct serve_session *session = xalloc(sizeof *session);
     session->serve = s;
     session->who = *stream_peer(stream);
     session->is_nobody = is_nobody;
+    session->turned_away = why;
     TAILQ_INIT(&session->requests);
     if (s->options.gate != NULL)
         stream_use_gate(stream, s->options.gate);
     session->http = http_serve(stream, &options, &server_ops, session);
-    timer_init(&session->life, s->options.loop, on_nobody_over, session);
-    if (is_nobody)
-        timer_set_in(&session->life, NOBODY_LIFE_NS);
-    TAILQ_INSERT_TAIL(&s->sessions, session, link);
-    s->nobodies += is_nobody;
-    s->stats.sessions++;
-    s->stats.sessions_total++;
+    enter(s, session);
+}
+
+static void leave(struct serve *s, struct serve_session *session)
+{
+    TAILQ_REMOVE(&s->sessions, session, link);
+    if (session->turned_away != NULL) {
+        s->turned_away--;
+        return;
+    }
+    s->stats.sessions--;
+    s->nobodies -= session->is_nobody;
 }
 
 static void on_session_closed(void *arg, struct http_session *http, struct alb_status st)
@@ -152,11 +198,8 @@ static void on_session_closed(void *arg, struct http_session *http, struct alb_s
               alb_status_text(st, text, sizeof text));
     serve_lane_release(session);
     timer_stop(&session->life);
-    if (s != NULL) {
-        TAILQ_REMOVE(&s->sessions, session, link);
-        s->stats.sessions--;
-        s->nobodies -= session->is_nobody;
-    }
+    if (s != NULL)
+        leave(s, session);
     session->is_closed = true;
     maybe_free_session(session);
 }
@@ -164,8 +207,10 @@ static void on_session_closed(void *arg, struct http_session *http, struct alb_s
 /* A handler that is still at work may look at the session of its request. */
 static void maybe_free_session(struct serve_session *session)
 {
-    if (session->is_closed && TAILQ_EMPTY(&session->requests))
-        free(session);
+    if (!session->is_closed || !TAILQ_EMPTY(&session->requests))
+        return;
+    free(session->grant);
+    free(session);
 }
 
 void serve_drain(struct serve *s)
@@ -247,6 +292,12 @@ static uint64_t on_head(void *arg, struct http_exchange *x)
         return 0;
     }
     s->stats.requests++;
+    if (session->turned_away != NULL) {
+        struct http_session *http = session->http; /* the answer may be the end of `rq` */
+        serve_refuse(rq, ALB_TIMEOUT, session->turned_away);
+        http_session_drain(http);
+        return 0;
+    }
     if (!speaks_our_version(rq))
         return 0;
     rq->route = route_find(s->options.port, http_exchange_method(x), http_exchange_path(x), &rest);
@@ -256,7 +307,7 @@ static uint64_t on_head(void *arg, struct http_exchange *x)
         return 0;
     }
     decode_rest(rest, rq->rest, sizeof rq->rest);
-    if (!may_call(rq))
+    if (!may_call(rq) || !serve_reserve_body(rq))
         return 0;
     return rq->route->body_limit;
 }
@@ -321,6 +372,8 @@ static void on_request(void *arg, struct http_exchange *x)
     if (session->serve == NULL || rq == NULL || rq->is_answered || rq->route == NULL)
         return;
     rq->is_started = true;
+    if (timer_is_set(&rq->late))
+        timer_stop(&rq->late);
     rq->serve->handlers[rq->route->id](rq->serve->handler_args[rq->route->id], rq);
 }
 
@@ -331,6 +384,7 @@ static void on_closed(void *arg, struct http_exchange *x)
     (void)arg;
     if (rq == NULL)
         return;
+    serve_limits_release(rq);
     rq->x = NULL;
     http_exchange_set_user(x, NULL);
     if (rq->gone != NULL)
@@ -357,6 +411,10 @@ static void maybe_free(struct serve_request *rq)
 void serve_answer(struct serve_request *rq, const char *content_type, const void *body, size_t size)
 {
     alb_assert(!rq->is_answered);
+    if (!serve_reserve_answer(rq, size)) {
+        serve_refuse(rq, ALB_TIMEOUT, "read the answers that wait for you, then ask again");
+        return;
+    }
     rq->is_answered = true;
     rq->gone = NULL;
     if (rq->x != NULL)
@@ -424,11 +482,11 @@ bool serve_may_read(const struct serve_request *rq, const char *layer)
 
     if (session->who.role == ROLE_ADMIN || session->who.role == ROLE_PUBLISHER)
         return true;
-    if (!session->has_grant || !grant_covers(&session->grant, layer) || rq->serve == NULL)
+    if (session->grant == NULL || !grant_covers(session->grant, layer) || rq->serve == NULL)
         return false;
     /* It may have run out since it was shown: sessions last long. */
     const struct serve_options *o = &rq->serve->options;
-    return session->grant.expires_wall_s >= authority_now_s(o->authority, loop_wall_s(o->loop));
+    return session->grant->expires_wall_s >= authority_now_s(o->authority, loop_wall_s(o->loop));
 }
 
 const uint8_t *serve_body(const struct serve_request *rq, size_t *size)

@@ -16,6 +16,10 @@
  * Who shows no certificate is hung up on after 30 s without a request, after 90 s in any case, and
  * never holds more than a quarter of the places.  Who showed one is heard until it expires.
  *
+ * Memory is bounded: a device has max_device_sessions, and what its bodies and unread answers hold
+ * is counted, its own and everybody's.  Who comes when there is no room is told so: 503 to its
+ * first request, then the session ends.  A body must come at 16 KiB/s, or within two minutes.
+ *
  * What a grant does not cover is answered exactly like what does not exist: 404, before any
  * look-up.
  */
@@ -32,12 +36,15 @@ struct serve_session { /* one connection; http_session's user */
     struct serve *serve;
     struct http_session *http;
     struct identity who;
-    bool has_grant;
-    struct grant grant;
+    struct grant *grant;     /* owned; NULL: none shown. Only its prefix_count prefixes are there */
     struct batch_lane *lane; /* serve_batch.c's: items are sent one after another */
     bool is_closed;          /* lives on only for its last requests               */
     bool is_nobody;          /* no certificate, on the tree port                  */
-    struct timer life;       /* … then it ends with this                          */
+    const char *turned_away; /* there was no room: what its requests are told; or NULL */
+    struct timer life;       /* of the last two: it ends with this                */
+    uint64_t body_bytes;     /* announced by requests that are not over           */
+    uint64_t answer_bytes;   /* answered whole and not all sent                   */
+    size_t spots;            /* serve_batch.c's: positions asked for and not sent */
     TAILQ_HEAD(, serve_request) requests;
     TAILQ_ENTRY(serve_session) link;
 };
@@ -49,6 +56,8 @@ struct serve_request {
     const struct route *route;
     char rest[512]; /* what the row's '*' took, percent-decoded */
     bool is_started, is_answered;
+    uint64_t body_bytes, answer_bytes;      /* its part of the session's */
+    struct timer late;                      /* its body takes too long   */
     void (*gone)(struct serve_request *rq); /* may be set by the handler; it must not answer then */
     void *work;                             /* the handler's own */
     TAILQ_ENTRY(serve_request) link;
@@ -63,10 +72,13 @@ struct serve_options {
     struct record_book *records; /* borrowed; may be NULL on the admin port */
     struct root_book *roots;
     struct supply *supply;
-    struct upstream *upstream; /* NULL at a hub */
-    struct feed *feed;         /* events down; may be NULL */
-    struct gate *gate;         /* for what leaves through this port; NULL: open */
-    size_t max_sessions;       /* 0: 4,096; beyond it new ones are closed at once */
+    struct upstream *upstream;  /* NULL at a hub */
+    struct feed *feed;          /* events down; may be NULL */
+    struct gate *gate;          /* for what leaves through this port; NULL: open */
+    size_t max_sessions;        /* 0: 4,096; beyond it new ones are turned away */
+    size_t max_device_sessions; /* 0: 32; of one device                          */
+    uint64_t max_body_bytes;    /* 0: 256 MiB; of requests that are not over     */
+    uint64_t idle_timeout_ns;   /* of a session without requests; 0: none        */
     /* Admin port: is this bearer token right?  NULL: there is none. */
     bool (*bearer)(void *arg, const char *token);
     void *arg;
@@ -74,8 +86,10 @@ struct serve_options {
 
 struct serve_stats {
     uint64_t requests, refused, sessions_total, items_sent, item_bytes_sent;
-    uint64_t held_bytes; /* chunks ready but not sent, now */
-    size_t sessions;
+    uint64_t turned_away;
+    uint64_t held_bytes;               /* chunks ready but not sent, now */
+    uint64_t body_bytes, answer_bytes; /* as of the sessions, now        */
+    size_t sessions, spots;
 };
 
 struct serve *serve_new(const struct serve_options *options);
@@ -96,20 +110,23 @@ void serve_stats(const struct serve *s, struct serve_stats *out);
 /* May this session read `layer`?  Decided from the grant alone; an admin and a publisher may
  * read all. */
 bool serve_may_read(const struct serve_request *rq, const char *layer);
+/* The whole of a grant of which only the part in use is there: thirty kilobytes otherwise, for each
+ * of thousands of sessions.  Heap. */
+struct grant *serve_grant_copy(const struct grant *g);
 const uint8_t *serve_body(const struct serve_request *rq, size_t *size);
 void serve_answer(struct serve_request *rq, const char *content_type, const void *body,
                   size_t size);
 void serve_answer_stream(struct serve_request *rq, const char *content_type,
                          const struct http_source *source);
 /* The status code follows the code: NOT_FOUND 404, REFUSED 403, INVALID 400, CONFLICT 409, FULL
- * 507, CORRUPT 422, else 500; the body is error_body JSON.  `message` says what, where and what
+ * 507, CORRUPT 422, TIMEOUT and CLOSED 503, else 500; the body is error_body JSON.  `message` says what, where and what
  * to do. */
 void serve_refuse(struct serve_request *rq, enum alb_code code, const char *message);
 void serve_refuse_status(struct serve_request *rq, struct alb_status st);
 /* A value of the query string, percent-decoded into `out`; false when absent or too long. */
 bool serve_query(const struct serve_request *rq, const char *name, char *out, size_t size);
 
-/* Rows implemented beside (serve_batch.c, serve_records.c). */
+/* Rows implemented beside (serve_batch.c, serve_records.c, serve_holds.c). */
 void serve_handle_chunks(void *arg, struct serve_request *rq);
 void serve_handle_chunk(void *arg, struct serve_request *rq);
 void serve_handle_root(void *arg, struct serve_request *rq);

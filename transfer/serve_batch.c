@@ -5,9 +5,9 @@
  *
  * Hits leave first.  An item, once begun, is finished before another batch of the same connection
  * begins one (the *lane*), so that a cut costs at most one chunk.  A batch holds at most HOLD_BYTES
- * of chunks that are ready but not sent; what comes beyond is let go and asked again, from memory
- * or the store, when its turn comes: a slow reader costs bounded memory, and all of them together
- * HOLD_ALL_BYTES and a chunk each. While something is still awaited a "queued" item says so
+ * of chunks that are ready but not sent, a lane LANE_BYTES; what comes beyond is let go and asked
+ * again, from memory or the store, when its turn comes: a slow reader costs bounded memory, and all
+ * of them together HOLD_ALL_BYTES and a chunk for each connection. While something is still awaited a "queued" item says so
  * at least every 5 s.
  */
 #include <stdio.h>
@@ -17,7 +17,7 @@
 #include "transfer/serve_impl.h"
 #include "wire/batch.h"
 
-enum { HOLD_BYTES = 1 << 20, HOLD_ALL_BYTES = 256 << 20 };
+enum { HOLD_BYTES = 1 << 20, LANE_BYTES = 4 << 20, HOLD_ALL_BYTES = 128 << 20 };
 #define QUEUED_EVERY_NS (4 * NS_PER_S)
 
 enum spot_state {
@@ -42,6 +42,8 @@ TAILQ_HEAD(spots, spot);
 
 struct batch_lane {
     struct batch_answer *speaking; /* in the middle of an item */
+    size_t held_bytes;
+    TAILQ_HEAD(, batch_answer) all; /* … whose turn it is to ask again first */
     TAILQ_HEAD(, batch_answer) stalled;
 };
 
@@ -63,6 +65,7 @@ struct batch_answer {
     bool is_stalled, wants_queued;
     struct timer queued;
     TAILQ_ENTRY(batch_answer) link; /* in lane->stalled */
+    TAILQ_ENTRY(batch_answer) in_lane;
 };
 
 static void root_opened(struct root_wait *w, struct alb_status st, const struct root_view *view);
@@ -79,6 +82,7 @@ static struct batch_lane *lane_of(struct serve_session *session)
     if (session->lane == NULL) {
         session->lane = xalloc(sizeof *session->lane);
         TAILQ_INIT(&session->lane->stalled);
+        TAILQ_INIT(&session->lane->all);
     }
     return session->lane;
 }
@@ -87,6 +91,22 @@ void serve_lane_release(struct serve_session *session)
 {
     free(session->lane);
     session->lane = NULL;
+}
+
+/* Each position asked for costs four hundred bytes until it is sent. */
+static bool are_too_many(const struct serve *s, const struct serve_session *session, size_t more)
+{
+    return session->spots > 0 && (session->spots + more > SERVE_SESSION_SPOTS_MAX ||
+                                  s->stats.spots + more > SERVE_SPOTS_MAX);
+}
+
+static void enter_lane(struct batch_answer *b)
+{
+    b->count = b->open = batch_request_items(&b->request);
+    b->serve->stats.spots += b->count;
+    b->rq->session->spots += b->count;
+    b->lane = lane_of(b->rq->session);
+    TAILQ_INSERT_TAIL(&b->lane->all, b, in_lane);
 }
 
 void serve_handle_chunks(void *arg, struct serve_request *rq)
@@ -107,9 +127,14 @@ void serve_handle_chunks(void *arg, struct serve_request *rq)
         serve_refuse(rq, ALB_NOT_FOUND, "no such version for this device");
         return;
     }
+    if (are_too_many(s, rq->session, batch_request_items(&b->request))) {
+        free(b);
+        serve_refuse(rq, ALB_TIMEOUT, "read the batches that wait for you, then ask again");
+        return;
+    }
     b->rq = rq;
     b->serve = s;
-    b->lane = lane_of(rq->session);
+    enter_lane(b);
     TAILQ_INIT(&b->ready);
     TAILQ_INIT(&b->later);
     buf_init(&b->head, 64);
@@ -139,9 +164,7 @@ static void root_opened(struct root_wait *w, struct alb_status st, const struct 
 
     b->waits_root = false;
     b->view = view;
-    b->count = batch_request_items(&b->request);
     b->spots = xcalloc(b->count, sizeof *b->spots);
-    b->open = b->count;
     ask_all(b);
     for (size_t i = 0; alb_failed(st) && i < b->count; i++)
         b->spots[i].outcome = is_for_good(st.code) ? ITEM_MISSING : ITEM_FAILED;
@@ -181,22 +204,26 @@ static void ask_all(struct batch_answer *b)
     }
 }
 
+/* Of a lane that holds nothing one chunk is taken in any case: that is how it gets on. */
 static bool is_too_much(const struct batch_answer *b, size_t more)
 {
-    return b->held_bytes > 0 && (b->held_bytes + more > HOLD_BYTES ||
-                                 b->serve->stats.held_bytes + more > HOLD_ALL_BYTES);
+    return b->lane->held_bytes > 0 && ((b->held_bytes > 0 && b->held_bytes + more > HOLD_BYTES) ||
+                                       b->lane->held_bytes + more > LANE_BYTES ||
+                                       b->serve->stats.held_bytes + more > HOLD_ALL_BYTES);
 }
 
 static void hold(struct batch_answer *b, struct spot *spot, struct chunk *chunk)
 {
     spot->waiter.chunk = chunk_ref(chunk);
     b->held_bytes += chunk->size;
+    b->lane->held_bytes += chunk->size;
     b->serve->stats.held_bytes += chunk->size;
 }
 
 static struct chunk *let_go(struct batch_answer *b, struct spot *spot)
 {
     b->held_bytes -= spot->waiter.chunk->size;
+    b->lane->held_bytes -= spot->waiter.chunk->size;
     b->serve->stats.held_bytes -= spot->waiter.chunk->size;
     return take_ptr(&spot->waiter.chunk);
 }
@@ -281,14 +308,24 @@ static bool item_is_over(const struct batch_answer *b)
     return buf_size(&b->head) == 0 && (b->body == NULL || b->body_sent == b->body->size);
 }
 
-static void ask_later_ones(struct batch_answer *b)
+/* One at a time, since its size is known only when it is here; and the batches of a lane in turn,
+ * since one may hold what keeps another from asking. */
+static void ask_later_ones(struct batch_lane *lane)
 {
+    struct batch_answer *b;
     struct spot *spot;
 
-    while (b->held_bytes < HOLD_BYTES / 2 && (spot = TAILQ_FIRST(&b->later)) != NULL) {
-        TAILQ_REMOVE(&b->later, spot, link);
-        ask_spot(spot);
-        break; /* one at a time: its size is known only when it is here */
+    if (lane->held_bytes >= LANE_BYTES / 2)
+        return;
+    TAILQ_FOREACH(b, &lane->all, in_lane)
+    {
+        if (b->held_bytes < HOLD_BYTES / 2 && (spot = TAILQ_FIRST(&b->later)) != NULL) {
+            TAILQ_REMOVE(&b->later, spot, link);
+            TAILQ_REMOVE(&lane->all, b, in_lane);
+            TAILQ_INSERT_TAIL(&lane->all, b, in_lane);
+            ask_spot(spot);
+            return;
+        }
     }
 }
 
@@ -296,7 +333,7 @@ static void end_item(struct batch_answer *b)
 {
     b->body = chunk_unref(b->body);
     leave_lane(b);
-    ask_later_ones(b);
+    ask_later_ones(b->lane);
 }
 
 static void leave_lane(struct batch_answer *b)
@@ -381,6 +418,10 @@ static void batch_gone(struct serve_request *rq)
         root_book_close_view(b->serve->options.roots, b->view);
     chunk_unref(b->body);
     leave_lane(b);
+    TAILQ_REMOVE(&b->lane->all, b, in_lane);
+    b->rq->session->spots -= b->count;
+    b->serve->stats.spots -= b->count;
+    ask_later_ones(b->lane);
     offer_lane(b->lane);
     buf_release(&b->head);
     free(b->spots);

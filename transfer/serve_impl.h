@@ -2,6 +2,7 @@
 /* transfer/serve_impl.h – what the serve's own files share. */
 #pragma once
 
+#include "base/log_limit.h"
 #include "transfer/serve.h"
 
 TAILQ_HEAD(serve_sessions, serve_session);
@@ -11,7 +12,31 @@ struct serve {
     serve_handler handlers[ROUTE_COUNT];
     void *handler_args[ROUTE_COUNT];
     struct serve_sessions sessions;
-    size_t nobodies; /* sessions without a certificate */
+    size_t nobodies;    /* sessions without a certificate              */
+    size_t turned_away; /* sessions that only hear that there is no room */
+    struct log_limit full_lines, grant_lines;
     bool is_draining;
     struct serve_stats stats;
 };
+
+/* serve_limits.c: what may be held in memory for others.  A device's uploads: an opening of the
+ * largest kind and a few bodies beside it.  Answers: a session's largest list and more; all of
+ * them. */
+enum {
+    SERVE_DEVICE_BODIES_MAX = 96 << 20,
+    SERVE_SESSION_ANSWERS_MAX = 16 << 20,
+    SERVE_ANSWERS_MAX = 128 << 20,
+    SERVE_SESSION_SPOTS_MAX = 4096, /* positions asked for and not sent: 16 full batches */
+    SERVE_SPOTS_MAX = 256 << 10,    /* … on all sessions: 100 MiB                        */
+};
+
+/* Why a session of `who` cannot be had now, or NULL. */
+const char *serve_is_full_for(const struct serve *s, const struct identity *who, bool is_nobody);
+/* May one more be kept long enough to be told? */
+bool serve_may_turn_away(const struct serve *s);
+void serve_say_full(struct serve *s, const struct stream *stream, const char *why);
+/* False: refused. */
+bool serve_reserve_body(struct serve_request *rq);
+/* False: the asker leaves too much unread; nothing was answered. */
+bool serve_reserve_answer(struct serve_request *rq, size_t bytes);
+void serve_limits_release(struct serve_request *rq);

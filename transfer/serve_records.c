@@ -12,6 +12,13 @@
 
 static const char octets[] = "application/octet-stream";
 
+struct grant *serve_grant_copy(const struct grant *g)
+{
+    const size_t used = offsetof(struct grant, prefixes) + g->prefix_count * sizeof g->prefixes[0];
+
+    return memcpy(xalloc(used), g, used);
+}
+
 /* POST /v1/session: the body is a read grant, or nothing (which reads nothing). */
 void serve_handle_session(void *arg, struct serve_request *rq)
 {
@@ -34,14 +41,13 @@ void serve_handle_session(void *arg, struct serve_request *rq)
         grant.expires_wall_s < authority_now_s(authority, loop_wall_s(s->options.loop)))
         st = alb_fail(ALB_REFUSED, "the grant has expired; ask for a new one");
     if (alb_failed(st)) {
-        log_status(LOG_WARN, "serve.grant_refused", st, "device=%s", session->who.device);
+        if (log_limit_passes(&s->grant_lines, loop_now_ns(s->options.loop)))
+            log_status(LOG_WARN, "serve.grant_refused", st, "device=%s", session->who.device);
         serve_refuse_status(rq, st);
         return;
     }
-    /* Not what is unused of it: thirty kilobytes for each of thousands of sessions. */
-    memcpy(&session->grant, &grant,
-           offsetof(struct grant, prefixes) + grant.prefix_count * sizeof grant.prefixes[0]);
-    session->has_grant = true;
+    free(session->grant);
+    session->grant = serve_grant_copy(&grant);
     serve_answer(rq, octets, "", 0);
 }
 

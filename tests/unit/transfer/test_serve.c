@@ -678,7 +678,7 @@ static void nobody_is_hung_up_on_when_idle_and_a_device_is_not(void **state)
     assert_false(g->closed[3]);
 }
 
-static void sessions_beyond_the_limit_are_closed_at_once(void **state)
+static void sessions_beyond_the_limit_are_turned_away(void **state)
 {
     struct stage *g = *state;
     enum { LIMIT = 2000 };
@@ -686,7 +686,8 @@ static void sessions_beyond_the_limit_are_closed_at_once(void **state)
     struct serve *s = serve_new(&(struct serve_options){.loop = g->hub,
                                                         .port = PORT_TREE,
                                                         .authority = g->holder.authority,
-                                                        .max_sessions = LIMIT});
+                                                        .max_sessions = LIMIT,
+                                                        .max_device_sessions = LIMIT});
     const struct listen_options at = {.address = "::", .port = LATER_PORT};
     const struct dial_options to = {.host = "hub", .port = LATER_PORT, .timeout_ns = NS_PER_S * 60};
     struct listener *listener;
@@ -698,6 +699,7 @@ static void sessions_beyond_the_limit_are_closed_at_once(void **state)
     run_ms(g, 5000);
     serve_stats(s, &stats);
     assert_int_equal(stats.sessions, LIMIT);
+    assert_int_equal(stats.turned_away, 50);
     size_t open = 0;
     listener_free(listener);
     serve_free(s);
@@ -774,7 +776,7 @@ int main(void)
         TEST(items_of_batches_on_one_connection_never_interleave),
         cmocka_unit_test(the_serve_may_be_freed_at_every_moment_of_a_batch),
         TEST(nobody_is_hung_up_on_when_idle_and_a_device_is_not),
-        TEST(sessions_beyond_the_limit_are_closed_at_once),
+        TEST(sessions_beyond_the_limit_are_turned_away),
         TEST(events_reach_who_listens_and_end_when_the_port_drains),
         TEST(a_listener_that_does_not_keep_up_is_cut_off),
     };
