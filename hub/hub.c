@@ -20,7 +20,8 @@
 #define STOP_DEADLINE_NS (5 * NS_PER_S)
 #define UPKEEP_NS (600 * NS_PER_S)
 #define RENEW_NS (24 * 3600 * NS_PER_S)
-enum { PENDING_DEFAULT = 128 << 20 };
+#define ADMIN_IDLE_NS (60 * NS_PER_S)
+enum { PENDING_DEFAULT = 128 << 20, ADMIN_SESSIONS_MAX = 64 /* browsers, curl, Prometheus */ };
 
 static void hub_stopped(void *arg);
 static void keep_up(void *arg);
@@ -88,6 +89,8 @@ static struct alb_status start_admin(struct hub *h)
                                                  .port = PORT_ADMIN,
                                                  .authority = h->authority,
                                                  .gate = &h->gate,
+                                                 .max_sessions = ADMIN_SESSIONS_MAX,
+                                                 .idle_timeout_ns = ADMIN_IDLE_NS,
                                                  .bearer = hub_bearer_is_right,
                                                  .arg = h});
     serve_set(h->admin, ROUTE_API_STATUS, hub_handle_status, h);
