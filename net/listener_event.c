@@ -2,7 +2,9 @@
 /* net/listener_event.c – accepts connections and hands over those whose handshake succeeds.
  *
  * Between accept() and the owner a connection is an *arrival*; there are at most ARRIVALS_MAX, each
- * with a deadline, so a crowd that connects and says nothing costs a bounded amount.
+ * with a deadline, so a crowd that connects and says nothing costs a bounded amount.  When one
+ * address has many of them, those of its own that have been silent for a while give way: an honest
+ * handshake takes a second at most.
  */
 #include "net/stream_event.h"
 
@@ -12,15 +14,19 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/log_limit.h"
 #include "base/log.h"
 #include "base/units.h"
 
 enum {
     BACKLOG = 512,        /* the kernel's queue: a site's machines that start in one second   */
     ARRIVALS_MAX = 256,   /* about 10 MiB of handshakes in progress                           */
+    SOURCE_ARRIVALS = 64, /* of one address; a branch behind one address starts within this   */
     ACCEPTS_AT_ONCE = 16, /* then the open streams have their turn                            */
 };
 #define SHAKE_NS (10 * NS_PER_S)
+#define CROWD_LOOK_NS (NS_PER_S / 2)
+#define CROWD_AGE_NS (2 * NS_PER_S)
 /* At the descriptor limit accept() fails at once, for ever:
  * asking without a pause burns the CPU. */
 #define PAUSE_NS (2 * NS_PER_S)
@@ -33,7 +39,8 @@ struct event_listener {
     void *arg;
     int fd;
     struct event *readable;
-    struct timer pause;
+    struct timer pause, crowd;
+    struct log_limit failed_lines;
     bool is_starved; /* no descriptors; said so in the log */
     struct arrival *arrivals;
     unsigned arrival_count;
@@ -42,6 +49,8 @@ struct event_listener {
 struct arrival {
     struct event_listener *listener;
     struct stream *stream;
+    uint64_t since_ns;
+    size_t source_size; /* of stream->address: without the port */
     struct arrival *next, **link;
 };
 
@@ -62,6 +71,16 @@ static struct stream *arrival_take(struct arrival *a)
     return stream;
 }
 
+static void say_failed(struct event_listener *l, const struct stream *stream, struct alb_status st)
+{
+    char why[LOG_TEXT_SIZE];
+    char quoted[LOG_TEXT_SIZE];
+
+    if (log_limit_passes(&l->failed_lines, loop_now_ns(&l->loop->base)))
+        log_event(LOG_INFO, "accept.failed", "from=%s why=%s", stream->address,
+                  log_text(alb_status_text(st, why, sizeof(why)), quoted));
+}
+
 static void on_shaken(void *arg)
 {
     struct arrival *a = arg;
@@ -72,12 +91,46 @@ static void on_shaken(void *arg)
         l->accepted(l->arg, stream);
         return;
     }
-    char why[LOG_TEXT_SIZE];
-    char quoted[LOG_TEXT_SIZE];
-    log_event(LOG_INFO, "accept.failed", "from=%s why=%s", stream->address,
-              log_text(alb_status_text(stream_status(stream), why, sizeof(why)), quoted));
+    say_failed(l, stream, stream_status(stream));
     stream_free(stream);
 }
+
+/* ---- crowds ---------------------------------------------------------------------------------- */
+
+static bool is_same_source(const struct arrival *a, const struct arrival *b)
+{
+    return a->source_size == b->source_size &&
+           memcmp(a->stream->address, b->stream->address, a->source_size) == 0;
+}
+
+static unsigned count_source(const struct event_listener *l, const struct arrival *of)
+{
+    unsigned n = 0;
+
+    for (const struct arrival *a = l->arrivals; a != NULL; a = a->next)
+        n += is_same_source(a, of);
+    return n;
+}
+
+static void on_crowd(void *arg)
+{
+    struct event_listener *l = arg;
+    const uint64_t now_ns = loop_now_ns(&l->loop->base);
+    struct arrival *next;
+
+    for (struct arrival *a = l->arrivals; a != NULL; a = next) {
+        next = a->next;
+        if (now_ns - a->since_ns < CROWD_AGE_NS || count_source(l, a) <= SOURCE_ARRIVALS)
+            continue;
+        struct stream *stream = arrival_take(a);
+        say_failed(l, stream, alb_fail(ALB_FULL, "its address has too many handshakes under way"));
+        stream_free(stream);
+    }
+    if (l->arrival_count > SOURCE_ARRIVALS)
+        timer_set_in(&l->crowd, CROWD_LOOK_NS);
+}
+
+/* ---- arriving -------------------------------------------------------------------------------- */
 
 static void arrive(struct event_listener *l, int fd, const struct sockaddr_storage *from)
 {
@@ -85,12 +138,16 @@ static void arrive(struct event_listener *l, int fd, const struct sockaddr_stora
 
     a->listener = l;
     a->stream = stream_event_accept(l->loop, fd, l->tls, from, SHAKE_NS);
+    const char *port = strrchr(a->stream->address, ':');
+    a->source_size = port == NULL ? 0 : (size_t)(port - a->stream->address);
+    a->since_ns = loop_now_ns(&l->loop->base);
     a->link = &l->arrivals;
     a->next = l->arrivals;
     if (a->next != NULL)
         a->next->link = &a->next;
     l->arrivals = a;
-    l->arrival_count++;
+    if (++l->arrival_count > SOURCE_ARRIVALS && !timer_is_set(&l->crowd))
+        timer_set_in(&l->crowd, CROWD_LOOK_NS);
     stream_on_ready(a->stream, on_shaken, a);
 }
 
@@ -176,6 +233,7 @@ static void event_free_listener(struct listener *base)
     while (l->arrivals != NULL)
         stream_free(arrival_take(l->arrivals));
     timer_stop(&l->pause);
+    timer_stop(&l->crowd);
     event_free(l->readable);
     close(l->fd);
     loop_bury(&l->loop->base, free, l); /* accepted() may be what calls us */
@@ -225,6 +283,8 @@ struct alb_status listener_event_open(struct loop *loop, const struct listen_opt
     l->readable = event_new(l->loop->events, fd, EV_READ | EV_PERSIST, on_connection, l);
     alb_assert(l->readable != NULL && event_add(l->readable, NULL) == 0);
     timer_init(&l->pause, loop, on_pause_over, l);
+    timer_init(&l->crowd, loop, on_crowd, l);
+    log_limit_init(&l->failed_lines, "accept.failed");
     *out = &l->base;
     return ALB_STATUS_OK;
 }

@@ -470,6 +470,36 @@ static void at_the_descriptor_limit_the_listener_pauses_says_so_and_goes_on(void
     assert_true(loop_now_ns(r->loop) - start_ns >= 2 * NS_PER_S);
 }
 
+/* ---- a crowd of one address ------------------------------------------------------------------ */
+
+enum { CROWD = 300 /* more than fit */ };
+
+static void on_nothing(void *arg)
+{
+    (void)arg;
+}
+
+static void an_address_full_of_silent_handshakes_makes_room_for_one_that_speaks(void **state)
+{
+    struct rig *r = *state;
+    static int silent[CROWD];
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+
+    listen_with(r, r->server_tls, on_accepted_after_all);
+    at.sin_port = htons(listener_port(r->listener));
+    for (size_t i = 0; i < CROWD; i++) {
+        silent[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(silent[i], (struct sockaddr *)&at, sizeof(at)), 0);
+    }
+    uint64_t start_ns = loop_now_ns(r->loop);
+    dial(r, "127.0.0.1", listener_port(r->listener), r->dialler_tls, on_nothing);
+    loop_run(r->loop);
+    assert_non_null(r->accepted);
+    assert_true(loop_now_ns(r->loop) - start_ns < 8 * NS_PER_S); /* not their full ten seconds */
+    for (size_t i = 0; i < CROWD; i++)
+        close(silent[i]);
+}
+
 #define WITH_A_RIG(test) cmocka_unit_test_setup_teardown(test, make_rig, drop_rig)
 
 int main(void)
@@ -489,6 +519,7 @@ int main(void)
         WITH_A_RIG(a_port_that_speaks_no_tls_is_recognised),
         WITH_A_RIG(listening_where_one_cannot_is_an_error),
         WITH_A_RIG(at_the_descriptor_limit_the_listener_pauses_says_so_and_goes_on),
+        WITH_A_RIG(an_address_full_of_silent_handshakes_makes_room_for_one_that_speaks),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
