@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/crypto.h"
 #include "base/file.h"
+#include "base/process.h"
 #include "net/x509.h"
 #include "reflector/command.h"
 #include "reflector/reflector.h"
@@ -228,6 +229,19 @@ static void copy_parents(const struct config_urls *urls, struct reflector_option
     out->parent_count = urls->count;
 }
 
+/* As many as the system has descriptors for: beyond that accept() fails, and so does the store. */
+static size_t fitting_sessions(size_t wanted)
+{
+    const uint64_t files = process_raise_open_files();
+    const size_t fit = process_sessions_that_fit(files, wanted);
+
+    log_event(fit < wanted ? LOG_WARN : LOG_INFO, "reflector.limits",
+              "open_files=%" PRIu64 " sessions=%zu max_sessions=%zu%s", files, fit, wanted,
+              fit < wanted ? " next=\"raise LimitNOFILE of the service, or lower max_sessions\""
+                           : "");
+    return fit;
+}
+
 static int start(struct daemon *d)
 {
     const struct reflector_config *c = &d->config;
@@ -250,7 +264,7 @@ static int start(struct daemon *d)
                                         .site = c->site,
                                         .memory_cache_bytes = c->memory_cache_bytes,
                                         .window_bytes = c->window_bytes,
-                                        .max_sessions = c->max_sessions};
+                                        .max_sessions = fitting_sessions(c->max_sessions)};
     copy_parents(&c->parents, &options);
     struct alb_status st = reflector_start(&options, &d->reflector);
     if (alb_failed(st))
