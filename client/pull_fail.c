@@ -2,6 +2,10 @@
 /* client/pull_fail.c – what a pull says when it cannot go on: what, where, and what to do. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
@@ -24,6 +28,42 @@ static enum exit_code interrupted(struct pull *p)
         o->layer, o->target);
 }
 
+/* The directory where the file system that holds `dir` is mounted, heap; `dir` itself when that
+ * cannot be found out. */
+static char *mount_of(const char *dir)
+{
+    char *at = realpath(dir, NULL);
+    struct stat here, above;
+
+    if (at == NULL)
+        return xstrdup(dir);
+    while (strcmp(at, "/") != 0) {
+        AUTO_FREE char *parent = path_join(at, "..");
+        if (stat(at, &here) != 0 || stat(parent, &above) != 0 || here.st_dev != above.st_dev)
+            break;
+        char *slash = strrchr(at, '/');
+        slash[slash == at ? 1 : 0] = '\0';
+    }
+    return at;
+}
+
+static enum exit_code no_space(struct pull *p, const char *doing, const char *about)
+{
+    const struct puller_progress *f = &p->fetched;
+    AUTO_FREE char *mount = mount_of(p->options->target);
+    char needed[UNITS_TEXT_SIZE], unused[UNITS_TEXT_SIZE];
+    struct statvfs disk;
+    const bool is_known = statvfs(mount, &disk) == 0;
+
+    format_size(f->needed_raw_bytes - f->put_raw_bytes, needed);
+    format_size(is_known ? (uint64_t)disk.f_bavail * disk.f_frsize : 0, unused);
+    return output_fail(p->output, ALB_FULL,
+                       "%s %s: no space left on the file system at %s: this version needs %s more "
+                       "there, %s are free; what was fetched is kept, make room and run the same "
+                       "command again",
+                       doing, about, mount, needed, is_known ? unused : "nobody knows how many");
+}
+
 enum exit_code pull_fail(struct pull *p, struct alb_status st, const char *doing, const char *path)
 {
     const bool has_path = path != NULL && path[0] != '\0';
@@ -33,10 +73,7 @@ enum exit_code pull_fail(struct pull *p, struct alb_status st, const char *doing
     AUTO_FREE char *about =
         has_path ? path_join(p->options->target, path) : xstrdup(p->options->target);
     if (st.code == ALB_FULL && (st.sys == ENOSPC || st.sys == EDQUOT))
-        return output_fail(p->output, ALB_FULL,
-                           "%s %s: no space left; what was fetched is kept, make "
-                           "room and run the same command again",
-                           doing, about);
+        return no_space(p, doing, about);
     return output_fail_status(p->output, st, "%s %s", doing, about);
 }
 

@@ -249,6 +249,7 @@ static struct alb_status put_status(const struct hub_state *s, struct buf *out)
     json_number(w, "uptime_s", s->uptime_s);
     json_number(w, "layers", s->layers);
     json_number(w, "devices", s->devices);
+    json_text(w, "store_state", keeper_state(&s->figures.keeper));
     json_number(w, "chunks", s->store.chunks);
     json_number(w, "bytes", s->store.stored_bytes);
     json_number(w, "disk_bytes", s->store.disk_bytes);

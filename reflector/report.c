@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "base/log.h"
 #include "reflector/reflector_impl.h"
 
 enum { STATUS_MOST = 64 << 10 };
@@ -84,12 +85,16 @@ static void put_supply(struct json_writer *w, const struct supply_stats *s)
 
 static void put_queues(struct json_writer *w, const struct reflector_figures *f)
 {
+    char why[LOG_TEXT_SIZE];
+
     json_object_begin(w, "queue");
     json_number(w, "wanted", f->supply.fetch.queued);
     json_number(w, "asked", f->supply.fetch.asked);
     json_number(w, "to_store_bytes", f->keeper.pending_bytes);
     json_end(w);
     json_object_begin(w, "store");
+    json_text(w, "state", keeper_state(&f->keeper));
+    json_text(w, "why", alb_status_text(f->keeper.trouble, why, sizeof why));
     json_number(w, "chunks", f->store.chunks);
     json_number(w, "live_bytes", f->store.stored_bytes);
     json_number(w, "disk_bytes", f->store.disk_bytes);

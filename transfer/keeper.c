@@ -11,6 +11,7 @@
 
 enum { GROUP_BYTES = 8 << 20, GROUP_CHUNKS = 256, UNKNOWN_TRIES = 3 };
 #define GROUP_WAIT_NS (5 * NS_PER_MS)
+#define CALM_NS (5 * NS_PER_S)
 
 /* One chunk handed over; several may hold the same key (each has its own caller to tell). */
 struct deposit {
@@ -40,6 +41,7 @@ struct keeper {
     struct timer timer;
     unsigned groups_in_flight;
     size_t max_pending_bytes;
+    uint64_t trouble_bytes, trouble_last_ns; /* of the last group that was refused */
     loop_fn idle_fn;
     void *idle_arg;
     struct keeper_stats stats;
@@ -138,6 +140,16 @@ static void run_group(struct job *job)
     }
 }
 
+/* A disk that is almost full takes a small group and not the next one: it has room again once as
+ * much was kept as was refused, or nothing was refused for a while. */
+static bool is_over(struct keeper *k, const struct group *g, uint64_t now_ns)
+{
+    const uint64_t kept = g->job.work_bytes;
+
+    k->trouble_bytes -= kept < k->trouble_bytes ? kept : k->trouble_bytes;
+    return k->trouble_bytes == 0 || now_ns - k->trouble_last_ns >= CALM_NS;
+}
+
 static void note_outcome(struct keeper *k, const struct group *g)
 {
     struct keeper_stats *s = &k->stats;
@@ -145,6 +157,8 @@ static void note_outcome(struct keeper *k, const struct group *g)
 
     if (alb_failed(g->st)) {
         s->failed += g->count;
+        k->trouble_bytes = g->job.work_bytes;
+        k->trouble_last_ns = now_ns;
         if (!alb_failed(s->trouble)) {
             s->trouble_since_ns = now_ns;
             s->trouble_chunks = 0;
@@ -153,11 +167,12 @@ static void note_outcome(struct keeper *k, const struct group *g)
                        "once the store takes them\"");
         }
         s->trouble_chunks += g->count;
-    } else if (alb_failed(s->trouble)) {
+        s->trouble = g->st;
+    } else if (alb_failed(s->trouble) && is_over(k, g, now_ns)) {
+        s->trouble = g->st;
         log_event(LOG_INFO, "store.keeps_again", "after_s=%" PRIu64 " chunks_not_kept=%" PRIu64,
                   (now_ns - s->trouble_since_ns) / NS_PER_S, s->trouble_chunks);
     }
-    s->trouble = g->st;
 }
 
 static void group_done(struct job *job)
@@ -215,4 +230,11 @@ void keeper_when_idle(struct keeper *k, loop_fn fn, void *arg)
 void keeper_stats(const struct keeper *k, struct keeper_stats *out)
 {
     *out = k->stats;
+}
+
+const char *keeper_state(const struct keeper_stats *stats)
+{
+    if (!alb_failed(stats->trouble))
+        return "ok";
+    return stats->trouble.code == ALB_FULL ? "full" : "failing";
 }

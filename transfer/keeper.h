@@ -11,7 +11,7 @@
  * ALB_FULL.
  *
  * A store that takes nothing (a full disk, a broken one) is in `trouble` from the first group that
- * fails until one is kept again; the log hears of both, and of nothing in between.
+ * fails until as much is kept again; the log hears of both, and of nothing in between.
  */
 #pragma once
 
@@ -26,7 +26,7 @@ typedef void (*keeper_done)(void *arg, struct alb_status st);
 struct keeper_stats {
     uint64_t chunks, bytes, groups, failed;
     size_t pending_bytes;
-    struct alb_status trouble; /* why the last group was not kept; OK: it was */
+    struct alb_status trouble; /* why groups are not kept; OK: they are */
     uint64_t trouble_since_ns, trouble_chunks;
 };
 
@@ -42,3 +42,5 @@ bool keeper_is_idle(const struct keeper *k);
 /* fn(arg) from the loop once everything handed over so far has been told. */
 void keeper_when_idle(struct keeper *k, loop_fn fn, void *arg);
 void keeper_stats(const struct keeper *k, struct keeper_stats *out);
+/* "ok", "full" or "failing": the store as the last group found it, in a word for people. */
+const char *keeper_state(const struct keeper_stats *stats);

@@ -26,6 +26,7 @@ enum {
     SEGMENT_BYTES_MAX = 1 << 30,
     GROUP_BYTES_MAX = 1 << 30,
     SUSPECTS_MAX = 4096,
+    FULL_GROUP = 8 << 20,
     PUT_RESERVE = 1 << 20 /* chunks leave this much to small writes: records, removals, logs */
 };
 
@@ -42,6 +43,7 @@ static struct alb_status put_locked(struct segment_store *d, struct chunk *const
 static void say_whether_full(struct segment_store *d, struct alb_status st);
 static struct alb_status choose(struct segment_store *d, struct chunk *const *chunks, size_t count,
                                 struct group *g, bool *chosen);
+static struct alb_status look_for_room(struct segment_store *d, uint64_t bytes);
 static struct alb_status commit(struct segment_store *d, struct group *g, bool within_quota);
 static struct alb_status make_room(struct segment_store *d, uint64_t bytes, bool within_quota);
 static struct alb_status write_index(struct segment_store *d, const struct group *g);
@@ -95,6 +97,8 @@ static void say_whether_full(struct segment_store *d, struct alb_status st)
     bool is_full = st.code == ALB_FULL;
     if (is_full == d->is_full || (alb_failed(st) && !is_full))
         return;
+    if (!is_full && alb_failed(look_for_room(d, FULL_GROUP)))
+        return; /* almost full: a small group went in, the next may not */
     d->is_full = is_full;
     uint64_t free_bytes =
         statvfs(d->dir, &about) == 0 ? (uint64_t)about.f_bavail * about.f_frsize : 0;

@@ -152,12 +152,20 @@ static void a_full_store_is_told_to_each(void **state)
         put(g, i);
     run_ms(g, 50);
     assert_int_equal(g->told[ALB_FULL], 10);
+    keeper_stats(g->keeper, &stats);
+    assert_string_equal(keeper_state(&stats), "full");
     put(g, 1); /* and it goes on */
     run_ms(g, 50);
     assert_int_equal(g->told[ALB_OK], 1);
     keeper_stats(g->keeper, &stats);
+    assert_string_equal(keeper_state(&stats), "full"); /* a small one may fit by luck */
+    run_ms(g, 6000);
+    put(g, 2);
+    run_ms(g, 50);
+    keeper_stats(g->keeper, &stats);
+    assert_string_equal(keeper_state(&stats), "ok");
     assert_int_equal(stats.failed, 10);
-    assert_int_equal(stats.chunks, 1);
+    assert_int_equal(stats.chunks, 2);
     assert_int_equal(stats.pending_bytes, 0);
 }
 
