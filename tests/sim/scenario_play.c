@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sim/scenario_play.c – builds a scenario's world, keeps its time-table, judges what was expected.
  *
- *     build → start programs → (events, and a look each second) → judge → stop
+ *     build → start programs → (events, and a look each tenth of a second) → judge → stop
  */
 #include "sim/scenario.h"
 
@@ -16,7 +16,7 @@
 enum { CHAIN_MAX = SCENARIO_SITES_MAX + 1, STOP_S = 60, NAME_SIZE = 2 * SCENARIO_WORD_SIZE + 16 };
 #define LAN_RATE_BPS (UINT64_C(1000000000) / 8)
 #define LAN_DELAY_NS (NS_PER_MS / 10)
-#define LOOK_NS NS_PER_S
+#define LOOK_NS (NS_PER_S / 10)
 
 /* An event or an expectation, with who plays it: what a world_at() is given. */
 struct cue {
