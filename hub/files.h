@@ -2,6 +2,7 @@
 /* hub/files.h – what stands in the hub's data directory, and reading it.
  *
  *     hub.conf       written last: where it is, a hub is
+ *     init.unfinished  only while init runs, or was killed: the same command goes on
  *     ca.key ca.pem  the organisation's CA; the key never leaves this directory
  *     online.key     Ed25519 seed, hex: signs heads, grants, revocations
  *     tls.key        of both ports; its certificate is made anew at each start and every 30 days

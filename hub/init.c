@@ -3,6 +3,7 @@
  * and hub.conf last of all. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
@@ -13,6 +14,10 @@
 #include "hub/tokens.h"
 
 enum { ADMIN_TOKEN_LIFETIME_S = 30 * 86400 };
+
+/* There from before the first key until the token is told: whoever finds it may begin again, for
+ * nobody can trust these keys yet.  With hub.conf there, only the telling is left. */
+#define UNFINISHED "init.unfinished"
 
 static int fail(const char *what, struct alb_status st, const char *advice)
 {
@@ -43,20 +48,22 @@ static int take_options(const struct init_options *o, struct hub_config *config)
     return EXIT_FINE;
 }
 
-/* An absolute path of a directory that is no hub's yet. */
-static int take_dir(const char *data, struct hub_config *config)
+/* An absolute path of a directory that is no hub's yet, or of one that an init was killed in. */
+static int take_dir(const char *data, struct hub_config *config, bool *is_begun)
 {
     AUTO_FREE char *key = path_join(data, "ca.key");
     AUTO_FREE char *conf = path_join(data, "hub.conf");
+    AUTO_FREE char *unfinished = path_join(data, UNFINISHED);
     AUTO_FREE char *real = NULL;
 
-    if (file_exists(conf))
+    *is_begun = file_exists(unfinished);
+    if (file_exists(conf) && !*is_begun)
         return fail(data, alb_fail(ALB_REFUSED, "a hub is here already"),
                     "start it with 'albedo-hub serve', or choose another --data");
-    if (file_exists(key))
+    if (file_exists(key) && !*is_begun)
         return fail(data, alb_fail(ALB_REFUSED, "there is a CA key here, and no hub.conf"),
-                    "an init that did not finish, or hub.conf was lost: put hub.conf back, or "
-                    "remove the directory and all who trust it must join anew");
+                    "hub.conf was lost: put it back, or remove the directory and all who trust it "
+                    "must join anew");
     struct alb_status st = file_make_dir(data, 0700);
     if (alb_failed(st))
         return fail(data, st, "choose a directory you may write to");
@@ -131,19 +138,46 @@ static void tell(const struct hub_config *config, const char *token)
     printf("%s\n", token);
 }
 
+/* ---- begin and end --------------------------------------------------------------------------- */
+
+static struct alb_status begin(const struct hub_config *config, bool is_begun, int64_t now_wall_s,
+                               struct hub_keys *keys)
+{
+    AUTO_FREE char *unfinished = path_join(config->data, UNFINISHED);
+    AUTO_FREE char *conf = path_join(config->data, "hub.conf");
+    const char *file;
+
+    if (is_begun && file_exists(conf))
+        return hub_keys_read(config->data, keys, &file);
+    struct alb_status st = file_replace(unfinished, "", 0, 0600);
+    return alb_failed(st) ? st : hub_keys_make(config->data, config->org, now_wall_s, keys);
+}
+
+static int end(const struct hub_config *config)
+{
+    AUTO_FREE char *unfinished = path_join(config->data, UNFINISHED);
+
+    if (fflush(stdout) != 0)
+        return EXIT_FAILED;
+    if (unlink(unfinished) == 0)
+        alb_ignore(file_sync_dir(config->data), "were it back, init would tell another token");
+    return EXIT_FINE;
+}
+
 int command_init(const struct init_options *options, wall_clock now_s)
 {
     AUTO_FREE struct hub_config *config = xalloc(sizeof *config);
     const int64_t now_wall_s = now_s();
     char token[TOKEN_TEXT_SIZE];
     struct hub_keys keys;
+    bool is_begun = false;
     int code = take_options(options, config);
 
     if (code == EXIT_FINE)
-        code = take_dir(options->data, config);
+        code = take_dir(options->data, config, &is_begun);
     if (code != EXIT_FINE)
         return code;
-    struct alb_status st = hub_keys_make(config->data, config->org, now_wall_s, &keys);
+    struct alb_status st = begin(config, is_begun, now_wall_s, &keys);
     if (alb_failed(st))
         return fail(config->data, st, "its keys could not be made");
     st = make_tokens(config, &keys, now_wall_s, token);
@@ -151,8 +185,8 @@ int command_init(const struct init_options *options, wall_clock now_s)
     if (!alb_failed(st))
         st = write_config(config);
     if (alb_failed(st))
-        return fail(config->data, st, "remove the directory before you try again");
+        return fail(config->data, st, "run it again when that is mended");
     tell(config, token);
     wipe(token, sizeof token);
-    return fflush(stdout) == 0 ? EXIT_FINE : EXIT_FAILED;
+    return end(config);
 }
