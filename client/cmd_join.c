@@ -7,12 +7,17 @@
  * it.
  */
 #include <inttypes.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/file.h"
 #include "client/link.h"
 #include "client/place.h"
 #include "net/x509.h"
 #include "transfer/enrol.h"
+
+#define JOINING_KEY "joining.key" /* there until the membership is */
+enum { KEY_MOST = 16 << 10 };
 
 struct join {
     struct cli *cli;
@@ -137,16 +142,38 @@ static enum exit_code open_state(struct join *j)
 
 /* ---- enrolling ---- */
 
+/* The key of an earlier attempt, if there was one: should its answer have got lost, the hub gives it
+ * again to the same key. */
+static struct alb_status take_key(struct join *j)
+{
+    struct buf old;
+
+    buf_init(&old, KEY_MOST);
+    struct alb_status st = state_read(&j->state, JOINING_KEY, &old);
+    if (!alb_failed(st)) {
+        j->key_pem = xstrndup((const char *)buf_peek(&old), buf_size(&old));
+        wipe(old.bytes, old.capacity);
+        st = x509_make_request(j->key_pem, &j->csr_pem);
+    }
+    buf_release(&old);
+    if (!alb_failed(st) || j->key_pem != NULL)
+        return st;
+    st = x509_make_key(&j->key_pem);
+    if (!alb_failed(st))
+        st = state_write(&j->state, JOINING_KEY, j->key_pem, strlen(j->key_pem), 0600);
+    return alb_failed(st) ? st : x509_make_request(j->key_pem, &j->csr_pem);
+}
+
 static enum exit_code ask_hub(struct join *j)
 {
     struct output *o = j->cli->output;
     char url[PLACE_TEXT_SIZE], message[ENROL_MESSAGE_SIZE];
 
-    struct alb_status st = x509_make_key(&j->key_pem);
-    if (!alb_failed(st))
-        st = x509_make_request(j->key_pem, &j->csr_pem);
+    struct alb_status st = take_key(j);
     if (alb_failed(st))
-        return output_fail_status(o, st, "making a key");
+        return output_fail_status(o, st,
+                                  "%s/%s: the key to join with; remove the file if it is damaged",
+                                  j->state.dir, JOINING_KEY);
     const struct enrolment enrolment = {
         .hub = j->state.who.hub, .token = &j->token, .name = j->name, .csr_pem = j->csr_pem};
     place_format(&j->state.who.hub, url);
@@ -308,6 +335,8 @@ static enum exit_code finish(struct join *j)
         st = state_save(&j->state);
     if (alb_failed(st))
         return output_fail_status(j->cli->output, st, "%s: writing the state", j->state.dir);
+    AUTO_FREE char *joining = path_join(j->state.dir, JOINING_KEY);
+    (void)unlink(joining); /* should it stay, the next join takes it */
     tell(j, publishes ? hex : NULL);
     return EXIT_DONE;
 }

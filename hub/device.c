@@ -161,6 +161,8 @@ struct alb_status token_record_read(struct catalogue *c, const char *id, struct 
     take_text(doc, "name", out->name, sizeof out->name);
     take_text(doc, "layers", out->layers, sizeof out->layers);
     out->uses = json_doc_number(doc, "uses");
+    take_text(doc, "last_key", out->last_key, sizeof out->last_key);
+    take_text(doc, "last_device", out->last_device, sizeof out->last_device);
     out->expires_wall_s = (int64_t)json_doc_number(doc, "expires");
     json_doc_free(doc);
     return ALB_STATUS_OK;
@@ -178,6 +180,8 @@ struct alb_status token_record_write(struct catalogue *c, const struct token_rec
     json_text(w, "name", t->name);
     json_text(w, "layers", t->layers);
     json_number(w, "uses", t->uses);
+    json_text(w, "last_key", t->last_key);
+    json_text(w, "last_device", t->last_device);
     json_signed(w, "expires", t->expires_wall_s);
     json_end(w);
     return write_doc(c, "token", t->id, w, expected);

@@ -51,6 +51,8 @@ struct token_record {
     char role[ROLE_TEXT_SIZE], site[JSON_NAME], name[JSON_NAME];
     char layers[LAYERS_TEXT_SIZE];
     uint64_t uses; /* left */
+    /* Whose the last use was, so that a hub that died right then asks no second one of them. */
+    char last_key[KEY_HEX_SIZE], last_device[JSON_NAME];
     int64_t expires_wall_s;
 };
 

@@ -151,17 +151,16 @@ static struct alb_status try_name(struct enrol_task *e, const char *name)
     return alb_fail(ALB_CONFLICT, "the name is another device's");
 }
 
-static void wished_name(struct enrol_task *e, char out[ID_SIZE])
+/* Without a wish, one that the same key finds again. */
+static struct alb_status wished_name(struct enrol_task *e, char out[ID_SIZE])
 {
-    uint8_t random[4];
-    char hex[2 * sizeof random + 1];
-
     snprintf(out, ID_SIZE, "%.60s", e->ask.name);
     if (!alb_failed(id_check(out)) && strlen(e->ask.name) <= 57)
-        return; /* room for "-99" */
-    random_bytes(random, sizeof random);
-    bytes_hex(random, sizeof random, hex);
-    snprintf(out, ID_SIZE, "%s-%s", role_name(e->role), hex);
+        return ALB_STATUS_OK; /* room for "-99" */
+    struct alb_status st = issue(e, role_name(e->role));
+    if (!alb_failed(st))
+        snprintf(out, ID_SIZE, "%s-%.8s", role_name(e->role), e->device.key);
+    return st;
 }
 
 static void find_name(struct enrol_task *e)
@@ -179,8 +178,9 @@ static void find_name(struct enrol_task *e)
                             e->token.name, e->token.name);
         return;
     }
-    wished_name(e, wish);
-    t->st = try_name(e, wish);
+    t->st = wished_name(e, wish);
+    if (!alb_failed(t->st))
+        t->st = try_name(e, wish);
     for (unsigned n = 2; t->st.code == ALB_CONFLICT && n <= NAMES_TRIED; n++) {
         snprintf(name, sizeof name, "%s-%u", wish, n);
         t->st = try_name(e, name);
@@ -192,24 +192,44 @@ static void find_name(struct enrol_task *e)
 
 /* ---- recorded -------------------------------------------------------------------------------- */
 
-/* The use first: if the second write fails a use is lost, never given twice. */
+/* A use was spent for this very device, and then the hub died before it recorded it. */
+static bool is_spent_already(const struct enrol_task *e)
+{
+    return e->device_swap == CATALOGUE_ABSENT && strcmp(e->token.last_key, e->device.key) == 0 &&
+           strcmp(e->token.last_device, e->device.device) == 0;
+}
+
+static void spend(struct enrol_task *e)
+{
+    struct hub_task *t = &e->task;
+    struct token_record *token = &e->token;
+
+    if (is_spent_already(e))
+        return;
+    if (token->uses == 0) {
+        hub_task_refuse(t, ALB_REFUSED,
+                        "this token was used as often as it may be; ask for a new "
+                        "one ('albedo token create')");
+        return;
+    }
+    token->uses--;
+    snprintf(token->last_key, sizeof token->last_key, "%s", e->device.key);
+    snprintf(token->last_device, sizeof token->last_device, "%s", e->device.device);
+    t->st = token_record_write(t->hub->options.catalogue, token, e->token_swap);
+    if (!alb_failed(t->st))
+        KILL_POINT("hub.token_spent");
+}
+
+/* The use first: if the second write fails it is lost to all but this device, never given twice. */
 static void record(struct enrol_task *e)
 {
     struct hub_task *t = &e->task;
     struct catalogue *c = t->hub->options.catalogue;
     struct device_record *d = &e->device;
 
-    if (e->token.uses == 0) {
-        hub_task_refuse(t, ALB_REFUSED,
-                        "this token was used as often as it may be; ask for a new "
-                        "one ('albedo token create')");
-        return;
-    }
-    e->token.uses--;
-    t->st = token_record_write(c, &e->token, e->token_swap);
+    spend(e);
     if (alb_failed(t->st))
         return;
-    KILL_POINT("hub.token_spent");
     memcpy(d->site, e->token.site, sizeof d->site);
     memcpy(d->layers, e->token.layers, sizeof d->layers);
     snprintf(d->token, sizeof d->token, "%s", e->token.id);
