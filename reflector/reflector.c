@@ -31,6 +31,20 @@ static struct alb_status judge_grant(void *arg, const uint8_t *bytes, size_t siz
 static void on_event(void *arg, const char *line);
 static void on_authority_changed(void *arg);
 
+/* What changed while the line was down, no event has told. */
+static void on_line_up(struct upstream_listener *l)
+{
+    struct reflector *r = ALB_CONTAINER(l, struct reflector, on_line);
+
+    record_book_forget(r->records, NULL);
+    reflector_forget_layers(r);
+}
+
+static void on_line_down(struct upstream_listener *l)
+{
+    (void)l; /* what is held goes on being served */
+}
+
 static void start_upstream(struct reflector *r)
 {
     const struct reflector_options *o = &r->options;
@@ -50,6 +64,8 @@ static void start_upstream(struct reflector *r)
 
     memcpy(up.places, o->parents, sizeof up.places);
     r->upstream = upstream_new(&up);
+    r->on_line = (struct upstream_listener){.up = on_line_up, .down = on_line_down};
+    upstream_listen(r->upstream, &r->on_line);
     authority_follow(r->authority, r->upstream, on_authority_changed, r);
 }
 

@@ -28,6 +28,7 @@ struct reflector {
     struct gate wan_gate, lan_gate;
     struct authority *authority;
     struct upstream *upstream;
+    struct upstream_listener on_line;
     struct keeper *keeper;
     struct supply *supply;
     struct record_book *records;
