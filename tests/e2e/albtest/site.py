@@ -153,9 +153,9 @@ class Box:
     def url(self):
         return f"https://{self.host.addr}:{self.port}"
 
-    def start(self):
+    def start(self, env=None):
         argv = [program(self.program), "serve", "--config", self.data / f"{self.kind}.conf"]
-        self.daemon = self.host.daemon(argv, log=self.log)
+        self.daemon = self.host.daemon(argv, log=self.log, env=env)
         self.daemon.wait_line(rf"event={self.kind}\.ready", timeout=20)
 
     def init(self, *words):

@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+# e2e/test_killed.py – kill -9 at every named point of every program; then it goes on and ends well.
+#
+# The points are not written down here: each program lists its own (ALB_DIE_AT=list), and a point at
+# which the work done here does not kill it fails.  What is left in the end is compared with what was
+# published by albtest.tree, which knows nothing of the product.  tests/crash/kill does the same at
+# the 1st, 2nd, 4th, 8th … time that each point is reached.
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+from albtest import mutate, small, tree
+from albtest.procs import DaemonError, wait_until
+from albtest.site import Box, CommandError, Site, program
+
+KB = 1 << 10
+NTHS = [2 ** n for n in range(int(os.environ.get("ALB_KILL_DOUBLINGS", "0")) + 1)]
+
+
+def points_of(name):
+    done = subprocess.run([program(name)], env=os.environ | {"ALB_DIE_AT": "list"}, check=False,
+                          capture_output=True, text=True)
+    found = done.stdout.split()
+    return found if re.fullmatch(r"([a-z_]+\.[a-z_]+\n)+", done.stdout) else []
+
+
+def points(name):
+    """One test for each; a build without fault points has none, and says so."""
+    found = points_of(name) if shutil.which(name) or "ALB_BIN_DIR" in os.environ else []
+    return found or [pytest.param("", marks=pytest.mark.skip(reason="built without ALB_FAULT"))]
+
+
+class Death:
+    """The environment that ends a program at a point, and what came of it."""
+
+    def __init__(self, point, nth):
+        self.env = {"ALB_DIE_AT": f"{point}:{nth}"}
+        self.line = f"event=killed.at point={point} nth={nth}"
+        self.point, self.nth = point, nth
+
+    def came(self, code, said):
+        """Was it this death that ended the program?  Any other end by a signal is a bug."""
+        died = code == -signal.SIGKILL and self.line in said
+        assert died or code >= 0, f"{self.env}: ended with {code}\n{said}"
+        if died:
+            print(f"died at {self.point}, time {self.nth}")
+        return died
+
+    def never(self):
+        """Later times may not exist; the first must."""
+        assert self.nth > 1, f"nothing done here reaches the kill point {self.point}"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    with Site(tmp_path_factory.mktemp("site"), endpoints=1) as site:
+        site.start()
+        yield site
+
+
+class Trees:
+    """One new tree after another, each made of the one before."""
+
+    def __init__(self, folder):
+        self.folder, self.count = folder, 1
+        self.now = small.make(folder / "1", large=300 * KB)
+
+    def next(self):
+        self.count += 1
+        before, self.now = self.now, self.folder / str(self.count)
+        mutate.mutate(before, self.now, seed=self.count)
+        shutil.rmtree(before)
+        return self.now
+
+
+@pytest.fixture(scope="module")
+def trees(tmp_path_factory):
+    return Trees(tmp_path_factory.mktemp("trees"))
+
+
+def assert_whole(wanted, target):
+    """The same tree; beside it nothing that a finished pull does not leave."""
+    assert tree.compare(wanted, target) == []
+    assert set(os.listdir(target / ".albedo")) <= {"applied", "kept", "lock"}
+
+
+# ---- the endpoint --------------------------------------------------------------------------------
+
+
+def fresh_member(site, upstream):
+    member = site.new_member(f"member{site._runs}")
+    site.join(member, site.token("endpoint", "--site", "branch", "--name", member.name),
+              upstream=upstream)
+    return member
+
+
+@pytest.mark.parametrize("nth", NTHS)
+@pytest.mark.parametrize("point", points("albedo"))
+def test_an_endpoint_killed_at_a_point_goes_on_when_it_is_started_again(
+        site, trees, tmp_path, point, nth):
+    death, target = Death(point, nth), tmp_path / "target"
+    target.mkdir()
+    member = site.new_member(f"member{site._runs}")
+    token = site.token("endpoint", "--site", "branch", "--name", member.name)
+    join = ("join", "--hub", site.hub.url, "--upstream", site.reflector.url, "--token", token)
+    done = member.albedo(*join, env=death.env, code=None)
+    died = death.came(done.code, done.err)
+    if died and not (member.state / "identity.json").exists():
+        member.albedo(*join)
+    for _ in range(2):  # a first install, then an update
+        site.admin.albedo("publish", "base/os", trees.next())
+        done = member.albedo("pull", "base/os", target, env=None if died else death.env, code=None)
+        if not died and death.came(done.code, done.err):
+            died = True
+            done = member.albedo("pull", "base/os", target, "--verify")
+        assert done.code == 0, done
+        assert_whole(trees.now, target)
+    died or death.never()
+
+
+# ---- the daemons ---------------------------------------------------------------------------------
+
+
+class Mortal:
+    """A daemon that is to die once; whoever runs it starts it again at once, as systemd would."""
+
+    def __init__(self, box, death):
+        self.box, self.death, self.died = box, death, False
+
+    def start(self):
+        """Also a start can be where it dies."""
+        try:
+            self.box.start(env=self.death.env)
+        except DaemonError:
+            assert self.looked_after()
+
+    def looked_after(self):
+        """True when it was found dead, and was started again."""
+        if self.died or self.box.daemon.is_running():
+            return False
+        self.died = self.death.came(self.box.daemon.process.returncode, self.box.daemon.log_text())
+        assert self.died, self.box.log.read_text()
+        self.box.start()
+        return True
+
+    def survive(self, member, *words):
+        """Run a command to a good end; one that the death disturbed may be run once more."""
+        run = member.start(*words)
+        disturbed = False
+        while run.daemon.is_running():
+            disturbed |= self.looked_after()
+        disturbed |= self.looked_after()
+        done = run.wait()
+        if disturbed and done.code != 0:
+            print(f"with it dead: {done.err.strip()}")
+            done = run_again(member, words, done)
+        assert done.code == 0, done
+        return done
+
+
+def run_again(member, words, first):
+    """What was done although its answer was lost is said to be so."""
+    if words[0] == "revoke" and "revoked" in first.err:
+        return first
+    return member.albedo(*words, code=None)
+
+
+@pytest.fixture
+def init_dies(site):
+    """Init that dies at a point, when that is where it dies, and is run again."""
+    def run(box, death, *words):
+        argv = [program(box.program), "init", "--data", box.data, *words]
+        done = site.run_on(box.host, argv, box.name, env=death.env).wait()
+        died = death.came(done.code, done.err)
+        if died:
+            done = site.run_on(box.host, argv, box.name).wait()
+        assert done.code == 0, done
+        return died
+    return run
+
+
+def use_hub(site, mortal, trees, target):
+    """All that a hub does for others; each step may be the one in which it dies."""
+    member = site.new_member(f"member{site._runs}")
+    token = mortal.survive(site.admin, "token", "create", "--role", "endpoint", "--site",
+                           "branch").document()["token"]
+    name = mortal.survive(member, "join", "--hub", site.hub.url, "--token",
+                          token).event("joined")["device"]
+    mortal.survive(site.admin, "publish", "base/os", trees.next())
+    mortal.survive(member, "pull", "base/os", target, "--verify")
+    assert_whole(trees.now, target)
+    mortal.survive(site.admin, "revoke", name)
+    done = member.albedo("pull", "base/os", target, "--wait", "5s", code=None)
+    assert done.code != 0 and "revoked" in done.err + done.out, done
+
+
+@pytest.mark.parametrize("nth", NTHS)
+@pytest.mark.parametrize("point", points("albedo-hub"))
+def test_a_hub_killed_at_a_point_loses_nothing_it_acknowledged(
+        site, trees, init_dies, tmp_path, point, nth):
+    death = Death(point, nth)
+    if point.startswith("file."):
+        box = Box(site, f"hub{site._runs}", site.hub.host, 0)
+        box.kind, box.program = "hub", "albedo-hub"
+        init_dies(box, death, "--listen", "127.0.0.1:0", "--admin-listen",
+                  "127.0.0.1:0") or death.never()
+        box.start()
+        box.stop()
+        return
+    mortal = Mortal(site.hub, death)
+    site.hub.stop()
+    mortal.start()
+    use_hub(site, mortal, trees, tmp_path / "target")
+    mortal.died or death.never()
+
+
+def test_what_was_published_while_the_line_was_down_is_the_newest_as_soon_as_it_is_up(
+        site, trees, tmp_path):
+    wait_until(lambda: site.reflector_status()["parent"]["up"], 30, "the reflector's line")
+    site.admin.albedo("publish", "base/os", trees.next())
+    site.endpoints[0].albedo("pull", "base/os", tmp_path / "target")
+    assert_whole(trees.now, tmp_path / "target")
+    site.hub.kill()
+    site.hub.start()
+    site.admin.albedo("publish", "base/os", trees.next())
+    wait_until(lambda: site.reflector_status()["parent"]["up"], 30, "the reflector's line")
+    site.endpoints[0].albedo("pull", "base/os", tmp_path / "target")
+    assert_whole(trees.now, tmp_path / "target")
+
+
+@pytest.mark.parametrize("nth", NTHS)
+@pytest.mark.parametrize("point", points("albedo-reflector"))
+def test_a_reflector_killed_at_a_point_goes_on_when_it_is_started_again(
+        site, trees, init_dies, tmp_path, point, nth):
+    death = Death(point, nth)
+    box = type(site.reflector)(site, f"reflector{site._runs}", site.reflector.host,
+                               site._port())
+    words = ["--hub", site.hub.url, "--token", site.token("reflector", "--site", "branch"),
+             "--listen", f"127.0.0.1:{box.port}", "--name", box.name]
+    died = init_dies(box, death, *words)
+    mortal = Mortal(box, Death(point, nth))
+    mortal.died = died
+    mortal.start() if not died else box.start()
+    member = fresh_member(site, box)
+    site.admin.albedo("publish", "base/os", trees.next())
+    for n in range(2):  # from the hub, then from what it kept
+        mortal.survive(member, "pull", "base/os", tmp_path / str(n), "--verify")
+        assert_whole(trees.now, tmp_path / str(n))
+    box.stop()
+    mortal.died or death.never()
