@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/fault.h"
 #include "store/disk/segment_store.h"
+#include "support/sysfault.h"
 #include "support/tmpdir.h"
 
 #ifdef ALB_FAULT
@@ -188,11 +189,59 @@ static void the_store_survives_any_one_failure(void **state)
     print_message("any: %u failures survived\n", n);
 }
 
+/* A call that RocksDB made as well: its errors come to us as its words, and it may stop writing. */
+static void play_with_call(void *arg)
+{
+    enum sysfault kind = *(const enum sysfault *)arg;
+    struct world w = {.tmp = tmpdir_open()};
+    w.dir = tmpdir_path(w.tmp, "store");
+    play(&w);
+    if (!sysfault_disarm() || sysfault_is_harmless(kind)) {
+        for (unsigned n = 0; n < 16; n++)
+            assert_int_equal(w.expect[n], n == 5 || n == 13 ? ABSENT : PRESENT);
+    }
+    check_all(&w);
+    free(w.dir);
+    tmpdir_close(w.tmp);
+}
+
+static void play_with_every_call(enum sysfault kind, unsigned least)
+{
+    sysfault_loop(kind, least, play_with_call, &kind);
+}
+
+static void what_was_acknowledged_stays_whatever_call_fails(void **state)
+{
+    (void)state;
+    play_with_every_call(SYSFAULT_OPEN, 20);
+    play_with_every_call(SYSFAULT_READ, 10);
+    play_with_every_call(SYSFAULT_WRITE, 20);
+    play_with_every_call(SYSFAULT_SYNC, 10);
+    play_with_every_call(SYSFAULT_NAME, 5);
+}
+
+static void what_was_acknowledged_stays_wherever_the_disk_is_full(void **state)
+{
+    (void)state;
+    play_with_every_call(SYSFAULT_FULL, 30);
+}
+
+static void short_counts_and_interruptions_change_nothing(void **state)
+{
+    (void)state;
+    play_with_every_call(SYSFAULT_READ_SHORT, 10);
+    play_with_every_call(SYSFAULT_WRITE_SHORT, 20);
+    play_with_every_call(SYSFAULT_EINTR, 40);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_failure_keeps_what_was_acknowledged),
         cmocka_unit_test(the_store_survives_any_one_failure),
+        cmocka_unit_test(short_counts_and_interruptions_change_nothing),
+        cmocka_unit_test(what_was_acknowledged_stays_whatever_call_fails),
+        cmocka_unit_test(what_was_acknowledged_stays_wherever_the_disk_is_full),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
