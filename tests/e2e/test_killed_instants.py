@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+# e2e/test_killed_instants.py – kill -9 of each program at instants spread over a measured pull.
+#
+# A pull over an emulated link is measured first; then it is done again and again with new content,
+# and at the next of ALB_KILL_INSTANTS (default 4; tests/crash/kill takes 20) evenly spread instants
+# of it one program is killed, its place said, and it is started again.  Three quarters of the
+# instants must lie between the first and the last chunk.  What is there in the end is judged by
+# albtest.tree; what it cost is read from the interface: no more than one chunk is carried twice on
+# the data connection that was cut.
+
+import os
+import random
+import threading
+import time
+
+import pytest
+
+from albtest import tree
+from albtest.netns import Lab, linkemu_path
+from albtest.procs import wait_until
+from albtest.site import Site
+
+KB = 1 << 10
+INSTANTS = int(os.environ.get("ALB_KILL_INSTANTS", "4"))
+FILES, FILE_SIZE = 60, 100 * KB  # below the average chunk: one or two chunks each
+RATE = "16mbit"                  # three seconds and more for these bytes
+# What may be carried twice: one chunk, what the link's queue of 150 ms delivers to nobody, and the
+# handshakes and the manifest that are asked for again.
+TWICE_MOST = FILE_SIZE + 300 * KB + 64 * KB
+
+usable, why_not = Lab.available()
+if usable and linkemu_path() is None:
+    usable, why_not = False, "albedo-linkemu is not built"
+pytestmark = pytest.mark.skipif(not usable, reason=why_not)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    with Lab(endpoints=1, rate=RATE, delay="10ms") as lab, \
+            Site(tmp_path_factory.mktemp("site"), lab=lab) as site:
+        site.start()
+        yield site
+
+
+def new_tree(top, seed):
+    rng = random.Random(seed)
+    top.mkdir()
+    for number in range(FILES):
+        top.joinpath(f"file{number}").write_bytes(rng.randbytes(FILE_SIZE))
+    return top
+
+
+def staged(target):
+    """Content that is in the stage or in place, by the blocks it takes."""
+    total = 0
+    for folder, _, leaves in os.walk(target):
+        for leaf in leaves:
+            if leaf.isdigit() or leaf.startswith("file"):
+                try:
+                    total += min(os.lstat(os.path.join(folder, leaf)).st_blocks * 512, FILE_SIZE)
+                except FileNotFoundError:
+                    pass  # renamed meanwhile
+    return total
+
+
+class Place:
+    """Where in a pull an instant lies; the stage tells, not the program."""
+
+    def __init__(self, target, chunks, crossed, total):
+        done = staged(target)
+        self.chunks_done = round(chunks * done / (FILES * FILE_SIZE))
+        self.is_between = 0 < done < FILES * FILE_SIZE
+        applied = (target / ".albedo/applied").exists()
+        self.phase = ("done" if applied else "fetching" if self.is_between
+                      else "applying" if done else "before the first chunk")
+        self.text = (f"{self.phase}, {self.chunks_done} of {chunks} chunks, "
+                     f"{crossed} of {total} bytes over the WAN")
+
+
+class Round:
+    """New content published, and a pull of it under way."""
+
+    def __init__(self, site, folder, number):
+        self.site, self.source = site, new_tree(folder / f"v{number}", number)
+        self.chunks = site.admin.albedo("publish", "base/os", self.source).event(
+            "published")["chunks"]
+        wait_until(lambda: site.reflector_status()["parent"]["up"], 30, "the reflector's line")
+        self.target = folder / f"t{number}"
+        self.wire = site.lab.link.bytes()["down"]
+        self.pull = site.endpoints[0].start("pull", "base/os", self.target)
+        self.began = time.monotonic()
+
+    def crossed(self):
+        return self.site.lab.link.bytes()["down"] - self.wire
+
+    def finish(self, again=False):
+        done = self.pull.wait()
+        if again:
+            done = self.site.endpoints[0].albedo("pull", "base/os", self.target)
+        assert done.code == 0, done
+        assert tree.compare(self.source, self.target) == []
+        return self.crossed()
+
+
+@pytest.fixture(scope="module")
+def measured(site, tmp_path_factory):
+    """How long it takes when nobody dies, and what crosses the link."""
+    round_ = Round(site, tmp_path_factory.mktemp("measured"), 0)
+    ended = []
+    watch = threading.Thread(target=lambda: ended.append(
+        round_.pull.daemon.process.wait() or time.monotonic()))
+    watch.start()
+    crossed = round_.finish()
+    watch.join()
+    return ended[0] - round_.began, crossed
+
+
+def kill(site, name, round_):
+    if name == "endpoint":
+        round_.pull.kill()
+        return
+    box = site.hub if name == "hub" else site.reflector
+    box.kill()
+    box.start()
+
+
+@pytest.mark.parametrize("name", ["endpoint", "reflector", "hub"])
+def test_killed_at_an_instant_it_goes_on_and_carries_hardly_anything_twice(
+        site, measured, tmp_path, name):
+    duration, alone = measured
+    between = 0
+    for number in range(INSTANTS):
+        seed = 1 + number + INSTANTS * ["endpoint", "reflector", "hub"].index(name)
+        round_ = Round(site, tmp_path, seed)
+        instant = duration * (number + 0.5) / INSTANTS
+        time.sleep(max(0.0, round_.began + instant - time.monotonic()))
+        place = Place(round_.target, round_.chunks, round_.crossed(), alone)
+        kill(site, name, round_)
+        between += place.is_between
+        crossed = round_.finish(again=name == "endpoint")
+        print(f"{name} killed at {instant:.2f} of {duration:.2f} s: {place.text}; "
+              f"{crossed - alone:+} bytes in the end")
+        assert crossed <= alone + TWICE_MOST
+    assert between * 4 >= INSTANTS * 3, f"{between} of {INSTANTS} between first and last chunk"
