@@ -22,6 +22,7 @@
 #include "base/fault.h"
 #include "support/gen.h"
 #include "support/pull.h"
+#include "support/sysfault.h"
 #include "support/tmpdir.h"
 #include "support/tree_diff.h"
 
@@ -131,6 +132,51 @@ static void a_pull_that_fails_anywhere_is_finished_by_the_next(void **state)
     world_drop(&w);
 }
 
+struct scene {
+    struct world w;
+    enum sysfault kind;
+};
+
+/* What has nothing left to fail, or is harmless, is done at once; all else by the next pull. */
+static void pull_with_call_failing(void *arg)
+{
+    struct scene *s = arg;
+    struct pull p = {.options = {.version = "base/test@2"}, .target = s->w.t};
+    AUTO_FREE char *cache = tmpdir_path(s->w.dir, "cache");
+
+    p.cache = cache;
+    target_make(&s->w);
+    sysfault_begin();
+    struct alb_status st = pull_run(&p, &s->w.vb);
+    if (!sysfault_disarm() || sysfault_is_harmless(s->kind)) {
+        must(st);
+    } else {
+        assert_true(!alb_failed(st) || st.what[0] != '\0');
+        must(pull_run(&p, &s->w.vb));
+    }
+    assert_done(&s->w);
+    apply_result_release(&p.result);
+}
+
+static void a_pull_is_finished_by_the_next_whatever_call_fails(void **state)
+{
+    static const struct {
+        enum sysfault kind;
+        unsigned least;
+    } rows[] = {{SYSFAULT_OPEN, 40},       {SYSFAULT_READ, 10}, {SYSFAULT_READ_SHORT, 10},
+                {SYSFAULT_WRITE, 10},      {SYSFAULT_FULL, 40}, {SYSFAULT_SYNC, 4},
+                {SYSFAULT_WRITE_SHORT, 8}, {SYSFAULT_NAME, 20}, {SYSFAULT_EINTR, 20}};
+    struct scene s;
+
+    (void)state;
+    world_make(&s.w);
+    for (size_t i = 0; i < ALB_COUNT(rows); i++) {
+        s.kind = rows[i].kind;
+        sysfault_loop(s.kind, rows[i].least, pull_with_call_failing, &s);
+    }
+    world_drop(&s.w);
+}
+
 /* The child dies as by kill -9: no exit handler, nothing flushed, nothing released. */
 static bool replay_killed_at(const struct world *w, unsigned nth)
 {
@@ -180,6 +226,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_pull_that_fails_anywhere_is_finished_by_the_next),
+        cmocka_unit_test(a_pull_is_finished_by_the_next_whatever_call_fails),
         cmocka_unit_test(a_replay_killed_at_any_operation_is_finished_by_the_next),
     };
 

@@ -81,6 +81,8 @@ static bool holds(const struct place *p, const void *bytes, size_t size)
 static void replace(void *arg)
 {
     struct place *p = arg;
+
+    sysfault_begin();
     struct alb_status st = file_replace(p->path, p->new, sizeof p->new, 0600);
 
     judge(p, st, sysfault_disarm());
@@ -114,6 +116,7 @@ static void read_it(void *arg)
 
     buf_init(&b, SIZE + 1);
     assert_int_equal(buf_append(&b, "x", 1).code, ALB_OK);
+    sysfault_begin();
     struct alb_status st = file_read(p->path, &b);
     judge(p, st, sysfault_disarm());
     assert_int_equal(buf_size(&b), alb_failed(st) ? 1 : 1 + sizeof p->new);
@@ -140,6 +143,7 @@ static void make_dir(void *arg)
     AUTO_FREE char *path = tmpdir_path(p->dir, "a/b/c");
     AUTO_FREE char *remove = xasprintf("rm -rf '%s/a'", p->dir->path);
 
+    sysfault_begin();
     struct alb_status st = file_make_dir(path, 0700);
     judge(p, st, sysfault_disarm());
     assert_int_equal(file_make_dir(path, 0700).code, ALB_OK);

@@ -159,6 +159,7 @@ static void converse_with_fault(void *arg)
     struct rig *r = arg;
 
     timer_set_in(&r->watchdog, 60 * NS_PER_S);
+    sysfault_begin();
     converse(r);
     if (!sysfault_disarm() || sysfault_is_harmless(r->kind))
         assert_int_equal(r->ended_well, CALLS);
@@ -273,8 +274,9 @@ static void an_exchange_in_the_clear_ends_whatever_socket_call_fails(void **stat
 static void listen_with_fault(void *arg)
 {
     struct rig *r = arg;
-    struct alb_status st = listen_now(r);
 
+    sysfault_begin();
+    struct alb_status st = listen_now(r);
     if (sysfault_disarm()) {
         assert_int_equal(st.code, ALB_IO);
         assert_int_not_equal(st.sys, 0);

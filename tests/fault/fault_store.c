@@ -195,6 +195,7 @@ static void play_with_call(void *arg)
     enum sysfault kind = *(const enum sysfault *)arg;
     struct world w = {.tmp = tmpdir_open()};
     w.dir = tmpdir_path(w.tmp, "store");
+    sysfault_begin();
     play(&w);
     if (!sysfault_disarm() || sysfault_is_harmless(kind)) {
         for (unsigned n = 0; n < 16; n++)

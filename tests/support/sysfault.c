@@ -19,6 +19,12 @@ static struct {
     atomic_bool fired;
 } armed = {.kind = NEVER};
 
+/* What the loop is at. */
+static struct {
+    enum sysfault kind;
+    unsigned nth;
+} turn;
+
 static const struct {
     const char *name;
     bool is_harmless;
@@ -100,13 +106,18 @@ unsigned sysfault_loop(enum sysfault kind, unsigned least, void (*once)(void *ar
     unsigned n = 0;
 
     do {
-        sysfault_arm(kind, n);
+        turn.kind = kind;
+        turn.nth = n;
         once(arg);
-        (void)sysfault_disarm();
-    } while (atomic_load(&armed.fired) && ++n < TRIES_MAX);
+    } while (sysfault_disarm() && ++n < TRIES_MAX);
     print_message("%s: survived at %u calls\n", sysfault_name(kind), n);
     assert_true(n < TRIES_MAX);
     if (n < least)
         fail_msg("%s: met only %u calls of at least %u", sysfault_name(kind), n, least);
     return n;
+}
+
+void sysfault_begin(void)
+{
+    sysfault_arm(turn.kind, turn.nth);
 }

@@ -40,6 +40,8 @@ void sysfault_arm(enum sysfault kind, unsigned nth);
 bool sysfault_disarm(void);
 
 /* Plays once() with the 1st, 2nd, 3rd … call failing until a play in which none was left to fail,
- * and says how many there were, which must be at least `least`.  once() disarms before it checks;
- * it learns there whether the fault fired. */
+ * and says how many there were, which must be at least `least`.  once() prepares, begins, does what
+ * may fail, disarms (and learns whether it did), and checks. */
 unsigned sysfault_loop(enum sysfault kind, unsigned least, void (*once)(void *arg), void *arg);
+/* Arm the loop's fault. */
+void sysfault_begin(void);
