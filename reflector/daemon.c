@@ -13,14 +13,13 @@
 #include "base/process.h"
 #include "net/x509.h"
 #include "reflector/command.h"
+#include "reflector/doors.h"
 #include "reflector/reflector.h"
-#include "store/disk/segment_store.h"
 
 struct daemon {
     const char *config_path;
     struct reflector_config config;
-    struct chunk_store *store;
-    struct catalogue *catalogue;
+    struct reflector_doors doors;
     struct tls_context *dial_tls, *tree_tls;
     char *certificate_pem, *ca_pem, *csr_pem; /* owned: its own, and what it takes to renew it */
     struct loop *loop;
@@ -69,45 +68,14 @@ static int open_config(struct daemon *d, log_sink sink)
 
 /* ---- doors ---- */
 
-/* A reflector without trust could judge nothing that its parent says. */
-static struct alb_status check_trust(struct daemon *d)
-{
-    struct buf bytes;
-
-    buf_init(&bytes, CATALOGUE_VALUE_MAX);
-    struct alb_status st = catalogue_get(d->catalogue, "trust/1", &bytes, NULL);
-    buf_release(&bytes);
-    return st;
-}
-
 static int open_doors(struct daemon *d)
 {
     const char *dir = d->config.data;
-    const struct segment_store_options options = {.dir = dir,
-                                                  .quota_bytes = d->config.cache_quota_bytes};
-    AUTO_FREE char *catalogue_dir = path_join(dir, REFLECTOR_CATALOGUE);
 
     if (!file_exists(dir))
         return reflector_fail(ALB_NOT_FOUND, "%s: data %s is not there; is its disk mounted?",
                               d->config_path, dir);
-    struct alb_status st = segment_store_open(&options, &d->store);
-    if (st.code == ALB_INVALID)
-        return reflector_fail(ALB_CONFLICT,
-                              "%s: another albedo-reflector is running on this directory", dir);
-    if (alb_failed(st))
-        return reflector_fail_status(st, "%s: opening the chunk store", dir);
-    st = disk_catalogue_open(catalogue_dir, &d->catalogue);
-    if (alb_failed(st))
-        return reflector_fail_status(st, "%s: opening the catalogue", catalogue_dir);
-    st = check_trust(d);
-    if (st.code == ALB_NOT_FOUND)
-        return reflector_fail(ALB_NOT_FOUND,
-                              "%s: it holds no trust file, so nothing could be believed; enrol "
-                              "again with `albedo-reflector init` into an empty directory",
-                              catalogue_dir);
-    if (alb_failed(st))
-        return reflector_fail_status(st, "%s: reading the trust file", catalogue_dir);
-    return 0;
+    return reflector_doors_open(dir, d->config.cache_quota_bytes, &d->doors);
 }
 
 /* ---- TLS ---- */
@@ -249,8 +217,8 @@ static int start(struct daemon *d)
 
     d->loop = loop_new(&(struct loop_options){.workers = (unsigned)c->workers});
     struct reflector_options options = {.loop = d->loop,
-                                        .store = d->store,
-                                        .catalogue = d->catalogue,
+                                        .store = d->doors.store,
+                                        .catalogue = d->doors.catalogue,
                                         .dial_tls = d->dial_tls,
                                         .tree_tls = d->tree_tls,
                                         .listen_address = c->listen.host,
@@ -311,6 +279,5 @@ static void close_all(struct daemon *d)
     free(d->certificate_pem);
     free(d->ca_pem);
     free(d->csr_pem);
-    catalogue_close(d->catalogue);
-    chunk_store_close(d->store);
+    reflector_doors_close(&d->doors);
 }

@@ -25,7 +25,8 @@ struct index_mark {
     uint64_t stored_bytes;
 };
 
-/* INVALID when its format version is unknown or it is open elsewhere; CORRUPT; IO; FULL. */
+/* INVALID when its format version is unknown, CONFLICT when it is open elsewhere; CORRUPT; IO;
+ * FULL. */
 ALB_MUST_USE struct alb_status index_open(const char *path, struct index **out);
 void index_close(struct index *x);
 /* Remove it, to build it anew; it must not be open. */
@@ -39,7 +40,7 @@ ALB_MUST_USE struct alb_status index_list(struct index *x, const struct chunk_ke
                                           size_t max, struct chunk_key *keys,
                                           struct index_entry *entries, size_t *count);
 uint64_t index_disk_bytes(struct index *x);
-/* FULL when `more_bytes` more on this disk would leave too little for the index itself (rocks.h). */
+/* FULL when `more_bytes` more on this disk would leave too little for the index (rocks.h). */
 ALB_MUST_USE struct alb_status index_check_room(struct index *x, uint64_t more_bytes);
 
 struct index_batch;

@@ -47,9 +47,13 @@ static const struct {
     enum alb_code code;
     int sys;
 } meanings[] = {
-    {"No space left on device", ALB_FULL, ENOSPC},    {"Disk quota exceeded", ALB_FULL, EDQUOT},
-    {"lock hold by current process", ALB_INVALID, 0}, {"While lock file", ALB_INVALID, 0},
-    {"While mkdir if missing", ALB_IO, ENOENT},       {"Corruption: ", ALB_CORRUPT, 0},
+    {"No space left on device", ALB_FULL, ENOSPC},
+    {"Disk quota exceeded", ALB_FULL, EDQUOT},
+    {"Read-only file system", ALB_IO, EROFS},
+    {"lock hold by current process", ALB_CONFLICT, 0},
+    {"While lock file", ALB_CONFLICT, 0},
+    {"While mkdir if missing", ALB_IO, ENOENT},
+    {"Corruption: ", ALB_CORRUPT, 0},
     {"No such file or directory", ALB_CORRUPT, 0}, /* a table or the manifest is gone */
 };
 

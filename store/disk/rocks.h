@@ -8,11 +8,11 @@
  *
  * After a write that failed, RocksDB refuses all others until it is opened again.  That is done
  * here, by the next write that finds room on the disk, so that a disk that was full for an hour
- * does not mean a dead service; reads go on meanwhile.  A database whose disk has no room when it is
- * opened is opened for reading, and for writing by the first write that finds room.
+ * does not mean a dead service; reads go on meanwhile.  A database whose disk has no room when it
+ * is opened is opened for reading, and for writing by the first write that finds room.
  *
- * RocksDB writes by itself, later, and some of its code does not survive ENOSPC; so whoever is about
- * to write asks rocks_check_room() first, which keeps back what that takes.
+ * RocksDB writes by itself, later, and some of its code does not survive ENOSPC; so whoever is
+ * about to write asks rocks_check_room() first, which keeps back what that takes.
  *
  * Fault sites: rocks.open, rocks.read, rocks.write; the write fails before anything is written.
  */
@@ -29,7 +29,7 @@ struct rocks_tuning {
 };
 
 /* A database in the directory `path`, made when there is none.  CORRUPT when it is damaged or parts
- * of it are missing; INVALID when it is open elsewhere; FULL; IO. */
+ * of it are missing; CONFLICT when it is open elsewhere; FULL; IO. */
 ALB_MUST_USE struct alb_status rocks_open(const char *path, const struct rocks_tuning *tuning,
                                           struct rocks **out);
 void rocks_close(struct rocks *r);

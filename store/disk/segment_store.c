@@ -488,7 +488,7 @@ static struct alb_status take_lock(struct segment_store *d)
     if (flock(d->lock_fd, LOCK_EX | LOCK_NB) == 0)
         return ALB_STATUS_OK;
     if (errno == EWOULDBLOCK)
-        return alb_fail(ALB_INVALID, "store: another process has it open");
+        return alb_fail(ALB_CONFLICT, "store: another process has it open");
     return alb_fail_sys("store: locking it");
 }
 

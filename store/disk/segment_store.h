@@ -27,7 +27,8 @@ struct segment_store_options {
     uint64_t quota_bytes;   /* 0: none.  Beyond it put_many answers FULL */
 };
 
-/* INVALID (another process has it open, unknown format version by name), IO, CORRUPT. */
+/* CONFLICT (another process has it open), INVALID (unknown format version, by name), IO, FULL,
+ * CORRUPT. */
 ALB_MUST_USE struct alb_status segment_store_open(const struct segment_store_options *options,
                                                   struct chunk_store **out);
 

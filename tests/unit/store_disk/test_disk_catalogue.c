@@ -210,7 +210,7 @@ static void it_opens_once_and_only_what_it_knows(void **state)
 {
     struct fixture *f = *state;
     struct catalogue *second;
-    assert_int_equal(disk_catalogue_open(f->dir, &second).code, ALB_INVALID);
+    assert_int_equal(disk_catalogue_open(f->dir, &second).code, ALB_CONFLICT);
     AUTO_FREE char *nowhere = tmpdir_path(f->tmp, "file/catalogue");
     tmpdir_write(f->tmp, "file", "", 0);
     assert_int_equal(disk_catalogue_open(nowhere, &second).code, ALB_IO);
