@@ -21,6 +21,7 @@ static void on_event(void *arg, const char *line)
 {
     struct endpoint *e = arg;
 
+    root_book_forget_refused(e->roots);
     if (strncmp(line, "head ", 5) == 0)
         record_book_forget(e->records, NULL);
     else if (strcmp(line, "trust") == 0 || strcmp(line, "revoked") == 0)

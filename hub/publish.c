@@ -289,6 +289,7 @@ static void tell_layer(struct hub *h, const char *layer, bool has_new_head)
 {
     char line[NAME_MAX_SIZE + 8];
 
+    root_book_forget_refused(h->roots);
     feed_say(h->feed, "layers");
     if (!has_new_head)
         return;

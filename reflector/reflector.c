@@ -37,6 +37,7 @@ static void on_line_up(struct upstream_listener *l)
     struct reflector *r = ALB_CONTAINER(l, struct reflector, on_line);
 
     record_book_forget(r->records, NULL);
+    root_book_forget_refused(r->roots);
     reflector_forget_layers(r);
 }
 
@@ -162,6 +163,7 @@ static void on_event(void *arg, const char *line)
     struct reflector *r = arg;
     char name[CATALOGUE_NAME_MAX + 1];
 
+    root_book_forget_refused(r->roots);
     if (strncmp(line, "head ", 5) == 0) {
         snprintf(name, sizeof name, "head/%s", line + 5);
         record_book_forget(r->records, name);
@@ -179,6 +181,7 @@ static void on_authority_changed(void *arg)
 {
     struct reflector *r = arg;
 
+    root_book_forget_refused(r->roots);
     serve_recheck(r->serve);
     feed_say(r->feed, "trust");
     feed_say(r->feed, "revoked");

@@ -5,10 +5,14 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "base/log_limit.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "chunk/codec.h"
 
-enum { ROOTS_DEFAULT = 64 };
+enum { ROOTS_DEFAULT = 64, KEYS_MAX = 2 << 20 /* 74 MiB of list C */, REFUSED_MAX = 1024 };
+/* As long as heads are fresh: who publishes what was asked for too early waits no longer. */
+#define REFUSED_NS (5 * NS_PER_S)
 
 TAILQ_HEAD(root_waits, root_wait);
 TAILQ_HEAD(root_entries, root_entry);
@@ -29,10 +33,20 @@ struct root_entry {
     struct part *parts;
     size_t parts_here;
     bool is_open, is_opening, is_telling, waits_record, waits_root;
-    unsigned turn;  /* grows with each telling: who asks meanwhile belongs to the next */
-    unsigned users; /* views handed out and not closed */
+    unsigned turn;        /* grows with each telling: who asks meanwhile belongs to the next */
+    unsigned users;       /* views handed out and not closed */
+    struct chunk_key key; /* layer and root: its name in the map */
     TAILQ_ENTRY(root_entry) link;
 };
+
+/* A root that is not to be had, so that asking again and again troubles nobody. */
+struct refused_root {
+    struct chunk_key key;
+    struct alb_status st;
+    uint64_t until_ns;
+    TAILQ_ENTRY(refused_root) link;
+};
+TAILQ_HEAD(refused_roots, refused_root);
 
 /* Decoding on a worker: sees copies and references only. */
 struct decode {
@@ -52,9 +66,14 @@ TAILQ_HEAD(decodes, decode);
 struct root_book {
     struct root_book_options options;
     struct root_entries entries; /* most recently used first */
+    struct map by_key, refused_by_key;
+    struct refused_roots refused; /* oldest first */
+    struct root_waits hearing;    /* who asked for one of those */
+    size_t hearing_count;
     struct decodes decodes;
-    size_t count;
+    size_t open_count, open_keys;
     struct timer soon;
+    struct log_limit lines;
     bool is_over;
 };
 
@@ -71,6 +90,7 @@ static void finish(struct root_entry *e, struct alb_status st);
 static void tell(struct root_entry *e, struct alb_status st);
 static void tell_open(void *arg);
 static void drop_entry(struct root_entry *e);
+static void drop_refused(struct root_book *b, struct refused_root *r);
 
 struct root_book *root_book_new(const struct root_book_options *options)
 {
@@ -81,6 +101,11 @@ struct root_book *root_book_new(const struct root_book_options *options)
         b->options.max_roots = ROOTS_DEFAULT;
     TAILQ_INIT(&b->entries);
     TAILQ_INIT(&b->decodes);
+    TAILQ_INIT(&b->refused);
+    TAILQ_INIT(&b->hearing);
+    map_init(&b->by_key);
+    map_init(&b->refused_by_key);
+    log_limit_init(&b->lines, "root.not_opened");
     timer_init(&b->soon, options->loop, tell_open, b);
     return b;
 }
@@ -97,6 +122,11 @@ struct root_book *root_book_free(struct root_book *b)
     d->entry = NULL;
     while (!TAILQ_EMPTY(&b->entries))
         drop_entry(TAILQ_FIRST(&b->entries));
+    root_book_forget_refused(b);
+    while (!TAILQ_EMPTY(&b->hearing))
+        root_book_leave(b, TAILQ_FIRST(&b->hearing));
+    map_release(&b->by_key);
+    map_release(&b->refused_by_key);
     loop_bury(b->options.loop, free, b);
     return NULL;
 }
@@ -142,7 +172,11 @@ static void drop_entry(struct root_entry *e)
         w->entry = NULL;
     }
     TAILQ_REMOVE(&e->book->entries, e, link);
-    e->book->count--;
+    (void)map_remove(&e->book->by_key, &e->key);
+    if (e->is_open) {
+        e->book->open_count--;
+        e->book->open_keys -= e->view.content_key_count;
+    }
     if (e->waits_record)
         record_book_leave(e->book->options.records, &e->record_wait);
     if (e->waits_root)
@@ -152,71 +186,139 @@ static void drop_entry(struct root_entry *e)
     loop_bury(e->book->options.loop, free, e);
 }
 
+/* Only what has opened takes a place: a crowd of roots that do not exist displaces nothing. */
 static void make_room(struct root_book *b)
 {
     struct root_entry *e = TAILQ_LAST(&b->entries, root_entries), *before;
 
-    for (; e != NULL && b->count >= b->options.max_roots; e = before) {
+    for (; e != NULL && (b->open_count > b->options.max_roots || b->open_keys > KEYS_MAX);
+         e = before) {
         before = TAILQ_PREV(e, root_entries, link);
-        if (e->users == 0 && !e->is_opening && !e->is_telling && TAILQ_EMPTY(&e->waits))
+        if (e->is_open && e->users == 0 && !e->is_telling && TAILQ_EMPTY(&e->waits))
             drop_entry(e);
     }
 }
 
-static struct root_entry *find(const struct root_book *b, const char *layer,
-                               const struct digest *root)
+static struct chunk_key key_of(const char *layer, const struct digest *root)
 {
-    struct root_entry *e;
+    char text[NAME_MAX_SIZE + DIGEST_HEX_SIZE + 1], hex[DIGEST_HEX_SIZE];
 
-    TAILQ_FOREACH(e, &b->entries, link)
-    {
-        if (digest_equal(&e->view.digest, root) && strcmp(e->view.layer, layer) == 0)
-            return e;
-    }
-    return NULL;
+    snprintf(text, sizeof text, "%s@%s", layer, digest_hex(root, hex));
+    return map_text_key(text);
 }
 
 static struct root_entry *entry_of(struct root_book *b, const char *layer,
-                                   const struct digest *root)
+                                   const struct digest *root, const struct chunk_key *key)
 {
-    struct root_entry *e = find(b, layer, root);
+    struct root_entry *e = map_get(&b->by_key, key);
 
     if (e != NULL) {
         TAILQ_REMOVE(&b->entries, e, link);
         TAILQ_INSERT_HEAD(&b->entries, e, link);
         return e;
     }
-    make_room(b);
     e = xalloc(sizeof *e);
     e->book = b;
+    e->key = *key;
+    (void)map_put(&b->by_key, key, e);
     snprintf(e->view.layer, sizeof e->view.layer, "%s", layer);
     e->view.digest = *root;
     TAILQ_INIT(&e->waits);
     TAILQ_INSERT_HEAD(&b->entries, e, link);
-    b->count++;
     return e;
+}
+
+/* ---- what is not to be had ------------------------------------------------------------------ */
+
+static void drop_refused(struct root_book *b, struct refused_root *r)
+{
+    TAILQ_REMOVE(&b->refused, r, link);
+    (void)map_remove(&b->refused_by_key, &r->key);
+    free(r);
+}
+
+/* A rule that will not change by itself, or a no: not a line that was lost or a disk that failed. */
+static bool is_final(enum alb_code code)
+{
+    return code == ALB_NOT_FOUND || code == ALB_CORRUPT || code == ALB_INVALID ||
+           code == ALB_REFUSED;
+}
+
+static void remember_refused(struct root_book *b, const struct root_entry *e, struct alb_status st)
+{
+    struct refused_root *r;
+
+    if (!is_final(st.code))
+        return;
+    if (b->refused_by_key.count >= REFUSED_MAX)
+        drop_refused(b, TAILQ_FIRST(&b->refused));
+    r = xalloc(sizeof *r);
+    *r = (struct refused_root){
+        .key = e->key, .st = st, .until_ns = loop_now_ns(b->options.loop) + REFUSED_NS};
+    TAILQ_INSERT_TAIL(&b->refused, r, link);
+    (void)map_put(&b->refused_by_key, &r->key, r);
+}
+
+/* NULL: none, or it is time to ask again. */
+static struct refused_root *refused_of(struct root_book *b, const struct chunk_key *key)
+{
+    struct refused_root *r = map_get(&b->refused_by_key, key);
+
+    if (r == NULL || loop_now_ns(b->options.loop) < r->until_ns)
+        return r;
+    drop_refused(b, r);
+    return NULL;
+}
+
+void root_book_forget_refused(struct root_book *b)
+{
+    while (!TAILQ_EMPTY(&b->refused))
+        drop_refused(b, TAILQ_FIRST(&b->refused));
+}
+
+/* ---- asking --------------------------------------------------------------------------------- */
+
+static void tell_soon(struct root_book *b)
+{
+    if (!timer_is_set(&b->soon))
+        timer_set_in(&b->soon, 0);
 }
 
 void root_book_open(struct root_book *b, const char *layer, const struct digest *root,
                     struct root_wait *w)
 {
-    struct root_entry *e = entry_of(b, layer, root);
+    const struct chunk_key key = key_of(layer, root);
+    struct refused_root *r = refused_of(b, &key);
 
+    w->entry = NULL;
+    w->is_refused = r != NULL;
+    if (r != NULL) {
+        w->st = r->st;
+        b->hearing_count++;
+        TAILQ_INSERT_TAIL(&b->hearing, w, link);
+        tell_soon(b);
+        return;
+    }
+    struct root_entry *e = entry_of(b, layer, root, &key);
     w->entry = e;
     w->turn = e->turn;
     TAILQ_INSERT_TAIL(&e->waits, w, link);
-    if (e->is_open && !timer_is_set(&b->soon))
-        timer_set_in(&b->soon, 0);
-    else if (!e->is_open && !e->is_opening)
+    if (e->is_open)
+        tell_soon(b);
+    else if (!e->is_opening)
         begin(e);
 }
 
 void root_book_leave(struct root_book *b, struct root_wait *w)
 {
-    (void)b;
     if (w->entry != NULL)
         TAILQ_REMOVE(&w->entry->waits, w, link);
+    if (w->is_refused) {
+        TAILQ_REMOVE(&b->hearing, w, link);
+        b->hearing_count--;
+    }
     w->entry = NULL;
+    w->is_refused = false;
 }
 
 void root_book_close_view(struct root_book *b, const struct root_view *view)
@@ -228,9 +330,23 @@ void root_book_close_view(struct root_book *b, const struct root_view *view)
         if (&e->view == view) {
             alb_assert(e->users > 0);
             e->users--;
+            make_room(b);
             return;
         }
     }
+}
+
+/* As many as there are now: whoever asks again from done() waits for the next turn. */
+static void tell_refused(struct root_book *b)
+{
+    struct root_wait *w;
+
+    for (size_t n = b->hearing_count; n > 0 && (w = TAILQ_FIRST(&b->hearing)) != NULL; n--) {
+        root_book_leave(b, w);
+        w->done(w, w->st, NULL);
+    }
+    if (!b->is_over && !TAILQ_EMPTY(&b->hearing))
+        tell_soon(b);
 }
 
 /* From the start after each, since whoever is told may open others or free the book. */
@@ -239,7 +355,8 @@ static void tell_open(void *arg)
     struct root_book *b = arg;
     struct root_entry *e;
 
-    for (size_t n = b->count; n > 0 && !b->is_over; n--) {
+    tell_refused(b);
+    for (size_t n = b->open_count + 1; n > 0 && !b->is_over; n--) {
         TAILQ_FOREACH(e, &b->entries, link)
         {
             if (e->is_open && !TAILQ_EMPTY(&e->waits))
@@ -481,13 +598,20 @@ static void finish(struct root_entry *e, struct alb_status st)
     e->is_opening = false;
     e->is_open = !alb_failed(st);
     if (alb_failed(st)) {
-        log_status(LOG_WARN, "root.not_opened", st, "layer=%s root=%s", e->view.layer,
-                   digest_hex(&e->view.digest, hex));
+        if (log_limit_passes(&b->lines, loop_now_ns(b->options.loop)))
+            log_status(LOG_WARN, "root.not_opened", st, "layer=%s root=%s", e->view.layer,
+                       digest_hex(&e->view.digest, hex));
         release_view(e);
+        remember_refused(b, e, st);
+    } else {
+        b->open_count++;
+        b->open_keys += e->view.content_key_count;
     }
     tell(e, st);
     if (!b->is_over && !e->is_open && !e->is_opening)
         drop_entry(e);
+    else if (!b->is_over)
+        make_room(b);
 }
 
 static void tell(struct root_entry *e, struct alb_status st)

@@ -6,7 +6,8 @@
  * Being entitled to a position is membership by construction: the record ties layer and root, and a
  * key is only ever found through a list of an open root.  Everything fetched goes through the
  * supply, so it is verified, shared and cached like any other chunk.  Opened roots stay, least
- * recently used first out, up to `max_roots`; views in use are never dropped.
+ * recently used first out, up to `max_roots` and 2 M content keys; views in use are never dropped.
+ * That a root is not to be had is remembered for 5 s, so asking again troubles nobody.
  */
 #pragma once
 
@@ -42,6 +43,8 @@ struct root_wait { /* the asker's storage */
     void (*done)(struct root_wait *w, struct alb_status st, const struct root_view *view);
     struct root_entry *entry; /* the book's … */
     unsigned turn;            /* … and this   */
+    bool is_refused;          /* … and these  */
+    struct alb_status st;
     TAILQ_ENTRY(root_wait) link;
 };
 
@@ -51,6 +54,8 @@ struct root_book *root_book_free(struct root_book *b);
 /* done comes later, from the loop, once, unless the waiter leaves. */
 void root_book_open(struct root_book *b, const char *layer, const struct digest *root,
                     struct root_wait *w);
+/* Something changed that a no may have been for: a new version, a new trust file. */
+void root_book_forget_refused(struct root_book *b);
 void root_book_leave(struct root_book *b, struct root_wait *w);
 void root_book_close_view(struct root_book *b, const struct root_view *view);
 
