@@ -25,6 +25,21 @@ static enum exit_code usage(const struct cli *c, const char *text)
                        *words == '\0' ? "" : ": ", text, *words == '\0' ? "" : " ", words);
 }
 
+enum exit_code cli_duration(const struct cli *c, const char *name, uint64_t otherwise_ns,
+                            uint64_t *out_ns)
+{
+    const char *text = cli_text(c, name);
+    uint64_t ns = otherwise_ns;
+    struct alb_status st = ALB_STATUS_OK;
+
+    if (text != NULL)
+        st = parse_duration(text, &ns);
+    if (alb_failed(st))
+        return cli_usage(c, "--%s %s: %s", name, text, st.what);
+    *out_ns = ns;
+    return EXIT_DONE;
+}
+
 enum exit_code cli_usage(const struct cli *c, const char *format, ...)
 {
     AUTO_FREE char *text = NULL;

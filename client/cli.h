@@ -38,6 +38,9 @@ const char *cli_text_at(const struct cli *c, const char *name, size_t index);
 /* A whole number in [least, most], or `otherwise` when it was not given.  EXIT_USAGE: said. */
 enum exit_code cli_number(const struct cli *c, const char *name, uint64_t least, uint64_t most,
                           uint64_t otherwise, uint64_t *out);
+/* A duration such as 90s, or `otherwise` when it was not given.  EXIT_USAGE: said. */
+enum exit_code cli_duration(const struct cli *c, const char *name, uint64_t otherwise_ns,
+                            uint64_t *out_ns);
 /* "albedo COMMAND: TEXT" and a pointer to its help; EXIT_USAGE. */
 enum exit_code cli_usage(const struct cli *c, const char *format, ...) ALB_PRINTF(2, 3);
 

@@ -6,6 +6,9 @@
 #include "client/publish.h"
 #include "wire/signed.h"
 
+enum { RACES_MOST = 5 };
+#define WAIT_DEFAULT_NS (60 * NS_PER_S)
+
 static void print_result(struct output *o, const char *layer, const struct publish_result *r,
                          bool hold)
 {
@@ -37,10 +40,21 @@ static void print_result(struct output *o, const char *layer, const struct publi
                hold ? "; on hold: `albedo promote` makes it current" : "");
 }
 
-/* Sign `past->old` under the next sequence and post it. */
+/* Is there a version with the record's number by now, whose name is not the one that was asked for?
+ */
+static bool is_outrun(struct link *l, const struct publish_options *options,
+                      const struct version_record *record)
+{
+    struct publish_past past;
+
+    return publish_past(l, options, &past) == EXIT_DONE && !past.is_taken &&
+           past.newest_sequence >= record->sequence;
+}
+
+/* Sign `past->old` under the next sequence and post it.  *lost: somebody else took that number. */
 static enum exit_code post_old(struct link *l, const struct publish_options *options,
                                const struct publish_past *past, const struct sign_secret *key,
-                               struct version_record *record)
+                               struct version_record *record, bool *lost)
 {
     struct link_answer answer;
     struct buf bytes;
@@ -56,7 +70,8 @@ static enum exit_code post_old(struct link *l, const struct publish_options *opt
                                          .body_size = buf_size(&bytes),
                                          .expect_bytes = 4096};
         link_ask(l, &ask, &answer);
-        if (alb_failed(answer.st))
+        *lost = *lost && answer.st.code == ALB_CONFLICT && is_outrun(l, options, record);
+        if (alb_failed(answer.st) && !*lost)
             code = link_fail(l, &answer, "publishing an old version anew");
         link_answer_release(&answer);
     }
@@ -64,22 +79,35 @@ static enum exit_code post_old(struct link *l, const struct publish_options *opt
     return code;
 }
 
+/* The past is asked for anew each time; `may_lose` false: losing is an error. */
+static enum exit_code try_old(struct link *l, const struct publish_options *options,
+                              const struct sign_secret *key, struct version_record *record,
+                              bool may_lose, bool *lost)
+{
+    struct publish_past past;
+
+    *lost = may_lose;
+    enum exit_code code = publish_past(l, options, &past);
+    if (code == EXIT_DONE)
+        code = publish_name_is_free(l, options, &past);
+    if (code == EXIT_DONE)
+        code = post_old(l, options, &past, key, record, lost);
+    return code;
+}
+
 /* A new version record for a root the hub has already: costs no content bytes. */
 static enum exit_code publish_old(struct link *l, const struct publish_options *options,
                                   struct publish_result *out)
 {
-    struct publish_past past;
     struct sign_secret key;
     struct version_record record;
+    bool lost = true;
 
     enum exit_code code = publish_key(l, options->layer, &key);
     if (code != EXIT_DONE)
         return code;
-    code = publish_past(l, options, &past);
-    if (code == EXIT_DONE)
-        code = publish_name_is_free(l, options, &past);
-    if (code == EXIT_DONE)
-        code = post_old(l, options, &past, &key, &record);
+    for (unsigned tries = 0; lost && code == EXIT_DONE; tries++)
+        code = try_old(l, options, &key, &record, tries < RACES_MOST, &lost);
     wipe(&key, sizeof key);
     if (code != EXIT_DONE)
         return code;
@@ -110,6 +138,9 @@ static enum exit_code read_typed(const struct cli *cli, struct publish_options *
     o->hold = cli_flag(cli, "hold");
     o->devices = cli_flag(cli, "devices");
     o->cross_mounts = cli_flag(cli, "cross-mounts");
+    enum exit_code code = cli_duration(cli, "wait", WAIT_DEFAULT_NS, &o->wait_ns);
+    if (code != EXIT_DONE)
+        return code;
     struct alb_status st = layer_name_check(o->layer);
     if (alb_failed(st))
         return cli_usage(cli, "LAYER %s: %s", o->layer, st.what);
@@ -122,7 +153,7 @@ static enum exit_code read_typed(const struct cli *cli, struct publish_options *
 
 enum exit_code cmd_publish(struct cli *cli)
 {
-    const struct link_options options = {.at_hub = true, .shows_warnings = true};
+    struct link_options options = {.at_hub = true, .shows_warnings = true};
     struct publish_options typed = {.layer = NULL};
     struct publish_result result;
     struct link link;
@@ -135,6 +166,7 @@ enum exit_code cmd_publish(struct cli *cli)
     for (size_t i = 0; i < typed.exclude_count; i++)
         exclude[i] = tidy_path(cli_text_at(cli, "exclude", i));
     typed.exclude = (const char *const *)exclude;
+    options.wait_ns = typed.wait_ns;
     code = link_begin(cli, &options, &link);
     if (code == EXIT_DONE) {
         code = typed.tree != NULL ? publish_run(&link, &typed, &result)

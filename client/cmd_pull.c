@@ -116,17 +116,6 @@ static enum exit_code split_layer(const struct cli *cli, char *layer, struct pul
     return EXIT_DONE;
 }
 
-static enum exit_code take_wait(const struct cli *cli, struct pull_options *o)
-{
-    const char *text = cli_text(cli, "wait");
-    struct alb_status st = ALB_STATUS_OK;
-
-    o->wait_ns = WAIT_DEFAULT_NS;
-    if (text != NULL)
-        st = parse_duration(text, &o->wait_ns);
-    return alb_failed(st) ? cli_usage(cli, "--wait %s: %s", text, st.what) : EXIT_DONE;
-}
-
 static enum exit_code ready_target(const struct cli *cli, const char *target)
 {
     struct stat s, root;
@@ -223,7 +212,7 @@ enum exit_code cmd_pull(struct cli *cli)
         seeds[i] = cli_text_at(cli, "seed", i);
     enum exit_code code = split_layer(cli, layer, &options);
     if (code == EXIT_DONE)
-        code = take_wait(cli, &options);
+        code = cli_duration(cli, "wait", WAIT_DEFAULT_NS, &options.wait_ns);
     if (code == EXIT_DONE)
         code = ready_target(cli, options.target);
     return code == EXIT_DONE ? run(cli, &options) : code;

@@ -12,6 +12,7 @@
 
 enum { PEM_MOST = 64 << 10, ANSWER_MOST = 16 << 20 };
 #define ASK_TIMEOUT_NS (30 * NS_PER_S)
+#define REST_NS (250 * NS_PER_MS)
 
 /* ---- opening ---- */
 
@@ -98,6 +99,7 @@ enum exit_code link_open(struct output *o, struct state *s, const struct link_op
     const struct loop_options loop_options = {.workers = 0};
 
     *l = (struct link){.output = o, .state = s};
+    l->wait_ns = options->wait_ns;
     l->is_hub = options->at_hub || s->who.upstream.host[0] == '\0';
     l->place = l->is_hub ? s->who.hub : s->who.upstream;
     o->holds_warnings = !options->shows_warnings;
@@ -201,7 +203,7 @@ bool link_run(struct link *l, const bool *done)
     return *done;
 }
 
-void link_ask(struct link *l, const struct upstream_ask *ask, struct link_answer *out)
+static void ask_once(struct link *l, const struct upstream_ask *ask, struct link_answer *out)
 {
     struct asking asking = {.link = l, .out = out};
     struct upstream_ask own = *ask;
@@ -218,6 +220,54 @@ void link_ask(struct link *l, const struct upstream_ask *ask, struct link_answer
         return;
     upstream_cancel(r);
     out->st = alb_fail(ALB_TIMEOUT, "interrupted");
+}
+
+/* Nobody was reached, and nobody refused us either: it may come back. */
+static bool is_out_of_reach(struct link *l, const struct link_answer *a)
+{
+    struct upstream_figures up;
+
+    upstream_figures(l->upstream, &up);
+    return a->status == 0 && a->st.code == ALB_CLOSED && !up.is_up && up.down_code != ALB_REFUSED &&
+           !l->interrupted;
+}
+
+static void pause_over(void *arg)
+{
+    struct asking *a = arg;
+
+    a->done = true;
+    loop_stop(a->link->loop);
+}
+
+static void rest(struct link *l)
+{
+    struct asking a = {.link = l};
+    struct upstream_figures up;
+    struct timer timer;
+    char wait[UNITS_TEXT_SIZE];
+
+    upstream_figures(l->upstream, &up);
+    if (!l->has_said_waiting)
+        output_note(l->output, "%s %s: %s; trying for %s", l->is_hub ? "hub" : "reflector",
+                    up.place, up.why_down, format_duration(l->wait_ns, wait));
+    l->has_said_waiting = true;
+    timer_init(&timer, l->loop, pause_over, &a);
+    timer_set_in(&timer, REST_NS);
+    link_run(l, &a.done);
+    timer_stop(&timer);
+}
+
+void link_ask(struct link *l, const struct upstream_ask *ask, struct link_answer *out)
+{
+    const uint64_t until_ns = loop_now_ns(l->loop) + l->wait_ns;
+
+    ask_once(l, ask, out);
+    while (is_out_of_reach(l, out) && loop_now_ns(l->loop) < until_ns) {
+        link_answer_release(out);
+        rest(l);
+        ask_once(l, ask, out);
+    }
 }
 
 void link_answer_release(struct link_answer *a)

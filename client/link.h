@@ -25,6 +25,7 @@ struct link_options {
     bool wants_grant; /* present a read grant; a new one is judged and kept as "grant/self"      */
     bool
         follows_trust; /* keep trust and revocations current while the loop runs                  */
+    uint64_t wait_ns;  /* how long a question tries to reach the other side; 0: once          */
     bool shows_warnings; /* a long command: a lost line is told when it happens */
     void *event_arg; /* with `event`: subscribe to the parent's events                          */
     void (*event)(void *arg, const char *line);
@@ -40,6 +41,8 @@ struct link {
     struct own_grant grant;
     struct upstream_place place; /* where requests go */
     bool is_hub;
+    uint64_t wait_ns;
+    bool has_said_waiting;
     bool interrupted;        /* SIGINT or SIGTERM came: the loop was stopped */
     struct state *own_state; /* link_begin()'s, owned; else NULL */
 };

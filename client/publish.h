@@ -17,6 +17,7 @@ struct publish_options {
     const char *const *exclude;
     size_t exclude_count;
     bool cross_mounts, devices, hold;
+    uint64_t wait_ns; /* how long the hub may be out of reach before giving up */
 };
 
 struct publish_result {

@@ -26,6 +26,8 @@ struct publication {
     _Atomic(const char *) changed; /* a file that is not what it was when it was read first */
     struct progress progress;
     struct timer tick;
+    uint64_t down_since_ns; /* of the hub; 0: it is in reach */
+    bool has_given_up;      /* it was out of reach for too long, or refuses us */
     bool is_over;
     struct alb_status st;
     char message[512];

@@ -57,6 +57,25 @@ static struct progress_figures figures_of(const struct publication *p)
                                      .wan_bytes = now.sent_bytes};
 }
 
+/* Nothing is lost by giving up: the next run sends the rest. */
+static void watch_hub(struct publication *p)
+{
+    const uint64_t now_ns = loop_now_ns(p->link->loop);
+    struct upstream_figures up;
+
+    upstream_figures(p->link->upstream, &up);
+    if (up.is_up) {
+        p->down_since_ns = 0;
+        return;
+    }
+    if (p->down_since_ns == 0)
+        p->down_since_ns = now_ns;
+    if (up.down_code != ALB_REFUSED && now_ns - p->down_since_ns < p->options->wait_ns)
+        return;
+    p->has_given_up = true;
+    uploader_give_up(p->uploader);
+}
+
 static void on_tick(void *arg)
 {
     struct publication *p = arg;
@@ -64,6 +83,8 @@ static void on_tick(void *arg)
 
     progress_show(&p->progress, &figures, loop_now_ns(p->link->loop));
     timer_set_in(&p->tick, TICK_NS);
+    if (!p->is_over)
+        watch_hub(p);
 }
 
 /* ---- one try --------------------------------------------------------------------------------- */
@@ -73,6 +94,7 @@ static void start_uploader(struct publication *p)
     struct build_result *b = &p->built;
 
     p->is_over = false;
+    p->down_since_ns = 0;
     p->uploader = uploader_start(
         &(struct uploader_options){.loop = p->link->loop,
                                    .upstream = p->link->upstream,
@@ -128,11 +150,18 @@ static enum exit_code out_of_reach(struct publication *p)
     struct upstream_figures up;
 
     upstream_figures(p->link->upstream, &up);
-    return output_fail(p->link->output, p->st.code,
-                       "publishing %s: hub %s: %s; running it again sends only what is still "
-                       "missing",
-                       p->options->layer, up.place,
-                       up.why_down[0] != '\0' ? up.why_down : p->st.what);
+    const char *why = up.why_down[0] != '\0' ? up.why_down : p->st.what;
+    const enum alb_code code = up.down_code == ALB_REFUSED ? ALB_REFUSED : p->st.code;
+    if (p->sent.is_committing)
+        return output_fail(p->link->output, code,
+                           "publishing %s: hub %s: %s; it had been asked to publish: `albedo "
+                           "layers` shows whether %s@%s came to be",
+                           p->options->layer, up.place, why, p->options->layer, p->record.version);
+    return output_fail(p->link->output, code,
+                       "publishing %s: hub %s: %s; nothing was published. Is albedo-hub running "
+                       "there, and the line up? Running it again sends only what is still missing "
+                       "(--wait waits longer)",
+                       p->options->layer, up.place, why);
 }
 
 static enum exit_code ended(struct publication *p)
@@ -140,6 +169,8 @@ static enum exit_code ended(struct publication *p)
     struct output *o = p->link->output;
     const char *changed = atomic_load(&p->changed);
 
+    if (p->has_given_up)
+        return out_of_reach(p);
     if (p->st.code == ALB_CLOSED && p->link->interrupted && p->sent.is_committing)
         return output_interrupted(o,
                                   "publishing %s: interrupted while the hub was asked to publish; "
