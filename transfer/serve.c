@@ -51,6 +51,8 @@ struct serve *serve_new(const struct serve_options *options)
         s->options.max_body_bytes = BODY_BYTES_DEFAULT;
     log_limit_init(&s->full_lines, "serve.full");
     log_limit_init(&s->grant_lines, "serve.grant_refused");
+    log_limit_init(&s->miss_lines, "serve.too_many_misses");
+    map_init(&s->accounts);
     TAILQ_INIT(&s->sessions);
     return s;
 }
@@ -86,7 +88,9 @@ struct serve *serve_free(struct serve *s)
         timer_stop(&session->life);
         http_session_close(session->http);
         let_go(session);
+        session->account = NULL;
     }
+    serve_accounts_release(s);
     loop_bury(s->options.loop, free, s);
     return NULL;
 }
@@ -145,6 +149,8 @@ static void enter(struct serve *s, struct serve_session *session)
         s->turned_away++;
         return;
     }
+    if ((unsigned)session->who.role > ROLE_NONE)
+        session->account = serve_account_enter(s, &session->who);
     s->nobodies += session->is_nobody;
     s->stats.sessions++;
     s->stats.sessions_total++;
@@ -185,6 +191,8 @@ static void leave(struct serve *s, struct serve_session *session)
     }
     s->stats.sessions--;
     s->nobodies -= session->is_nobody;
+    serve_account_leave(session->account);
+    session->account = NULL;
 }
 
 static void on_session_closed(void *arg, struct http_session *http, struct alb_status st)

@@ -31,6 +31,7 @@
 
 struct serve;
 struct feed;
+struct serve_account;
 
 struct serve_session { /* one connection; http_session's user */
     struct serve *serve;
@@ -42,9 +43,9 @@ struct serve_session { /* one connection; http_session's user */
     bool is_nobody;          /* no certificate, on the tree port                  */
     const char *turned_away; /* there was no room: what its requests are told; or NULL */
     struct timer life;       /* of the last two: it ends with this                */
-    uint64_t body_bytes;     /* announced by requests that are not over           */
-    uint64_t answer_bytes;   /* answered whole and not all sent                   */
-    size_t spots;            /* serve_batch.c's: positions asked for and not sent */
+    struct serve_account *account; /* the device's; NULL: no certificate          */
+    uint64_t answer_bytes;         /* answered whole and not all sent                   */
+    size_t spots;                  /* serve_batch.c's: positions asked for and not sent */
     TAILQ_HEAD(, serve_request) requests;
     TAILQ_ENTRY(serve_session) link;
 };

@@ -132,6 +132,10 @@ void serve_handle_chunks(void *arg, struct serve_request *rq)
         serve_refuse(rq, ALB_TIMEOUT, "read the batches that wait for you, then ask again");
         return;
     }
+    if (!serve_miss_begin(rq)) {
+        free(b);
+        return;
+    }
     b->rq = rq;
     b->serve = s;
     enter_lane(b);
@@ -163,6 +167,7 @@ static void root_opened(struct root_wait *w, struct alb_status st, const struct 
     struct batch_answer *b = ALB_CONTAINER(w, struct batch_answer, root_wait);
 
     b->waits_root = false;
+    serve_miss_end(b->rq->session, st);
     b->view = view;
     b->spots = xcalloc(b->count, sizeof *b->spots);
     ask_all(b);

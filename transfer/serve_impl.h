@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/log_limit.h"
+#include "base/map.h"
 #include "transfer/serve.h"
 
 TAILQ_HEAD(serve_sessions, serve_session);
@@ -12,9 +13,10 @@ struct serve {
     serve_handler handlers[ROUTE_COUNT];
     void *handler_args[ROUTE_COUNT];
     struct serve_sessions sessions;
-    size_t nobodies;    /* sessions without a certificate              */
-    size_t turned_away; /* sessions that only hear that there is no room */
-    struct log_limit full_lines, grant_lines;
+    size_t nobodies;     /* sessions without a certificate              */
+    size_t turned_away;  /* sessions that only hear that there is no room */
+    struct map accounts; /* of devices: serve_limits.c */
+    struct log_limit full_lines, grant_lines, miss_lines;
     bool is_draining;
     struct serve_stats stats;
 };
@@ -40,3 +42,10 @@ bool serve_reserve_body(struct serve_request *rq);
 /* False: the asker leaves too much unread; nothing was answered. */
 bool serve_reserve_answer(struct serve_request *rq, size_t bytes);
 void serve_limits_release(struct serve_request *rq);
+struct serve_account *serve_account_enter(struct serve *s, const struct identity *who);
+void serve_account_leave(struct serve_account *a);
+void serve_accounts_release(struct serve *s);
+/* Before a look-up that may go to the parent, and when it has ended: what is not there counts
+ * against the device.  False: refused. */
+bool serve_miss_begin(struct serve_request *rq);
+void serve_miss_end(struct serve_session *session, struct alb_status st);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* transfer/serve_limits.c – what one device, and all of them together, may cost in memory.
+/* transfer/serve_limits.c – what one device, and all of them together, may cost.
  *
  * Sessions, bodies that come in and answers that wait to leave are counted; whoever goes beyond is
- * told so (503, ask again after a rest) rather than dropped, and the log has an alarm.
+ * told so (503, ask again after a rest) rather than dropped, and the log has an alarm.  So are, where
+ * there is a parent, questions about what does not exist: each may cost a question on the WAN.
  */
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 
+#include "base/alloc.h"
 #include "base/log.h"
 #include "transfer/serve_impl.h"
 
@@ -20,20 +22,98 @@ enum {
  * publisher behind a quarter of a megabit has. */
 #define BODY_LEAST_NS (120 * NS_PER_S)
 enum { BODY_LEAST_BPS = 16 << 10 };
+/* A device has no reason to ask for what does not exist, but for a version that was published a
+ * moment ago; a reflector speaks for a branch. */
+enum { MISSES_BURST = 240, MISSES_EACH_S = 2, BRANCH = 16 };
+enum { ACCOUNTS_MOST = 16 << 10 /* then those without a session are forgotten */ };
 
-static bool is_same_device(const struct serve_session *a, const struct identity *who)
+/* What one device is doing here.  Lives as long as a session of it, and usually longer. */
+struct serve_account {
+    struct chunk_key key;
+    size_t sessions;
+    uint64_t body_bytes;
+    uint32_t scale;
+    uint32_t misses; /* left */
+    uint64_t misses_ns;
+};
+
+/* ---- accounts ------------------------------------------------------------------------------- */
+
+static struct chunk_key account_key(const struct identity *who)
 {
-    return strcmp(a->who.device, who->device) == 0 && strcmp(a->who.org, who->org) == 0;
+    char text[2 * NAME_MAX_SIZE + 2];
+
+    snprintf(text, sizeof text, "%s/%s", who->org, who->device);
+    return map_text_key(text);
 }
+
+static bool find_idle(void *arg, const struct chunk_key *key, void *value)
+{
+    struct serve_account *a = value, **idle = arg;
+
+    (void)key;
+    if (a->sessions == 0)
+        *idle = a;
+    return *idle == NULL;
+}
+
+static void make_room(struct map *accounts)
+{
+    struct serve_account *idle = NULL;
+
+    if (accounts->count < ACCOUNTS_MOST)
+        return;
+    map_each(accounts, find_idle, &idle);
+    if (idle != NULL)
+        free(map_remove(accounts, &idle->key));
+}
+
+struct serve_account *serve_account_enter(struct serve *s, const struct identity *who)
+{
+    const struct chunk_key key = account_key(who);
+    struct serve_account *a = map_get(&s->accounts, &key);
+
+    if (a == NULL) {
+        make_room(&s->accounts);
+        a = xalloc(sizeof *a);
+        a->key = key;
+        a->scale = who->role == ROLE_REFLECTOR ? BRANCH : 1;
+        a->misses = MISSES_BURST * a->scale;
+        a->misses_ns = loop_now_ns(s->options.loop);
+        (void)map_put(&s->accounts, &key, a);
+    }
+    a->sessions++;
+    return a;
+}
+
+void serve_account_leave(struct serve_account *a)
+{
+    if (a != NULL)
+        a->sessions--;
+}
+
+static bool free_each(void *arg, const struct chunk_key *key, void *value)
+{
+    (void)arg;
+    (void)key;
+    free(value);
+    return true;
+}
+
+void serve_accounts_release(struct serve *s)
+{
+    map_each(&s->accounts, free_each, NULL);
+    map_release(&s->accounts);
+}
+
+/* ---- sessions ------------------------------------------------------------------------------- */
 
 static size_t sessions_of(const struct serve *s, const struct identity *who)
 {
-    const struct serve_session *session;
-    size_t n = 0;
+    const struct chunk_key key = account_key(who);
+    const struct serve_account *a = map_get(&s->accounts, &key);
 
-    TAILQ_FOREACH(session, &s->sessions, link)
-    n += is_same_device(session, who);
-    return n;
+    return a == NULL ? 0 : a->sessions;
 }
 
 const char *serve_is_full_for(const struct serve *s, const struct identity *who, bool is_nobody)
@@ -67,24 +147,15 @@ void serve_say_full(struct serve *s, const struct stream *stream, const char *wh
 
 /* ---- bodies that come in -------------------------------------------------------------------- */
 
-static uint64_t bodies_of(const struct serve *s, const struct identity *who)
-{
-    const struct serve_session *session;
-    uint64_t bytes = 0;
-
-    TAILQ_FOREACH(session, &s->sessions, link)
-    bytes += is_same_device(session, who) ? session->body_bytes : 0;
-    return bytes;
-}
-
 static bool is_room_for_body(const struct serve_request *rq, uint64_t bytes)
 {
     const struct serve *s = rq->serve;
+    const struct serve_account *a = rq->session->account;
 
     if (s->stats.body_bytes + bytes > s->options.max_body_bytes)
         return false;
-    return bytes <= SMALL_BODY || bodies_of(s, &rq->session->who) == 0 ||
-           bodies_of(s, &rq->session->who) + bytes <= SERVE_DEVICE_BODIES_MAX;
+    return a == NULL || bytes <= SMALL_BODY || a->body_bytes == 0 ||
+           a->body_bytes + bytes <= SERVE_DEVICE_BODIES_MAX;
 }
 
 static void body_is_late(void *arg)
@@ -114,7 +185,8 @@ bool serve_reserve_body(struct serve_request *rq)
         return false;
     }
     rq->body_bytes = bytes;
-    rq->session->body_bytes += bytes;
+    if (rq->session->account != NULL)
+        rq->session->account->body_bytes += bytes;
     s->stats.body_bytes += bytes;
     timer_init(&rq->late, s->options.loop, body_is_late, rq);
     timer_set_in(&rq->late, BODY_LEAST_NS + bytes * NS_PER_S / BODY_LEAST_BPS);
@@ -148,7 +220,8 @@ void serve_limits_release(struct serve_request *rq)
 {
     if (timer_is_set(&rq->late))
         timer_stop(&rq->late);
-    rq->session->body_bytes -= rq->body_bytes;
+    if (rq->session->account != NULL)
+        rq->session->account->body_bytes -= rq->body_bytes;
     rq->session->answer_bytes -= rq->answer_bytes;
     if (rq->serve != NULL) {
         rq->serve->stats.body_bytes -= rq->body_bytes;
@@ -156,4 +229,39 @@ void serve_limits_release(struct serve_request *rq)
     }
     rq->body_bytes = 0;
     rq->answer_bytes = 0;
+}
+
+/* ---- questions about what does not exist ---------------------------------------------------- */
+
+bool serve_miss_begin(struct serve_request *rq)
+{
+    struct serve *s = rq->serve;
+    struct serve_account *a = rq->session->account;
+
+    if (s->options.upstream == NULL || a == NULL)
+        return true;
+    const uint64_t now_ns = loop_now_ns(s->options.loop);
+    const uint64_t seconds = (now_ns - a->misses_ns) / NS_PER_S;
+    const uint64_t most = (uint64_t)MISSES_BURST * a->scale;
+    const uint64_t left = a->misses + seconds * MISSES_EACH_S * a->scale;
+    a->misses_ns += seconds * NS_PER_S;
+    a->misses = (uint32_t)(left < most ? left : most);
+    if (a->misses == 0) {
+        if (log_limit_passes(&s->miss_lines, now_ns))
+            log_event(LOG_WARN, "serve.too_many_misses", "device=%s", rq->session->who.device);
+        serve_refuse(rq, ALB_TIMEOUT,
+                     "this device asks for too much that does not exist; wait a minute");
+        return false;
+    }
+    a->misses--;
+    return true;
+}
+
+void serve_miss_end(struct serve_session *session, struct alb_status st)
+{
+    const bool was_one = st.code == ALB_NOT_FOUND || st.code == ALB_CORRUPT ||
+                         st.code == ALB_INVALID || st.code == ALB_REFUSED;
+
+    if (!was_one && session->account != NULL)
+        session->account->misses++;
 }

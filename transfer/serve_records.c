@@ -109,6 +109,7 @@ static void record_told(struct record_wait *w, struct alb_status st, const uint8
     struct serve_request *rq = a->rq;
 
     (void)is_stale; /* the head itself says how old it is */
+    serve_miss_end(rq->session, st);
     if (alb_failed(st))
         serve_refuse_status(rq, st);
     else
@@ -118,6 +119,8 @@ static void record_told(struct record_wait *w, struct alb_status st, const uint8
 
 static void answer_record(struct serve *s, struct serve_request *rq, const char *name)
 {
+    if (!serve_miss_begin(rq))
+        return;
     struct record_answer *a = xalloc(sizeof *a);
 
     a->rq = rq;
@@ -226,6 +229,7 @@ static void chunk_root_opened(struct root_wait *w, struct alb_status st,
     struct chunk_key key;
 
     a->waits_root = false;
+    serve_miss_end(a->rq->session, st);
     a->view = view;
     if (!alb_failed(st) && !root_view_key(view, a->list, a->position, &key, &a->waiter.where))
         st = alb_fail(ALB_NOT_FOUND, "the list has no such position");
@@ -248,7 +252,7 @@ static void answer_chunk(struct serve *s, struct serve_request *rq, const struct
         serve_refuse(rq, ALB_INVALID, "say which layer: ?layer=LAYER");
         return;
     }
-    if (!layer_is_readable(rq, layer))
+    if (!layer_is_readable(rq, layer) || !serve_miss_begin(rq))
         return;
     struct chunk_answer *a = xalloc(sizeof *a);
     a->rq = rq;

@@ -6,8 +6,8 @@
 #         status, body = raw.answer(stream)
 #         raw.send(frame(RST_STREAM, 0, stream, (8).to_bytes(4, "big")))
 #
-# A Raw grants credit only when told to, answers PINGs whenever it reads, and otherwise says exactly
-# what it is asked to say. HPACK is the little of it that is needed: literals out, the status in.
+# A Raw grants credit only when told to, sends small bodies within the credit it has, answers PINGs
+# whenever it reads, and otherwise says exactly what it is asked to say. HPACK is the little of it that is needed: literals out, the status in.
 
 import selectors
 import socket
@@ -27,7 +27,7 @@ HUFFMAN = {**{format(n, "05b"): str(n) for n in range(3)},
 
 
 class Ended(Exception):
-    """The other side ended the connection, or the stream; `.code` is its HTTP/2 error, if it said."""
+    """The other side ended connection or stream; `.code` is its HTTP/2 error, if it said."""
 
     def __init__(self, text, code=None):
         super().__init__(text)
@@ -61,7 +61,8 @@ def literal(name, value):
 
 
 def headers(method, path, *more):
-    fields = [(":method", method), (":scheme", "https"), (":path", path), (":authority", "x"), *more]
+    fields = [(":method", method), (":scheme", "https"), (":path", path), (":authority", "x")]
+    fields += more
     return b"".join(literal(*f) for f in fields)
 
 
@@ -98,7 +99,7 @@ class Raw:
         plain = socket.create_connection((addr, port), timeout=timeout)
         self.sock = (tls or context(state)).wrap_socket(plain)
         self.next_stream, self.taken, self.statuses, self.bodies = 1, b"", {}, {}
-        self.over, self.reset, self.goaway = set(), {}, None
+        self.over, self.reset, self.goaway, self.window = set(), {}, None, 65535
         self.send(PREFACE + frame(SETTINGS, 0, 0, setting(HEADER_TABLE_SIZE, 0) + settings))
 
     def send(self, data):
@@ -111,10 +112,12 @@ class Raw:
         """Begin a request; `end` False leaves it open for more body."""
         stream, self.next_stream = self.next_stream, self.next_stream + 2
         is_over = END_STREAM if end and body is None else 0
-        out = frame(HEADERS, END_HEADERS | is_over, stream, headers(method, path, *more))
+        self.send(frame(HEADERS, END_HEADERS | is_over, stream, headers(method, path, *more)))
         if body is not None:
-            out += frame(DATA, END_STREAM if end else 0, stream, body)
-        self.send(out)
+            while self.window < len(body):
+                self.read()
+            self.window -= len(body)
+            self.send(frame(DATA, END_STREAM if end else 0, stream, body))
         return stream
 
     def credit(self, stream, size):
@@ -133,6 +136,8 @@ class Raw:
             self.statuses.setdefault(stream, status_of(payload))
         elif kind == DATA:
             self.bodies[stream] = self.bodies.get(stream, b"") + payload
+        elif kind == WINDOW_UPDATE and stream == 0:
+            self.window += int.from_bytes(payload, "big")
         elif kind == RST_STREAM:
             self.reset[stream] = int.from_bytes(payload, "big")
         elif kind == GOAWAY:

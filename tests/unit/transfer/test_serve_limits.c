@@ -21,7 +21,8 @@ struct stage {
     struct world_link *link;
     struct loop *hub, *pc, *editors[4];
     struct cast_holder holder;
-    struct serve *serve; /* a second one, with few places */
+    struct serve *serve;       /* a second one, with few places */
+    struct upstream *upstream; /* of the second, where nobody is */
     struct listener *listener;
     unsigned handled, closed;
 };
@@ -133,12 +134,15 @@ static int setup(void **state)
     for (size_t i = 0; i < 4; i++)
         g->editors[i] = add_device(g, ROLE_PUBLISHER, names[i], names[i] + 1);
     cast_holder_start(&g->holder, g->hub);
+    g->upstream = upstream_new(&(struct upstream_options){
+        .loop = g->hub, .places = {{"nowhere", PORT}}, .place_count = 1});
     g->serve = serve_new(&(struct serve_options){.loop = g->hub,
                                                  .port = PORT_TREE,
                                                  .authority = g->holder.authority,
                                                  .records = g->holder.records,
                                                  .roots = g->holder.roots,
                                                  .supply = g->holder.supply,
+                                                 .upstream = g->upstream,
                                                  .max_device_sessions = DEVICE_LIMIT,
                                                  .max_body_bytes = 200 << 20});
     serve_install_common(g->serve);
@@ -156,6 +160,7 @@ static int teardown(void **state)
 
     listener_free(g->listener);
     serve_free(g->serve);
+    upstream_free(g->upstream);
     cast_holder_stop(&g->holder);
     run_s(g, 60);
     world_free(g->world);
@@ -212,7 +217,7 @@ static void one_publishers_bodies_do_not_take_the_room_of_others(void **state)
 {
     struct stage *g = *state;
     struct http_session *first = dial(g, g->editors[0], 0);
-    struct asked asked[5];
+    static struct asked asked[5]; /* some end with the stage */
     struct serve_stats stats;
 
     call(first, &endless, &asked[0]);
@@ -329,6 +334,37 @@ static void more_batches_than_a_session_may_have_open_wait(void **state)
     cast_version_release(&version);
 }
 
+/* ---- what does not exist --------------------------------------------------------------------- */
+
+static void who_asks_for_what_does_not_exist_again_and_again_has_to_wait(void **state)
+{
+    struct stage *g = *state;
+    struct http_session *s = dial(g, g->editors[0], 0);
+    struct asked asked;
+    unsigned missing = 0;
+    char path[64];
+
+    for (unsigned i = 0; i < 300; i++) {
+        (void)snprintf(path, sizeof path, "/v1/head/base/x%u", i);
+        call(s, &(struct http_call_options){.method = "GET", .path = path, .expect_bytes = 4096},
+             &asked);
+        world_run(g->world, world_now_ns(g->world) + 20 * NS_PER_MS);
+        missing += asked.status == 404;
+    }
+    assert_in_range(missing, 240, 255); /* the burst, and two a second */
+    assert_int_equal(asked.status, 503);
+    assert_non_null(strstr(asked.text, "does not exist"));
+    call(dial(g, g->editors[1], 0),
+         &(struct http_call_options){.method = "GET", .path = path, .expect_bytes = 4096}, &asked);
+    run_s(g, 1);
+    assert_int_equal(asked.status, 404); /* others are heard */
+    run_s(g, 60);
+    call(s, &(struct http_call_options){.method = "GET", .path = path, .expect_bytes = 4096},
+         &asked);
+    run_s(g, 1);
+    assert_int_equal(asked.status, 404); /* and so is this one, after a rest */
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -340,6 +376,7 @@ int main(void)
         TEST(a_body_that_never_ends_is_broken_off),
         TEST(who_does_not_read_its_answers_gets_no_more),
         TEST(more_batches_than_a_session_may_have_open_wait),
+        TEST(who_asks_for_what_does_not_exist_again_and_again_has_to_wait),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
