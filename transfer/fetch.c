@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "chunk/codec.h"
+#include "transfer/fetch_pace.h"
 #include "transfer/fetch_queue.h"
 #include "wire/batch.h"
 #include "wire/routes.h"
@@ -49,6 +50,7 @@ struct fetcher {
     struct fetcher_options options;
     struct upstream_listener listener;
     struct fetch_queue queue;
+    struct fetch_pace pace;
     struct batch_list batches;
     struct check_list checks;
     struct codec *spare[SPARE_CODECS];
@@ -101,6 +103,7 @@ struct fetcher *fetcher_new(const struct fetcher_options *options)
     if (f->options.max_outstanding_bytes == 0)
         f->options.max_outstanding_bytes = OUTSTANDING_DEFAULT;
     fetch_queue_init(&f->queue, options->loop);
+    fetch_pace_init(&f->pace, options->loop, options->upstream);
     TAILQ_INIT(&f->batches);
     TAILQ_INIT(&f->checks);
     timer_init(&f->soon, options->loop, ask_more, f);
@@ -129,6 +132,7 @@ struct fetcher *fetcher_free(struct fetcher *f)
     c->fetcher = NULL;
     timer_stop(&f->soon);
     timer_stop(&f->rested);
+    fetch_pace_release(&f->pace);
     fetch_queue_release(&f->queue);
     while (f->spare_count > 0)
         codec_free(f->spare[--f->spare_count]);
@@ -143,12 +147,25 @@ static void ask_soon(struct fetcher *f)
         timer_set_in(&f->soon, NS_PER_MS);
 }
 
+static void ask_for(struct fetcher *f, struct want *want)
+{
+    fetch_queue_add(&f->queue, want);
+    ask_soon(f);
+}
+
 void fetcher_add(struct fetcher *f, struct want *want)
 {
     if (f->is_over)
         return;
-    fetch_queue_add(&f->queue, want);
-    ask_soon(f);
+    fetch_pace_wanted(&f->pace);
+    ask_for(f, want);
+}
+
+/* The want's search ends here; the fetcher may be freed in it. */
+static void finish(struct fetcher *f, struct want *want, struct alb_status st, struct chunk *chunk)
+{
+    fetch_pace_answered(&f->pace);
+    f->options.done(f->options.arg, want, st, chunk);
 }
 
 static void ask_more(void *arg)
@@ -199,7 +216,7 @@ static struct batch *gather(struct fetcher *f)
     for (size_t i = 0; i < count; i++) {
         struct want *want = taken[i];
         if (TAILQ_EMPTY(&want->waiters)) {
-            f->options.done(f->options.arg, want, alb_fail(ALB_CLOSED, "nobody waits"), NULL);
+            finish(f, want, alb_fail(ALB_CLOSED, "nobody waits"), NULL);
             continue;
         }
         b->asked[b->count++] = want;
@@ -285,6 +302,7 @@ static void batch_data(void *arg, struct http_call *c, const uint8_t *bytes, siz
     f->heard_ns = loop_now_ns(f->options.loop);
     if (b->status != 200)
         return;
+    fetch_pace_brought(&f->pace, size);
     struct alb_status st = buf_append(&b->in, bytes, size);
     while (!alb_failed(st) && used > 0) {
         st = batch_item_next(&b->in, CHUNK_STORED_MAX, &item, &used);
@@ -293,6 +311,8 @@ static void batch_data(void *arg, struct http_call *c, const uint8_t *bytes, siz
         take_item(b, &item);
         if (f->is_over)
             return;
+        if (item.status == ITEM_QUEUED)
+            fetch_pace_queued(&f->pace, used);
         buf_consume(&b->in, used);
     }
     if (alb_failed(st)) {
@@ -449,14 +469,14 @@ static void judge_check(struct fetcher *f, struct check *check)
     if (!alb_failed(check->st)) {
         f->stats.items++;
         f->stats.stored_bytes += check->chunk->size;
-        f->options.done(f->options.arg, want, ALB_STATUS_OK, check->chunk);
+        finish(f, want, ALB_STATUS_OK, check->chunk);
         return;
     }
     f->stats.corrupt++;
     log_status(LOG_WARN, "fetch.bad_chunk", check->st, "chunk=%s layer=%s",
                digest_hex(&want->key.digest, hex), want->where.layer);
     if (++want->tries < CORRUPT_TRIES)
-        fetcher_add(f, want);
+        ask_for(f, want);
     else
         say_no(f, want, alb_fail(ALB_CORRUPT, "the parent keeps sending a bad chunk"));
 }
@@ -479,9 +499,9 @@ static void say_no(struct fetcher *f, struct want *want, struct alb_status st)
 {
     if (want_table_next_place(want)) {
         want->tries = want->failures = 0;
-        fetcher_add(f, want);
+        ask_for(f, want);
     } else {
-        f->options.done(f->options.arg, want, st, NULL);
+        finish(f, want, st, NULL);
     }
 }
 
@@ -500,4 +520,6 @@ void fetcher_stats(const struct fetcher *f, struct fetcher_stats *out)
 {
     *out = f->stats;
     out->queued = f->queue.ready + f->queue.resting;
+    out->is_slow = f->pace.is_slow;
+    out->slow_alarms = f->pace.alarms;
 }

@@ -15,6 +15,7 @@
  *
  * A want that nobody waits for any more is not asked for.  A parent whose data connection says
  * nothing for 30 s, not even "queued", is given up and called again: slow is not dead, silent is.
+ * What is slow beyond measure is told (fetch_pace.h).
  */
 #pragma once
 
@@ -39,6 +40,8 @@ struct fetcher_stats {
     uint64_t received_bytes; /* of items: bad, repeated and cut short ones too        */
     uint64_t corrupt, missing, repeated;
     size_t queued, asked;
+    bool is_slow; /* the parent brings next to nothing (fetch_pace.h) */
+    uint64_t slow_alarms;
 };
 
 struct fetcher *fetcher_new(const struct fetcher_options *options);

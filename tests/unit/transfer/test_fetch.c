@@ -388,6 +388,144 @@ static void queued_for_ten_minutes_is_waited_for(void **state)
     assert_int_equal(g->batches, 2);
 }
 
+/* ---- slow retrieval (TUF): what never comes is noticed ---- */
+
+static unsigned warned, eased;
+
+static void count_words(void *arg, enum log_level level, const char *line)
+{
+    (void)arg;
+    if (getenv("ALB_LOG") != NULL)
+        fprintf(stderr, "%s\n", line);
+    warned += level == LOG_WARN && strstr(line, "event=fetch.slow ") != NULL;
+    eased += strstr(line, "event=fetch.slow_over") != NULL;
+}
+
+static void listen_to_the_log(void)
+{
+    warned = eased = 0;
+    log_install(count_words, NULL, LOG_INFO);
+}
+
+static void slow_retrieval_a_parent_that_says_queued_for_ever_raises_an_alarm(void **state)
+{
+    struct stage *g = *state;
+
+    listen_to_the_log();
+    flow = (struct flow){.left = 1000};
+    g->instead = queue_first;
+    ask_all(g);
+    run_s(g, 55);
+    assert_int_equal(warned, 0);
+    assert_false(figures(g).is_slow);
+    run_s(g, 10);
+    assert_int_equal(warned, 1);
+    assert_true(figures(g).is_slow);
+    run_s(g, 60 * 60); /* told after 1, 2, 4 … 64 minutes of it, not every minute */
+    assert_in_range(warned, 5, 7);
+    assert_int_equal(figures(g).slow_alarms, warned);
+    assert_int_equal(g->batches, 1); /* slow is not dead: it is waited for all the same */
+    timer_stop(&flow.timer);
+    liar_hang_up(&g->on.liar);
+    run_s(g, 20);
+    expect_all(g);
+    assert_int_equal(eased, 1);
+    assert_false(figures(g).is_slow);
+    log_install(NULL, NULL, LOG_INFO);
+}
+
+static size_t drip_pull(void *arg, uint8_t *out, size_t size, bool *ended)
+{
+    struct buf *rest = arg;
+
+    (void)size;
+    *ended = buf_size(rest) == 0;
+    if (!flow.is_due || *ended)
+        return 0;
+    flow.is_due = false;
+    *out = *(const uint8_t *)buf_peek(rest);
+    buf_consume(rest, 1);
+    return 1;
+}
+
+static void drip_tick(void *arg)
+{
+    (void)arg;
+    flow.is_due = true;
+    timer_set_in(&flow.timer, 10 * NS_PER_S);
+    http_exchange_resume(flow.x);
+}
+
+static struct buf drips;
+
+static bool drip(struct stage *g, struct http_exchange *x)
+{
+    if (g->batches > 1)
+        return false;
+    buf_init(&drips, 1 << 20);
+    say(&drips, 0, ITEM_HIT, g->chunks[0]->bytes, g->chunks[0]->size);
+    flow = (struct flow){.x = x};
+    timer_init(&flow.timer, g->on.hub, drip_tick, NULL);
+    timer_set_in(&flow.timer, NS_PER_S);
+    http_answer_stream(x, 200, octets, &(struct http_source){.pull = drip_pull, .arg = &drips});
+    return true;
+}
+
+static void slow_retrieval_a_parent_that_trickles_raises_an_alarm(void **state)
+{
+    struct stage *g = *state;
+
+    listen_to_the_log();
+    g->instead = drip;
+    ask_all(g);
+    run_s(g, 65);
+    assert_int_equal(warned, 1);
+    assert_int_equal(g->on.liar.accepted, 2);
+    timer_stop(&flow.timer); /* now it is silent as well */
+    run_s(g, 40);
+    expect_all(g);
+    assert_int_equal(eased, 1);
+    buf_release(&drips);
+    log_install(NULL, NULL, LOG_INFO);
+}
+
+static void slow_retrieval_hanging_up_in_between_does_not_hide_it(void **state)
+{
+    struct stage *g = *state;
+
+    listen_to_the_log();
+    for (unsigned i = 0; i < 4; i++) {
+        g->batches = 0;
+        flow = (struct flow){.left = 1000};
+        g->instead = queue_first;
+        if (i == 0)
+            ask_all(g);
+        run_s(g, 25);
+        timer_stop(&flow.timer);
+        liar_hang_up(&g->on.liar);
+    }
+    assert_int_equal(warned, 1);
+    g->instead = NULL;
+    run_s(g, 40);
+    expect_all(g);
+    log_install(NULL, NULL, LOG_INFO);
+}
+
+static void a_line_that_is_down_is_no_slow_parent(void **state)
+{
+    struct stage *g = *state;
+
+    listen_to_the_log();
+    world_link_set_up(g->on.wan, false);
+    ask_all(g);
+    run_s(g, 300);
+    assert_int_equal(warned, 0);
+    world_link_set_up(g->on.wan, true);
+    run_s(g, 40);
+    expect_all(g);
+    log_install(NULL, NULL, LOG_INFO);
+}
+
 static void a_silent_parent_is_hung_up_on_after_30_s_and_called_again(void **state)
 {
     struct stage *g = *state;
@@ -598,6 +736,13 @@ int main(void)
             an_answer_longer_than_asked_for_is_broken_off_and_asked_again_after_a_rest, setup,
             teardown),
         cmocka_unit_test_setup_teardown(queued_for_ten_minutes_is_waited_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            slow_retrieval_a_parent_that_says_queued_for_ever_raises_an_alarm, setup, teardown),
+        cmocka_unit_test_setup_teardown(slow_retrieval_a_parent_that_trickles_raises_an_alarm,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(slow_retrieval_hanging_up_in_between_does_not_hide_it,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(a_line_that_is_down_is_no_slow_parent, setup, teardown),
         cmocka_unit_test_setup_teardown(a_silent_parent_is_hung_up_on_after_30_s_and_called_again,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(failed_items_rest_and_come_later, setup, teardown),
