@@ -142,8 +142,8 @@ static enum exit_code open_state(struct join *j)
 
 /* ---- enrolling ---- */
 
-/* The key of an earlier attempt, if there was one: should its answer have got lost, the hub gives it
- * again to the same key. */
+/* The key of an earlier attempt, if there was one: should its answer have got lost, the hub gives
+ * it again to the same key. */
 static struct alb_status take_key(struct join *j)
 {
     struct buf old;

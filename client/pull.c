@@ -49,8 +49,21 @@ struct alb_status pull_step(struct pull *p, const char *phase, struct alb_status
 static struct alb_status replay(void *arg)
 {
     struct pull *p = arg;
+    struct alb_status st = apply_check(p->options->target, &p->damage);
 
+    if (alb_failed(st) || p->damage.count > 0)
+        return st;
     return apply_replay(p->options->target, &p->applied);
+}
+
+/* Nothing more of it is done: the pull that follows fetches what is damaged, and takes over. */
+static void tell_damage(const struct pull *p)
+{
+    output_note(p->output,
+                "an interrupted update of %s cannot be finished as it is: of what it had staged, "
+                "%" PRIu64 " file%s changed on the disk since (%s%s); fetching again",
+                p->options->target, p->damage.count, p->damage.count == 1 ? " was" : "s were",
+                p->damage.path, p->damage.count == 1 ? "" : " and more");
 }
 
 static enum exit_code finish_old(struct pull *p)
@@ -63,6 +76,10 @@ static enum exit_code finish_old(struct pull *p)
         return EXIT_DONE;
     if (alb_failed(st))
         return pull_fail(p, st, "finishing the interrupted update of", NULL);
+    if (p->damage.count > 0) {
+        tell_damage(p);
+        return EXIT_DONE;
+    }
     output_note(p->output, "finished an update of %s that had been interrupted",
                 p->options->target);
     return EXIT_DONE;
@@ -291,6 +308,7 @@ void pull_release(struct pull *p)
     release_scans(p);
     free(p->scans);
     free(p->cache_path);
+    apply_damage_release(&p->damage);
     apply_result_release(&p->prepared);
     apply_result_release(&p->applied);
 }

@@ -57,6 +57,7 @@ struct pull {
     uint64_t sequence, least_sequence;
     uint64_t content_bytes, entries, files_checked;
     /* APPLY */
+    struct apply_damage damage; /* what an interrupted pull left is to be fetched again */
     struct apply_result prepared, applied;
     bool is_applied;
     /* VERIFY */

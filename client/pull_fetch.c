@@ -183,6 +183,7 @@ enum exit_code pull_fetch(struct pull *p)
     if (code != EXIT_DONE)
         return code;
     stage_sink_init(&p->sink, p->options->target, p->scans, p->scan_count, p->cache_path);
+    p->sink.over_journal = p->damage.count > 0;
     p->phase = "";
     p->shown_ns = loop_now_ns(p->loop);
     timer_init(&p->tick, p->loop, on_tick, p);

@@ -51,7 +51,8 @@ static struct alb_status begin_fill(struct stage_sink *s, const struct root_view
     st = stage_open(&(struct stage_options){.target = s->target,
                                             .manifest = view->manifest,
                                             .holdings = s->holdings,
-                                            .root = &view->digest},
+                                            .root = &view->digest,
+                                            .over_journal = s->over_journal},
                     &s->stage);
     if (!alb_failed(st))
         st = stage_plan(s->stage, &s->plan);

@@ -25,6 +25,7 @@ struct stage_sink {
     const struct scan *scans; /* borrowed; [0] is the target's                              */
     size_t scan_count;
     const char *cache_path; /* borrowed; of the scan cache                                */
+    bool over_journal;      /* see struct stage_options; set between init and the pull    */
     struct holdings *holdings;
     struct stage *stage;
     struct stage_plan plan; /* the first one: what came from where; from PULL_PLAN on     */

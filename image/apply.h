@@ -36,6 +36,16 @@ enum { KEPT_LISTED = 20 };
 /* Write the journal.  INVALID for a conflict that forbids starting (listed in `out`). */
 ALB_MUST_USE struct alb_status apply_prepare(struct stage *s, const struct apply_options *options,
                                              struct apply_result *out);
+/* Files of the stage that are not what was sealed: something altered them on the disk since. */
+struct apply_damage {
+    uint64_t count;
+    char *path; /* of the first of them, as it would be in the target; owned; NULL when none */
+};
+/* Reads again what a journal that was left behind is to put in place, before anybody relies on it.
+ * What is damaged is fetched anew by a stage opened with `over_journal`, and the journal that
+ * apply_prepare() then writes takes this one's place.  NOT_FOUND: there is no journal. */
+ALB_MUST_USE struct alb_status apply_check(const char *target, struct apply_damage *out);
+void apply_damage_release(struct apply_damage *d);
 /* Replay the target's journal to its end, record what is applied, remove the stage.  NOT_FOUND:
  * there is no journal.  May be called again after any failure or crash. */
 ALB_MUST_USE struct alb_status apply_replay(const char *target, struct apply_result *out);

@@ -6,6 +6,7 @@
  * listed, and the rest goes on.
  */
 #include <fcntl.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -17,6 +18,7 @@
 
 static struct alb_status replay_open(struct replay *r, const char *target, struct buf *bytes);
 static struct alb_status replay_run(struct replay *r);
+static struct alb_status check_staged(struct replay *r, struct apply_damage *out);
 static struct alb_status replay_finish(struct replay *r);
 static struct alb_status check_mounts(const struct replay *r);
 static void replay_release(struct replay *r);
@@ -41,6 +43,32 @@ struct alb_status apply_replay(const char *target, struct apply_result *out)
     else
         *out = result;
     return st;
+}
+
+struct alb_status apply_check(const char *target, struct apply_damage *out)
+{
+    struct apply_damage damage = {.count = 0};
+    struct replay r = {.target_fd = -1, .lock_fd = -1};
+    struct buf bytes;
+    struct alb_status st;
+
+    buf_init(&bytes, SIZE_MAX / 4);
+    st = replay_open(&r, target, &bytes);
+    if (!alb_failed(st))
+        st = check_staged(&r, &damage);
+    replay_release(&r);
+    buf_release(&bytes);
+    if (alb_failed(st))
+        apply_damage_release(&damage);
+    else
+        *out = damage;
+    return st;
+}
+
+void apply_damage_release(struct apply_damage *d)
+{
+    free(d->path);
+    *d = (struct apply_damage){.count = 0};
 }
 
 static struct alb_status read_journal(struct replay *r, struct buf *bytes)
@@ -110,6 +138,47 @@ static struct alb_status check_mounts(const struct replay *r)
         }
     }
     return ALB_STATUS_OK;
+}
+
+/* Is what lies in the stage this entry's content?  What is not there was put in place already, or is
+ * the owner's doing: the operation sees. */
+static bool is_as_sealed(int stage_fd, uint32_t entry, const struct manifest_entry *e,
+                         struct content *c)
+{
+    char name[STAGE_NAME_SIZE];
+    struct digest found;
+    struct stat now;
+    int fd = openat(stage_fd, stage_name(entry, name),
+                    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+    if (fd < 0)
+        return errno == ENOENT;
+    bool is_right =
+        fstat(fd, &now) == 0 && S_ISREG(now.st_mode) && (uint64_t)now.st_size == e->size &&
+        !alb_failed(content_digest(c, fd, e->size, &found)) && digest_equal(&found, &e->content);
+    close(fd);
+    return is_right;
+}
+
+static struct alb_status check_staged(struct replay *r, struct apply_damage *out)
+{
+    struct content c;
+    struct alb_status st = content_init(&c);
+
+    for (size_t i = 0; i < r->journal.op_count && !alb_failed(st); i++) {
+        const struct journal_op *op = &r->journal.ops[i];
+        const struct manifest_entry *e = &r->manifest.entries[op->entry];
+
+        if (op->kind != JOURNAL_RENAME_IN || e->type != ENTRY_FILE ||
+            is_as_sealed(r->places.items[places_of(&r->places, e->path)].stage_fd, op->entry, e,
+                         &c))
+            continue;
+        log_event(LOG_WARN, "apply.stage_damaged", "path=%s", e->path);
+        if (out->count++ == 0)
+            out->path = xstrdup(e->path);
+    }
+    content_release(&c);
+    return st;
 }
 
 static struct alb_status replay_run(struct replay *r)

@@ -24,6 +24,7 @@ struct alb_status stage_open(const struct stage_options *options, struct stage *
     s->manifest = options->manifest;
     s->holdings = options->holdings;
     s->root = *options->root;
+    s->over_journal = options->over_journal;
     pthread_mutex_init(&s->lock, NULL);
     st = target_open(s->target, &s->target_fd);
     if (!alb_failed(st))
@@ -130,6 +131,7 @@ struct alb_status albedo_open(int top_fd, int *out)
 struct alb_status target_lock(int target_fd, int *out)
 {
     struct alb_status st;
+    struct stat now;
     int albedo;
     int fd;
 
@@ -147,6 +149,10 @@ struct alb_status target_lock(int target_fd, int *out)
         close(fd);
         return st;
     }
+    if (fstat(fd, &now) == 0 && now.st_nlink == 0) { /* whoever held it has taken it away */
+        close(fd);
+        return alb_fail(ALB_CONFLICT, "another pull on TARGET ended just now; run this one again");
+    }
     *out = fd;
     return ALB_STATUS_OK;
 }
@@ -158,7 +164,8 @@ static struct alb_status take_lock(struct stage *s)
 
     if (alb_failed(st))
         return st;
-    if (fstatat(s->target_fd, ALBEDO_DIR "/" JOURNAL_FILE, &journal, AT_SYMLINK_NOFOLLOW) == 0)
+    if (!s->over_journal &&
+        fstatat(s->target_fd, ALBEDO_DIR "/" JOURNAL_FILE, &journal, AT_SYMLINK_NOFOLLOW) == 0)
         return alb_fail(ALB_CONFLICT, "an apply was cut short in TARGET; finish it first");
     return ALB_STATUS_OK;
 }

@@ -23,10 +23,11 @@ struct stage_options {
     const struct manifest *manifest; /* borrowed */
     const struct holdings *holdings; /* borrowed */
     const struct digest *root;       /* of the version: a stage of another one is swept */
+    bool over_journal;               /* a journal may be there: apply_check() found damage  */
 };
 
 /* Opens or resumes.  INVALID: TARGET is "/" or not a directory; CONFLICT:
- * another pull works on it. */
+ * another pull works on it, or an interrupted one left a journal. */
 ALB_MUST_USE struct alb_status stage_open(const struct stage_options *options, struct stage **out);
 struct stage *stage_close(struct stage *s); /* keeps what is there for the next time */
 

@@ -72,6 +72,7 @@ struct stage {
     const struct holdings *holdings;
     const struct scan *scan; /* the target's, in the holdings; NULL when it is not there */
     struct digest root;
+    bool over_journal;
     struct places places;
     uint32_t *parents;      /* per entry: its directory's entry        */
     uint16_t *entry_places; /* per entry: where it is staged           */

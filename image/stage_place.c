@@ -16,6 +16,7 @@ static struct alb_status place_add(struct places *p, int target_fd, const char *
                                    const struct digest *root);
 static struct alb_status place_open(struct place *p, int target_fd, const struct digest *root);
 static struct alb_status sweep_others(const struct place *p, const char *keep);
+static struct alb_status sweep_temporaries(int albedo_fd);
 
 struct alb_status places_find(struct stage *s)
 {
@@ -37,8 +38,11 @@ struct alb_status places_find(struct stage *s)
     }
     dirs_release(&dirs);
     stage_root_name(&s->root, name);
-    for (size_t i = 0; i < s->places.count && !alb_failed(st); i++)
+    /* With a journal there, another root's stage may be what it needs. */
+    for (size_t i = 0; !s->over_journal && i < s->places.count && !alb_failed(st); i++)
         st = sweep_others(&s->places.items[i], name);
+    if (!alb_failed(st))
+        st = sweep_temporaries(s->places.items[0].albedo_fd);
     return st;
 }
 
@@ -142,6 +146,36 @@ static struct alb_status sweep_others(const struct place *p, const char *keep)
     for (struct dirent *e = readdir(dir); e != NULL && !alb_failed(st); e = readdir(dir))
         if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
             strcmp(e->d_name, keep) != 0)
+            st = dirs_remove(dirfd(dir), e->d_name);
+    closedir(dir);
+    return st;
+}
+
+/* What file_replace() left when the program died in it. */
+static bool is_temporary(const char *name)
+{
+    static const char *const starts[] = {"." JOURNAL_FILE ".tmp-", "." APPLIED_FILE ".tmp-"};
+
+    for (size_t i = 0; i < ALB_COUNT(starts); i++)
+        if (strncmp(name, starts[i], strlen(starts[i])) == 0)
+            return true;
+    return false;
+}
+
+static struct alb_status sweep_temporaries(int albedo_fd)
+{
+    int fd = openat(albedo_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    struct alb_status st = ALB_STATUS_OK;
+
+    if (dir == NULL) {
+        st = alb_fail_sys("reading .albedo");
+        if (fd >= 0)
+            close(fd);
+        return st;
+    }
+    for (struct dirent *e = readdir(dir); e != NULL && !alb_failed(st); e = readdir(dir))
+        if (is_temporary(e->d_name))
             st = dirs_remove(dirfd(dir), e->d_name);
     closedir(dir);
     return st;

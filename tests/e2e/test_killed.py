@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # e2e/test_killed.py – kill -9 at every named point of every program; then it goes on and ends well.
 #
-# The points are not written down here: each program lists its own (ALB_DIE_AT=list), and a point at
-# which the work done here does not kill it fails.  What is left in the end is compared with what was
+# The points are not written down here: each program lists its own (ALB_DIE_AT=list), and a point
+# that the work done here does not reach fails.  What is there in the end is compared with what was
 # published by albtest.tree, which knows nothing of the product.  tests/crash/kill does the same at
 # the 1st, 2nd, 4th, 8th … time that each point is reached.
 
@@ -16,9 +16,10 @@ import pytest
 
 from albtest import mutate, small, tree
 from albtest.procs import DaemonError, wait_until
-from albtest.site import Box, CommandError, Site, program
+from albtest.site import Box, Site, program
 
 KB = 1 << 10
+UNREACHABLE = 5
 NTHS = [2 ** n for n in range(int(os.environ.get("ALB_KILL_DOUBLINGS", "0")) + 1)]
 
 
@@ -33,6 +34,10 @@ def points(name):
     """One test for each; a build without fault points has none, and says so."""
     found = points_of(name) if shutil.which(name) or "ALB_BIN_DIR" in os.environ else []
     return found or [pytest.param("", marks=pytest.mark.skip(reason="built without ALB_FAULT"))]
+
+
+needs_points = pytest.mark.skipif("ALB_BIN_DIR" in os.environ and not points_of("albedo"),
+                                  reason="built without ALB_FAULT")
 
 
 class Death:
@@ -121,6 +126,40 @@ def test_an_endpoint_killed_at_a_point_goes_on_when_it_is_started_again(
         assert done.code == 0, done
         assert_whole(trees.now, target)
     died or death.never()
+
+
+def alter_one(folder):
+    """One bit of one staged file, as a bad disk would."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    path = max(files, key=lambda path: path.stat().st_size)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@needs_points
+@pytest.mark.parametrize("point", ["journal.sealed:1", "apply.renamed_in:3"])
+def test_a_staged_file_altered_before_a_crash_is_replayed_is_fetched_again(
+        site, trees, tmp_path, point):
+    endpoint, target = site.endpoints[0], tmp_path / "target"
+    site.admin.albedo("publish", "base/altered", small.make(tmp_path / "old", seed=7))
+    endpoint.albedo("pull", "base/altered", target)
+    wanted = small.make(tmp_path / "new", seed=8)
+    site.admin.albedo("publish", "base/altered", wanted)
+    wait_until(lambda: site.reflector_status()["parent"]["up"], 30, "the reflector's line")
+    done = endpoint.albedo("pull", "base/altered", target, env={"ALB_DIE_AT": point}, code=None)
+    assert f"point={point.partition(':')[0]}" in done.err
+    alter_one(target / ".albedo/stage")
+    site.reflector.kill()  # nobody to ask: nothing more is done, and what is there stays
+    before = tree.describe(target)
+    done = endpoint.albedo("pull", "base/altered", target, "--wait", "2s", code=UNREACHABLE,
+                           plain=True)
+    assert "fetching again" in done.err
+    assert tree.compare_described(before, tree.describe(target)) == []
+    site.reflector.start()
+    done = endpoint.albedo("pull", "base/altered", target, "--verify", plain=True)
+    assert "1 file was changed on the disk since" in done.err
+    assert_whole(wanted, target)
 
 
 # ---- the daemons ---------------------------------------------------------------------------------

@@ -30,7 +30,8 @@ struct pull {
     bool stop_before_replay;
     struct stage_plan plan; /* as it was before anything was fetched */
     struct apply_result result;
-    char path[4096]; /* what an error was about */
+    struct apply_damage damage; /* what an earlier run left; release it */
+    char path[4096];            /* what an error was about */
 };
 
 static inline struct alb_status version_make(const char *top, struct version *v)
@@ -105,7 +106,8 @@ static inline struct alb_status pull_fetch(struct pull *p, struct version *v, st
 
 static inline struct alb_status pull_stage(struct pull *p, struct version *v, struct holdings *h)
 {
-    struct stage_options options = {p->target, &v->manifest, h, &v->result.root_digest};
+    struct stage_options options = {p->target, &v->manifest, h, &v->result.root_digest,
+                                    p->damage.count > 0};
     struct stage *s = NULL;
     struct alb_status st = stage_open(&options, &s);
 
@@ -133,7 +135,10 @@ static inline struct alb_status pull_run(struct pull *p, struct version *v)
     if (p->options.version == NULL)
         p->options.version = "base/test@1";
     apply_result_release(&p->result);
-    st = apply_replay(p->target, &p->result);
+    apply_damage_release(&p->damage);
+    st = apply_check(p->target, &p->damage);
+    if (!alb_failed(st) && p->damage.count == 0)
+        st = apply_replay(p->target, &p->result);
     if (alb_failed(st) && st.code != ALB_NOT_FOUND)
         return st;
     apply_result_release(&p->result);

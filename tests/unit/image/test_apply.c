@@ -458,7 +458,7 @@ static void an_apply_cut_short_is_finished_by_the_next_pull_and_by_nobody_else(v
     assert_text(&p, "t/x", "old");
     struct stage *s = NULL;
     struct holdings *h = holdings_new(NULL);
-    struct stage_options options = {p.t, &p.va.manifest, h, &p.va.result.root_digest};
+    struct stage_options options = {p.t, &p.va.manifest, h, &p.va.result.root_digest, false};
     assert_int_equal(stage_open(&options, &s).code, ALB_CONFLICT);
     holdings_free(h);
     apply_result_release(&p.pull.result);
@@ -467,6 +467,46 @@ static void an_apply_cut_short_is_finished_by_the_next_pull_and_by_nobody_else(v
     assert_same(p.b, p.t, false);
     apply_result_release(&p.pull.result);
     assert_int_equal(apply_replay(p.t, &p.pull.result).code, ALB_NOT_FOUND);
+    place_drop(&p);
+}
+
+/* As a shell would: the stage's names are the entries'. */
+static void alter_staged(const struct place *p, const char *what)
+{
+    AUTO_FREE char *command = xasprintf("cd '%s'/.albedo/stage/* && for f in *; do grep -q '^%s$' "
+                                        "$f && printf X | dd of=$f conv=notrunc 2>/dev/null; done; "
+                                        "cp 1 ../../.journal.tmp-1; cp 1 ../../.applied.tmp-2",
+                                        p->t, what);
+
+    assert_int_equal(system(command), 0);
+}
+
+static void a_staged_file_altered_after_a_crash_is_fetched_again_and_not_applied(void **state)
+{
+    struct place p = place_make();
+
+    (void)state;
+    put(&p, "a/x", "old");
+    pull_a(&p);
+    put(&p, "b/x", "new");
+    put(&p, "b/y", "why");
+    p.pull.stop_before_replay = true;
+    must(try_b(&p));
+    alter_staged(&p, "why");
+    apply_result_release(&p.pull.result);
+    must(apply_check(p.t, &p.pull.damage));
+    assert_int_equal(p.pull.damage.count, 1);
+    assert_string_equal(p.pull.damage.path, "y");
+    assert_text(&p, "t/x", "old");
+    apply_damage_release(&p.pull.damage);
+    p.pull.stop_before_replay = false;
+    must(pull_run(&p.pull, &p.vb));
+    assert_int_equal(p.pull.damage.count, 1);
+    assert_same(p.b, p.t, false);
+    assert_false(is_there(&p, "t/.albedo/journal"));
+    assert_false(is_there(&p, "t/.albedo/.journal.tmp-1"));
+    assert_false(is_there(&p, "t/.albedo/.applied.tmp-2"));
+    apply_damage_release(&p.pull.damage);
     place_drop(&p);
 }
 
@@ -665,6 +705,7 @@ int main(void)
         cmocka_unit_test(links_are_made_joined_and_split_as_the_version_says),
         cmocka_unit_test(holes_of_a_sparse_file_take_no_room),
         cmocka_unit_test(an_apply_cut_short_is_finished_by_the_next_pull_and_by_nobody_else),
+        cmocka_unit_test(a_staged_file_altered_after_a_crash_is_fetched_again_and_not_applied),
         cmocka_unit_test(what_is_applied_is_told_with_its_manifest),
         cmocka_unit_test(without_privilege_owners_are_counted_and_strict_refuses),
         cmocka_unit_test(with_privilege_everything_is_as_published),
