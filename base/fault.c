@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* base/fault.c – the one armed fault of a test program, and the one point where a program is to die;
+/* base/fault.c – the one armed fault of a test program, and the point where a program is to die;
  * empty in builds without ALB_FAULT.
  */
 #include "base/fault.h"
@@ -19,13 +19,14 @@
 static struct {
     atomic_bool armed;
     atomic_bool fired;
+    atomic_bool paused;
     atomic_uint hits_left;
     const char *site; /* borrowed literal; NULL = any */
 } fault;
 
 bool fault_hits(const char *site)
 {
-    if (!atomic_load(&fault.armed))
+    if (!atomic_load(&fault.armed) || atomic_load(&fault.paused))
         return false;
     if (fault.site != NULL && strcmp(fault.site, site) != 0)
         return false;
@@ -48,6 +49,11 @@ void fault_arm(const char *site, unsigned nth)
 void fault_disarm(void)
 {
     atomic_store(&fault.armed, false);
+}
+
+void fault_pause(bool is_paused)
+{
+    atomic_store(&fault.paused, is_paused);
 }
 
 bool fault_fired(void)

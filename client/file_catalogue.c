@@ -202,8 +202,9 @@ static struct alb_status swap(struct catalogue *c, const char *name, uint64_t ex
         return st;
     memcpy(r.name, name, strlen(name) + 1);
     r.version = value == NULL ? CATALOGUE_ABSENT : fresh_version();
-    if (flock(f->lock_fd, LOCK_EX) != 0)
-        return alb_fail_sys("catalogue: locking it");
+    while (flock(f->lock_fd, LOCK_EX) != 0)
+        if (errno != EINTR)
+            return alb_fail_sys("catalogue: locking it");
     st = swap_locked(f, &r, expected);
     (void)flock(f->lock_fd, LOCK_UN); /* cannot fail on a descriptor that was locked */
     if (!alb_failed(st) && version != NULL)

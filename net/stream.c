@@ -2,6 +2,8 @@
 /* net/stream.c – the common part of a stream, and the one place where bytes ask to leave. */
 #include "net/stream.h"
 
+#include "base/fault.h"
+
 static void nobody_listens(void *arg)
 {
     (void)arg;
@@ -35,9 +37,21 @@ void stream_use_gate(struct stream *s, struct gate *gate)
     s->gate = gate == NULL ? &s->open_gate : gate;
 }
 
+/* True when a test asked for the connection to break here. */
+static bool breaks(struct stream *s, const char *site)
+{
+    if (!fault_hits(site))
+        return false;
+    s->is_open = false;
+    s->status = alb_status_from_errno(ECONNRESET, "the connection to the other side");
+    return true;
+}
+
 enum stream_result stream_read(struct stream *s, void *out, size_t size, size_t *moved)
 {
     alb_assert(size > 0);
+    if (breaks(s, "stream.read"))
+        return STREAM_FAILED;
     return s->ops->read(s, out, size, moved);
 }
 
@@ -47,7 +61,7 @@ enum stream_result stream_write(struct stream *s, const void *bytes, size_t size
     uint64_t retry_ns = now_ns;
 
     alb_assert(size > 0);
-    if (alb_failed(s->status))
+    if (alb_failed(s->status) || breaks(s, "stream.write"))
         return STREAM_FAILED;
     size_t allowed = s->gate->ops->ask(s->gate, size, now_ns, &retry_ns);
     if (allowed == 0) {

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/fault.h"
 #include "base/units.h"
 
 enum {
@@ -22,6 +23,15 @@ enum {
 };
 
 static void send_more(struct world_end *e);
+
+/* The world does not run out of memory when a program in it does. */
+static struct alb_status append(struct buf *b, const void *bytes, size_t size)
+{
+    fault_pause(true);
+    struct alb_status st = buf_append(b, bytes, size);
+    fault_pause(false);
+    return st;
+}
 
 static struct world_end *other_end(const struct world_end *e)
 {
@@ -230,7 +240,7 @@ static void take_data(struct world_end *e, const struct world_packet *p)
         return;
     }
     e->received_bytes += p->size;
-    struct alb_status st = buf_append(&e->inbox, p->bytes, p->size);
+    struct alb_status st = append(&e->inbox, p->bytes, p->size);
     alb_assert(!alb_failed(st)); /* the window is the inbox's limit */
     acknowledge(e, p->sent_ns);
     if (e->is_reader_waiting) {
@@ -318,7 +328,7 @@ static enum stream_result end_write(struct stream *s, const void *bytes, size_t 
         e->is_writer_waiting = true;
         return STREAM_BLOCKED;
     }
-    struct alb_status st = buf_append(&e->unsent, bytes, n);
+    struct alb_status st = append(&e->unsent, bytes, n);
     alb_assert(!alb_failed(st));
     send_more(e);
     *moved = n;
