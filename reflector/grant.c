@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* reflector/grant.c – a device behind this box asks what it may read.
  *
+ *     said a moment ago? ──> said again
  *     ASK the parent ──> a grant: judged, kept, answered
  *            │ ──────> refused: what was kept is forgotten, the parent's words are passed on
  *            └───────> nobody there: LOOK for the kept one (worker) ──> still valid: answered
@@ -15,6 +16,9 @@
 #include "reflector/reflector_impl.h"
 #include "wire/signed.h"
 
+/* Questions under way for one asker: an endpoint's two lines and a command; a branch. */
+enum { ASKS_MOST = 4, ASKS_MOST_BRANCH = 64 };
+enum { GRANT_MEMO_LEFT_S = 600 /* one that ends sooner is asked for anew each time */ };
 #define ASK_TIMEOUT_NS (10 * NS_PER_S) /* the asker's own patience is 15 s and more */
 
 struct grant_ask {
@@ -43,6 +47,7 @@ static void kept_name(const char *device, char out[CATALOGUE_NAME_MAX + 1])
 void reflector_open_grants(struct reflector *r)
 {
     TAILQ_INIT(&r->grant_asks);
+    grant_memos_init(&r->grant_memos);
 }
 
 /* The asker has its answer or is gone.  A job under way frees what is left. */
@@ -71,10 +76,17 @@ void reflector_close_grants(struct reflector *r)
 {
     while (!TAILQ_EMPTY(&r->grant_asks))
         refuse(TAILQ_FIRST(&r->grant_asks), ALB_CLOSED, "this reflector is stopping");
+    grant_memos_forget(&r->grant_memos);
+}
+
+void reflector_forget_grants(struct reflector *r)
+{
+    grant_memos_forget(&r->grant_memos);
 }
 
 /* Is it that device's, ours, signed by the hub and still valid? */
-static struct alb_status judge(const struct grant_ask *a, const uint8_t *bytes, size_t size)
+static struct alb_status judge(const struct grant_ask *a, const uint8_t *bytes, size_t size,
+                               int64_t *left_s)
 {
     struct reflector *r = a->reflector;
     const struct trust *trust = authority_trust(r->authority);
@@ -89,6 +101,7 @@ static struct alb_status judge(const struct grant_ask *a, const uint8_t *bytes, 
         return alb_fail(ALB_REFUSED, "the grant is another device's");
     if (grant->expires_wall_s < authority_now_s(r->authority, loop_wall_s(r->options.loop)))
         return alb_fail(ALB_REFUSED, "the grant has expired");
+    *left_s = grant->expires_wall_s - authority_now_s(r->authority, loop_wall_s(r->options.loop));
     return ALB_STATUS_OK;
 }
 
@@ -148,6 +161,32 @@ static void ask_parent(struct grant_ask *a)
     buf_release(&text);
 }
 
+static bool asks_too_much(const struct reflector *r, const struct serve_request *rq)
+{
+    const struct identity *who = &rq->session->who;
+    const size_t most = who->role == ROLE_REFLECTOR ? ASKS_MOST_BRANCH : ASKS_MOST;
+    const struct grant_ask *a;
+    size_t n = 0;
+
+    TAILQ_FOREACH(a, &r->grant_asks, link)
+    n += a->rq != NULL && strcmp(a->rq->session->who.device, who->device) == 0;
+    return n >= most;
+}
+
+static bool is_said_already(struct reflector *r, struct serve_request *rq, const char *device)
+{
+    const struct grant_memo *memo =
+        grant_memos_find(&r->grant_memos, device, loop_now_ns(r->options.loop));
+
+    if (memo == NULL)
+        return false;
+    if (alb_failed(memo->st))
+        serve_refuse(rq, memo->st.code, memo->message);
+    else
+        serve_answer(rq, "application/octet-stream", memo->bytes, memo->size);
+    return true;
+}
+
 void reflector_handle_grant(void *reflector, struct serve_request *rq)
 {
     struct reflector *r = reflector;
@@ -156,6 +195,12 @@ void reflector_handle_grant(void *reflector, struct serve_request *rq)
 
     if (alb_failed(st)) {
         serve_refuse_status(rq, st);
+        return;
+    }
+    if (is_said_already(r, rq, device))
+        return;
+    if (asks_too_much(r, rq)) {
+        serve_refuse(rq, ALB_TIMEOUT, "wait for the grants you asked for, then ask again");
         return;
     }
     struct grant_ask *a = xalloc(sizeof *a);
@@ -175,7 +220,8 @@ void reflector_handle_grant(void *reflector, struct serve_request *rq)
 static void granted(struct grant_ask *a, const struct upstream_answer *answer_in)
 {
     char name[CATALOGUE_NAME_MAX + 1];
-    struct alb_status st = judge(a, answer_in->body, answer_in->size);
+    int64_t left_s = 0;
+    struct alb_status st = judge(a, answer_in->body, answer_in->size, &left_s);
 
     if (alb_failed(st)) {
         log_status(LOG_WARN, "grant.not_passed_on", st, "device=%s", a->device);
@@ -184,6 +230,9 @@ static void granted(struct grant_ask *a, const struct upstream_answer *answer_in
     }
     kept_name(a->device, name);
     reflector_keep(a->reflector, name, answer_in->body, answer_in->size);
+    if (left_s > GRANT_MEMO_LEFT_S)
+        grant_memos_grant(&a->reflector->grant_memos, a->device, answer_in->body, answer_in->size,
+                          loop_now_ns(a->reflector->options.loop));
     answer(a, answer_in->body, answer_in->size);
 }
 
@@ -198,8 +247,10 @@ static void asked(void *arg, const struct upstream_answer *answer_in)
     } else if (answer_in->st.code == ALB_REFUSED || answer_in->st.code == ALB_NOT_FOUND) {
         kept_name(a->device, name);
         reflector_keep(a->reflector, name, NULL, 0);
-        refuse(a, answer_in->st.code,
-               answer_in->message[0] != '\0' ? answer_in->message : answer_in->st.what);
+        const char *words = answer_in->message[0] != '\0' ? answer_in->message : answer_in->st.what;
+        grant_memos_refuse(&a->reflector->grant_memos, a->device, answer_in->st, words,
+                           loop_now_ns(a->reflector->options.loop));
+        refuse(a, answer_in->st.code, words);
     } else {
         look(a, answer_in->st);
     }
@@ -225,6 +276,7 @@ static void look_run(struct job *job)
 static void look_done(struct job *job)
 {
     struct grant_ask *a = ALB_CONTAINER(job, struct grant_ask, job);
+    int64_t left_s = 0;
 
     a->is_looking = false;
     if (a->rq == NULL) { /* nobody waits any more, and the reflector may be gone */
@@ -233,7 +285,7 @@ static void look_done(struct job *job)
         return;
     }
     if (!alb_failed(a->st))
-        a->st = judge(a, buf_peek(&a->kept), buf_size(&a->kept));
+        a->st = judge(a, buf_peek(&a->kept), buf_size(&a->kept), &left_s);
     if (alb_failed(a->st)) {
         log_status(LOG_INFO, "grant.none", a->st, "device=%s", a->device);
         refuse(a, ALB_CLOSED,

@@ -182,6 +182,7 @@ static void on_authority_changed(void *arg)
     struct reflector *r = arg;
 
     root_book_forget_refused(r->roots);
+    reflector_forget_grants(r);
     serve_recheck(r->serve);
     feed_say(r->feed, "trust");
     feed_say(r->feed, "revoked");
@@ -262,6 +263,7 @@ struct reflector *reflector_free(struct reflector *r)
     if (r->keeper != NULL)
         keeper_when_idle(r->keeper, free_keeper, r->keeper);
     own_grant_release(&r->grant);
+    grant_memos_release(&r->grant_memos);
     loop_bury(r->options.loop, free, r);
     return NULL;
 }

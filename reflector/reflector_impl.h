@@ -2,6 +2,7 @@
 /* reflector/reflector_impl.h – what the reflector's own files share. */
 #pragma once
 
+#include "reflector/grant_memo.h"
 #include "reflector/reflector.h"
 #include "transfer/feed.h"
 #include "transfer/own_grant.h"
@@ -38,6 +39,7 @@ struct reflector {
     struct listener *listener;
     struct own_grant grant;
     struct grant_asks grant_asks;
+    struct grant_memos grant_memos;
     struct status_asks status_asks;
     struct renew_asks renew_asks;
     struct renewal *renewal; /* NULL without a certificate */
@@ -57,6 +59,7 @@ void reflector_keep(struct reflector *r, const char *name, const void *value, si
 /* grant.c: read grants for those behind this box.  close answers whoever still waits. */
 void reflector_open_grants(struct reflector *r);
 void reflector_close_grants(struct reflector *r);
+void reflector_forget_grants(struct reflector *r); /* trust or revocations changed */
 void reflector_handle_grant(void *reflector, struct serve_request *rq);
 
 /* renew.c: its own certificate, and what devices behind it ask for theirs. */

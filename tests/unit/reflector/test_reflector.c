@@ -297,7 +297,34 @@ static void a_grant_comes_through_from_the_parent(void **state)
     assert_true(buf_size(&b->endpoint.grant) > 0);
     assert_int_equal(answer_to(&b->endpoint, "POST", "/v1/grant", "{}"), 200);
     check_grant(b, &b->endpoint, "pc");
+    assert_int_equal(b->grants, 2); /* it came a moment ago */
+    run(b, 31 * NS_PER_S);
+    assert_int_equal(answer_to(&b->endpoint, "POST", "/v1/grant", "{}"), 200);
     assert_int_equal(b->grants, 3);
+}
+
+static void asking_for_grants_again_and_again_costs_the_parent_one_question(void **state)
+{
+    struct branch *b = *state;
+
+    b->refused_device = "nobody";
+    for (unsigned i = 0; i < 100; i++) {
+        ask(&b->endpoint, "POST", "/v1/grant", "{}");
+        ask(&b->child, "POST", "/v1/grant", "{}");
+    }
+    run(b, 2 * NS_PER_S);
+    assert_int_equal(b->endpoint.told + b->child.told, 200);
+    assert_int_equal(b->grants, 2);
+    for (unsigned i = 0; i < 3; i++) {
+        ask(&b->child, "POST", "/v1/grant", "{\"device\":\"nobody\"}");
+        run(b, NS_PER_S);
+        assert_int_equal(b->child.status, 403);
+        b->refused_device = ""; /* enrolled meanwhile */
+    }
+    assert_int_equal(b->grants, 3);
+    run(b, 5 * NS_PER_S);
+    assert_int_equal(answer_to(&b->child, "POST", "/v1/grant", "{\"device\":\"nobody\"}"), 200);
+    assert_int_equal(b->grants, 4);
 }
 
 static void cut_off_the_kept_grant_is_answered(void **state)
@@ -337,6 +364,7 @@ static void an_expired_grant_is_not_answered(void **state)
     struct branch *b = *state;
 
     b->grant_lifetime_s = 30;
+    run(b, 31 * NS_PER_S); /* what it said before is no longer repeated */
     assert_int_equal(answer_to(&b->endpoint, "POST", "/v1/grant", "{}"), 200);
     cut(b);
     assert_int_equal(answer_to(&b->endpoint, "POST", "/v1/grant", "{}"), 503);
@@ -347,6 +375,7 @@ static void a_device_the_parent_refuses_loses_what_was_kept(void **state)
     struct branch *b = *state;
 
     b->refused_device = "pc";
+    run(b, 31 * NS_PER_S);
     assert_int_equal(answer_to(&b->endpoint, "POST", "/v1/grant", "{}"), 403);
     assert_non_null(strstr(b->endpoint.message, "or it was revoked"));
     cut(b);
@@ -517,6 +546,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_grant_comes_through_from_the_parent, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            asking_for_grants_again_and_again_costs_the_parent_one_question, setup, teardown),
         cmocka_unit_test_setup_teardown(cut_off_the_kept_grant_is_answered, setup, teardown),
         cmocka_unit_test_setup_teardown(cut_off_the_kept_grant_survives_a_restart, setup, teardown),
         cmocka_unit_test_setup_teardown(cut_off_a_device_never_seen_is_told_to_wait, setup,
