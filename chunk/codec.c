@@ -10,22 +10,38 @@
 #include "base/crypto.h"
 
 struct codec {
-    ZSTD_CCtx *compressor;
+    ZSTD_CCtx *for_small, *for_large; /* one each, for changing parameters costs the tables */
     ZSTD_DCtx *expander;
     struct buf scratch; /* codec_verify()'s raw bytes when the caller does not want them */
 };
 
 static struct alb_status check_frame_header(const uint8_t *frame, size_t size);
 
+static void set(ZSTD_CCtx *c, ZSTD_cParameter parameter, int value)
+{
+    size_t code = ZSTD_CCtx_setParameter(c, parameter, value);
+    alb_assert(!ZSTD_isError(code));
+}
+
+static void set_large(ZSTD_CCtx *c)
+{
+    set(c, ZSTD_c_compressionLevel, 2);
+    set(c, ZSTD_c_strategy, ZSTD_fast);
+    set(c, ZSTD_c_windowLog, 20);
+    set(c, ZSTD_c_hashLog, 16);
+    set(c, ZSTD_c_minMatch, 5);
+}
+
 struct codec *codec_new(void)
 {
     struct codec *c = xalloc(sizeof(*c));
-    c->compressor = ZSTD_createCCtx();
+    c->for_small = ZSTD_createCCtx(); /* takes its tables when it is used first */
+    c->for_large = ZSTD_createCCtx();
     c->expander = ZSTD_createDCtx();
-    alb_assert(c->compressor != NULL && c->expander != NULL);
+    alb_assert(c->for_small != NULL && c->for_large != NULL && c->expander != NULL);
     buf_init(&c->scratch, CHUNK_RAW_MAX);
-    size_t code = ZSTD_CCtx_setParameter(c->compressor, ZSTD_c_compressionLevel, CODEC_LEVEL);
-    alb_assert(!ZSTD_isError(code));
+    set(c->for_small, ZSTD_c_compressionLevel, 3);
+    set_large(c->for_large);
     return c;
 }
 
@@ -33,7 +49,8 @@ struct codec *codec_free(struct codec *c)
 {
     if (c == NULL)
         return NULL;
-    ZSTD_freeCCtx(c->compressor);
+    ZSTD_freeCCtx(c->for_small);
+    ZSTD_freeCCtx(c->for_large);
     ZSTD_freeDCtx(c->expander);
     buf_release(&c->scratch);
     free(c);
@@ -49,7 +66,8 @@ struct alb_status codec_compress(struct codec *c, const void *raw, size_t size, 
     struct alb_status st = buf_reserve(out, bound, &to);
     if (alb_failed(st))
         return st;
-    size_t made = ZSTD_compress2(c->compressor, to, bound, raw, size);
+    ZSTD_CCtx *compressor = size < CODEC_LARGE ? c->for_small : c->for_large;
+    size_t made = ZSTD_compress2(compressor, to, bound, raw, size);
     if (ZSTD_isError(made)) /* the room is enough, so only its own memory can be missing */
         return alb_fail(ALB_FULL, "compressing a chunk");
     buf_commit(out, made);

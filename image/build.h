@@ -11,8 +11,9 @@
  * as many threads as it likes: build_run() is safe for different units at once, one `build_worker`
  * a thread. A file that changes while it is read is read again, three times at most; then the unit
  * fails and names it.  A file that vanished is left out and listed.  Chunk bytes are not kept:
- * build_read() reads a chunk again, from the tree, and refuses (CONFLICT) when it no longer hashes
- * to its name.
+ * build_read() reads a chunk again, from the tree.  Files whose size, times and inode stand are
+ * believed; of others it refuses (CONFLICT) what no longer hashes to its name.  So a change that
+ * moves no time (through a mapping that was made before) is found by the hub, which hashes all.
  */
 #pragma once
 

@@ -17,6 +17,7 @@
 #define TICK_NS INT64_C(20000000)
 #define NS INT64_C(1000000000)
 
+static bool is_young(const struct build *b, int64_t ctime_ns);
 static struct alb_status ask(int fd, struct opened_file *out, bool *is_file);
 static bool is_same_state(const struct opened_file *a, const struct opened_file *b);
 static struct alb_status read_again(struct build_worker *w, const struct opened_file *o,
@@ -72,7 +73,7 @@ struct alb_status build_file_settle(const struct build *b, struct build_worker *
     struct opened_file now = *o;
     bool same = true;
     struct alb_status st = find_holes(o, &holes, &hole_count);
-    if (!alb_failed(st) && o->ctime_ns >= b->newest_ns - TICK_NS)
+    if (!alb_failed(st) && is_young(b, o->ctime_ns))
         st = read_again(w, o, digest, &same);
     bool is_file = true;
     if (!alb_failed(st))
@@ -90,10 +91,30 @@ struct alb_status build_file_settle(const struct build *b, struct build_worker *
     f->gid = o->gid;
     f->mtime_s = o->mtime_s;
     f->mtime_ns = o->mtime_ns;
+    f->ctime_ns = o->ctime_ns;
+    f->inode = o->inode;
     free(f->holes);
     f->holes = holes;
     f->hole_count = hole_count;
     return ALB_STATUS_OK;
+}
+
+static bool is_young(const struct build *b, int64_t ctime_ns)
+{
+    return ctime_ns >= b->newest_ns - TICK_NS;
+}
+
+/* A write after the scan moves the ctime of a file that was not young then. */
+struct alb_status build_file_is_as_noted(const struct build *b, const struct build_file *f,
+                                         const struct opened_file *o, bool *out)
+{
+    struct opened_file now = *o;
+    bool is_file = true;
+    struct alb_status st = ask(o->fd, &now, &is_file);
+    *out = !alb_failed(st) && is_same_state(o, &now) && now.size == f->size &&
+           now.mtime_s == f->mtime_s && now.mtime_ns == f->mtime_ns &&
+           now.ctime_ns == f->ctime_ns && now.inode == f->inode && !is_young(b, f->ctime_ns);
+    return st;
 }
 
 static struct alb_status ask(int fd, struct opened_file *out, bool *is_file)
@@ -109,6 +130,7 @@ static struct alb_status ask(int fd, struct opened_file *out, bool *is_file)
         .mtime_s = st.st_mtim.tv_sec,
         .mtime_ns = (uint32_t)st.st_mtim.tv_nsec,
         .ctime_ns = st.st_ctim.tv_sec * NS + st.st_ctim.tv_nsec,
+        .inode = st.st_ino,
         .mode = (uint16_t)(st.st_mode & 07777),
         .uid = st.st_uid,
         .gid = st.st_gid,

@@ -38,6 +38,8 @@ struct build_file {
     uint32_t uid, gid;
     int64_t mtime_s;
     uint32_t mtime_ns;
+    int64_t ctime_ns; /* this and the next: is it still the state that was read?          */
+    uint64_t inode;
     size_t chunk;       /* of the unit: the first of its chunks, or the pack it is in   */
     size_t chunk_count; /* 0: empty                                                  */
     uint32_t offset;    /* in the pack                                                  */
@@ -89,6 +91,7 @@ struct opened_file {
     int64_t mtime_s;
     uint32_t mtime_ns;
     int64_t ctime_ns; /* since the epoch */
+    uint64_t inode;
     uint16_t mode;
     uint32_t uid, gid;
 };
@@ -105,6 +108,11 @@ ALB_MUST_USE struct alb_status build_file_read(const struct opened_file *o, uint
 ALB_MUST_USE struct alb_status build_file_settle(const struct build *b, struct build_worker *w,
                                                  struct build_file *f, const struct opened_file *o,
                                                  const struct digest *digest, bool *out_same);
+/* Is what was opened, asked again after reading it, surely what build_file_settle() noted?  Not so
+ * for a file so young that its times do not tell one write from the next. */
+ALB_MUST_USE struct alb_status build_file_is_as_noted(const struct build *b,
+                                                      const struct build_file *f,
+                                                      const struct opened_file *o, bool *out);
 ALB_MUST_USE struct alb_status build_chunk_add(struct build_unit *u,
                                                const struct build_chunk *chunk);
 

@@ -319,6 +319,48 @@ static void a_chunk_whose_file_changed_later_is_refused(void **state)
     tmpdir_close(t);
 }
 
+/* Other writes until the times of `name` tell it from whatever comes later. */
+static void let_age(const struct tmpdir *t, const char *name)
+{
+    AUTO_FREE char *path = tmpdir_path(t, name);
+    AUTO_FREE char *other = tmpdir_path(t, "younger");
+    struct stat old, now;
+    assert_int_equal(stat(path, &old), 0);
+    do {
+        tmpdir_write(t, "younger", "y", 1);
+        assert_int_equal(stat(other, &now), 0);
+    } while ((now.st_ctim.tv_sec - old.st_ctim.tv_sec) * 1000000000 + now.st_ctim.tv_nsec -
+                 old.st_ctim.tv_nsec <
+             50000000);
+}
+
+static void a_chunk_of_an_old_file_is_refused_once_the_file_was_rewritten(void **state)
+{
+    (void)state;
+    struct tmpdir *t = tmpdir_open();
+    struct made m;
+    struct chunk *chunk = NULL;
+    write_random(t, "old", 3 * AVERAGE, 7);
+    let_age(t, "old");
+    make(&m, t);
+    for (uint32_t i = 0; i < m.result.content_key_count; i++) { /* as it stands all is read */
+        must(build_read(m.build, i, m.worker, &chunk));
+        chunk_unref(chunk);
+    }
+    write_random(t, "old", 3 * AVERAGE, 8);
+    uint32_t refused = 0;
+    for (uint32_t i = 0; i < m.result.content_key_count; i++) {
+        struct alb_status st = build_read(m.build, i, m.worker, &chunk);
+        if (!alb_failed(st))
+            chunk_unref(chunk);
+        else
+            refused += st.code == ALB_CONFLICT;
+    }
+    assert_int_equal(refused, m.result.content_key_count - 1); /* all but the younger one's */
+    made_release(&m);
+    tmpdir_close(t);
+}
+
 static void an_unfinished_build_is_not_put_together(void **state)
 {
     (void)state;
@@ -344,6 +386,7 @@ int main(void)
         cmocka_unit_test(a_file_that_keeps_changing_is_a_conflict_that_names_it),
         cmocka_unit_test(an_unreadable_file_fails_its_unit_and_is_named),
         cmocka_unit_test(a_chunk_whose_file_changed_later_is_refused),
+        cmocka_unit_test(a_chunk_of_an_old_file_is_refused_once_the_file_was_rewritten),
         cmocka_unit_test(an_unfinished_build_is_not_put_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
