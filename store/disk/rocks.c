@@ -296,7 +296,8 @@ static void mend(struct rocks *r)
     pthread_rwlock_unlock(&r->lock);
 }
 
-/* OK holds the lock for reading, and there is a database. */
+/* OK holds the lock for reading, and there is a database.  One that is broken is never written to:
+ * RocksDB would append to a log whose last write failed, which ends the program (7.8.3). */
 static struct alb_status enter(struct rocks *r, bool to_write)
 {
     pthread_rwlock_rdlock(&r->lock);
@@ -306,10 +307,14 @@ static struct alb_status enter(struct rocks *r, bool to_write)
     pthread_rwlock_unlock(&r->lock);
     mend(r);
     pthread_rwlock_rdlock(&r->lock);
-    if (r->db != NULL)
+    bool refused = to_write && atomic_load(&r->broken);
+    if (r->db != NULL && !refused)
         return ALB_STATUS_OK;
+    struct alb_status st =
+        r->db == NULL ? alb_fail(ALB_IO, "a database that failed could not be opened again")
+                      : alb_status_from_errno(ENOSPC, "a database that failed and has no room yet");
     pthread_rwlock_unlock(&r->lock);
-    return alb_fail(ALB_IO, "a database that failed could not be opened again");
+    return st;
 }
 
 static void leave(struct rocks *r)
