@@ -83,6 +83,27 @@ static int open_log(struct daemon *d)
 
 /* ---- starting -------------------------------------------------------------------------------- */
 
+static const char *keys_advice(enum alb_code code)
+{
+    return code == ALB_NOT_FOUND
+               ? "is 'data' in hub.conf right? 'albedo-hub init' makes a new hub"
+               : "restore this file from a backup: every device trusts this key and no other";
+}
+
+static const char *doors_advice(enum alb_code code)
+{
+    if (code == ALB_CONFLICT)
+        return "another albedo-hub is running on this directory";
+    if (code == ALB_FULL)
+        return "make room there and start it again";
+    if (code == ALB_CORRUPT)
+        return "layers, devices and revocations stand here and nowhere else: move it away, put a "
+               "backup of it in its place and start again (segments and index may stay as they "
+               "are); what was published or enrolled since that backup is to be published and "
+               "enrolled again. Branches go on with what they hold meanwhile";
+    return "";
+}
+
 static int open_files(struct daemon *d)
 {
     const char *dir = d->config.data, *file = "";
@@ -91,16 +112,20 @@ static int open_files(struct daemon *d)
 
     if (alb_failed(st)) {
         AUTO_FREE char *path = path_join(dir, file);
-        return fail(path, st, "is 'data' in hub.conf right? 'albedo-hub init' makes a new hub");
+        return fail(path, st, keys_advice(st.code));
     }
     st = hub_keys_tls(&d->keys, d->config.org, now_wall_s, true, &d->tree_tls);
     if (!alb_failed(st))
         st = hub_keys_tls(&d->keys, d->config.org, now_wall_s, false, &d->admin_tls);
     if (alb_failed(st))
-        return fail(dir, st, "ca.key, ca.pem and tls.key do not fit together");
-    st = hub_doors_open(dir, &d->doors);
-    if (alb_failed(st))
-        return fail(dir, st, "is another albedo-hub running on this directory?");
+        return fail(dir, st,
+                    "ca.key, ca.pem and tls.key do not fit together: one of them is damaged or "
+                    "not this hub's; restore all three from a backup");
+    st = hub_doors_open(dir, &d->doors, &file);
+    if (alb_failed(st)) {
+        AUTO_FREE char *path = path_join(dir, file);
+        return fail(path, st, doors_advice(st.code));
+    }
     return EXIT_FINE;
 }
 

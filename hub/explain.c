@@ -42,6 +42,7 @@ struct explain_task {
     struct version_seen *versions; /* owned */
     size_t count, next;
     bool has_begun, is_over;
+    hub_needing_fn found; /* NULL: a request asks */
 };
 
 /* ---- BEGIN ----------------------------------------------------------------------------------- */
@@ -318,11 +319,31 @@ static void explain_run(struct hub_task *t)
     p->is_over = alb_failed(t->st) || p->next == p->count;
 }
 
+static void tell_found(const struct explain_task *p)
+{
+    struct hub_needing *needing = xcalloc(p->count + 1, sizeof *needing);
+    size_t count = 0;
+
+    for (size_t i = 0; i < p->count; i++) {
+        const struct version_seen *v = &p->versions[i];
+        if (v->names_it)
+            needing[count++] = (struct hub_needing){.layer = v->layer,
+                                                    .version = v->version,
+                                                    .path = v->path_count > 0 ? v->paths[0] : "",
+                                                    .is_current = v->is_current,
+                                                    .files = v->file_count};
+    }
+    p->found(p->task.hub, &p->key, needing, count);
+    free(needing);
+}
+
 static void explain_after(struct hub_task *t)
 {
     const struct explain_task *p = (struct explain_task *)t;
 
-    if (p->is_over || t->rq == NULL)
+    if (p->is_over && p->found != NULL)
+        tell_found(p);
+    if (p->is_over || (t->rq == NULL && p->found == NULL))
         hub_task_end(t);
     else
         hub_task_start(t, JOB_SHARED, 1 << 20);
@@ -338,6 +359,27 @@ static void explain_release(struct hub_task *t)
     free(p->versions);
 }
 
+static struct explain_task *explain_new(struct hub *h, struct serve_request *rq,
+                                        const struct chunk_key *key)
+{
+    struct explain_task *p = hub_task_new(h, rq, sizeof *p);
+
+    p->key = *key;
+    p->task.content_type = "application/json";
+    p->task.run = explain_run;
+    p->task.after = explain_after;
+    p->task.release = explain_release;
+    return p;
+}
+
+void hub_find_needing(struct hub *h, const struct chunk_key *key, hub_needing_fn found)
+{
+    struct explain_task *p = explain_new(h, NULL, key);
+
+    p->found = found;
+    hub_task_start(&p->task, JOB_SHARED, 1 << 20);
+}
+
 void hub_handle_explain(void *hub, struct serve_request *rq)
 {
     struct chunk_key key = {.kind = KEY_PLAIN};
@@ -346,11 +388,6 @@ void hub_handle_explain(void *hub, struct serve_request *rq)
         serve_refuse(rq, ALB_INVALID, "a chunk is 64 hexadecimal digits");
         return;
     }
-    struct explain_task *p = hub_task_new(hub, rq, sizeof *p);
-    p->key = key;
-    p->task.content_type = "application/json";
-    p->task.run = explain_run;
-    p->task.after = explain_after;
-    p->task.release = explain_release;
+    struct explain_task *p = explain_new(hub, rq, &key);
     hub_task_start(&p->task, JOB_SHARED, 1 << 20);
 }

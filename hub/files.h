@@ -47,5 +47,9 @@ struct hub_doors {
     struct chunk_store *store;
     struct catalogue *catalogue;
 };
-ALB_MUST_USE struct alb_status hub_doors_open(const char *dir, struct hub_doors *out);
+/* CONFLICT: another hub runs on `dir`; CORRUPT: damaged, and nothing can be built anew from the
+ * rest (all of the catalogue is read to know that; an index of chunks is built anew silently);
+ * INVALID: of a newer program; FULL; IO.  *part (a literal) says which. */
+ALB_MUST_USE struct alb_status hub_doors_open(const char *dir, struct hub_doors *out,
+                                              const char **part);
 void hub_doors_close(struct hub_doors *d);

@@ -35,6 +35,8 @@ static void start_supply(struct hub *h)
     h->supply = supply_new(&(struct supply_options){.loop = o->loop,
                                                     .store = o->store,
                                                     .keeper = h->keeper,
+                                                    .lost = hub_note_damage,
+                                                    .lost_arg = h,
                                                     .cache_bytes = o->memory_cache_bytes});
     h->records = record_book_new(&(struct record_book_options){
         .loop = o->loop, .catalogue = o->catalogue, .authority = h->authority});
@@ -176,6 +178,7 @@ void hub_figures(const struct hub *h, struct hub_figures *out)
     serve_stats(h->serve, &out->serve);
     supply_stats(h->supply, &out->supply);
     keeper_stats(h->keeper, &out->keeper);
+    out->lost_chunks = h->damage.count;
 }
 
 uint16_t hub_port(const struct hub *h)
@@ -197,6 +200,7 @@ static void release(void *hub)
     keeper_free(h->keeper);
     uploads_release(&h->uploads);
     wipe(&h->ledger.key, sizeof h->ledger.key);
+    hub_damage_release(&h->damage);
     free(h->bearers);
     free(h);
 }

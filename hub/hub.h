@@ -45,6 +45,7 @@ uint16_t hub_port(const struct hub *h);
 uint16_t hub_admin_port(const struct hub *h); /* 0: none */
 
 struct hub_figures {
+    uint64_t lost_chunks; /* that a version needs, found since the start and not healed */
     struct serve_stats serve;
     struct supply_stats supply;
     struct keeper_stats keeper;

@@ -2,6 +2,7 @@
 /* hub/hub_impl.h – what the hub's own files share. */
 #pragma once
 
+#include "hub/damage.h"
 #include "hub/device.h"
 #include "hub/hub.h"
 #include "hub/ledger.h"
@@ -33,6 +34,7 @@ struct hub {
     uint64_t renewed_ns; /* when heads were last looked through */
     bool is_renewing, is_dying, is_buried;
     uint64_t published, enrolled, revoked;
+    struct damage damage;
     struct timer stop_timer;
     loop_fn stopped;
     void *stopped_arg;
@@ -68,6 +70,16 @@ void hub_handle_token(void *hub, struct serve_request *rq);
 
 /* report.c, metrics.c, explain.c */
 void hub_handle_explain(void *hub, struct serve_request *rq);
+/* A version that names the chunk; `path` is of the first of its files that use it, "" if none. */
+struct hub_needing {
+    const char *layer, *version, *path;
+    bool is_current;
+    uint64_t files;
+};
+typedef void (*hub_needing_fn)(struct hub *h, const struct chunk_key *key,
+                               const struct hub_needing *needing, size_t count);
+/* Look into every version there is, in the background; told from the loop unless the hub ends. */
+void hub_find_needing(struct hub *h, const struct chunk_key *key, hub_needing_fn found);
 void hub_handle_layers(void *hub, struct serve_request *rq);
 void hub_handle_devices(void *hub, struct serve_request *rq);
 void hub_handle_status(void *hub, struct serve_request *rq);

@@ -96,7 +96,8 @@ static struct alb_status make_tokens(const struct hub_config *config, const stru
     AUTO_FREE struct token_request *ask = xalloc(sizeof *ask);
     const struct token_scope scope = {.ca_certificate_pem = keys->ca_pem, .now_wall_s = now_wall_s};
     struct hub_doors doors;
-    struct alb_status st = hub_doors_open(config->data, &doors);
+    const char *part;
+    struct alb_status st = hub_doors_open(config->data, &doors, &part);
 
     if (alb_failed(st))
         return st;

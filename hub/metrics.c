@@ -29,6 +29,8 @@ struct alb_status hub_metrics(const struct hub_state *s, struct buf *out)
         {"bytes_kept_total", "counter", "Their bytes.", s->figures.keeper.bytes},
         {"pending_bytes", "gauge", "Verified, not yet durable.", s->figures.keeper.pending_bytes},
         {"damaged_total", "counter", "Chunks found damaged.", s->figures.supply.damaged},
+        {"lost_chunks", "gauge", "Chunks a version needs and the store lacks: see status.",
+         s->figures.lost_chunks},
         {"open_uploads", "gauge", "Uploads not yet committed.", s->figures.open_uploads},
         {"published_total", "counter", "Versions committed.", s->figures.published},
         {"enrolled_total", "counter", "Certificates issued.", s->figures.enrolled},

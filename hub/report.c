@@ -222,6 +222,7 @@ void hub_handle_devices(void *hub, struct serve_request *rq)
 struct status_task {
     struct hub_task task; /* first */
     struct hub_state state;
+    struct damaged_chunk *damaged; /* owned */
     struct alb_status (*show)(const struct hub_state *s, struct buf *out);
 };
 
@@ -261,6 +262,7 @@ static struct alb_status put_status(const struct hub_state *s, struct buf *out)
     json_number(w, "open_uploads", s->figures.open_uploads);
     json_number(w, "published", s->figures.published);
     json_number(w, "loop_lag_ms", s->worst_lag_ms);
+    hub_damage_show(s->damaged, s->damaged_count, w);
     json_end(w);
     return json_writer_finish(w, out);
 }
@@ -294,13 +296,21 @@ static void gather(const struct hub *h, struct hub_state *out)
         h->options.worst_lag_ns == NULL ? 0 : h->options.worst_lag_ns(h->options.loop) / NS_PER_MS;
 }
 
+static void status_release(struct hub_task *t)
+{
+    free(((struct status_task *)t)->damaged);
+}
+
 static void start_status(struct hub *h, struct serve_request *rq, const char *content_type,
                          struct alb_status (*show)(const struct hub_state *s, struct buf *out))
 {
     struct status_task *p = hub_task_new(h, rq, sizeof *p);
 
     gather(h, &p->state);
+    p->damaged = hub_damage_copy(h, &p->state.damaged_count);
+    p->state.damaged = p->damaged;
     p->show = show;
+    p->task.release = status_release;
     p->task.content_type = content_type;
     p->task.run = status_run;
     hub_task_start(&p->task, JOB_SHARED, 4 << 10);

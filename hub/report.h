@@ -2,6 +2,7 @@
 /* hub/report.h – the hub's state at one moment, for JSON and for Prometheus. */
 #pragma once
 
+#include "hub/damage.h"
 #include "hub/hub.h"
 
 struct hub_state {
@@ -11,6 +12,8 @@ struct hub_state {
     uint64_t layers, devices;
     struct chunk_store_stats store;
     struct hub_figures figures;
+    const struct damaged_chunk *damaged; /* hub/damage.h; borrowed */
+    size_t damaged_count;
 };
 
 /* Prometheus text format 0.0.4; every name begins with albedo_hub_. */

@@ -42,8 +42,11 @@ static void one_kept(void *arg, struct alb_status st)
 
     if (alb_failed(st))
         k->task->st = st;
-    if (--k->waiting == 0)
-        k->kept(k->task);
+    if (--k->waiting > 0)
+        return;
+    for (size_t i = 0; i < k->count && !alb_failed(k->task->st); i++)
+        hub_note_healed(k->task->hub, &k->chunks[i]->key);
+    k->kept(k->task);
 }
 
 void upload_keep_release(struct upload_keep *k)

@@ -230,6 +230,8 @@ static void not_in_store(struct supply *s, struct want *want, struct alb_status 
         return;
     }
     s->stats.failed++;
+    if (s->options.lost != NULL)
+        s->options.lost(s->options.lost_arg, &want->key, st);
     want_table_finish(&s->table, want, st, NULL);
 }
 

@@ -23,10 +23,13 @@ struct supply_options {
     struct chunk_store *store; /* borrowed; NULL: none */
     struct keeper *keeper;     /* borrowed; NULL exactly when store is */
     struct upstream *upstream; /* borrowed; NULL: none */
-    uint64_t cache_bytes;      /* memory for hot chunks; 0: 64 MiB */
-    size_t max_wants;          /* 0: 65,536 */
-    size_t max_waiters;        /* 0: 262,144 */
-    size_t max_batches;        /* 0: fetch.h's default */
+    /* Without a parent: the store cannot give what was asked for, and why.  NULL: nobody minds. */
+    void (*lost)(void *arg, const struct chunk_key *key, struct alb_status why);
+    void *lost_arg;
+    uint64_t cache_bytes; /* memory for hot chunks; 0: 64 MiB */
+    size_t max_wants;     /* 0: 65,536 */
+    size_t max_waiters;   /* 0: 262,144 */
+    size_t max_batches;   /* 0: fetch.h's default */
     uint64_t max_outstanding_bytes;
 };
 
