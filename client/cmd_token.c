@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* client/cmd_token.c – `albedo token create`: the token alone on standard output. */
+/* client/cmd_token.c – `albedo token create`: the token alone on standard output; and which tokens
+ * there are, and withdrawing one. */
 #include <inttypes.h>
 
 #include "base/alloc.h"
 #include "base/units.h"
 #include "client/link.h"
+#include "client/named.h"
+#include "client/table.h"
 
 static enum exit_code take_text(const struct cli *cli, const char *option, bool is_id, char *out)
 {
@@ -156,4 +159,48 @@ enum exit_code cmd_token_create(struct cli *cli)
     code = ask(&link, &request);
     link_end(&link);
     return code;
+}
+
+/* ---- token list, token revoke ---------------------------------------------------------------- */
+
+static const struct column columns[] = {
+    {"TOKEN", "token", CELL_TEXT},   {"ROLE", "role", CELL_TEXT},   {"SITE", "site", CELL_TEXT},
+    {"NAME", "name", CELL_TEXT},     {"USES", "uses", CELL_NUMBER}, {"UNTIL", "expires", CELL_TIME},
+    {"LAYERS", "layers", CELL_TEXT},
+};
+
+enum exit_code cmd_token_list(struct cli *cli)
+{
+    const struct link_options options = {.at_hub = true};
+    struct json_doc *tokens = NULL;
+    struct link_answer answer;
+    struct link link;
+
+    enum exit_code code = link_begin(cli, &options, &link);
+    if (code != EXIT_DONE)
+        return code;
+    code = link_get_json(&link, "/v1/tokens", "listing tokens", &answer, &tokens);
+    if (code == EXIT_DONE && cli->output->json)
+        output_json_text(cli->output, buf_peek(&answer.body), buf_size(&answer.body));
+    else if (code == EXIT_DONE)
+        table_print(cli->output, tokens, "tokens", columns, ALB_COUNT(columns));
+    json_doc_free(tokens);
+    link_answer_release(&answer);
+    link_end(&link);
+    return code;
+}
+
+/* People have the whole token as often as its ID; the rest is not needed, and not sent. */
+enum exit_code cmd_token_revoke(struct cli *cli)
+{
+    const char *typed = cli->words[0];
+    const char *id = strncmp(typed, "alb1.", 5) == 0 ? typed + 5 : typed;
+    const size_t size = strcspn(id, ".");
+
+    if (size == 0 || size > 15 ||
+        strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") < size)
+        return cli_usage(cli, "ID: it is what 'albedo token list' shows, or the token itself");
+    AUTO_FREE char *name = xasprintf("%.*s", (int)size, id);
+    AUTO_FREE char *path = xasprintf("/v1/token-revoke/%s", name);
+    return named_ask(cli, path, NULL, "token_revoked", name);
 }

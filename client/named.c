@@ -44,7 +44,7 @@ enum exit_code named_ask(struct cli *cli, const char *path, const struct named_r
     struct buf body;
 
     buf_init(&body, 4096);
-    struct alb_status st = named_request_encode(request, &body);
+    struct alb_status st = request == NULL ? ALB_STATUS_OK : named_request_encode(request, &body);
     enum exit_code code = alb_failed(st) ? output_fail_status(cli->output, st, "%s", doing)
                                          : link_begin(cli, &options, &link);
     if (code == EXIT_DONE) {

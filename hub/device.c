@@ -146,6 +146,33 @@ struct alb_status device_write(struct catalogue *c, const struct device_record *
 
 /* ---- tokens ---------------------------------------------------------------------------------- */
 
+static void token_from(const struct json_doc *doc, struct token_record *out)
+{
+    take_text(doc, "hash", out->hash, sizeof out->hash);
+    take_text(doc, "role", out->role, sizeof out->role);
+    take_text(doc, "site", out->site, sizeof out->site);
+    take_text(doc, "name", out->name, sizeof out->name);
+    take_text(doc, "layers", out->layers, sizeof out->layers);
+    out->uses = json_doc_number(doc, "uses");
+    take_text(doc, "last_key", out->last_key, sizeof out->last_key);
+    take_text(doc, "last_device", out->last_device, sizeof out->last_device);
+    take_text(doc, "withdrawn", out->withdrawn, sizeof out->withdrawn);
+    out->expires_wall_s = (int64_t)json_doc_number(doc, "expires");
+}
+
+struct alb_status token_record_decode(const void *value, size_t size, struct token_record *out)
+{
+    struct json_doc *doc = NULL;
+    struct alb_status st = json_doc_parse(value, size, &doc);
+
+    if (alb_failed(st))
+        return st;
+    out->id[0] = '\0';
+    token_from(doc, out);
+    json_doc_free(doc);
+    return ALB_STATUS_OK;
+}
+
 struct alb_status token_record_read(struct catalogue *c, const char *id, struct token_record *out,
                                     uint64_t *swap_version)
 {
@@ -155,15 +182,7 @@ struct alb_status token_record_read(struct catalogue *c, const char *id, struct 
     if (alb_failed(st))
         return st;
     snprintf(out->id, sizeof out->id, "%s", id);
-    take_text(doc, "hash", out->hash, sizeof out->hash);
-    take_text(doc, "role", out->role, sizeof out->role);
-    take_text(doc, "site", out->site, sizeof out->site);
-    take_text(doc, "name", out->name, sizeof out->name);
-    take_text(doc, "layers", out->layers, sizeof out->layers);
-    out->uses = json_doc_number(doc, "uses");
-    take_text(doc, "last_key", out->last_key, sizeof out->last_key);
-    take_text(doc, "last_device", out->last_device, sizeof out->last_device);
-    out->expires_wall_s = (int64_t)json_doc_number(doc, "expires");
+    token_from(doc, out);
     json_doc_free(doc);
     return ALB_STATUS_OK;
 }
@@ -182,6 +201,7 @@ struct alb_status token_record_write(struct catalogue *c, const struct token_rec
     json_number(w, "uses", t->uses);
     json_text(w, "last_key", t->last_key);
     json_text(w, "last_device", t->last_device);
+    json_text(w, "withdrawn", t->withdrawn);
     json_signed(w, "expires", t->expires_wall_s);
     json_end(w);
     return write_doc(c, "token", t->id, w, expected);

@@ -14,6 +14,7 @@ enum {
     CERTIFICATE_SIZE = 4 << 10,
     ROLE_TEXT_SIZE = 16,
     KEY_HEX_SIZE = 65,
+    WITHDRAWN_SIZE = 192,
     OLDER_MAX = 4, /* one is usual, two on the day of a renewal */
 };
 
@@ -53,11 +54,15 @@ struct token_record {
     uint64_t uses; /* left */
     /* Whose the last use was, so that a hub that died right then asks no second one of them. */
     char last_key[KEY_HEX_SIZE], last_device[JSON_NAME];
+    char withdrawn[WITHDRAWN_SIZE]; /* why nobody joins with it any more; "": it is good */
     int64_t expires_wall_s;
 };
 
 ALB_MUST_USE struct alb_status token_record_read(struct catalogue *c, const char *id,
                                                  struct token_record *out, uint64_t *swap_version);
+/* Of a value as the catalogue lists them; `id` is left empty.  CORRUPT. */
+ALB_MUST_USE struct alb_status token_record_decode(const void *value, size_t size,
+                                                   struct token_record *out);
 ALB_MUST_USE struct alb_status token_record_write(struct catalogue *c, const struct token_record *t,
                                                   uint64_t expected);
 

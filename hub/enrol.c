@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "hub/device.h"
 #include "hub/hub_impl.h"
+#include "hub/tokens.h"
 #include "wire/json.h"
 #include "wire/token.h"
 
@@ -56,8 +57,11 @@ void hub_handle_enrol(void *hub, struct serve_request *rq)
 /* A wrong secret is answered like an unknown token: who guesses learns nothing. */
 static void refuse_token(struct enrol_task *e)
 {
-    log_event(LOG_WARN, "enrol.wrong_token", "id=%.10s",
-              alb_failed(id_check(e->ask.token_id)) ? "?" : e->ask.token_id);
+    struct hub *h = e->task.hub;
+
+    if (log_limit_passes(&h->wrong_token_lines, (uint64_t)e->task.now_wall_s * NS_PER_S))
+        log_event(LOG_WARN, "enrol.wrong_token", "id=%.10s",
+                  alb_failed(id_check(e->ask.token_id)) ? "?" : e->ask.token_id);
     hub_task_refuse(&e->task, ALB_REFUSED,
                     "this token is not known here; check that it was copied "
                     "whole, or ask for a new one ('albedo token create')");
@@ -80,18 +84,11 @@ static bool secret_is_right(const struct enrol_task *e)
     return bytes_same_secret(&hash, &kept, sizeof hash);
 }
 
-static bool id_is_sound(const char *id)
-{
-    size_t length = strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
-
-    return length > 0 && id[length] == '\0';
-}
-
 static void judge_token(struct enrol_task *e)
 {
     struct hub_task *t = &e->task;
 
-    if (!id_is_sound(e->ask.token_id)) {
+    if (alb_failed(token_id_check(e->ask.token_id))) {
         refuse_token(e);
         return;
     }
@@ -106,7 +103,10 @@ static void judge_token(struct enrol_task *e)
     t->st = role_parse(e->token.role, &e->role);
     if (alb_failed(t->st))
         return;
-    if (e->token.expires_wall_s <= t->now_wall_s)
+    if (e->token.withdrawn[0] != '\0')
+        hub_task_refuse(t, ALB_REFUSED, "this token cannot be used any more: %s; ask for a new one",
+                        e->token.withdrawn);
+    else if (e->token.expires_wall_s <= t->now_wall_s)
         hub_task_refuse(t, ALB_REFUSED,
                         "this token has expired; ask for a new one ('albedo token "
                         "create')");

@@ -16,6 +16,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "hub/hub_impl.h"
+#include "hub/tokens.h"
 
 #define STOP_DEADLINE_NS (5 * NS_PER_S)
 #define UPKEEP_NS (600 * NS_PER_S)
@@ -72,6 +73,8 @@ static struct alb_status start_tree(struct hub *h)
     serve_set(h->serve, ROUTE_PROMOTE, hub_handle_promote, h);
     serve_set(h->serve, ROUTE_TRUST_PUT, hub_handle_trust_put, h);
     serve_set(h->serve, ROUTE_TOKEN, hub_handle_token, h);
+    serve_set(h->serve, ROUTE_TOKENS, hub_handle_tokens, h);
+    serve_set(h->serve, ROUTE_TOKEN_REVOKE, hub_handle_token_revoke, h);
     serve_set(h->serve, ROUTE_DEVICES, hub_handle_devices, h);
     serve_set(h->serve, ROUTE_REVOKE, hub_handle_revoke, h);
     serve_set(h->serve, ROUTE_STATUS, hub_handle_status, h);
@@ -129,6 +132,7 @@ static struct hub *hub_new(const struct hub_options *options)
     h->ledger.self.hub_key = h->online_public;
     snprintf(h->ledger.self.org, sizeof h->ledger.self.org, "%s", options->org);
     gate_init_open(&h->gate);
+    log_limit_init(&h->wrong_token_lines, "enrol.wrong_token");
     TAILQ_INIT(&h->tasks);
     uploads_init(&h->uploads);
     timer_init(&h->upkeep, options->loop, keep_up, h);

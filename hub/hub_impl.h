@@ -3,6 +3,7 @@
 #pragma once
 
 #include "hub/damage.h"
+#include "base/log_limit.h"
 #include "hub/device.h"
 #include "hub/hub.h"
 #include "hub/ledger.h"
@@ -32,6 +33,7 @@ struct hub {
     size_t bearer_count;
     struct timer upkeep;
     uint64_t renewed_ns; /* when heads were last looked through */
+    struct log_limit wrong_token_lines; /* of the ordered lane, where enrolling happens */
     bool is_renewing, is_dying, is_buried;
     uint64_t published, enrolled, revoked;
     struct damage damage;

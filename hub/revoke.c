@@ -16,6 +16,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "hub/hub_impl.h"
+#include "hub/tokens.h"
 #include "wire/json.h"
 #include "wire/signed.h"
 
@@ -179,6 +180,18 @@ static struct alb_status write_list(const struct ledger *l, const struct device_
     return st;
 }
 
+/* Whoever has the machine may have the token, and could join under another name. */
+static struct alb_status withdraw_its_token(struct catalogue *c, const struct device_record *d)
+{
+    char why[WITHDRAWN_SIZE];
+
+    if (d->token[0] == '\0')
+        return ALB_STATUS_OK;
+    snprintf(why, sizeof why, "%.100s, which joined with it, was revoked", d->device);
+    struct alb_status st = token_withdraw(c, d->token, why);
+    return st.code == ALB_NOT_FOUND ? ALB_STATUS_OK : st;
+}
+
 /* The list first: a device that is only marked would still be believed. */
 static struct alb_status revoke(const struct hub *h, const char *device, int64_t now_wall_s,
                                 struct device_record *d, struct buf *list)
@@ -194,7 +207,8 @@ static struct alb_status revoke(const struct hub *h, const char *device, int64_t
         return st;
     KILL_POINT("hub.list_revoked");
     d->is_revoked = true;
-    return device_write(h->options.catalogue, d, swap_version);
+    st = device_write(h->options.catalogue, d, swap_version);
+    return alb_failed(st) ? st : withdraw_its_token(h->options.catalogue, d);
 }
 
 static struct alb_status put_in_force(struct hub *h, const struct buf *list)

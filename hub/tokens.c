@@ -88,6 +88,15 @@ struct alb_status token_create(struct catalogue *c, const struct token_scope *sc
     return st;
 }
 
+struct alb_status token_id_check(const char *id)
+{
+    size_t length = strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
+
+    if (length == 0 || length >= sizeof((struct token_record *)NULL)->id || id[length] != '\0')
+        return alb_fail(ALB_INVALID, "that is no ID of a token");
+    return ALB_STATUS_OK;
+}
+
 static void token_run(struct hub_task *t)
 {
     struct token_task *p = (struct token_task *)t;
