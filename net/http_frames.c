@@ -7,8 +7,10 @@
 enum {
     STREAM_WINDOW = 16 << 20, /* never the brake: W (credit) is smaller by default */
     STREAM_REFILL = 4 << 20,
-    CALLS_BEFORE_SETTINGS = 16, /* until the server says how many it takes at once */
-    RESETS_MAX = 1000,          /* a batch cancelled whole is a few hundred */
+    FRAME_HEAD = 9,
+    DATA_SIZE = (16 << 10) - FRAME_HEAD, /* so that a full frame is exactly one TLS record */
+    CALLS_BEFORE_SETTINGS = 16,          /* until the server says how many it takes at once */
+    RESETS_MAX = 1000,                   /* a batch cancelled whole is a few hundred */
 };
 #define RESETS_INTERVAL_NS (10 * UINT64_C(1000000000))
 
@@ -45,21 +47,28 @@ void http_outgoing_release(struct http_outgoing *o)
     buf_release(&o->whole);
 }
 
-/* The source may cancel the call or close the session from inside: look again afterwards.  What it
+/* The body goes straight to where it leaves from, s->out, behind the place of its frame's head;
+ * on_send_data() fills in the head.  Nothing is appended between the two.
+ *
+ * The source may cancel the call or close the session from inside: look again afterwards.  What it
  * hung on is only buried, so `o` outlives this turn. */
 /* NOLINTNEXTLINE(readability-function-size): the signature is nghttp2's */
-static ssize_t on_pull(nghttp2_session *h2, int32_t stream_id, uint8_t *out, size_t size,
+static ssize_t on_pull(nghttp2_session *h2, int32_t stream_id, uint8_t *unused, size_t size,
                        uint32_t *flags, nghttp2_data_source *source, void *arg)
 {
     struct http_session *s = arg;
     struct http_outgoing *o = source->ptr;
     bool ended = false;
+    uint8_t *room;
 
+    (void)unused;
     if (s->is_over)
         return NGHTTP2_ERR_DEFERRED;
     if (nghttp2_session_get_stream_user_data(h2, stream_id) == NULL)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-    size_t n = o->source.pull(o->source.arg, out, size, &ended);
+    if (alb_failed(buf_reserve(&s->out, FRAME_HEAD + size, &room)))
+        return NGHTTP2_ERR_NOMEM;
+    size_t n = o->source.pull(o->source.arg, room + FRAME_HEAD, size, &ended);
     alb_assert(n <= size);
     if (s->is_over)
         return NGHTTP2_ERR_DEFERRED;
@@ -69,7 +78,42 @@ static ssize_t on_pull(nghttp2_session *h2, int32_t stream_id, uint8_t *out, siz
     o->is_ended = ended;
     if (ended)
         *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (n > 0)
+        *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
     return n == 0 && !ended ? NGHTTP2_ERR_DEFERRED : (ssize_t)n;
+}
+
+/* PAUSE: one frame for each call of nghttp2_session_mem_send(), so that collect() can stop. */
+/* NOLINTNEXTLINE(readability-function-size): the signature is nghttp2's */
+static int on_send_data(nghttp2_session *h2, nghttp2_frame *frame, const uint8_t *head, size_t size,
+                        nghttp2_data_source *source, void *arg)
+{
+    struct http_session *s = arg;
+    uint8_t *room;
+
+    (void)h2;
+    (void)source;
+    alb_assert(frame->data.padlen == 0);
+    if (alb_failed(buf_reserve(&s->out, FRAME_HEAD + size, &room)))
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    memcpy(room, head, FRAME_HEAD);
+    buf_commit(&s->out, FRAME_HEAD + size);
+    return NGHTTP2_ERR_PAUSE;
+}
+
+/* NOLINTNEXTLINE(readability-function-size): the signature is nghttp2's */
+static ssize_t on_frame_size(nghttp2_session *h2, uint8_t type, int32_t stream_id,
+                             int32_t session_window, int32_t stream_window, uint32_t frame_max,
+                             void *arg)
+{
+    (void)h2;
+    (void)type;
+    (void)stream_id;
+    (void)session_window; /* nghttp2 cuts to the windows itself */
+    (void)stream_window;
+    (void)frame_max;
+    (void)arg;
+    return DATA_SIZE;
 }
 
 nghttp2_data_provider http_outgoing_provider(struct http_outgoing *o)
@@ -226,6 +270,8 @@ static nghttp2_session_callbacks *callbacks_new(void)
     nghttp2_session_callbacks_set_on_stream_close_callback(c, on_stream_close);
     nghttp2_session_callbacks_set_on_frame_send_callback(c, on_frame_send);
     nghttp2_session_callbacks_set_on_frame_not_send_callback(c, on_frame_not_send);
+    nghttp2_session_callbacks_set_send_data_callback(c, on_send_data);
+    nghttp2_session_callbacks_set_data_source_read_length_callback(c, on_frame_size);
     return c;
 }
 

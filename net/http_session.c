@@ -8,7 +8,7 @@
 #include "base/units.h"
 
 enum {
-    OUT_WATER = 64 << 10,  /* collect frames up to here, then write      */
+    OUT_WATER = 48 << 10,  /* collect frames up to here, then write: three full records */
     OUT_LIMIT = 256 << 10, /* one more frame always fits                 */
     READ_SIZE = 16 << 10,  /* one TLS record                             */
     QUEUE_MAX = 512,       /* control frames waiting: stop reading then  */
@@ -168,23 +168,29 @@ static bool begin(struct http_session *s)
     return true;
 }
 
+/* A frame or a few to the end of `out`: a body is there already (http_frames.c), the rest is
+ * appended. */
+static bool collect_some(struct http_session *s)
+{
+    const uint8_t *bytes;
+    ssize_t n = nghttp2_session_mem_send(s->h2, &bytes);
+
+    return n >= 0 && !alb_failed(buf_append(&s->out, bytes, (size_t)n));
+}
+
 static size_t collect(struct http_session *s)
 {
-    size_t moved = 0;
+    size_t before = buf_size(&s->out);
+    size_t held = before;
 
-    while (!s->is_over && buf_size(&s->out) < OUT_WATER) {
-        const uint8_t *bytes;
-        ssize_t n = nghttp2_session_mem_send(s->h2, &bytes);
-
-        if (n == 0)
-            break;
-        if (n < 0 || alb_failed(buf_append(&s->out, bytes, (size_t)n))) {
+    while (!s->is_over && held < OUT_WATER) {
+        if (!collect_some(s))
             http_session_finish(s, alb_fail(ALB_FULL, "preparing frames"));
+        if (buf_size(&s->out) == held)
             break;
-        }
-        moved += (size_t)n;
+        held = buf_size(&s->out);
     }
-    return moved;
+    return held - before;
 }
 
 static size_t flush(struct http_session *s)
@@ -326,15 +332,14 @@ static void say_goodbye(struct http_session *s)
     uint32_t why = s->status.code == ALB_CORRUPT   ? NGHTTP2_PROTOCOL_ERROR
                    : s->status.code == ALB_REFUSED ? NGHTTP2_ENHANCE_YOUR_CALM
                                                    : NGHTTP2_NO_ERROR;
-    const uint8_t *bytes;
     size_t moved;
 
     if (s->h2 == NULL || alb_failed(stream_status(s->stream)) ||
         nghttp2_session_terminate_session(s->h2, why) != 0)
         return;
     for (unsigned i = 0; i < TURN_STEPS && buf_size(&s->out) < OUT_WATER; i++) {
-        ssize_t n = nghttp2_session_mem_send(s->h2, &bytes);
-        if (n <= 0 || alb_failed(buf_append(&s->out, bytes, (size_t)n)))
+        size_t held = buf_size(&s->out);
+        if (!collect_some(s) || buf_size(&s->out) == held)
             break;
     }
     if (buf_size(&s->out) > 0)

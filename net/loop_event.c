@@ -273,6 +273,8 @@ struct loop *loop_new(const struct loop_options *options)
     alb_assert(l->wake != NULL && l->job_done != NULL);
     event_add(l->job_done, NULL);
     l->workers = worker_pool_new(worker_count(options), l->job_fd);
+    l->outlets = tls_outlet_method_new();
+    buf_init(&l->sealed, STREAM_SEALED_MAX);
     return &l->base;
 }
 
@@ -295,6 +297,8 @@ struct loop *loop_free(struct loop *loop)
     event_free(l->wake);
     event_base_free(l->events);
     close(l->job_fd);
+    tls_outlet_method_free(l->outlets);
+    buf_release(&l->sealed);
     free(l);
     return NULL;
 }

@@ -9,6 +9,7 @@
 
 #include <event2/event.h>
 
+#include "base/buf.h"
 #include "net/loop_impl.h"
 #include "net/worker.h"
 
@@ -22,9 +23,11 @@ struct loop_event {
     struct event *signals[2];
     int job_fd;
     struct worker_pool *workers;
-    struct job *done;             /* finished, done() not called yet           */
-    size_t open_jobs;             /* submitted, done() not called yet          */
-    struct event_stream *leaving; /* freed by their owners, last bytes on the way */
+    struct job *done;              /* finished, done() not called yet           */
+    size_t open_jobs;              /* submitted, done() not called yet          */
+    struct event_stream *leaving;  /* freed by their owners, last bytes on the way */
+    struct bio_method_st *outlets; /* how TLS hands its records to streams       */
+    struct buf sealed;             /* records of the stream that writes just now */
     bool stopping;
     uint64_t batch_start_ns; /* 0 between batches */
     uint64_t worst_lag_ns;

@@ -166,7 +166,8 @@ static enum step shake(struct event_stream *s)
         return open_stream(s);
     }
     if (s->ssl == NULL)
-        s->ssl = tls_connection_new(s->tls, s->fd, &s->verdict);
+        s->ssl = tls_connection_new(s->tls, s->fd, tls_outlet_bio(s->loop->outlets, &s->outlet),
+                                    &s->verdict);
     if (s->ssl == NULL)
         return give_up(s, alb_fail(ALB_FULL, "no memory for another TLS connection"));
     ERR_clear_error();

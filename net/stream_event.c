@@ -13,7 +13,6 @@
 #include "base/units.h"
 
 enum {
-    RECORD_SIZE = 16 << 10, /* most that TLS puts into one record (RFC 8446, 5.1)                 */
     /* Bytes that may wait in the kernel before the socket counts as full: enough for 100 Mbit/s
      * at 10 ms, little enough that what is urgent does not stand behind a second of bulk. */
     UNSENT_SIZE = 128 << 10,
@@ -25,7 +24,8 @@ enum {
 
 static void on_io(evutil_socket_t fd, short what, void *arg);
 static void on_left(void *arg);
-static enum stream_result flush_stuck(struct event_stream *s);
+static enum stream_result push_unsent(struct event_stream *s);
+static ssize_t put(void *arg, const void *bytes, size_t size);
 static void leave(struct event_stream *s);
 
 /* ---- sockets and events ---------------------------------------------------------------------- */
@@ -129,11 +129,11 @@ static void on_io(evutil_socket_t fd, short what, void *arg)
     case STREAM_CONNECTING:
     case STREAM_SHAKING: stream_dial_advance(s); return;
     case STREAM_OPEN:
-        if ((what & EV_WRITE) == 0 || flush_stuck(s) != STREAM_BLOCKED)
+        if ((what & EV_WRITE) == 0 || push_unsent(s) != STREAM_BLOCKED)
             s->base.ready(s->base.ready_arg);
         return;
     case STREAM_LEAVING:
-        if (flush_stuck(s) != STREAM_BLOCKED)
+        if (push_unsent(s) != STREAM_BLOCKED)
             leave(s);
         return;
     case STREAM_BROKEN: return;
@@ -206,60 +206,116 @@ static enum stream_result write_plain(struct event_stream *s, const void *bytes,
     return STREAM_FAILED;
 }
 
-static enum stream_result write_record(struct event_stream *s, const void *bytes, size_t size,
-                                       size_t *moved)
+/* The reason why a socket takes nothing any more. */
+static enum stream_result fail_sending(struct event_stream *s, int sys)
 {
-    ERR_clear_error();
-    errno = 0;
-    int result = SSL_write_ex(s->ssl, bytes, size, moved);
+    struct alb_status st = tls_failure(&s->verdict, SSL_ERROR_SYSCALL, sys);
 
-    if (result == 1)
-        return STREAM_MOVED;
-    return stream_event_wait_tls(s, result) ? STREAM_BLOCKED : STREAM_FAILED;
+    stream_event_break(s, st.code == ALB_CLOSED && sys != 0 ? last_words(s, st) : st);
+    return STREAM_FAILED;
 }
 
-/* BLOCKED while a record that was begun is not out; MOVED when nothing stands in the way. */
-static enum stream_result flush_stuck(struct event_stream *s)
+/* MOVED when the socket took all; else what is left is in `bytes` from *went on, and BLOCKED has
+ * armed what is needed. */
+static enum stream_result send_sealed(struct event_stream *s, const uint8_t *bytes, size_t size,
+                                      size_t *went)
 {
-    size_t went = 0;
+    *went = 0;
+    while (*went < size) {
+        ssize_t n = send(s->fd, bytes + *went, size - *went, MSG_NOSIGNAL);
 
-    while (s->stuck_size > 0) {
-        enum stream_result result = write_record(s, s->stuck, s->stuck_size, &went);
-
-        if (result != STREAM_MOVED)
-            return result;
-        memmove(s->stuck, s->stuck + went, s->stuck_size - went);
-        s->stuck_size -= went;
+        if (n < 0 && errno != EAGAIN && errno != EINTR)
+            return fail_sending(s, errno);
+        if (n < 0) {
+            stream_event_wait(s, EV_WRITE);
+            return STREAM_BLOCKED;
+        }
+        *went += (size_t)n;
     }
-    free(s->stuck);
-    s->stuck = NULL;
     return STREAM_MOVED;
 }
 
-/* TLS has sealed these bytes, or may have: from here on they are ours to deliver. */
-static void keep_stuck(struct event_stream *s, const void *bytes, size_t size)
+/* BLOCKED while sealed records are not out; MOVED when nothing stands in the way. */
+static enum stream_result push_unsent(struct event_stream *s)
 {
-    s->stuck = xalloc(size);
-    memcpy(s->stuck, bytes, size);
-    s->stuck_size = size;
+    size_t went = 0;
+
+    if (buf_size(&s->unsent) == 0)
+        return STREAM_MOVED;
+    if (event_pending(s->writable, EV_WRITE, NULL))
+        return STREAM_BLOCKED; /* it said so before */
+    enum stream_result result = send_sealed(s, buf_peek(&s->unsent), buf_size(&s->unsent), &went);
+    buf_consume(&s->unsent, went);
+    if (buf_size(&s->unsent) == 0)
+        buf_release(&s->unsent);
+    return result;
+}
+
+/* What TLS puts out: data is gathered, to be sent in one call; the rest (the handshake, an alert)
+ * leaves at once, but never before what was sealed earlier. */
+static ssize_t put(void *arg, const void *bytes, size_t size)
+{
+    struct event_stream *s = arg;
+
+    if (s->gathers)
+        return alb_failed(buf_append(&s->loop->sealed, bytes, size)) ? -1 : (ssize_t)size;
+    if (buf_size(&s->unsent) > 0) {
+        ssize_t went = send(s->fd, buf_peek(&s->unsent), buf_size(&s->unsent), MSG_NOSIGNAL);
+
+        if (went < 0)
+            return -1;
+        buf_consume(&s->unsent, (size_t)went);
+        errno = EAGAIN;
+        if (buf_size(&s->unsent) > 0)
+            return -1;
+        buf_release(&s->unsent);
+    }
+    return send(s->fd, bytes, size, MSG_NOSIGNAL);
+}
+
+/* All or nothing: an outlet that gathers takes all. */
+static bool seal(struct event_stream *s, const uint8_t *bytes, size_t size)
+{
+    size_t went = 0;
+
+    ERR_clear_error();
+    s->gathers = true;
+    int result = SSL_write_ex(s->ssl, bytes, size, &went);
+    s->gathers = false;
+    if (result != 1)
+        stream_event_break(s, tls_failure(&s->verdict, SSL_get_error(s->ssl, result), 0));
+    return result == 1;
+}
+
+/* What TLS has sealed is ours to deliver, now or when the socket takes more. */
+static enum stream_result seal_and_send(struct event_stream *s, const uint8_t *bytes, size_t size)
+{
+    struct buf *sealed = &s->loop->sealed;
+    size_t went = 0;
+
+    buf_clear(sealed);
+    if (!seal(s, bytes, size))
+        return STREAM_FAILED;
+    enum stream_result result = send_sealed(s, buf_peek(sealed), buf_size(sealed), &went);
+    buf_consume(sealed, went);
+    if (result != STREAM_BLOCKED ||
+        !alb_failed(buf_append(&s->unsent, buf_peek(sealed), buf_size(sealed))))
+        return result;
+    stream_event_break(s, alb_fail(ALB_FULL, "no memory for bytes on their way"));
+    return STREAM_FAILED;
 }
 
 static enum stream_result write_tls(struct event_stream *s, const uint8_t *bytes, size_t size,
                                     size_t *moved)
 {
-    enum stream_result result = flush_stuck(s);
+    enum stream_result result = push_unsent(s);
     size_t done = 0;
 
     while (result == STREAM_MOVED && done < size) {
-        size_t record = size - done < RECORD_SIZE ? size - done : RECORD_SIZE;
-        size_t went = 0;
+        size_t part = size - done < STREAM_SEAL_SIZE ? size - done : STREAM_SEAL_SIZE;
 
-        result = write_record(s, bytes + done, record, &went);
-        if (result == STREAM_BLOCKED) {
-            keep_stuck(s, bytes + done, record);
-            went = record;
-        }
-        done += went;
+        result = seal_and_send(s, bytes + done, part);
+        done += part;
     }
     if (result == STREAM_FAILED || done == 0)
         return result;
@@ -292,11 +348,11 @@ static void event_figures(struct stream *base, struct path_figures *out)
         out->retransmitted = info.tcpi_total_retrans;
         out->unsent_bytes = info.tcpi_notsent_bytes;
     }
-    out->unsent_bytes += s->stuck_size;
+    out->unsent_bytes += buf_size(&s->unsent);
     out->wire_sent_bytes = s->plain_sent;
     out->wire_received_bytes = s->plain_received;
     if (s->ssl != NULL) {
-        out->wire_sent_bytes = BIO_number_written(SSL_get_wbio(s->ssl));
+        out->wire_sent_bytes = BIO_number_written(SSL_get_wbio(s->ssl)) - buf_size(&s->unsent);
         out->wire_received_bytes = BIO_number_read(SSL_get_rbio(s->ssl));
     }
 }
@@ -308,7 +364,7 @@ static void destroy(void *memory)
     struct event_stream *s = memory;
 
     SSL_free(s->ssl);
-    free(s->stuck);
+    buf_release(&s->unsent);
     free(s);
 }
 
@@ -325,7 +381,7 @@ static void say_goodbye(struct event_stream *s)
 static void die(struct event_stream *s)
 {
     timer_stop(&s->deadline);
-    if (s->stuck_size == 0)
+    if (buf_size(&s->unsent) == 0)
         say_goodbye(s);
     stream_event_drop_fd(s);
     loop_bury(&s->loop->base, destroy, s);
@@ -360,7 +416,7 @@ static void event_free_stream(struct stream *base)
     struct event_stream *s = ALB_CONTAINER(base, struct event_stream, base);
 
     stream_dial_release(s);
-    if (s->state == STREAM_OPEN && s->stuck_size > 0)
+    if (s->state == STREAM_OPEN && buf_size(&s->unsent) > 0)
         start_leaving(s);
     else
         die(s);
@@ -386,5 +442,7 @@ struct event_stream *stream_event_new(struct loop_event *loop, struct tls_contex
     s->loop = loop;
     s->fd = -1;
     s->tls = tls;
+    s->outlet = (struct tls_outlet){put, s};
+    buf_init(&s->unsent, STREAM_SEALED_MAX);
     return s;
 }

@@ -5,6 +5,7 @@
 #include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "net/x509_impl.h"
@@ -14,6 +15,7 @@ struct tls_context {
     bool is_server;
     bool has_pin;
     struct digest ca_pin;
+    int64_t floor_wall_s; /* of trusted time; 0: the clock is believed */
 };
 
 enum { CHAIN_MAX_SIZE = 16 << 10 /* bytes of certificates believed; ours are about 1.3 KiB */ };
@@ -50,6 +52,8 @@ static struct alb_status check_chain(const struct tls_context *t, X509_STORE_CTX
         alb_assert(trusted != NULL && sk_X509_push(trusted, ca) > 0);
         X509_STORE_CTX_set0_trusted_stack(store, trusted);
     }
+    if ((int64_t)time(NULL) < t->floor_wall_s)
+        X509_STORE_CTX_set_time(store, 0, (time_t)t->floor_wall_s);
     bool ok = X509_verify_cert(store) == 1;
     sk_X509_free(trusted); /* the certificates in it were borrowed */
     return ok ? ALB_STATUS_OK : tls_chain_failure(X509_STORE_CTX_get_error(store), !t->is_server);
@@ -120,8 +124,7 @@ static void set_rules(SSL_CTX *ctx, bool is_server)
                         SSL_OP_NO_TICKET | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_NO_COMPRESSION);
     SSL_CTX_set_num_tickets(ctx, 0);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-                              SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_read_ahead(ctx, 1); /* a record in one read, not header and body in two */
     SSL_CTX_set_max_cert_list(ctx, CHAIN_MAX_SIZE);
     if (is_server)
@@ -236,6 +239,12 @@ struct alb_status tls_context_use_certificate(struct tls_context *t, const char 
               : alb_fail(ALB_INVALID, "the new certificate: it is not for the key in use");
 }
 
+void tls_context_floor(struct tls_context *t, int64_t wall_s)
+{
+    if (t != NULL)
+        t->floor_wall_s = wall_s;
+}
+
 struct tls_context *tls_context_free(struct tls_context *t)
 {
     if (t != NULL)
@@ -246,16 +255,20 @@ struct tls_context *tls_context_free(struct tls_context *t)
 
 /* ---- connections ----------------------------------------------------------------------------- */
 
-SSL *tls_connection_new(struct tls_context *t, int fd, struct tls_verdict *verdict)
+SSL *tls_connection_new(struct tls_context *t, int fd, BIO *out, struct tls_verdict *verdict)
 {
     ERR_clear_error();
+    BIO *in = BIO_new_socket(fd, BIO_NOCLOSE);
     SSL *ssl = SSL_new(t->ctx);
 
     *verdict = (struct tls_verdict){.status = ALB_STATUS_OK, .peer = {.role = ROLE_NONE}};
-    if (ssl == NULL || SSL_set_fd(ssl, fd) != 1) {
+    if (ssl == NULL || in == NULL || out == NULL) {
         SSL_free(ssl);
+        BIO_free(in);
+        BIO_free(out);
         return NULL;
     }
+    SSL_set_bio(ssl, in, out);
     SSL_set_app_data(ssl, verdict);
     if (t->is_server)
         SSL_set_accept_state(ssl);

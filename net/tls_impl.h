@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* net/tls_impl.h – TLS as OpenSSL's objects, for tls.c, tls_failure.c and stream_event.c alone.
+/* net/tls_impl.h – TLS as OpenSSL's objects, for tls*.c, loop_event.c and stream_*.c alone.
  */
 #pragma once
 
 #include <openssl/ssl.h>
+#include <sys/types.h>
 
 #include "net/tls.h"
 
@@ -13,8 +14,22 @@ struct tls_verdict {
     struct identity peer; /* ROLE_NONE until a certificate was accepted */
 };
 
-/* One end of a connection over the socket `fd`, which stays the caller's; NULL: no memory. */
-SSL *tls_connection_new(struct tls_context *t, int fd, struct tls_verdict *verdict);
+/* Where TLS puts the records it has sealed.  Like send(): how many bytes were taken, or -1 and
+ * errno. */
+struct tls_outlet {
+    ssize_t (*put)(void *arg, const void *bytes, size_t size);
+    void *arg;
+};
+
+/* What every outlet of a loop is made with; outlives them. */
+struct bio_method_st *tls_outlet_method_new(void);
+void tls_outlet_method_free(struct bio_method_st *method);
+/* Borrows `outlet`; NULL: no memory. */
+BIO *tls_outlet_bio(const struct bio_method_st *method, struct tls_outlet *outlet);
+
+/* One end of a connection that reads from the socket `fd`, which stays the caller's, and writes to
+ * `out`, which is taken (may be NULL).  NULL: no memory. */
+SSL *tls_connection_new(struct tls_context *t, int fd, BIO *out, struct tls_verdict *verdict);
 /* After the handshake: HTTP/2 was agreed on, or why not. */
 ALB_MUST_USE struct alb_status tls_check_protocol(const SSL *ssl);
 
