@@ -218,6 +218,8 @@ def init_dies(site):
         died = death.came(done.code, done.err)
         if died:
             done = site.run_on(box.host, argv, box.name).wait()
+            if "already" in done.err:  # it had come to its end
+                return died
         assert done.code == 0, done
         return died
     return run
