@@ -88,6 +88,7 @@ struct alb_status endpoint_start(const struct endpoint_options *options, struct 
         free(e);
         return st;
     }
+    tls_context_floor(options->dial_tls, authority_floor_s(e->authority));
     e->grant = (struct own_grant){.loop = options->loop,
                                   .catalogue = options->catalogue,
                                   .authority = e->authority,

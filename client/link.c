@@ -115,6 +115,7 @@ enum exit_code link_open(struct output *o, struct state *s, const struct link_op
     st = authority_open(&authority_options, &l->authority);
     if (alb_failed(st))
         return damaged(l, st, "the trust files kept in it do not verify");
+    tls_context_floor(l->tls, authority_floor_s(l->authority));
     open_upstream(l, options);
     if (options->follows_trust)
         authority_follow(l->authority, l->upstream, NULL, NULL);

@@ -171,12 +171,14 @@ static enum exit_code out_of_reach(struct pull *p, const struct upstream_figures
                            "pulling %s from %s: %s (asked as %s of %s); if it was revoked or its "
                            "certificate expired, join anew with --force",
                            layer, up->place, up->why_down, p->state->who.device, p->state->who.org);
-    return output_fail(p->output, ALB_CLOSED,
-                       "pulling %s from %s: %s; check that the address is right, the service runs "
-                       "there and the line is up; the same command then goes on (--wait waits "
-                       "longer)",
-                       layer, up->place,
-                       up->why_down[0] != '\0' ? up->why_down : "no answer in time");
+    const bool is_hub = p->state->who.upstream.host[0] == '\0';
+    return output_fail(
+        p->output, ALB_CLOSED,
+        "pulling %s from %s: %s; check that the address is right, the service runs "
+        "there and the line is up; the same command then goes on (--wait waits "
+        "longer%s)",
+        layer, up->place, up->why_down[0] != '\0' ? up->why_down : "no answer in time",
+        is_hub ? "" : ", --at-hub asks the hub instead of this reflector, over the WAN");
 }
 
 static enum exit_code not_there(struct pull *p, const struct upstream_figures *up)
@@ -210,9 +212,11 @@ enum exit_code pull_fetch_failed(struct pull *p)
     if (atomic_load(&p->sink.has_failed))
         return pull_fail(p, p->st, "staging in",
                          p->sink.stage != NULL ? stage_error_path(p->sink.stage) : NULL);
+    upstream_figures(endpoint_upstream(p->endpoint), &up);
+    if (p->fetched.refusal == PULL_HEAD_EXPIRED && !up.is_up && up.down_code == ALB_REFUSED)
+        return out_of_reach(p, &up); /* often a clock: that explains the head, too */
     if (p->fetched.refusal != PULL_NOT_REFUSED)
         return refused(p);
-    upstream_figures(endpoint_upstream(p->endpoint), &up);
     if (p->why.code != ALB_OK)
         return out_of_reach(p, &up);
     if (p->st.code == ALB_NOT_FOUND)

@@ -32,4 +32,7 @@ ALB_MUST_USE struct alb_status tls_context_new(const struct tls_options *options
  */
 ALB_MUST_USE struct alb_status tls_context_use_certificate(struct tls_context *t,
                                                            const char *certificate_pem);
+/* Judge certificates by this time while the clock is behind it: DESIGN's floor of trusted time, for
+ * machines whose clock forgets.  NULL is fine. */
+void tls_context_floor(struct tls_context *t, int64_t wall_s);
 struct tls_context *tls_context_free(struct tls_context *t);

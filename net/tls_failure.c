@@ -22,8 +22,10 @@ static const struct {
      "the server's certificate has expired, or this machine's clock is ahead",
      "the client's certificate has expired, or this machine's clock is ahead"},
     {X509_V_ERR_CERT_NOT_YET_VALID,
-     "the server's certificate is not valid yet: this machine's clock is behind",
-     "the client's certificate is not valid yet: this machine's clock is behind"},
+     "the server's certificate is not valid yet: this machine's clock is behind, or the server's "
+     "ahead",
+     "the client's certificate is not valid yet: this machine's clock is behind, or the hub's was "
+     "ahead"},
     OTHER_CA_ROW(X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT),
     OTHER_CA_ROW(X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY),
     OTHER_CA_ROW(X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE),
@@ -64,7 +66,9 @@ static const struct {
      "the other side refused our certificate: it is from another organisation's CA"},
     {SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED, ALB_REFUSED,
      "the other side says that our certificate has expired, or its clock is wrong"},
-    {SSL_R_SSLV3_ALERT_BAD_CERTIFICATE, ALB_REFUSED, "the other side refused our certificate"},
+    {SSL_R_SSLV3_ALERT_BAD_CERTIFICATE, ALB_REFUSED,
+     "the other side refused our certificate, and its log says why: its clock may be behind, or "
+     "ours, or this certificate is not for this use"},
     {SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN, ALB_REFUSED, "the other side refused our certificate"},
     {SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE, ALB_REFUSED,
      "the other side refused our certificate: it is not made for this use"},

@@ -128,6 +128,8 @@ struct alb_status reflector_start(const struct reflector_options *options, struc
             .loop = options->loop, .catalogue = options->catalogue, .pin = options->trust_pin},
         &r->authority);
     if (!alb_failed(st)) {
+        tls_context_floor(options->dial_tls, authority_floor_s(r->authority));
+        tls_context_floor(options->tree_tls, authority_floor_s(r->authority));
         r->grant = (struct own_grant){.loop = options->loop,
                                       .catalogue = options->catalogue,
                                       .authority = r->authority,

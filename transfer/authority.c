@@ -14,6 +14,10 @@ enum { TRUST_CHAIN_MAX = 1024 };
 #define ALB_BUILD_WALL_S 1763769600 /* 2025-11-22: no earlier clock is believed */
 #endif
 
+/* The floor of trusted time, as it outlasts a restart. */
+static const char TIME_RECORD[] = "time";
+enum { TIME_EVERY_S = 86400 };
+
 struct authority {
     struct authority_options options;
     bool has_pin;
@@ -23,6 +27,7 @@ struct authority {
     struct revocations revocations;
     struct buf revoked_bytes;
     int64_t floor_wall_s;
+    int64_t kept_time_s; /* as the catalogue has it; 0: nothing */
     bool warned_clock;
     bool is_loading; /* what comes is from the catalogue itself */
     struct upstream *upstream;
@@ -35,6 +40,7 @@ struct authority {
 };
 
 static struct alb_status load(struct authority *a);
+static void recall_time(struct authority *a);
 static struct alb_status keep(struct authority *a, const char *name, const void *bytes,
                               size_t size);
 static void ask_trust(struct authority *a);
@@ -52,6 +58,7 @@ struct alb_status authority_open(const struct authority_options *options, struct
         a->has_pin = true;
         a->pin = *options->pin;
     }
+    recall_time(a);
     a->is_loading = true;
     struct alb_status st = load(a);
     a->is_loading = false;
@@ -243,10 +250,48 @@ int64_t authority_now_s(struct authority *a, int64_t wall_s)
     return a->floor_wall_s;
 }
 
+int64_t authority_floor_s(const struct authority *a)
+{
+    return a->floor_wall_s;
+}
+
+static void recall_time(struct authority *a)
+{
+    int64_t kept_s;
+    uint64_t value;
+    struct buf text;
+
+    if (a->options.catalogue == NULL)
+        return;
+    buf_init(&text, 32);
+    if (!alb_failed(catalogue_get(a->options.catalogue, TIME_RECORD, &text, NULL)) &&
+        !alb_failed(parse_u64(buf_text(&text), INT64_MAX, &value))) {
+        kept_s = (int64_t)value;
+        a->kept_time_s = kept_s;
+        a->floor_wall_s = kept_s > a->floor_wall_s ? kept_s : a->floor_wall_s;
+    }
+    buf_release(&text);
+}
+
+/* Once a day and not more often: it need not be exact. */
+static void keep_time(struct authority *a, int64_t verified_wall_s)
+{
+    const int64_t now_s = loop_wall_s(a->options.loop);
+    const int64_t agreed_s = verified_wall_s < now_s ? verified_wall_s : now_s;
+    char text[32];
+
+    if (agreed_s <= ALB_BUILD_WALL_S || agreed_s < a->kept_time_s + TIME_EVERY_S)
+        return;
+    a->kept_time_s = agreed_s;
+    snprintf(text, sizeof text, "%" PRId64, agreed_s);
+    alb_ignore(keep(a, TIME_RECORD, text, strlen(text)), "then the floor is lower next time");
+}
+
 void authority_saw_time(struct authority *a, int64_t verified_wall_s)
 {
     if (verified_wall_s > a->floor_wall_s)
         a->floor_wall_s = verified_wall_s;
+    keep_time(a, verified_wall_s);
 }
 
 /* ---- following the parent ------------------------------------------------------------------- */
