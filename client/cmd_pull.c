@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* client/cmd_pull.c – `albedo pull LAYER[@VERSION] TARGET`: what was typed, what is printed at the
  * end. */
+#include <dirent.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -116,12 +119,24 @@ static enum exit_code split_layer(const struct cli *cli, char *layer, struct pul
     return EXIT_DONE;
 }
 
-static enum exit_code ready_target(const struct cli *cli, const char *target)
+static enum exit_code cannot_make(const struct cli *cli, const char *target)
+{
+    const struct alb_status st = alb_fail_sys("making it");
+
+    if (st.sys == ENOENT)
+        return output_fail(cli->output, ALB_NOT_FOUND,
+                           "TARGET %s: the directory it would be in is not there; make that first",
+                           target);
+    return output_fail_status(cli->output, st, "TARGET %s", target);
+}
+
+static enum exit_code ready_target(const struct cli *cli, const char *target, bool *made)
 {
     struct stat s, root;
 
-    if (mkdir(target, 0755) != 0 && errno != EEXIST)
-        return output_fail_status(cli->output, alb_fail_sys("making it"), "TARGET %s", target);
+    *made = mkdir(target, 0755) == 0;
+    if (!*made && errno != EEXIST)
+        return cannot_make(cli, target);
     if (stat(target, &s) != 0)
         return output_fail_status(cli->output, alb_fail_sys("looking at it"), "TARGET %s", target);
     if (!S_ISDIR(s.st_mode))
@@ -131,6 +146,51 @@ static enum exit_code ready_target(const struct cli *cli, const char *target)
                            "TARGET /: the running system cannot be replaced "
                            "beneath itself; pull into a directory");
     return EXIT_DONE;
+}
+
+static bool holds_only_the_lock(int albedo_fd)
+{
+    const struct dirent *d;
+    bool only = true;
+    int fd = openat(albedo_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+    if (dir == NULL) {
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    while ((d = readdir(dir)) != NULL)
+        only = only && (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0 ||
+                        strcmp(d->d_name, "lock") == 0);
+    closedir(dir);
+    return only;
+}
+
+static void close_if_open(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
+/* A pull that brought nothing leaves nothing: .albedo goes if there is only its lock in it, held by
+ * nobody, and TARGET if it was made for this.  What a stage keeps for the next try stays. */
+static void take_away(const char *target, bool made)
+{
+    int fd = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int albedo =
+        fd < 0 ? -1 : openat(fd, ".albedo", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int lock = albedo < 0 ? -1 : openat(albedo, "lock", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+
+    if (lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) == 0 && holds_only_the_lock(albedo))
+        (void)unlinkat(albedo, "lock", 0);
+    if (albedo >= 0)
+        (void)unlinkat(fd, ".albedo", AT_REMOVEDIR); /* fails when there is anything in it */
+    if (made)
+        (void)rmdir(target); /* as this does */
+    close_if_open(lock);
+    close_if_open(albedo);
+    close_if_open(fd);
 }
 
 static void on_terminate(void *arg)
@@ -172,6 +232,8 @@ static enum exit_code run(struct cli *cli, const struct pull_options *options)
         free(p);
         return code;
     }
+    if (cli_flag(cli, "at-hub"))
+        state.who.upstream.host[0] = '\0'; /* for this once: it is not written */
     p->output = cli->output;
     p->state = &state;
     p->options = options;
@@ -208,12 +270,19 @@ enum exit_code cmd_pull(struct cli *cli)
                                    .allow_rollback = cli_flag(cli, "allow-rollback"),
                                    .replace_layer = cli_flag(cli, "replace-layer")};
 
+    bool made = false;
+
     for (size_t i = 0; i < seed_count; i++)
         seeds[i] = cli_text_at(cli, "seed", i);
     enum exit_code code = split_layer(cli, layer, &options);
     if (code == EXIT_DONE)
         code = cli_duration(cli, "wait", WAIT_DEFAULT_NS, &options.wait_ns);
     if (code == EXIT_DONE)
-        code = ready_target(cli, options.target);
-    return code == EXIT_DONE ? run(cli, &options) : code;
+        code = ready_target(cli, options.target, &made);
+    if (code != EXIT_DONE)
+        return code;
+    code = run(cli, &options);
+    if (code != EXIT_DONE)
+        take_away(options.target, made);
+    return code;
 }

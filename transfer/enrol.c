@@ -135,6 +135,11 @@ static struct alb_status request_write(const struct enrolment *e, struct buf *ou
 
 /* ---- what came ---- */
 
+/* Only the tree port of a hub, or a reflector, knows the request at all. */
+static const char no_door[] =
+    "it answers, but nobody joins there; is that the hub's admin port? The tree port is meant: "
+    "`listen` in hub.conf, 7443 unless it was changed";
+
 static struct alb_status status_of(unsigned status)
 {
     if (status >= 200 && status < 300)
@@ -177,7 +182,7 @@ static struct alb_status answer_take(const struct enrolment *e, const struct jou
     struct alb_status st = status_of(j->status);
     if (alb_failed(st)) {
         error_body_decode(body, buf_size(&j->answer), &error);
-        snprintf(message, ENROL_MESSAGE_SIZE, "%s", error.message);
+        snprintf(message, ENROL_MESSAGE_SIZE, "%s", j->status == 404 ? no_door : error.message);
         return st;
     }
     AUTO_FREE struct enrol_answer *answer = xalloc(sizeof *answer);
