@@ -2,9 +2,10 @@
 /* fuzz/fuzz_batch.c – any bytes as a request, as items, as positions, as an upload. */
 /* LINKS: wire base */
 #include "base/alloc.h"
+#include "fuzz/target.h"
 #include "wire/batch.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+const struct fuzz_bound fuzz_bound = {.fixed = 16 << 10, .per_byte = 16};
 
 static void as_request(const uint8_t *bytes, size_t size)
 {
@@ -87,12 +88,11 @@ static void as_upload_answer(const uint8_t *bytes, size_t size)
     upload_answer_release(&a);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+void fuzz_one(const uint8_t *bytes, size_t size)
 {
     as_request(bytes, size);
     as_items(bytes, size);
     as_runs(bytes, size);
     as_upload(bytes, size);
     as_upload_answer(bytes, size);
-    return 0;
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fuzz/fuzz_codec.c – a stored form from anywhere: refused, or exactly the bytes it declares. */
 /* LINKS: chunk base */
+#include "fuzz/target.h"
 #include "chunk/codec.h"
 
 #include <stdlib.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+const struct fuzz_bound fuzz_bound = {.fixed = 4 << 20, .per_byte = 4};
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+void fuzz_one(const uint8_t *bytes, size_t size)
 {
     enum { MAX = 1 << 20 };
     struct codec *codec = codec_new();
@@ -26,5 +27,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         abort();
     buf_release(&raw);
     codec_free(codec);
-    return 0;
 }

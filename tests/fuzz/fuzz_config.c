@@ -2,12 +2,13 @@
 /* fuzz/fuzz_config.c – any text as a configuration: refused with words,
  * or the same once written. */
 /* LINKS: config base */
+#include "fuzz/target.h"
 #include "config/schema.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+const struct fuzz_bound fuzz_bound = {.fixed = 256 << 10, .per_byte = 200};
 
 static void check_again(const struct config_schema *s, const void *config, char *error)
 {
@@ -48,7 +49,7 @@ static void try_schema(const struct config_schema *s, const char *text)
     free(config);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+void fuzz_one(const uint8_t *bytes, size_t size)
 {
     char *text = malloc(size + 1);
 
@@ -60,5 +61,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     try_schema(&hub_schema, text);
     try_schema(&reflector_schema, text);
     free(text);
-    return 0;
 }

@@ -3,11 +3,12 @@
  * once. */
 /* LINKS: net base sim_world */
 #include "base/units.h"
+#include "fuzz/target.h"
 #include "net/http.h"
 #include "sim/world.h"
 #include "sim/world_script.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+const struct fuzz_bound fuzz_bound = {.fixed = 512 << 10, .per_byte = 64};
 
 enum { CALLS = 4, EXPECTED = 1000 };
 
@@ -65,7 +66,7 @@ static void on_closed(void *arg, struct http_session *s, struct alb_status st)
     o->is_closed = true;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+void fuzz_one(const uint8_t *bytes, size_t size)
 {
     static const struct http_client_ops ops = {on_opened, on_closed};
     static const struct http_call_ops call_ops = {on_head, on_data, on_end};
@@ -85,5 +86,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     world_run(w, (size + 60) * NS_PER_S);
     alb_assert(owner.is_closed);
     world_free(w);
-    return 0;
 }

@@ -3,11 +3,12 @@
  * and so does it. */
 /* LINKS: net base sim_world */
 #include "base/units.h"
+#include "fuzz/target.h"
 #include "net/http.h"
 #include "sim/world.h"
 #include "sim/world_script.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+const struct fuzz_bound fuzz_bound = {.fixed = 512 << 10, .per_byte = 64};
 
 enum { BODY_LIMIT = 1000, PULLS = 3 };
 
@@ -66,7 +67,7 @@ static void on_session_closed(void *arg, struct http_session *s, struct alb_stat
     o->is_closed = true;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+void fuzz_one(const uint8_t *bytes, size_t size)
 {
     static const struct http_server_ops ops = {on_head, on_request, on_closed, on_session_closed};
     struct world *w = world_new(1);
@@ -77,5 +78,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     world_run(w, (size + 60) * NS_PER_S);
     alb_assert(owner.is_closed);
     world_free(w);
-    return 0;
 }

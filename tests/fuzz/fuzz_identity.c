@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fuzz/fuzz_identity.c – a URI from a certificate: refused, or the same again when written. */
 /* LINKS: net base */
+#include "fuzz/target.h"
 #include "net/identity.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+const struct fuzz_bound fuzz_bound = {.fixed = 4 << 10, .per_byte = 4};
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+void fuzz_one(const uint8_t *bytes, size_t size)
 {
     char *uri = malloc(size + 1);
     char again[256];
@@ -25,5 +26,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
             abort();
     }
     free(uri);
-    return 0;
 }

@@ -2,9 +2,10 @@
 /* fuzz/fuzz_json.c – any bytes as each JSON body and as a document. */
 /* LINKS: wire base */
 #include "base/alloc.h"
+#include "fuzz/target.h"
 #include "wire/json.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+const struct fuzz_bound fuzz_bound = {.fixed = 256 << 10, .per_byte = 200};
 
 static void as_enrolment(const uint8_t *bytes, size_t size)
 {
@@ -47,7 +48,7 @@ static void as_document(const uint8_t *bytes, size_t size)
     (void)json_doc_free(d);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+void fuzz_one(const uint8_t *bytes, size_t size)
 {
     struct named_request named;
     struct token_answer token;
@@ -59,5 +60,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     alb_ignore(named_request_decode(bytes, size, &named), "only a crash counts");
     alb_ignore(token_answer_decode(bytes, size, &token), "only a crash counts");
     error_body_decode(bytes, size, &error);
-    return 0;
 }

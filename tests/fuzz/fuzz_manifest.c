@@ -4,8 +4,9 @@
 #include "wire/manifest.h"
 
 #include "base/alloc.h"
+#include "fuzz/target.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+const struct fuzz_bound fuzz_bound = {.fixed = 256 << 10, .per_byte = 400};
 
 static void write_again(const struct manifest *m, struct buf *out)
 {
@@ -18,7 +19,7 @@ static void write_again(const struct manifest *m, struct buf *out)
     manifest_writer_release(&w);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+void fuzz_one(const uint8_t *bytes, size_t size)
 {
     struct manifest_limits limits = manifest_limits_default;
     struct manifest m;
@@ -26,7 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 
     limits.allow_devices = true;
     if (alb_failed(manifest_decode(bytes, size, &limits, &m)))
-        return 0;
+        return;
     buf_init(&again, SIZE_MAX / 2);
     write_again(&m, &again);
     /* Shorter when fields that are unknown and not critical were skipped. */
@@ -36,5 +37,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         alb_assert(manifest_find(&m, m.entries[i].path) == &m.entries[i]);
     manifest_release(&m);
     buf_release(&again);
-    return 0;
 }

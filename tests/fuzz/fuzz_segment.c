@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fuzz/fuzz_segment.c – a segment file from a damaged disk: walked to its end, record by record. */
 /* LINKS: store_disk store wire chunk base */
+#include "fuzz/target.h"
 #include "store/disk/segment.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+const struct fuzz_bound fuzz_bound = {.fixed = 5 << 20, .per_byte = 4};
 
 struct seen {
     const uint8_t *bytes;
@@ -29,7 +30,7 @@ static struct alb_status judge(void *arg, const struct record *r)
     return ALB_STATUS_OK;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+void fuzz_one(const uint8_t *bytes, size_t size)
 {
     struct segment_header header = {.salt = 0};
     struct seen seen = {.bytes = bytes, .size = size, .end = SEGMENT_HEADER_SIZE};
@@ -51,5 +52,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
             abort();
     }
     (void)close(segment.fd);
-    return 0;
 }

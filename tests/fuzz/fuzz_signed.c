@@ -6,10 +6,11 @@
  */
 /* LINKS: wire base */
 #include "base/alloc.h"
+#include "fuzz/target.h"
 #include "wire/record.h"
 #include "wire/signed.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+const struct fuzz_bound fuzz_bound = {.fixed = 512 << 10, .per_byte = 64};
 
 static const struct sign_secret HUB = {{1}}, PUBLISHER = {{2}}, ROOT_KEY = {{3}};
 
@@ -67,7 +68,7 @@ static void read_resealed(const uint8_t *bytes, size_t size, const char *kind,
     buf_release(&sealed);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+void fuzz_one(const uint8_t *bytes, size_t size)
 {
     static const struct {
         const char *kind;
@@ -82,11 +83,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     struct trust t;
 
     if (size > SIGNED_MAX / 2)
-        return 0;
+        return;
     make_trust(&t, &d);
     read_all(bytes, size, &t);
     for (size_t i = 0; i < ALB_COUNT(KINDS); i++)
         if (!alb_failed(signed_open(bytes, size, KINDS[i].kind, 1, &v)))
             read_resealed(v.body, v.body_size, KINDS[i].kind, KINDS[i].secret, &t);
-    return 0;
 }

@@ -2,12 +2,13 @@
 /* fuzz/fuzz_token.c – any text is no token, or one that is written again alike. */
 /* LINKS: wire base */
 #include "base/alloc.h"
+#include "fuzz/target.h"
 #include "wire/routes.h"
 #include "wire/token.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+const struct fuzz_bound fuzz_bound = {.fixed = 16 << 10, .per_byte = 16};
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+void fuzz_one(const uint8_t *bytes, size_t size)
 {
     AUTO_FREE char *text = xstrndup((const char *)bytes, size);
     AUTO_FREE uint8_t *raw = xalloc(size);
@@ -27,5 +28,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     }
     if (route_find(PORT_TREE | PORT_ADMIN, "GET", text, &rest) != NULL)
         alb_assert(rest[0] == '\0' || (rest > text && rest < text + strlen(text)));
-    return 0;
 }

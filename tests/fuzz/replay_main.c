@@ -5,6 +5,7 @@
  * Each input is given as it is, cut short, and with bytes changed (seed: ALB_SEED); the target
  * must survive all of them.  With no inputs at all it gets the empty one and noise.
  */
+#include "fuzz/target.h"
 #include "support/gen.h"
 
 #include <dirent.h>
@@ -134,6 +135,8 @@ int main(int argc, char **argv)
     give_noise(&r);
     for (int i = 1; i < argc; i++)
         replay_path(&r, argv[i]);
-    printf("%u files, %lu inputs, no crash\n", r.files, r.runs);
+    printf(
+        "%u files, %lu inputs, no crash; %zu bytes held at most, the bound is %zu + %zu a byte\n",
+        r.files, r.runs, fuzz_held_most(), fuzz_bound.fixed, fuzz_bound.per_byte);
     return 0;
 }
