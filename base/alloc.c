@@ -2,6 +2,7 @@
 /* base/alloc.c – allocation that aborts, and allocation that may answer NULL. */
 #include "base/alloc.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -73,4 +74,12 @@ void *try_realloc(void *old, size_t size)
     if (size >= LARGE && fault_hits("alloc.large"))
         return NULL;
     return realloc(old, size == 0 ? 1 : size);
+}
+
+void alloc_keep_freed(void)
+{
+#ifdef M_MMAP_THRESHOLD /* glibc; elsewhere the allocator has ideas of its own */
+    (void)mallopt(M_MMAP_THRESHOLD, 32 << 20); /* the most it takes */
+    (void)mallopt(M_TRIM_THRESHOLD, 64 << 20);
+#endif
 }

@@ -24,6 +24,10 @@ char *xasprintf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void *try_alloc(size_t size);
 void *try_realloc(void *old, size_t size);
 
+/* Once, first in main(): blocks of megabytes that are freed stay for whoever comes next, up to
+ * 64 MiB a thread.  Given back to the kernel each time, they cost a page fault for every 4 KiB. */
+void alloc_keep_freed(void);
+
 static inline void alb_auto_free(void *p)
 {
     free(*(void **)p);

@@ -3,6 +3,7 @@
  * answer with an exit code. */
 #include <signal.h>
 
+#include "base/alloc.h"
 #include "client/cli.h"
 #include "client/renewing.h"
 
@@ -32,6 +33,7 @@ int main(int argc, char **argv)
     struct output output;
     struct cli cli;
 
+    alloc_keep_freed();
     signal(SIGPIPE, SIG_IGN); /* a reader that left is an error to report, not to die of */
     output_init(&output, stdout, stderr);
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {

@@ -49,6 +49,7 @@ struct uploader {
     unsigned reading;
     struct body *filling;
     struct bodies bodies; /* sent, not yet answered */
+    struct bodies idle;   /* answered: their room is used again */
     unsigned body_count;
     unsigned turn, vain_openings;
     bool is_open, is_over;
@@ -87,16 +88,45 @@ struct uploader *uploader_start(const struct uploader_options *options)
     alb_ignore(buf_append(&u->record, options->record, options->record_size),
                "signed_seal() bounded it");
     TAILQ_INIT(&u->bodies);
+    TAILQ_INIT(&u->idle);
     timer_init(&u->end_timer, options->loop, tell_end, u);
     open_upload(u);
     return u;
 }
 
-static void free_body(struct body *b)
+static struct body *take_body(struct uploader *u)
+{
+    struct body *b = TAILQ_FIRST(&u->idle);
+
+    if (b != NULL) {
+        TAILQ_REMOVE(&u->idle, b, link);
+        return b;
+    }
+    b = xalloc(sizeof *b);
+    b->uploader = u;
+    buf_init(&b->items, BATCH_BYTES_MAX + (1 << 20));
+    return b;
+}
+
+static void retire_body(struct body *b)
 {
     upstream_cancel(b->request);
-    buf_release(&b->items);
-    free(b);
+    b->request = NULL;
+    buf_clear(&b->items);
+    b->count = 0;
+    b->stored_bytes = b->raw_bytes = 0;
+    TAILQ_INSERT_HEAD(&b->uploader->idle, b, link);
+}
+
+static void free_idle(struct uploader *u)
+{
+    struct body *b;
+
+    while ((b = TAILQ_FIRST(&u->idle)) != NULL) {
+        TAILQ_REMOVE(&u->idle, b, link);
+        buf_release(&b->items);
+        free(b);
+    }
 }
 
 /* What was asked of the hub is asked no more. */
@@ -107,11 +137,11 @@ static void cancel_requests(struct uploader *u)
     while (!TAILQ_EMPTY(&u->bodies)) {
         struct body *b = TAILQ_FIRST(&u->bodies);
         TAILQ_REMOVE(&u->bodies, b, link);
-        free_body(b);
+        retire_body(b);
     }
     u->body_count = 0;
     if (u->filling != NULL)
-        free_body(u->filling);
+        retire_body(u->filling);
     u->filling = NULL;
 }
 
@@ -121,6 +151,7 @@ struct uploader *uploader_free(struct uploader *u)
         return NULL;
     timer_stop(&u->end_timer);
     cancel_requests(u);
+    free_idle(u);
     for (unsigned i = 0; i < u->options.readers; i++) {
         if (u->readers[i] != NULL)
             u->readers[i]->uploader = NULL; /* frees its helper itself */
@@ -297,11 +328,8 @@ static struct alb_status add_item(struct uploader *u, const struct reader *r)
         (u->filling->count == BATCH_ITEMS_MAX ||
          buf_size(&u->filling->items) + r->chunk->size + BATCH_ITEM_OVERHEAD > BATCH_BYTES_MAX))
         send_body(u);
-    if (u->filling == NULL) {
-        u->filling = xalloc(sizeof *u->filling);
-        u->filling->uploader = u;
-        buf_init(&u->filling->items, BATCH_BYTES_MAX + (1 << 20));
-    }
+    if (u->filling == NULL)
+        u->filling = take_body(u);
     struct alb_status st = batch_item_head(&item, &u->filling->items);
     if (!alb_failed(st))
         st = buf_append(&u->filling->items, r->chunk->bytes, r->chunk->size);
@@ -348,6 +376,7 @@ static void send_body(struct uploader *u)
                                      .path = path,
                                      .body = buf_peek(&b->items),
                                      .body_size = buf_size(&b->items),
+                                     .body_stays = true,
                                      .expect_bytes = 4096,
                                      .timeout_ns = BODY_TIMEOUT_NS};
 
@@ -355,7 +384,6 @@ static void send_body(struct uploader *u)
     TAILQ_INSERT_TAIL(&u->bodies, b, link);
     u->body_count++;
     b->request = upstream_request(u->options.upstream, &ask, body_answered, b);
-    buf_release(&b->items); /* the request has its own copy */
 }
 
 static void body_answered(void *arg, const struct upstream_answer *answer)
@@ -377,7 +405,7 @@ static void body_answered(void *arg, const struct upstream_answer *answer)
         u->vain_openings = 0;
         read_more(u);
     }
-    free_body(b);
+    retire_body(b);
 }
 
 /* ---- COMMIT ---------------------------------------------------------------------------------- */

@@ -89,6 +89,7 @@ static int serve(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    alloc_keep_freed();
     if (argc < 2) {
         fputs(usage, stderr);
         return EXIT_USAGE;

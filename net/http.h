@@ -75,6 +75,16 @@ void *http_exchange_user(const struct http_exchange *x);
 /* Answer whole; the bytes are copied. */
 void http_answer(struct http_exchange *x, unsigned status, const char *content_type,
                  const void *body, size_t size);
+/* The same with bytes that stay the lender's: `back` is called once, when none of them is needed
+ * any more, which may be at once. */
+struct http_loan {
+    const uint8_t *bytes;
+    size_t size;
+    void (*back)(void *arg);
+    void *arg;
+};
+void http_answer_lent(struct http_exchange *x, unsigned status, const char *content_type,
+                      const struct http_loan *loan);
 /* Answer as it comes. */
 void http_answer_stream(struct http_exchange *x, unsigned status, const char *content_type,
                         const struct http_source *source);
@@ -97,8 +107,8 @@ struct http_call_options {
     const char *path; /* with the query */
     const struct http_header *headers;
     size_t header_count;
-    const void *body; /* copied; or `source` */
-    size_t body_size;
+    const void *body;          /* copied; or `source` */
+    size_t body_size;          /* of `body`, or of all that `source` will give (0: not known) */
     struct http_source source; /* pull NULL: use `body` */
     uint64_t expect_bytes; /* most body bytes the answer may have: the credit it is worth; a larger
                                   answer is broken off as CORRUPT */
@@ -134,6 +144,9 @@ void *http_session_user(const struct http_session *s);
 void http_session_drain(struct http_session *s);
 /* Close now; closed/session_closed comes from the loop with ALB_CLOSED. */
 void http_session_close(struct http_session *s);
+/* Until when our own gate kept back what we had to say, credit and PINGs among it: now, while it
+ * does; 0: never.  The other side's silence before that is our doing. */
+uint64_t http_session_held_until_ns(const struct http_session *s);
 /* Change W while it runs. */
 void http_session_set_window(struct http_session *s, uint64_t window_bytes);
 /* Body bytes received and sent in DATA frames so far. */

@@ -317,7 +317,7 @@ struct http_call *http_call_start(struct http_session *s, const struct http_call
     copy_request(c, options);
     c->expect_left = options->expect_bytes < HTTP_BODY_MAX ? options->expect_bytes : HTTP_BODY_MAX;
     c->body_size = options->body_size;
-    c->is_body_known = options->source.pull == NULL && options->body_size > 0;
+    c->is_body_known = options->body_size > 0;
     c->has_body = options->source.pull != NULL || options->body_size > 0;
     if (options->source.pull != NULL)
         http_outgoing_init_source(&c->body, &options->source);

@@ -96,6 +96,7 @@ struct upstream_ask {
     const char *path;
     const void *body; /* copied */
     size_t body_size;
+    bool body_stays;     /* not copied: the caller keeps it until told, or cancelled */
     size_t expect_bytes; /* most the answer may be */
     uint64_t timeout_ns; /* 0: 60 s */
     bool fail_when_down; /* CLOSED at once, not waiting for the line, once a first dial failed */

@@ -17,8 +17,9 @@ enum { BROKEN_MOST = 3 };
 struct upstream_request {
     struct upstream *upstream;
     char *method, *path;
-    uint8_t *body;
-    size_t body_size, expect_bytes;
+    const uint8_t *body;
+    uint8_t *own_body; /* NULL: the caller's */
+    size_t body_size, body_sent, expect_bytes;
     bool fail_when_down;
     upstream_done done;
     void *arg;
@@ -61,9 +62,9 @@ struct upstream_request *upstream_request(struct upstream *u, const struct upstr
     r->method = xstrdup(ask->method);
     r->path = xstrdup(ask->path);
     r->body_size = ask->body_size;
-    r->body = xalloc(ask->body_size + 1);
-    if (ask->body_size > 0)
-        memcpy(r->body, ask->body, ask->body_size);
+    if (ask->body_size > 0 && !ask->body_stays)
+        r->own_body = memcpy(xalloc(ask->body_size), ask->body, ask->body_size);
+    r->body = r->own_body != NULL ? r->own_body : ask->body;
     r->expect_bytes = ask->expect_bytes;
     r->fail_when_down = ask->fail_when_down;
     r->done = done;
@@ -79,18 +80,31 @@ struct upstream_request *upstream_request(struct upstream *u, const struct upstr
     return r;
 }
 
+static size_t pull_body(void *arg, uint8_t *out, size_t size, bool *ended)
+{
+    struct upstream_request *r = arg;
+    size_t left = r->body_size - r->body_sent;
+    size_t n = size < left ? size : left;
+
+    memcpy(out, r->body + r->body_sent, n);
+    r->body_sent += n;
+    *ended = n == left;
+    return n;
+}
+
 static void send_request(struct upstream_request *r)
 {
     const struct http_call_options call = {.method = r->method,
                                            .path = r->path,
-                                           .body = r->body,
                                            .body_size = r->body_size,
+                                           .source = {r->body_size > 0 ? pull_body : NULL, r},
                                            .headers = &proto_header,
                                            .header_count = 1,
                                            .expect_bytes = r->expect_bytes};
 
     buf_release(&r->answer);
     buf_init(&r->answer, r->expect_bytes);
+    r->body_sent = 0;
     r->status = 0;
     r->too_long = false;
     timer_stop(&r->again);
@@ -178,7 +192,7 @@ static void free_request(struct upstream_request *r)
     buf_release(&r->answer);
     free(r->method);
     free(r->path);
-    free(r->body);
+    free(r->own_body);
     loop_bury(r->upstream->options.loop, free, r);
 }
 
