@@ -106,7 +106,8 @@ struct http_session {
     bool is_other_draining;
     bool is_over; /* only death is left; why: status   */
     struct alb_status status;
-    uint64_t heard_ns, pinged_ns, idle_since_ns;
+    bool is_held; /* the stream's gate keeps what we have to say */
+    uint64_t heard_ns, pinged_ns, let_go_ns, idle_since_ns;
     uint64_t received_bytes, sent_bytes;
     uint64_t resets_since_ns;
     uint32_t resets;    /* streams reset in the current interval */

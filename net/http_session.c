@@ -193,6 +193,13 @@ static size_t collect(struct http_session *s)
     return held - before;
 }
 
+static void note_held(struct http_session *s, bool is_held)
+{
+    if (s->is_held && !is_held)
+        s->let_go_ns = loop_now_ns(s->stream->loop);
+    s->is_held = is_held;
+}
+
 static size_t flush(struct http_session *s)
 {
     size_t moved = 0;
@@ -200,8 +207,14 @@ static size_t flush(struct http_session *s)
     if (s->is_over || s->is_write_blocked || buf_size(&s->out) == 0)
         return 0;
     switch (stream_write(s->stream, buf_peek(&s->out), buf_size(&s->out), &moved)) {
-    case STREAM_MOVED: buf_consume(&s->out, moved); return moved;
-    case STREAM_BLOCKED: s->is_write_blocked = true; return 0;
+    case STREAM_MOVED:
+        note_held(s, false);
+        buf_consume(&s->out, moved);
+        return moved;
+    case STREAM_BLOCKED:
+        note_held(s, timer_is_set(&s->stream->gate_timer));
+        s->is_write_blocked = true;
+        return 0;
     case STREAM_ENDED:
         http_session_finish(s, alb_fail(ALB_CLOSED, "the other side closed the connection"));
         return 0;
@@ -268,10 +281,17 @@ static uint64_t sooner(uint64_t a_ns, uint64_t b_ns)
     return a_ns < b_ns ? a_ns : b_ns;
 }
 
-/* Half the time in silence: ask.  All of it: dead.  Set lazily: what is heard moves no timer. */
+static uint64_t later(uint64_t a_ns, uint64_t b_ns)
+{
+    return a_ns > b_ns ? a_ns : b_ns;
+}
+
+/* Half the time in silence: ask.  All of it: dead.  Set lazily: what is heard moves no timer.
+ * While our own gate keeps the question back, nobody can answer it. */
 static uint64_t watch_silence(struct http_session *s, uint64_t now_ns)
 {
-    uint64_t dead_ns = s->heard_ns + s->options.dead_timeout_ns;
+    uint64_t since_ns = later(s->heard_ns, http_session_held_until_ns(s));
+    uint64_t dead_ns = since_ns + s->options.dead_timeout_ns;
     uint64_t ask_ns = s->heard_ns + s->options.dead_timeout_ns / 2;
 
     if (now_ns >= dead_ns)
@@ -392,6 +412,11 @@ void http_session_drain(struct http_session *s)
 void http_session_close(struct http_session *s)
 {
     http_session_finish(s, alb_fail(ALB_CLOSED, "closed here"));
+}
+
+uint64_t http_session_held_until_ns(const struct http_session *s)
+{
+    return s->is_held ? loop_now_ns(s->stream->loop) : s->let_go_ns;
 }
 
 void http_session_set_window(struct http_session *s, uint64_t window_bytes)

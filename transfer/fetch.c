@@ -233,12 +233,18 @@ static struct batch *gather(struct fetcher *f)
 }
 
 /* Another batch's item may be long on its way while this one must wait its turn: what counts is
- * that the connection says something. */
+ * that the connection says something. And what our own gate kept from it (credit above all) is no
+ * silence of its. */
 static void on_silence(void *arg)
 {
     struct batch *b = arg;
     struct fetcher *f = b->fetcher;
-    uint64_t until_ns = f->heard_ns + SILENCE_NS;
+    const struct http_session *line = upstream_data(f->options.upstream);
+
+    if (line == NULL)
+        return; /* lost: the call's end is about to come */
+    uint64_t held_ns = http_session_held_until_ns(line);
+    uint64_t until_ns = (held_ns > f->heard_ns ? held_ns : f->heard_ns) + SILENCE_NS;
 
     if (loop_now_ns(f->options.loop) < until_ns)
         timer_set(&b->silence, until_ns);

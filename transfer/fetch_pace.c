@@ -52,16 +52,26 @@ static void say_slow(struct fetch_pace *p, const struct upstream_figures *up, ui
               up->place, p->wants, p->brought_bytes, (int)FETCH_LOOK_S, slow_ns / NS_PER_S);
 }
 
+/* In that minute the parent had to wait for what our own gate kept back. */
+static bool was_held(const struct fetch_pace *p, uint64_t now_ns)
+{
+    struct http_session *line = upstream_data(p->upstream);
+    const uint64_t held_ns = line != NULL ? http_session_held_until_ns(line) : 0;
+
+    return held_ns != 0 && held_ns + LOOK_NS > now_ns;
+}
+
 static void look(void *arg)
 {
     struct fetch_pace *p = arg;
+    const uint64_t now_ns = loop_now_ns(p->loop);
     struct upstream_figures up;
 
     upstream_figures(p->upstream, &up);
     if (p->brought_bytes >= FLOOR_BYTES)
         say_over(p);
-    else if (up.is_up)
-        say_slow(p, &up, loop_now_ns(p->loop));
+    else if (up.is_up && !was_held(p, now_ns))
+        say_slow(p, &up, now_ns);
     p->brought_bytes = 0;
     timer_set_in(&p->look, LOOK_NS);
 }

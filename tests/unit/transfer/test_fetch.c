@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* unit/transfer/test_fetch.c – a supply fetching from a parent that is faulty or hostile. */
 /* LINKS: sim_world */
+#include "net/gate.h"
 #include "transfer/supply.h"
 
 #include "support/liar.h"
@@ -388,6 +389,70 @@ static void queued_for_ten_minutes_is_waited_for(void **state)
     assert_int_equal(g->batches, 2);
 }
 
+/* Closed for some time, again and again if need be. */
+struct turnstile {
+    struct gate gate; /* first */
+    uint64_t from_ns, until_ns;
+};
+
+static size_t turnstile_ask(struct gate *g, size_t want, uint64_t now_ns, uint64_t *retry_ns)
+{
+    const struct turnstile *t = (struct turnstile *)g;
+
+    if (now_ns < t->from_ns || now_ns >= t->until_ns)
+        return want;
+    *retry_ns = t->until_ns;
+    return 0;
+}
+
+static void turnstile_spent(struct gate *g, size_t bytes, uint64_t now_ns)
+{
+    (void)g;
+    (void)bytes;
+    (void)now_ns;
+}
+
+static void flow_end(void *arg)
+{
+    (void)arg;
+    http_answer(flow.x, 503, octets, "{}", 2);
+}
+
+static bool answer_late(struct stage *g, struct http_exchange *x)
+{
+    if (g->batches > 1)
+        return false;
+    flow.x = x;
+    timer_init(&flow.timer, g->on.hub, flow_end, NULL);
+    timer_set_in(&flow.timer, 36 * NS_PER_S);
+    return true;
+}
+
+/* From the 10th second, when the first PING is due, to the 18th nothing of ours gets out; the
+ * parent answers in the 36th.  Counted from the 18th that is in time. */
+static void what_our_own_gate_keeps_back_is_not_the_parents_silence(void **state)
+{
+    static const struct gate_ops gate_ops = {.ask = turnstile_ask, .spent = turnstile_spent};
+    static struct turnstile gate; /* outlives the test's last words */
+    struct stage *g = *state;
+
+    gate = (struct turnstile){
+        .gate = {.ops = &gate_ops}, .from_ns = 2 * NS_PER_S, .until_ns = 18 * NS_PER_S};
+    supply_free(g->supply);
+    upstream_free(g->upstream);
+    g->upstream = upstream_new(&(struct upstream_options){
+        .loop = g->on.box, .places = {{"hub", LIAR_PORT}}, .place_count = 1, .gate = &gate.gate});
+    g->supply = supply_new(&(struct supply_options){.loop = g->on.box, .upstream = g->upstream});
+    g->instead = answer_late;
+    ask_all(g);
+    run_s(g, 34);
+    assert_int_equal(g->on.liar.accepted, 2);
+    assert_int_equal(g->batches, 1);
+    run_s(g, 10);
+    expect_all(g);
+    assert_int_equal(g->on.liar.accepted, 2);
+}
+
 /* ---- slow retrieval (TUF): what never comes is noticed ---- */
 
 static unsigned warned, eased;
@@ -744,6 +809,8 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(a_line_that_is_down_is_no_slow_parent, setup, teardown),
         cmocka_unit_test_setup_teardown(a_silent_parent_is_hung_up_on_after_30_s_and_called_again,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(what_our_own_gate_keeps_back_is_not_the_parents_silence,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(failed_items_rest_and_come_later, setup, teardown),
         cmocka_unit_test_setup_teardown(what_keeps_failing_fails_after_minutes_not_for_ever, setup,
