@@ -9,6 +9,7 @@
 #include "base/units.h"
 #include "client/place.h"
 #include "net/tls.h"
+#include "net/x509.h"
 
 enum { PEM_MOST = 64 << 10, ANSWER_MOST = 16 << 20 };
 #define ASK_TIMEOUT_NS (30 * NS_PER_S)
@@ -31,7 +32,9 @@ struct alb_status link_tls_open(const struct state *s, struct tls_context **out)
         const struct tls_options options = {.ca_pem = buf_text(&texts[0]),
                                             .certificate_pem = buf_text(&texts[1]),
                                             .key_pem = buf_text(&texts[2])};
-        st = tls_context_new(&options, out);
+        st = x509_check_signed(options.certificate_pem, options.ca_pem);
+        if (!alb_failed(st))
+            st = tls_context_new(&options, out);
     }
     for (size_t i = 0; i < ALB_COUNT(names); i++) {
         if (texts[i].bytes != NULL)

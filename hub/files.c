@@ -149,6 +149,8 @@ struct alb_status hub_keys_tls(const struct hub_keys *k, const char *org, int64_
     AUTO_FREE char *own = NULL;
     struct alb_status st = make_certificate(k, org, now_wall_s, &own);
 
+    if (!alb_failed(st))
+        st = x509_check_signed(own, k->ca_pem);
     if (alb_failed(st))
         return st;
     AUTO_FREE char *chain = xasprintf("%s%s", own, k->ca_pem);

@@ -50,8 +50,13 @@ struct alb_status hub_load_trust(struct hub *h)
     }
     if (st.code == ALB_NOT_FOUND && authority_trust(h->authority) == NULL)
         return ALB_STATUS_OK;
-    if (st.code == ALB_NOT_FOUND)
+    if (st.code == ALB_NOT_FOUND) {
         st = judge_ours(h, authority_trust(h->authority));
+        if (alb_failed(st))
+            st.what = "the trust file names another hub key or organisation than online.key and "
+                      "hub.conf in the data directory: one of them is damaged or not this hub's; "
+                      "restore it from a backup";
+    }
     if (!alb_failed(st))
         st = load_one(h, "revoked", authority_add_revocations);
     return st.code == ALB_NOT_FOUND ? ALB_STATUS_OK : st;

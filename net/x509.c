@@ -335,6 +335,26 @@ struct alb_status x509_issue(const struct x509_issue *issue, char **out_certific
     return ALB_STATUS_OK;
 }
 
+static bool is_signed_by(X509 *certificate, const X509 *ca)
+{
+    EVP_PKEY *key = X509_get0_pubkey(ca);
+
+    ERR_clear_error();
+    return key != NULL && X509_verify(certificate, key) == 1;
+}
+
+struct alb_status x509_check_signed(const char *certificate_pem, const char *ca_pem)
+{
+    AUTO_CERTIFICATE *certificate = x509_parse(certificate_pem);
+    AUTO_CERTIFICATE *ca = x509_parse(ca_pem);
+
+    if (ca == NULL || !is_signed_by(ca, ca))
+        return alb_fail(ALB_CORRUPT, "the CA's certificate is damaged");
+    if (certificate == NULL || !is_signed_by(certificate, ca))
+        return alb_fail(ALB_CORRUPT, "the certificate is damaged, or not of this CA");
+    return ALB_STATUS_OK;
+}
+
 /* ---- reading them ---------------------------------------------------------------------------- */
 
 static void read_serial(const X509 *certificate, char out[SERIAL_HEX_SIZE])

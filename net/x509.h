@@ -27,6 +27,9 @@ struct x509_issue {
 /* `out_serial` (SERIAL_HEX_SIZE) receives the serial, 16 random bytes. */
 ALB_MUST_USE struct alb_status x509_issue(const struct x509_issue *issue,
                                           char **out_certificate_pem, char *out_serial);
+/* Is the first certificate in `certificate_pem` signed by that CA, and the CA by itself?  CORRUPT:
+ * a byte of one of them is not what was signed, or they do not belong together. */
+ALB_MUST_USE struct alb_status x509_check_signed(const char *certificate_pem, const char *ca_pem);
 /* SHA-256 of the certificate's SubjectPublicKeyInfo (DER): the pin. */
 ALB_MUST_USE struct alb_status x509_pin(const char *certificate_pem, struct digest *out);
 /* The same of the key that a request is for, once the request's signature has proved it:

@@ -104,11 +104,18 @@ static struct alb_status make_contexts(struct daemon *d, struct pems *p)
 
     tree.is_server = true;
     tree.ask_client_certificate = true;
-    struct alb_status st = tls_context_new(&dial, &d->dial_tls);
+    struct alb_status st = x509_check_signed(dial.certificate_pem, dial.ca_pem);
+    if (!alb_failed(st))
+        st = tls_context_new(&dial, &d->dial_tls);
     if (!alb_failed(st))
         st = tls_context_new(&tree, &d->tree_tls);
     if (alb_failed(st))
-        (void)reflector_fail_status(st, "%s: key and certificates", d->config.data);
+        (void)reflector_fail_status(st,
+                                    "%s: " REFLECTOR_KEY ", " REFLECTOR_CERTIFICATE
+                                    " and " REFLECTOR_CA " do not fit together; restore them from "
+                                    "a backup, or enrol again with `albedo-reflector init` into "
+                                    "an empty directory",
+                                    d->config.data);
     return st;
 }
 

@@ -229,6 +229,29 @@ static void it_is_time_to_renew_when_two_thirds_are_over(void **state)
 
 #define WITH_A_CA(test) cmocka_unit_test_setup_teardown(test, make_ca, drop_ca)
 
+static void a_certificate_with_another_byte_is_no_longer_signed(void **state)
+{
+    const struct ca *ca = *state;
+    const struct identity who = {.org = "acme", .role = ROLE_ENDPOINT, .device = "pc-7"};
+    AUTO_FREE char *csr = make_request();
+    AUTO_FREE char *pem = NULL, *other_key = NULL, *other = NULL;
+    char serial[SERIAL_HEX_SIZE];
+
+    assert_false(alb_failed(issue(ca, csr, &who, DAY, &pem, serial)));
+    assert_false(alb_failed(x509_check_signed(pem, ca->certificate)));
+    assert_false(alb_failed(x509_check_signed(ca->certificate, ca->certificate)));
+    assert_false(alb_failed(x509_make_ca("acme", NOW, &other_key, &other)));
+    assert_int_equal(x509_check_signed(pem, other).code, ALB_CORRUPT);
+    assert_int_equal(x509_check_signed("nonsense", ca->certificate).code, ALB_CORRUPT);
+    for (size_t line = 1; line < 5; line++) {
+        char *at = pem + line * 65;
+        const char was = *at;
+        *at = was == 'A' ? 'B' : 'A';
+        assert_int_equal(x509_check_signed(pem, ca->certificate).code, ALB_CORRUPT);
+        *at = was;
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -243,6 +266,7 @@ int main(void)
         WITH_A_CA(a_ca_names_no_identity_and_a_bad_name_makes_no_ca),
         WITH_A_CA(a_requests_pin_is_its_certificates),
         WITH_A_CA(it_is_time_to_renew_when_two_thirds_are_over),
+        WITH_A_CA(a_certificate_with_another_byte_is_no_longer_signed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
