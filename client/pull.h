@@ -52,6 +52,7 @@ struct pull {
     uint64_t shown_ns;
     struct timer tick;
     uint64_t waits_since_ns;     /* for the upstream; 0: it does not */
+    uint64_t slow_alarms;        /* told so far (transfer/fetch_pace.h) */
     struct alb_status why;       /* why we gave up, unless OK */
     char version[NAME_MAX_SIZE]; /* what was pulled */
     uint64_t sequence, least_sequence;

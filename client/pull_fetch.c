@@ -105,11 +105,34 @@ static void watch_upstream(struct pull *p)
                             : alb_fail(ALB_CLOSED, "out of reach for too long"));
 }
 
+/* The log has it in words; programs that watch the events hear it, too. */
+static void tell_slow(struct pull *p)
+{
+    struct supply_stats stats;
+    struct upstream_figures up;
+
+    supply_stats(endpoint_supply(p->endpoint), &stats);
+    if (stats.fetch.slow_alarms == p->slow_alarms)
+        return;
+    p->slow_alarms = stats.fetch.slow_alarms;
+    if (!p->output->json)
+        return;
+    upstream_figures(endpoint_upstream(p->endpoint), &up);
+    struct json_writer *w = json_writer_new();
+    json_object_begin(w, NULL);
+    json_text(w, "event", "slow");
+    json_text(w, "place", up.place);
+    json_number(w, "wanted", stats.fetch.queued + stats.fetch.asked);
+    json_end(w);
+    output_json(p->output, w);
+}
+
 static void on_tick(void *arg)
 {
     struct pull *p = arg;
 
     show(p);
+    tell_slow(p);
     timer_set_in(&p->tick, TICK_NS);
     if (p->fetched.state != PULL_FINISHED)
         watch_upstream(p);

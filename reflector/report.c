@@ -79,6 +79,8 @@ static void put_supply(struct json_writer *w, const struct supply_stats *s)
     json_number(w, "not_kept", s->not_kept);
     json_number(w, "received_bytes", s->fetch.received_bytes);
     json_number(w, "corrupt", s->fetch.corrupt);
+    json_bool(w, "slow", s->fetch.is_slow);
+    json_number(w, "slow_alarms", s->fetch.slow_alarms);
     json_number(w, "memory_cache_bytes", s->cache_bytes);
     json_end(w);
 }

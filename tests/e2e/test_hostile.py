@@ -12,8 +12,9 @@ import time
 
 import pytest
 
-from albtest.procs import Daemon
+from albtest.procs import Daemon, wait_until
 from albtest.site import Site, free_port
+from albtest.slow import SlowDoor
 from albtest.tree import compare
 
 LAYER = "base/os"
@@ -98,6 +99,28 @@ def test_a_certificate_of_another_organisation_is_no_certificate(site, tmp_path)
         other.start_hub()
         status, _ = curl(other.admin, f"{site.hub.url}/v1/devices")
     assert status == 0  # the handshake itself was refused
+
+
+# ---- a parent that withholds ---------------------------------------------------------------------
+
+def test_slow_retrieval_is_told_and_waited_for(site, tmp_path):
+    source = tmp_path / "tree"
+    source.mkdir()
+    (source / "large").write_bytes(os.urandom(8 << 20))
+    site.admin.albedo("publish", LAYER, source)
+    member = site.new_member("patient")
+    with SlowDoor(site.reflector.port, 1 << 20) as door:
+        site.join(member, site.token("endpoint", "--site", "branch"), upstream=door)
+        door.rate = 900  # in a minute less than the floor, which is 1 KiB a second
+        run = member.start("pull", LAYER, tmp_path / "target")
+        wait_until(lambda: '"slow"' in run.output(), 150, "a word about what is slow")
+        told = next(e for e in map(json.loads, run.output().splitlines()) if e["event"] == "slow")
+        assert told["place"].endswith(f":{door.port}") and told["wanted"] > 0
+        door.rate = 64 << 20
+        done = run.wait()
+    assert done.code == 0, str(done)
+    assert "event=fetch.slow " in done.err
+    assert not compare(source, tmp_path / "target")
 
 
 # ---- names and requests -------------------------------------------------------------------------

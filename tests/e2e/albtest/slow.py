@@ -2,6 +2,7 @@
 # albtest/slow.py – a door to somebody else's port that lets through so many bytes a second.
 #
 #     with SlowDoor(site.reflector.port, 500_000) as door:   "https://127.0.0.1:{door.port}"
+#         door.rate = 500                                     from now on
 
 import socket
 import threading
@@ -12,7 +13,7 @@ PIECE = 8192
 
 class SlowDoor:
     def __init__(self, port, bytes_per_s):
-        self._target, self._rate = port, bytes_per_s
+        self._target, self.rate = port, bytes_per_s
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.url = f"https://127.0.0.1:{self.port}"
@@ -35,17 +36,16 @@ class SlowDoor:
             except OSError:
                 near.close()  # nobody is there just now
                 continue
-            threading.Thread(target=self._carry, args=(near, far, None), daemon=True).start()
-            threading.Thread(target=self._carry, args=(far, near, self._rate), daemon=True).start()
+            threading.Thread(target=self._carry, args=(near, far, False), daemon=True).start()
+            threading.Thread(target=self._carry, args=(far, near, True), daemon=True).start()
 
-    @staticmethod
-    def _carry(source, sink, rate):
+    def _carry(self, source, sink, is_slow):
         """Until either side ends; then both do."""
         try:
-            while piece := source.recv(PIECE):
+            while piece := source.recv(min(PIECE, self.rate) if is_slow else PIECE):
                 sink.sendall(piece)
-                if rate is not None:
-                    time.sleep(len(piece) / rate)
+                if is_slow:
+                    time.sleep(len(piece) / self.rate)
         except OSError:
             pass
         for sock in (source, sink):
