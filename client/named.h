@@ -5,6 +5,7 @@
 #include "client/cli.h"
 #include "wire/json.h"
 
-/* POST `request` (NULL: nothing but the path) to the hub; "EVENT: NAME" when it did it, or why not. */
+/* POST `request` (NULL: nothing but the path) to the hub; "EVENT: NAME" when it did it, or why
+ * not. */
 enum exit_code named_ask(struct cli *cli, const char *path, const struct named_request *request,
                          const char *event, const char *name);

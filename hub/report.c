@@ -248,6 +248,10 @@ static struct alb_status put_status(const struct hub_state *s, struct buf *out)
     json_number(w, "trust_version", s->trust_version);
     json_number(w, "revocation_number", s->revocation_number);
     json_number(w, "uptime_s", s->uptime_s);
+    if (!s->is_whole) {
+        json_end(w);
+        return json_writer_finish(w, out);
+    }
     json_number(w, "layers", s->layers);
     json_number(w, "devices", s->devices);
     json_text(w, "store_state", keeper_state(&s->figures.keeper));
@@ -262,6 +266,7 @@ static struct alb_status put_status(const struct hub_state *s, struct buf *out)
     json_number(w, "open_uploads", s->figures.open_uploads);
     json_number(w, "published", s->figures.published);
     json_number(w, "loop_lag_ms", s->worst_lag_ms);
+    serve_show_held(&s->figures.serve, w);
     hub_damage_show(s->damaged, s->damaged_count, w);
     json_end(w);
     return json_writer_finish(w, out);
@@ -272,10 +277,11 @@ static void status_run(struct hub_task *t)
     struct status_task *p = (struct status_task *)t;
     struct catalogue *c = t->hub->options.catalogue;
 
-    t->st = chunk_store_stats(t->hub->options.store, &p->state.store);
-    if (!alb_failed(t->st))
+    if (p->state.is_whole)
+        t->st = chunk_store_stats(t->hub->options.store, &p->state.store);
+    if (p->state.is_whole && !alb_failed(t->st))
         t->st = catalogue_list(c, "layer/", count_one, &p->state.layers);
-    if (!alb_failed(t->st))
+    if (p->state.is_whole && !alb_failed(t->st))
         t->st = catalogue_list(c, "device/", count_one, &p->state.devices);
     if (!alb_failed(t->st))
         t->st = p->show(&p->state, &t->answer);
@@ -301,12 +307,19 @@ static void status_release(struct hub_task *t)
     free(((struct status_task *)t)->damaged);
 }
 
+/* The organisation's totals are no business of its machines; who may see them counts them, too. */
+static bool is_operator(const struct serve_request *rq)
+{
+    return (rq->route->roles & RR_BEARER) != 0 || rq->session->who.role == ROLE_ADMIN;
+}
+
 static void start_status(struct hub *h, struct serve_request *rq, const char *content_type,
                          struct alb_status (*show)(const struct hub_state *s, struct buf *out))
 {
     struct status_task *p = hub_task_new(h, rq, sizeof *p);
 
     gather(h, &p->state);
+    p->state.is_whole = is_operator(rq);
     p->damaged = hub_damage_copy(h, &p->state.damaged_count);
     p->state.damaged = p->damaged;
     p->show = show;

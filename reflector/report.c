@@ -139,6 +139,7 @@ static void put_served(struct json_writer *w, const struct serve_stats *s)
     json_number(w, "chunks", s->items_sent);
     json_number(w, "bytes", s->item_bytes_sent);
     json_end(w);
+    serve_show_held(s, w);
 }
 
 static struct alb_status status_text(const struct reflector *r, const struct reflector_figures *f,

@@ -237,7 +237,7 @@ static void drop_refused(struct root_book *b, struct refused_root *r)
     free(r);
 }
 
-/* A rule that will not change by itself, or a no: not a line that was lost or a disk that failed. */
+/* A rule that will not change by itself, or a no: no line that was lost, no disk that failed. */
 static bool is_final(enum alb_code code)
 {
     return code == ALB_NOT_FOUND || code == ALB_CORRUPT || code == ALB_INVALID ||

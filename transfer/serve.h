@@ -31,6 +31,7 @@
 
 struct serve;
 struct feed;
+struct json_writer;
 struct serve_account;
 
 struct serve_session { /* one connection; http_session's user */
@@ -105,6 +106,8 @@ void serve_drain(struct serve *s);
 /* The revocation list changed: close the sessions it names. */
 void serve_recheck(struct serve *s);
 void serve_stats(const struct serve *s, struct serve_stats *out);
+/* What is held for others, as an object "held" of a status. */
+void serve_show_held(const struct serve_stats *stats, struct json_writer *w);
 
 /* ---- for handlers --------------------------------------------------------------------------- */
 
@@ -120,8 +123,8 @@ void serve_answer(struct serve_request *rq, const char *content_type, const void
 void serve_answer_stream(struct serve_request *rq, const char *content_type,
                          const struct http_source *source);
 /* The status code follows the code: NOT_FOUND 404, REFUSED 403, INVALID 400, CONFLICT 409, FULL
- * 507, CORRUPT 422, TIMEOUT and CLOSED 503, else 500; the body is error_body JSON.  `message` says what, where and what
- * to do. */
+ * 507, CORRUPT 422, TIMEOUT and CLOSED 503, else 500; the body is error_body JSON.  `message` says
+ * what, where and what to do. */
 void serve_refuse(struct serve_request *rq, enum alb_code code, const char *message);
 void serve_refuse_status(struct serve_request *rq, struct alb_status st);
 /* A value of the query string, percent-decoded into `out`; false when absent or too long. */

@@ -2,8 +2,8 @@
 /* transfer/serve_limits.c – what one device, and all of them together, may cost.
  *
  * Sessions, bodies that come in and answers that wait to leave are counted; whoever goes beyond is
- * told so (503, ask again after a rest) rather than dropped, and the log has an alarm.  So are, where
- * there is a parent, questions about what does not exist: each may cost a question on the WAN.
+ * told so (503, ask again after a rest) rather than dropped, and the log has an alarm.  So are,
+ * where there is a parent, questions about what does not exist: each may cost one on the WAN.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "transfer/serve_impl.h"
+#include "wire/json.h"
 
 enum {
     NOBODYS_SHARE = 4,     /* who shows no certificate has a quarter of the places */
@@ -264,4 +265,17 @@ void serve_miss_end(struct serve_session *session, struct alb_status st)
 
     if (!was_one && session->account != NULL)
         session->account->misses++;
+}
+
+/* ---- for people ----------------------------------------------------------------------------- */
+
+void serve_show_held(const struct serve_stats *stats, struct json_writer *w)
+{
+    json_object_begin(w, "held");
+    json_number(w, "chunk_bytes", stats->held_bytes);
+    json_number(w, "body_bytes", stats->body_bytes);
+    json_number(w, "answer_bytes", stats->answer_bytes);
+    json_number(w, "positions", stats->spots);
+    json_number(w, "turned_away", stats->turned_away);
+    json_end(w);
 }

@@ -7,7 +7,8 @@
 #         raw.send(frame(RST_STREAM, 0, stream, (8).to_bytes(4, "big")))
 #
 # A Raw grants credit only when told to, sends small bodies within the credit it has, answers PINGs
-# whenever it reads, and otherwise says exactly what it is asked to say. HPACK is the little of it that is needed: literals out, the status in.
+# whenever it reads, and otherwise says exactly what it is asked to say. HPACK is the little of it
+# that is needed: literals out, the status in.
 
 import selectors
 import socket
@@ -153,12 +154,18 @@ class Raw:
         while stream not in self.over:
             kind, _, at, payload = self.read()
             if kind == DATA and payload:
-                self.credit(0, len(payload))
-                if at not in self.over:
-                    self.credit(at, len(payload))
+                self._refill(at, len(payload))
         if stream not in self.statuses:
             raise Ended("reset", self.reset.get(stream))
         return self.statuses[stream], self.bodies.get(stream, b"")
+
+    def _refill(self, stream, size):
+        try:
+            self.credit(0, size)
+            if stream not in self.over:
+                self.credit(stream, size)
+        except Ended:
+            pass  # it said all and is gone; what it said is still to be read
 
     def get(self, path):
         return self.answer(self.ask("GET", path))

@@ -49,6 +49,9 @@ static void status_names_the_hub_and_counts(void **state)
     assert_int_equal(stage_publish(s, PUBLISHER, &c), 200);
     world_run(s->world, world_now_ns(s->world) + 7 * NS_PER_S);
     assert_int_equal(stage_ask(s, ENDPOINT, "GET", "/v1/status", NULL), 200);
+    assert_null(strstr(stage_text(s), "\"devices\"")); /* its totals are the operator's */
+    assert_null(strstr(stage_text(s), "\"chunks\""));
+    assert_int_equal(stage_ask(s, ADMIN, "GET", "/v1/status", NULL), 200);
     must(json_doc_parse(buf_peek(&s->reply.body), buf_size(&s->reply.body), &doc));
     bytes_hex(s->trust.hub_key.bytes, SIGN_PUBLIC_SIZE, hex);
     assert_string_equal(json_doc_text(doc, "hub_key"), hex);
