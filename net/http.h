@@ -147,9 +147,6 @@ void http_session_close(struct http_session *s);
 /* Until when our own gate kept back what we had to say, credit and PINGs among it: now, while it
  * does; 0: never.  The other side's silence before that is our doing. */
 uint64_t http_session_held_until_ns(const struct http_session *s);
-/* Until when our own gate kept back what we had to say, credit and PINGs among it: now, while it
- * does; 0: never.  The other side's silence before that is our doing. */
-uint64_t http_session_held_until_ns(const struct http_session *s);
 /* Change W while it runs. */
 void http_session_set_window(struct http_session *s, uint64_t window_bytes);
 /* Body bytes received and sent in DATA frames so far. */

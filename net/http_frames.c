@@ -42,8 +42,39 @@ void http_outgoing_init_source(struct http_outgoing *o, const struct http_source
     o->source = *source;
 }
 
+static void give_back(struct http_outgoing *o)
+{
+    void (*back)(void *arg) = o->loan.back;
+
+    o->loan.back = NULL;
+    if (back != NULL)
+        back(o->loan.arg);
+}
+
+static size_t pull_lent(void *arg, uint8_t *out, size_t size, bool *ended)
+{
+    struct http_outgoing *o = arg;
+    size_t left = o->loan.size - o->lent_sent;
+    size_t n = left < size ? left : size;
+
+    memcpy(out, o->loan.bytes + o->lent_sent, n);
+    o->lent_sent += n;
+    *ended = n == left;
+    if (*ended)
+        give_back(o);
+    return n;
+}
+
+void http_outgoing_init_lent(struct http_outgoing *o, const struct http_loan *loan)
+{
+    buf_init(&o->whole, 0);
+    o->loan = *loan;
+    o->source = (struct http_source){pull_lent, o};
+}
+
 void http_outgoing_release(struct http_outgoing *o)
 {
+    give_back(o);
     buf_release(&o->whole);
 }
 

@@ -59,14 +59,17 @@ nghttp2_nv http_field(const char *name, const char *value);
 
 struct http_outgoing {
     struct http_source source;
-    struct buf whole; /* when the body was given whole */
-    bool is_ended;    /* all of it has left            */
+    struct buf whole;      /* when the body was given whole */
+    struct http_loan loan; /* … or lent; `back` NULL: it was not, or is back */
+    size_t lent_sent;
+    bool is_ended; /* all of it has left            */
 };
 
 /* Copies `body`; FULL when there is no memory. */
 ALB_MUST_USE struct alb_status http_outgoing_init_whole(struct http_outgoing *o, const void *body,
                                                         size_t size);
 void http_outgoing_init_source(struct http_outgoing *o, const struct http_source *source);
+void http_outgoing_init_lent(struct http_outgoing *o, const struct http_loan *loan);
 void http_outgoing_release(struct http_outgoing *o);
 nghttp2_data_provider http_outgoing_provider(struct http_outgoing *o);
 

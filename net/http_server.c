@@ -334,27 +334,55 @@ static void submit_answer(struct http_exchange *x, unsigned status, const char *
     http_session_wake(s);
 }
 
+static bool may_be_answered(const struct http_exchange *x)
+{
+    return !x->is_answered && !x->is_aborted && !x->session->is_over;
+}
+
+static bool has_body(const struct http_exchange *x, size_t size)
+{
+    return size > 0 && strcmp(http_exchange_method(x), "HEAD") != 0;
+}
+
+/* RFC 9110: 1xx, 204 and 304 carry no length of a body of theirs. */
+static void submit_whole(struct http_exchange *x, unsigned status, const char *content_type,
+                         size_t size)
+{
+    char length_text[NUMBER_SIZE];
+
+    (void)snprintf(length_text, sizeof(length_text), "%zu", size);
+    submit_answer(x, status, content_type, status == 204 || status == 304 ? NULL : length_text,
+                  has_body(x, size));
+}
+
 void http_answer(struct http_exchange *x, unsigned status, const char *content_type,
                  const void *body, size_t size)
 {
-    bool has_body = size > 0 && strcmp(http_exchange_method(x), "HEAD") != 0;
-    char length_text[NUMBER_SIZE];
-
-    if (x->is_answered || x->is_aborted || x->session->is_over)
+    if (!may_be_answered(x))
         return;
     x->is_answered = true;
-    (void)snprintf(length_text, sizeof(length_text), "%zu", size);
-    if (alb_failed(http_outgoing_init_whole(&x->answer, body, has_body ? size : 0)))
+    if (alb_failed(http_outgoing_init_whole(&x->answer, body, has_body(x, size) ? size : 0)))
         http_exchange_abort(x);
-    else /* RFC 9110: 1xx, 204 and 304 carry no length of a body of theirs */
-        submit_answer(x, status, content_type, status == 204 || status == 304 ? NULL : length_text,
-                      has_body);
+    else
+        submit_whole(x, status, content_type, size);
+}
+
+void http_answer_lent(struct http_exchange *x, unsigned status, const char *content_type,
+                      const struct http_loan *loan)
+{
+    if (!may_be_answered(x)) {
+        loan->back(loan->arg);
+        return;
+    }
+    x->is_answered = true;
+    http_outgoing_init_lent(&x->answer, loan);
+    submit_whole(x, status, content_type, loan->size);
 }
 
 void http_answer_stream(struct http_exchange *x, unsigned status, const char *content_type,
                         const struct http_source *source)
 {
-    if (x->is_answered || x->is_aborted || x->session->is_over)
+    if (!may_be_answered(x))
         return;
     x->is_answered = true;
     http_outgoing_init_source(&x->answer, source);

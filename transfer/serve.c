@@ -416,17 +416,44 @@ static void maybe_free(struct serve_request *rq)
 
 /* ---- answers -------------------------------------------------------------------------------- */
 
+static const char read_first[] = "read the answers that wait for you, then ask again";
+
 void serve_answer(struct serve_request *rq, const char *content_type, const void *body, size_t size)
 {
     alb_assert(!rq->is_answered);
     if (!serve_reserve_answer(rq, size)) {
-        serve_refuse(rq, ALB_TIMEOUT, "read the answers that wait for you, then ask again");
+        serve_refuse(rq, ALB_TIMEOUT, read_first);
         return;
     }
     rq->is_answered = true;
     rq->gone = NULL;
     if (rq->x != NULL)
         http_answer(rq->x, 200, content_type, body, size);
+    maybe_free(rq);
+}
+
+static void unref_chunk(void *chunk)
+{
+    chunk_unref(chunk);
+}
+
+void serve_answer_chunk(struct serve_request *rq, const char *content_type, struct chunk *chunk)
+{
+    const struct http_loan loan = {
+        .bytes = chunk->bytes, .size = chunk->size, .back = unref_chunk, .arg = chunk};
+
+    alb_assert(!rq->is_answered);
+    if (!serve_reserve_answer(rq, chunk->size)) {
+        serve_refuse(rq, ALB_TIMEOUT, read_first);
+        return;
+    }
+    rq->is_answered = true;
+    rq->gone = NULL;
+    chunk_ref(chunk);
+    if (rq->x != NULL)
+        http_answer_lent(rq->x, 200, content_type, &loan);
+    else
+        chunk_unref(chunk);
     maybe_free(rq);
 }
 

@@ -120,6 +120,8 @@ struct grant *serve_grant_copy(const struct grant *g);
 const uint8_t *serve_body(const struct serve_request *rq, size_t *size);
 void serve_answer(struct serve_request *rq, const char *content_type, const void *body,
                   size_t size);
+/* The chunk itself, held until it is sent. */
+void serve_answer_chunk(struct serve_request *rq, const char *content_type, struct chunk *chunk);
 void serve_answer_stream(struct serve_request *rq, const char *content_type,
                          const struct http_source *source);
 /* The status code follows the code: NOT_FOUND 404, REFUSED 403, INVALID 400, CONFLICT 409, FULL

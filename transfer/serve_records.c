@@ -218,7 +218,7 @@ static void chunk_told(struct waiter *w, struct alb_status st, struct chunk *chu
     if (alb_failed(st))
         serve_refuse_status(a->rq, st);
     else
-        serve_answer(a->rq, "application/zstd", chunk->bytes, chunk->size);
+        serve_answer_chunk(a->rq, "application/zstd", chunk);
     chunk_release(a);
 }
 
