@@ -3,13 +3,9 @@
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <stdlib.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -24,6 +20,7 @@
 #include "base/alloc.h"
 #include "image/scan.h"
 #include "image/scan_open.h"
+#include "support/no_openat2.h"
 #include "support/tmpdir.h"
 
 static void scan_dir(const struct tmpdir *t, const struct scan_options *options, struct scan *out)
@@ -292,24 +289,10 @@ static void a_directory_that_cannot_be_entered_is_listed_and_a_problem(void **st
     tmpdir_close(t);
 }
 
-/* From here on openat2 fails as it does in a container whose filter does not know it. */
-static bool forbid_openat2(void)
-{
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {.len = ALB_COUNT(code), .filter = code};
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
-}
-
 static void expect_same_without_openat2(const struct tmpdir *t)
 {
     struct scan s;
-    if (!forbid_openat2())
+    if (!openat2_forbid())
         return; /* no such filters here: nothing to try */
     struct alb_status st = scan_tree(t->path, NULL, &s);
     if (alb_failed(st) || s.count != 5 || s.problem_count != 0)

@@ -162,8 +162,9 @@ static struct alb_status try_open(const struct place *p, struct opened *o)
     holdings_add(o->h, &o->seed);
     for (size_t i = 0; i < holdings_units(o->h); i++)
         holdings_run(o->h, i);
-    return stage_open(&(struct stage_options){p->t, &p->v.manifest, o->h, &p->v.result.root_digest},
-                      &o->s);
+    return stage_open(
+        &(struct stage_options){p->t, &p->v.manifest, o->h, &p->v.result.root_digest, false},
+        &o->s);
 }
 
 static void close_again(struct opened *o)
@@ -229,7 +230,7 @@ static void the_root_of_the_system_and_what_is_no_directory_are_refused(void **s
     for (size_t i = 0; i < ALB_COUNT(bad); i++) {
         struct stage *s = NULL;
         struct holdings *h = holdings_new(NULL);
-        struct stage_options options = {bad[i], &p.v.manifest, h, &p.v.result.root_digest};
+        struct stage_options options = {bad[i], &p.v.manifest, h, &p.v.result.root_digest, false};
         struct apply_result result;
 
         assert_int_equal(stage_open(&options, &s).code, ALB_INVALID);
