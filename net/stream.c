@@ -82,6 +82,12 @@ void stream_figures(struct stream *s, struct path_figures *out)
     s->ops->figures(s, out);
 }
 
+void stream_mark_bulk(struct stream *s)
+{
+    if (s->ops->mark_bulk != NULL)
+        s->ops->mark_bulk(s);
+}
+
 struct stream *stream_free(struct stream *s)
 {
     if (s != NULL) {

@@ -35,6 +35,7 @@ struct stream_ops {
     enum stream_result (*read)(struct stream *s, void *out, size_t size, size_t *moved);
     enum stream_result (*write)(struct stream *s, const void *bytes, size_t size, size_t *moved);
     void (*figures)(struct stream *s, struct path_figures *out);
+    void (*mark_bulk)(struct stream *s); /* NULL: there is nothing to mark */
     void (*free)(struct stream *s);
 };
 
@@ -74,4 +75,7 @@ static inline const struct identity *stream_peer(const struct stream *s)
     return &s->peer;
 }
 void stream_figures(struct stream *s, struct path_figures *out);
+/* What leaves from now on gives way to everything else (DSCP LE); dialled streams may be born so
+ * (dial_options.bulk).  Again is fine. */
+void stream_mark_bulk(struct stream *s);
 struct stream *stream_free(struct stream *s); /* returns NULL */

@@ -30,21 +30,26 @@ static void leave(struct event_stream *s);
 
 /* ---- sockets and events ---------------------------------------------------------------------- */
 
+static void mark(int fd)
+{
+    const int class = DSCP_LE << 2;
+
+    (void)setsockopt(fd, IPPROTO_IP, IP_TOS, &class, sizeof(class));
+    (void)setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &class, sizeof(class));
+}
+
 /* Each of these makes a good connection better; none is needed for a working one. */
 static void tune(const struct event_stream *s, int fd)
 {
     const int on = 1;
     const int unsent = UNSENT_SIZE;
     const unsigned user_timeout_ms = USER_TIMEOUT_MS;
-    const int class = DSCP_LE << 2;
 
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
     (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms, sizeof(user_timeout_ms));
-    if (s->bulk) {
-        (void)setsockopt(fd, IPPROTO_IP, IP_TOS, &class, sizeof(class));
-        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &class, sizeof(class));
-    }
+    if (s->bulk)
+        mark(fd);
 }
 
 void stream_event_use_fd(struct event_stream *s, int fd)
@@ -335,6 +340,15 @@ static enum stream_result event_write(struct stream *base, const void *bytes, si
     return s->ssl == NULL ? write_plain(s, bytes, size, moved) : write_tls(s, bytes, size, moved);
 }
 
+static void event_mark_bulk(struct stream *base)
+{
+    struct event_stream *s = ALB_CONTAINER(base, struct event_stream, base);
+
+    if (!s->bulk && s->fd >= 0)
+        mark(s->fd);
+    s->bulk = true;
+}
+
 /* ---- figures --------------------------------------------------------------------------------- */
 
 static void event_figures(struct stream *base, struct path_figures *out)
@@ -434,6 +448,7 @@ struct event_stream *stream_event_new(struct loop_event *loop, struct tls_contex
         .read = event_read,
         .write = event_write,
         .figures = event_figures,
+        .mark_bulk = event_mark_bulk,
         .free = event_free_stream,
     };
     struct event_stream *s = xalloc(sizeof(*s));

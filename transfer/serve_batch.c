@@ -147,6 +147,8 @@ void serve_handle_chunks(void *arg, struct serve_request *rq)
     rq->gone = batch_gone;
     b->root_wait.done = root_opened;
     b->waits_root = true;
+    /* It is the server's end that sends the bulk of a data connection. */
+    stream_mark_bulk(http_session_stream(rq->session->http));
     /* The head goes out now, "queued" follows while the root is being opened: slow is not dead. */
     serve_answer_stream(rq, "application/x-albedo-batch",
                         &(struct http_source){.pull = pull_items, .arg = b});

@@ -81,8 +81,8 @@ static void script_free(struct stream *stream)
     free(s);
 }
 
-static const struct stream_ops script_ops = {script_read, script_write, script_figures,
-                                             script_free};
+static const struct stream_ops script_ops = {
+    .read = script_read, .write = script_write, .figures = script_figures, .free = script_free};
 
 struct stream *world_script_stream(struct loop *loop, const uint8_t *bytes, size_t size)
 {

@@ -10,6 +10,7 @@ struct narrow {
     struct stream *inner; /* owned */
     size_t read_most;     /* bytes of one read; 0: as they come */
     size_t write_most; /* the n-th write moves 1 + n % write_most, every other one blocks first */
+    bool is_bulk;      /* it was marked */
     bool is_stopped;   /* nothing is read until narrow_go_on() */
     unsigned writes;
     struct timer again;
@@ -68,6 +69,14 @@ static inline void narrow_figures(struct stream *s, struct path_figures *out)
     stream_figures(ALB_CONTAINER(s, struct narrow, stream)->inner, out);
 }
 
+static inline void narrow_mark_bulk(struct stream *s)
+{
+    struct narrow *n = ALB_CONTAINER(s, struct narrow, stream);
+
+    n->is_bulk = true;
+    stream_mark_bulk(n->inner);
+}
+
 static inline void narrow_free(struct stream *s)
 {
     struct narrow *n = ALB_CONTAINER(s, struct narrow, stream);
@@ -80,8 +89,11 @@ static inline void narrow_free(struct stream *s)
 /* Takes `inner`; freed with stream_free(&n->stream), by whoever it was given to. */
 static inline struct narrow *narrow_new(struct stream *inner)
 {
-    static const struct stream_ops ops = {
-        .read = narrow_read, .write = narrow_write, .figures = narrow_figures, .free = narrow_free};
+    static const struct stream_ops ops = {.read = narrow_read,
+                                          .write = narrow_write,
+                                          .figures = narrow_figures,
+                                          .mark_bulk = narrow_mark_bulk,
+                                          .free = narrow_free};
     struct narrow *n = xalloc(sizeof *n);
 
     stream_init(&n->stream, inner->loop, &ops);

@@ -27,7 +27,8 @@ struct stage {
     struct listener *listener;
     size_t read_most, write_most; /* of the serve's end at PORT_NARROW */
     struct http_session *session;
-    struct narrow *mine; /* the asker's end, when it is narrow */
+    struct narrow *mine;   /* the asker's end, when it is narrow */
+    struct narrow *served; /* the serve's, at PORT_NARROW */
     bool is_closed;
 };
 
@@ -139,6 +140,7 @@ static void on_accepted(void *arg, struct stream *stream)
 
     n->read_most = g->read_most;
     n->write_most = g->write_most;
+    g->served = n;
     serve_accept(g->holder.serve, &n->stream);
 }
 
@@ -248,6 +250,21 @@ static void an_answer_that_is_read_byte_by_byte_is_whole(void **state)
     answers_release(&plain, &narrow);
 }
 
+static void the_line_that_batches_leave_by_is_marked_as_bulk(void **state)
+{
+    struct stage *g = *state;
+    struct answer a;
+
+    dial(g, PORT_NARROW, false);
+    run_ms(g, 1000);
+    assert_false(g->served->is_bulk); /* so far it may be a control connection */
+    ask(g, &a);
+    run_ms(g, 5000);
+    assert_int_equal(a.hits, ASKED);
+    assert_true(g->served->is_bulk);
+    buf_release(&a.body);
+}
+
 static uint64_t held(const struct stage *g)
 {
     struct serve_stats stats;
@@ -312,6 +329,7 @@ int main(void)
         TEST(a_request_that_comes_byte_by_byte_is_answered_like_any_other),
         TEST(an_answer_that_leaves_in_crumbs_is_whole),
         TEST(an_answer_that_is_read_byte_by_byte_is_whole),
+        TEST(the_line_that_batches_leave_by_is_marked_as_bulk),
         TEST(a_reader_that_stops_in_mid_batch_and_goes_on_gets_the_rest),
         TEST(a_reader_that_stops_for_good_is_given_up_and_holds_nothing),
     };
