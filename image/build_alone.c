@@ -69,22 +69,27 @@ static struct alb_status pass(struct passage *p, bool *out_same)
     return build_file_settle(p->build, p->worker, p->file, &p->opened, &p->digest, out_same);
 }
 
-/* So that at least a whole largest chunk is in the window, or all that is left of the file. */
+/* So that at least a whole largest chunk is in the window, or all that is left of the file.  Not
+ * more at once: what is cut and hashed next is to be in the processor's cache still. */
 static struct alb_status fill(struct passage *p)
 {
+    const size_t most = p->build->cutter.params.max;
     size_t had = p->tail - p->head;
-    if (p->at_end || had >= p->build->cutter.params.max)
+    if (p->at_end || had >= most)
         return ALB_STATUS_OK;
     uint8_t *window = p->worker->window;
-    memmove(window, window + p->head, had);
+    if (p->tail + most > WINDOW_SIZE) {
+        memmove(window, window + p->head, had);
+        p->head = 0;
+        p->tail = had;
+    }
     uint64_t left = p->opened.size - p->cut - had;
-    size_t size = left < WINDOW_SIZE - had ? (size_t)left : WINDOW_SIZE - had;
+    size_t size = left < most ? (size_t)left : most;
     size_t got;
-    struct alb_status st = build_file_read(&p->opened, window + had, size, p->cut + had, &got);
+    struct alb_status st = build_file_read(&p->opened, window + p->tail, size, p->cut + had, &got);
     if (alb_failed(st))
         return st;
-    p->head = 0;
-    p->tail = had + got;
+    p->tail += got;
     p->at_end = got < size || got == left;
     return ALB_STATUS_OK;
 }
