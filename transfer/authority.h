@@ -48,8 +48,8 @@ uint64_t authority_revocation_number(const struct authority *a);
 int64_t authority_now_s(struct authority *a, int64_t wall_s);
 void authority_saw_time(struct authority *a, int64_t verified_wall_s);
 /* The later of build time and what was verified, whatever the clock says.  What outlasts a restart
- * (record "time") is the earlier of what was verified and what this clock then said: neither a hub's
- * clock that was once ahead, nor one's own, bars anybody for longer than it is. */
+ * (record "time") is the earlier of what was verified and what this clock then said: neither a
+ * hub's clock that was once ahead, nor one's own, bars anybody for longer than it is. */
 int64_t authority_floor_s(const struct authority *a);
 
 /* Keep both current from `u`: now, whenever it comes up, and on authority_refresh().

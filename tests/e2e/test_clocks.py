@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# e2e/test_clocks.py – clocks a year off, forwards and backwards, at each program: the message points
-# at the clock, and the floor of trusted time keeps a machine going whose clock forgot.
+# e2e/test_clocks.py – clocks a year off, forwards and backwards, at each program: the message
+# points at the clock, and the floor of trusted time keeps a machine going whose clock forgot.
 
 import pytest
 

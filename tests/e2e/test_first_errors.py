@@ -345,6 +345,8 @@ def test_daemons_command_lines_that_make_no_sense(name, words, text):
     ("hub", "memory_cache = 64Mbit", 'memory_cache: "64Mbit": unknown unit'),
     ("hub", "memory_cash = 64MiB", 'did you mean "memory_cache"?'),
     ("hub", "workers = many", "workers"),
+    ("hub", "log_level = 7", "debug, info, warn or error"),
+    ("reflector", "windows = 4MiB", 'did you mean "window"?'),
     ("reflector", "window = 4elephants", 'window: "4elephants": unknown unit'),
     ("reflector", "cache_quota = -1", "cache_quota"),
     ("reflector", "log_level = loud", "debug, info, warn or error")])

@@ -390,6 +390,23 @@ static void the_clock_never_falls_behind_what_was_verified(void **state)
     assert_int_equal(authority_now_s(g->authority, now + 900), now + 900);
 }
 
+/* What outlasts a restart is no later than this clock was: a hub that was once ahead bars nobody. */
+static void what_was_seen_of_time_outlasts_a_restart(void **state)
+{
+    struct stage *g = *state;
+    const int64_t now = loop_wall_s(g->on.box);
+
+    authority_saw_time(g->authority, now - 500);
+    stop(g);
+    start(g);
+    assert_int_equal(authority_floor_s(g->authority), now - 500);
+    authority_saw_time(g->authority, now + 400 * 86400);
+    assert_int_equal(authority_floor_s(g->authority), now + 400 * 86400);
+    stop(g);
+    start(g);
+    assert_true(authority_floor_s(g->authority) <= loop_wall_s(g->on.box));
+}
+
 /* ---- this device's grant ---- */
 
 static enum alb_code judge(struct stage *g, struct own_grant *own, const char *device,
@@ -675,6 +692,7 @@ int main(void)
         TEST(a_list_of_the_hub_key_before_still_counts_after_a_restart),
         TEST(what_is_kept_and_does_not_verify_stops_the_start),
         TEST(the_clock_never_falls_behind_what_was_verified),
+        TEST(what_was_seen_of_time_outlasts_a_restart),
         TEST(a_grant_is_taken_only_when_it_is_ours_and_holds),
         TEST(many_ask_and_the_parent_is_asked_once),
         TEST(an_older_second_or_forged_head_never_replaces_the_one_held),
