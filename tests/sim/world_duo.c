@@ -79,6 +79,35 @@ static void answer_flow(struct duo *d, struct http_exchange *x, bool trickles)
     http_answer_stream(x, 200, "application/octet-stream", &source);
 }
 
+struct lent {
+    struct duo *duo;
+    uint8_t *bytes;
+};
+
+static void on_given_back(void *arg)
+{
+    struct lent *l = arg;
+
+    l->duo->given_back++;
+    free(l->bytes); /* whoever still reads them is found out */
+    free(l);
+}
+
+static void answer_lent(struct duo *d, struct http_exchange *x)
+{
+    struct lent *l = calloc(1, sizeof(*l));
+    size_t size = strtoull(http_exchange_query(x), NULL, 10);
+
+    alb_assert(l != NULL);
+    *l = (struct lent){d, malloc(size + 1)};
+    alb_assert(l->bytes != NULL);
+    for (size_t i = 0; i < size; i++)
+        l->bytes[i] = duo_pattern(i);
+    d->lent++;
+    const struct http_loan loan = {l->bytes, size, on_given_back, l};
+    http_answer_lent(x, 200, NULL, &loan);
+}
+
 static uint64_t server_head(void *arg, struct http_exchange *x)
 {
     struct duo *d = arg;
@@ -108,6 +137,8 @@ static void server_request(void *arg, struct http_exchange *x)
         answer_flow(d, x, false);
     else if (strcmp(path, "/trickle") == 0)
         answer_flow(d, x, true);
+    else if (strcmp(path, "/lent") == 0)
+        answer_lent(d, x);
     else if (strcmp(path, "/abort") == 0)
         http_exchange_abort(x);
     else if (strcmp(path, "/never") != 0)

@@ -4,8 +4,9 @@
  * The server knows these paths; sizes stand in the query (`/flow?5000`):
  *     /hello      "hello"                       /echo     the request's body
  *     /flow       so many bytes, at once        /trickle  the same, 1,000 every 5 ms
- *     /refuse     403 before the body came      /abort    broken off
- *     /never      no answer                     others    404
+ *     /lent       so many bytes, lent           /refuse     403 before the body came
+ *     /abort      broken off                    /never    no answer
+ *     others      404
  * Bodies that flow follow duo_pattern(), and every call checks what it gets against it.
  */
 #pragma once
@@ -50,6 +51,7 @@ struct duo {
     enum alb_code server_code, client_code;
     unsigned ends_after_closed, heads, requests, exchanges_closed, exchanges_seen, in_flight, most;
     uint64_t pulled;
+    unsigned lent, given_back;
     enum duo_moment close_at;
     bool close_server_side;
     struct duo_call records[DUO_CALLS_MAX];

@@ -144,6 +144,45 @@ static void a_streamed_answer_goes_on_when_resumed(void **state)
     duo_free(d);
 }
 
+static void what_is_lent_for_an_answer_comes_back_once(void **state)
+{
+    struct duo *d = duo_connected(1000000);
+    struct http_call_options head = {.method = "HEAD", .path = "/lent?7"};
+
+    (void)state;
+    struct duo_call *whole = duo_get(d, "/lent?300000", 300000);
+    struct duo_call *none = duo_start(d, &head);
+    struct duo_call *empty = duo_get(d, "/lent?0", 0);
+    duo_run_ms(d, 2000);
+    expect_ended(whole, ALB_OK);
+    expect_ended(none, ALB_OK);
+    expect_ended(empty, ALB_OK);
+    assert_int_equal(whole->bytes, 300000);
+    assert_int_equal(none->bytes, 0);
+    assert_int_equal(d->lent, 3);
+    assert_int_equal(d->given_back, 3);
+    duo_free(d);
+}
+
+static void and_when_nobody_waits_for_it_any_more(void **state)
+{
+    struct duo *d = duo_connected(100000);
+
+    (void)state;
+    struct duo_call *cancelled = duo_get(d, "/lent?300000", 300000);
+    duo_get(d, "/lent?900000", 900000);
+    duo_run_ms(d, 500);
+    assert_int_equal(d->lent, 2);
+    assert_int_equal(d->given_back, 0);
+    http_call_cancel(cancelled->call);
+    duo_run_ms(d, 3000); /* behind what was on its way */
+    assert_int_equal(d->given_back, 1);
+    http_session_close(d->server);
+    duo_run_ms(d, 100);
+    assert_int_equal(d->given_back, 2);
+    duo_free(d);
+}
+
 static void an_answer_larger_than_expected_is_broken_off(void **state)
 {
     struct duo *d = duo_connected(1000000);
@@ -332,6 +371,8 @@ int main(void)
         cmocka_unit_test(a_posted_body_comes_back),
         cmocka_unit_test(a_request_may_come_from_a_source),
         cmocka_unit_test(a_streamed_answer_goes_on_when_resumed),
+        cmocka_unit_test(what_is_lent_for_an_answer_comes_back_once),
+        cmocka_unit_test(and_when_nobody_waits_for_it_any_more),
         cmocka_unit_test(an_answer_larger_than_expected_is_broken_off),
         cmocka_unit_test(an_aborted_answer_is_no_answer),
         cmocka_unit_test(a_body_over_the_limit_is_answered_413),
