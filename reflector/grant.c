@@ -273,6 +273,20 @@ static void look_run(struct job *job)
     a->st = catalogue_get(a->catalogue, name, &a->kept, NULL);
 }
 
+/* With the reason, which nobody in the branch could see otherwise. */
+static void refuse_cut_off(struct grant_ask *a)
+{
+    struct upstream_figures up;
+    char message[512];
+
+    upstream_figures(a->reflector->upstream, &up);
+    snprintf(message, sizeof message,
+             "the hub cannot be reached from this reflector%s%s%s, and no valid grant of this "
+             "device is kept here; it will be asked for when the line is back",
+             up.is_up ? "" : " (", up.is_up ? "" : up.why_down, up.is_up ? "" : ")");
+    refuse(a, ALB_CLOSED, message);
+}
+
 static void look_done(struct job *job)
 {
     struct grant_ask *a = ALB_CONTAINER(job, struct grant_ask, job);
@@ -288,9 +302,7 @@ static void look_done(struct job *job)
         a->st = judge(a, buf_peek(&a->kept), buf_size(&a->kept), &left_s);
     if (alb_failed(a->st)) {
         log_status(LOG_INFO, "grant.none", a->st, "device=%s", a->device);
-        refuse(a, ALB_CLOSED,
-               "the hub cannot be reached from this reflector, and no valid grant of this device "
-               "is kept here; it will be asked for when the line is back");
+        refuse_cut_off(a);
         return;
     }
     log_event(LOG_INFO, "grant.kept_one_used", "device=%s", a->device);

@@ -106,6 +106,9 @@ def test_a_hub_whose_clock_is_a_year_ahead_is_pointed_at(site, tmp_path):
         assert "clock is behind, or the server's ahead" in done.err, done
         wait_until(lambda: "or the server's ahead" in site.endpoints[0].albedo(
             "status").document()["parent"]["parent"]["why_down"], 20, "the reflector to say why")
+        done = said(site.endpoints[1], "pull", "base/os", tmp_path / "a", "--wait", "2s")
+        assert done.code == UNREACHABLE
+        assert "cannot be reached from this reflector (the server's certificate" in done.err, done
     finally:
         restart(site.hub)
 
