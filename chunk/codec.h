@@ -9,8 +9,8 @@
  *
  * Small chunks (the manifest's) are made with zstd level 3.  Large ones with parameters between
  * level 2 and 3 that do not change with the size: on Debian systems 1.5 % more bytes than level 3
- * for 3/4 of its time (ARCHITECTURE.md, "Publishing").  Nobody but the maker needs to know: any frame
- * is as good.
+ * for 3/4 of its time (ARCHITECTURE.md, "Publishing").  Nobody but the maker needs to know: any
+ * frame is as good.
  *
  * A `codec` keeps zstd's contexts between calls; use one per worker thread.
  */
