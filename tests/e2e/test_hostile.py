@@ -9,9 +9,14 @@ import stat
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+from albtest import rawh2
+from albtest.rawh2 import (CONTINUATION, DATA, HEADERS, INITIAL_WINDOW_SIZE, PING, PRIORITY,
+                           RST_STREAM, SETTINGS, WINDOW_UPDATE, Ended, Raw, frame, headers, literal,
+                           setting)
 from albtest.procs import Daemon, wait_until
 from albtest.site import Site, free_port
 from albtest.slow import SlowDoor
@@ -28,6 +33,24 @@ def site(tmp_path):
         yield site
         for box in (site.hub, site.reflector):
             assert "Sanitizer" not in box.log.read_text(errors="replace")
+
+
+@pytest.fixture(scope="module")
+def port_site(tmp_path_factory):
+    """One for all who only knock at ports. Its memory is looked at: what a sanitizer keeps of what
+    was freed must be little."""
+    old = os.environ.get("ASAN_OPTIONS")
+    os.environ["ASAN_OPTIONS"] = f"{old + ':' if old else ''}quarantine_size_mb=4"
+    try:
+        with Site(tmp_path_factory.mktemp("ports"), endpoints=1) as site:
+            site.start()
+            yield site
+            for box in (site.hub, site.reflector):
+                assert "Sanitizer" not in box.log.read_text(errors="replace")
+    finally:
+        os.environ.pop("ASAN_OPTIONS")
+        if old is not None:
+            os.environ["ASAN_OPTIONS"] = old
 
 
 @pytest.fixture
@@ -184,42 +207,130 @@ def test_connections_that_say_nothing_do_not_keep_members_out(site, tree, tmp_pa
         sock.close()
 
 
-def test_streams_opened_and_reset_without_end_end_the_session(site):
-    """The frames of CVE-2023-44487, by hand: one header block, reset, again."""
-    def frame(kind, flags, stream, payload):
-        return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") \
-            + payload
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["h2"])
-    # :method GET, :scheme https, :path /, :authority x
-    headers = b"\x82\x87\x84\x41\x01x"
-    with socket.create_connection(("127.0.0.1", site.hub.port), timeout=30) as raw:
-        with context.wrap_socket(raw) as tls:
-            tls.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b""))
-            drained = threading.Thread(target=drain, args=(tls,))
-            drained.start()
-            try:
-                for n in range(20000):
-                    stream = 2 * n + 1
-                    tls.sendall(frame(1, 5, stream, headers)
-                                + frame(3, 0, stream, (8).to_bytes(4, "big")))
-                ended = False
-            except OSError:
-                ended = True
-            drained.join(30)
-            assert ended or not drained.is_alive()
-    assert curl(site.endpoints[0], f"{site.hub.url}/v1/status")[0] == 200
+def test_streams_opened_and_reset_without_end_end_the_session(port_site):
+    """CVE-2023-44487: a request, reset, again; by a stranger, and by a member for real work."""
+    for box, state, path in ((port_site.hub, None, "/"),
+                             (port_site.reflector, port_site.endpoints[0].state, "/v1/layers")):
+        with Raw(box.port, state) as raw:
+            assert floods(raw, lambda n: frame(HEADERS, 5, 2 * n + 1, headers("GET", path))
+                          + frame(RST_STREAM, 0, 2 * n + 1, (8).to_bytes(4, "big")), 20000)
+    assert curl(port_site.endpoints[0], f"{port_site.hub.url}/v1/status")[0] == 200
+    assert curl(port_site.endpoints[0], f"{port_site.reflector.url}/v1/status")[0] == 200
 
 
-def drain(tls):
+def floods(raw, make, count):
+    """Send make(n) up to `count` times while somebody reads; did the other side end it?"""
+    drained = threading.Thread(target=raw.until_ended, daemon=True)
+    drained.start()
     try:
-        while tls.recv(65536):
+        for n in range(count):
+            raw.send(make(n))
+        drained.join(20)
+        return not drained.is_alive()
+    except Ended:
+        return True
+
+
+def rss_of(box):
+    text = (Path("/proc") / str(box.daemon.pid) / "status").read_text()
+    return int(text.split("VmRSS:")[1].split()[0]) * 1024
+
+
+FLOODS = {
+    "ping": lambda n: frame(PING, 0, 0, n.to_bytes(8, "big")),
+    "settings": lambda n: frame(SETTINGS, 0, 0, setting(INITIAL_WINDOW_SIZE, 1000 + n % 1000)),
+    "window 1 then 0": lambda n: frame(SETTINGS, 0, 0, setting(INITIAL_WINDOW_SIZE, n % 2)),
+    "empty continuation": lambda n: frame(HEADERS, 0, 1, headers("GET", "/")) if n == 0
+    else frame(CONTINUATION, 0, 1),
+    "endless continuation": lambda n: frame(HEADERS, 0, 1, headers("GET", "/")) if n == 0
+    else frame(CONTINUATION, 0, 1, literal("x" + str(n), "y" * 1000)),
+    "unknown frames": lambda n: frame(0xfa, 0, 0, bytes(1000)),
+    "priority": lambda n: frame(PRIORITY, 0, 2 * n + 1, bytes(4) + b"\x10"),
+    "empty data": lambda n: frame(HEADERS, 4, 1, headers("POST", "/v1/enrol")) if n == 0
+    else frame(DATA, 0, 1),
+    "requests": lambda n: frame(HEADERS, 5, 2 * n + 1, headers("GET", "/v1/layers")),
+}
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_a_flood_that_nobody_reads_the_answers_of_is_bounded(port_site, name):
+    """Whether the session is ended or made to wait: memory stays, and others are served."""
+    before = rss_of(port_site.reflector)
+    sent = 0
+    with Raw(port_site.reflector.port, port_site.endpoints[0].state) as raw:
+        raw.sock.settimeout(2)
+        try:
+            while sent < 16 << 20:
+                piece = b"".join(FLOODS[name](n) for n in range(sent, sent + 500)) \
+                    if name not in ("requests", "priority") else \
+                    b"".join(FLOODS[name](n) for n in range(sent // 100, sent // 100 + 500))
+                raw.send(piece)
+                sent += len(piece)
+        except (Ended, OSError):
+            pass  # ended, or the other side has stopped reading: both will do
+        assert curl(port_site.endpoints[0], f"{port_site.reflector.url}/v1/status")[0] == 200
+        assert rss_of(port_site.reflector) - before < 48 << 20
+
+
+BREACHES = {
+    "data on a stream that is not open": frame(DATA, 0, 7, b"x"),
+    "a stream of the server's": frame(HEADERS, 5, 2, headers("GET", "/")),
+    "a promise by a client": frame(rawh2.PUSH_PROMISE, 4, 1, bytes(4)),
+    "credit beyond what can be said": frame(WINDOW_UPDATE, 0, 0, (0x7fffffff).to_bytes(4, "big")),
+    "credit of nothing": frame(WINDOW_UPDATE, 0, 0, bytes(4)),
+    "a frame beyond the largest": frame(DATA, 0, 1, bytes(20000)),
+    "settings of odd length": frame(SETTINGS, 0, 0, bytes(5)),
+    "a ping of odd length": frame(PING, 0, 0, bytes(5)),
+    "a continuation of nothing": frame(CONTINUATION, 4, 1, b""),
+    "headers that are no HPACK": frame(HEADERS, 5, 1, b"\xff\xff\xff\xff\xff\xff"),
+    "a stream opened twice": frame(HEADERS, 5, 1, headers("GET", "/")) * 2,
+    "bytes that are no frame": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 20,
+}
+
+
+@pytest.mark.parametrize("name", BREACHES)
+def test_a_breach_of_http_ends_that_session_alone(port_site, name):
+    with Raw(port_site.reflector.port, port_site.endpoints[0].state) as other, \
+            Raw(port_site.reflector.port, port_site.endpoints[0].state) as raw:
+        raw.send(BREACHES[name])
+        raw.sock.settimeout(20)
+        raw.until_ended()  # an exception here is a session that was left standing
+        assert other.get("/v1/trust/1")[0] == 200
+
+
+def test_a_bomb_of_compressed_headers_is_refused(port_site):
+    """A 4,000-byte field put into the table once, then named 3,000 times: 12 MB in 7 KB."""
+    big = b"\x40" + rawh2.prefixed(1, 7) + b"x" + rawh2.prefixed(4000, 7) + b"y" * 4000
+    with Raw(port_site.reflector.port, port_site.endpoints[0].state) as raw:
+        raw.send(frame(HEADERS, 5, 1, headers("GET", "/v1/layers") + big + b"\xbe" * 3000))
+        raw.next_stream = 3
+        try:
+            assert raw.answer(1)[0] == 431
+        except Ended:
             pass
-    except OSError:
-        pass
+    assert curl(port_site.endpoints[0], f"{port_site.reflector.url}/v1/status")[0] == 200
+
+
+def test_a_reader_without_window_holds_one_answer_and_no_more(site, tree):
+    site.admin.albedo("publish", LAYER, tree)
+    with Raw(site.reflector.port, site.endpoints[0].state,
+             settings=setting(INITIAL_WINDOW_SIZE, 0)) as raw:
+        for _ in range(60):
+            raw.ask("GET", "/v1/layers")
+        assert curl(site.endpoints[0], f"{site.reflector.url}/v1/layers")[0] == 200
+        status = json.loads(curl(site.endpoints[0], f"{site.reflector.url}/v1/status")[1])
+        assert status["held"]["answer_bytes"] < 1 << 20
+
+
+def test_a_body_is_held_to_the_length_it_announced(port_site):
+    with Raw(port_site.reflector.port, port_site.endpoints[0].state) as raw:
+        for said, sent in (("10", b"x" * 20), ("20", b"x" * 10), ("-1", b"x"), ("1e3", b"x")):
+            stream = raw.ask("POST", "/v1/grant", sent, more=(("content-length", said),))
+            try:
+                assert raw.answer(stream)[0] in (400, 413)
+            except Ended:
+                assert raw.goaway in (None, 0)  # that stream was reset, the session goes on
+        assert raw.get("/v1/trust/1")[0] == 200
 
 
 # ---- revocation, files --------------------------------------------------------------------------
