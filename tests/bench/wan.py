@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# tests/bench/wan.py – what path and crossing share: a site on an emulated link, and meters of its interfaces.
+# tests/bench/wan.py – what path and crossing share: a site on an emulated link, and its meters.
 """A whole site of real processes in network namespaces, on the project's own link emulator.
 
     with wan.Bench(endpoints=1, rate="100mbit", delay="40ms") as bench:
@@ -44,7 +44,7 @@ def prepare():
 
 
 def make_tree(top, size):
-    """A stable subset of this machine's /usr, of `size` bytes at most: programs, libraries, texts."""
+    """A stable subset of this machine's /usr, of `size` bytes at most."""
     lab.sh(sys.executable, "-B", "-m", "albtest.subset", top, "--bytes", size, "--files", 30000,
            cwd=E2E)
     return top
