@@ -43,6 +43,7 @@ void hub_note_damage(void *hub, const struct chunk_key *key, struct alb_status w
         d->chunks = xcalloc(DAMAGE_MOST, sizeof *d->chunks);
     d->chunks[d->count++] = (struct damaged_chunk){.key = *key, .why = why.what};
     hub_find_needing(h, key, looked_into);
+    hub_scrub_start(h);
 }
 
 static void take_version(struct damaged_chunk *c, const struct hub_needing *n)

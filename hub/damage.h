@@ -4,19 +4,20 @@
  *     a device's request finds one → named in the log → which versions need it? (hub/explain.c, in
  *     the background) → log, status, metrics → published again: healed, and off the list
  *
- * A hub has no parent to fetch from: only whoever has the files can bring them back.  The list is of
- * what was found since the hub was started; a chunk that is asked for later is found anew.  Only
- * the loop touches it.
+ * The first one found has all of the store read through (hub/scrub.c), so that one publishing
+ * brings everything back.  A hub has no parent to fetch from: only whoever has the files can do
+ * that.  The list is of what was found since the hub was started; a chunk that is asked for later
+ * is found anew.  Only the loop touches it.
  */
 #pragma once
 
 #include <stdint.h>
 
 #include "base/key.h"
-#include "base/map.h"
 #include "base/status.h"
-#include "wire/json.h"
 #include "base/units.h"
+#include "net/loop.h"
+#include "wire/json.h"
 
 enum { DAMAGE_MOST = 64, DAMAGE_VERSIONS_MOST = 8, DAMAGE_PATH_SIZE = 256 };
 
@@ -42,6 +43,18 @@ struct damage {
     size_t count;                 /* of them, at most DAMAGE_MOST     */
     uint64_t found, healed;       /* since the start, listed or not   */
 };
+
+/* scrub.c: reading the store through, one slice after another. */
+struct scrub {
+    struct timer rest;
+    struct chunk_key after; /* up to where it was read */
+    uint64_t looked_at, bad;
+    bool is_running;
+};
+void hub_scrub_init(struct hub *h);
+/* Nothing when it is under way. */
+void hub_scrub_start(struct hub *h);
+void hub_scrub_stop(struct hub *h);
 
 void hub_damage_release(struct damage *d);
 /* supply.h's `lost`: asked for by a device, and not to be had. */

@@ -137,6 +137,7 @@ static struct hub *hub_new(const struct hub_options *options)
     uploads_init(&h->uploads);
     timer_init(&h->upkeep, options->loop, keep_up, h);
     timer_init(&h->stop_timer, options->loop, hub_stopped, h);
+    hub_scrub_init(h);
     return h;
 }
 
@@ -241,6 +242,7 @@ void hub_stop(struct hub *h, loop_fn stopped, void *arg)
     h->stopped = stopped;
     h->stopped_arg = arg;
     timer_stop(&h->upkeep);
+    hub_scrub_stop(h);
     h->listener = listener_free(h->listener);
     if (h->admin_listener != NULL)
         h->admin_listener = listener_free(h->admin_listener);
@@ -257,6 +259,7 @@ struct hub *hub_free(struct hub *h)
         return NULL;
     timer_stop(&h->stop_timer);
     timer_stop(&h->upkeep);
+    hub_scrub_stop(h);
     if (h->listener != NULL)
         listener_free(h->listener);
     if (h->admin_listener != NULL)

@@ -37,6 +37,7 @@ struct hub {
     bool is_renewing, is_dying, is_buried;
     uint64_t published, enrolled, revoked;
     struct damage damage;
+    struct scrub scrub;
     struct timer stop_timer;
     loop_fn stopped;
     void *stopped_arg;
