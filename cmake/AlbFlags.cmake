@@ -66,3 +66,10 @@ target_compile_options(alb_warnings INTERFACE
     -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum
     -Wpointer-arith -Wundef -Wvla -Wformat=2 -Wwrite-strings -Wcast-qual
     $<$<BOOL:${ALB_WERROR}>:-Werror>)
+
+if(ALB_TSAN)
+    # Behind everything that opens; see there.
+    add_library(alb_tsan_fd STATIC ${CMAKE_SOURCE_DIR}/tests/tsan_fd.c)
+    target_compile_options(alb_tsan_fd PRIVATE -fno-sanitize=thread) # called before TSan is ready
+    target_link_libraries(alb_warnings INTERFACE alb_tsan_fd)
+endif()

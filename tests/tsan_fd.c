@@ -3,7 +3,8 @@
  *
  * It knows those of open(), not those of openat() and opendir() (gcc 12): when a worker gets the
  * number of a socket that the loop has just closed, its close() looks like a race with the loop's
- * use of the old one.  In TSan builds every program is linked with these, which go by open().
+ * use of the old one.  In TSan builds every program is linked with these, which go by open(), unless
+ * it has its own (support/sysfault.h).
  */
 #include <dirent.h>
 #include <errno.h>
@@ -13,7 +14,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-int openat(int dir_fd, const char *path, int flags, ...)
+__attribute__((weak)) int openat(int dir_fd, const char *path, int flags, ...)
 {
     char whole[PATH_MAX + 32];
     va_list more;
@@ -32,7 +33,7 @@ int openat(int dir_fd, const char *path, int flags, ...)
     return open(whole, flags, mode);
 }
 
-DIR *opendir(const char *path)
+__attribute__((weak)) DIR *opendir(const char *path)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
 

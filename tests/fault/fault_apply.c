@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fault/fault_apply.c – a pull that breaks at every step ends well. LINKS: image base chunk wire
+/* fault/fault_apply.c – a pull that breaks at every step ends well.
+ *
+ * LINKS: sysfault image base chunk wire
  *
  * The 1st, 2nd, 3rd … fallible call of a pull fails; the pull is then run again, as its owner
  * would. And a process is killed at every operation of the journal; the next one finishes.  Each

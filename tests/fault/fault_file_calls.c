@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fault/fault_file_calls.c – every system call of small files fails, is cut or interrupted once. */
-/* LINKS: base */
+/* LINKS: sysfault base */
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fault/fault_init.c – a new hub on a disk that fails: told, and made by trying again. */
-/* LINKS: hub store_disk config image net shaper transfer store wire chunk base */
+/* LINKS: sysfault hub store_disk config image net shaper transfer store wire chunk base */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fault/fault_net.c – every socket call of an exchange over TLS fails, is cut or interrupted once. */
-/* LINKS: net base */
+/* LINKS: sysfault net base */
 #include "net/http.h"
 
 #include <setjmp.h>

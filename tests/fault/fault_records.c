@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fault/fault_records.c – a catalogue of either kind: what a write said it did stays, whatever
  * fails. */
-/* LINKS: client store_disk config image net shaper transfer store wire chunk base */
+/* LINKS: sysfault client store_disk config image net shaper transfer store wire chunk base */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fault/fault_state.c – joining on a disk that fails: told, and done by trying again. */
-/* LINKS: client config image net shaper transfer store wire chunk base */
+/* LINKS: sysfault client config image net shaper transfer store wire chunk base */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

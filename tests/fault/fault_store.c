@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fault/fault_store.c – the n-th fallible call fails, for every n: what was acknowledged stays. */
-/* LINKS: store_disk store wire chunk base */
+/* LINKS: sysfault store_disk store wire chunk base */
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -105,6 +105,7 @@ unsigned sysfault_loop(enum sysfault kind, unsigned least, void (*once)(void *ar
 {
     unsigned n = 0;
 
+    assert_true(sysfault_calls_are_ours());
     do {
         turn.kind = kind;
         turn.nth = n;

@@ -20,6 +20,11 @@
 /* libc has some under several names; what a library was built with decides which it calls. */
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
 
+bool sysfault_calls_are_ours(void)
+{
+    return true;
+}
+
 static bool interrupted(void)
 {
     return sysfault_hits(SYSFAULT_EINTR, EINTR);

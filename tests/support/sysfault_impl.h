@@ -10,3 +10,5 @@
 bool sysfault_hits(enum sysfault kind, int error);
 /* As much of `size` as this call may move. */
 size_t sysfault_portion(enum sysfault kind, size_t size);
+/* True; asking for it brings the calls into the program, whoever else refers to them. */
+bool sysfault_calls_are_ours(void);
