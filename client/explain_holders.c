@@ -2,6 +2,7 @@
 /* client/explain_holders.c – POST /v1/holds, a batch's worth of positions at a time, and the chain
  * of parents its answer tells of. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/alloc.h"
 #include "client/explain.h"
@@ -27,23 +28,29 @@ static enum holder_state state_of(const char *name)
 
 /* ---- reading an answer ----------------------------------------------------------------------- */
 
+static int by_number(const void *a, const void *b)
+{
+    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
 static void take_position(struct holders *h, struct holder *holder, const struct json_doc *d,
                           const char *item, const struct holders_ask *ask)
 {
     AUTO_FREE char *position = xasprintf("%s.position", item);
     AUTO_FREE char *state = xasprintf("%s.state", item);
     AUTO_FREE char *size = xasprintf("%s.stored_bytes", item);
-    const uint64_t number = json_doc_number(d, position);
+    const uint32_t number = (uint32_t)json_doc_number(d, position);
+    const uint32_t *at = bsearch(&number, ask->positions, ask->count, sizeof number, by_number);
 
-    for (size_t i = 0; i < ask->count; i++) {
-        if (ask->positions[i] != number || holder->says[i] != HOLDER_UNKNOWN)
-            continue;
-        holder->says[i] = state_of(json_doc_text(d, state));
-        holder->held += holder->says[i] == HOLDER_HELD;
-        if (json_doc_number(d, size) != 0)
-            h->stored_bytes = json_doc_number(d, size);
-        return;
-    }
+    if (at == NULL || holder->says[at - ask->positions] != HOLDER_UNKNOWN)
+        return; /* not asked for, or said twice */
+    enum holder_state *says = &holder->says[at - ask->positions];
+    *says = state_of(json_doc_text(d, state));
+    holder->held += *says == HOLDER_HELD;
+    if (json_doc_number(d, size) != 0)
+        h->stored_bytes = json_doc_number(d, size);
 }
 
 static struct holder *holder_at(struct holders *h, size_t depth)

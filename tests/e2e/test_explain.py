@@ -8,6 +8,7 @@ import random
 import pytest
 
 from albtest import small
+from albtest.procs import wait_until
 from albtest.site import Site
 
 DONE, FAILED, USAGE, REFUSED, NOT_FOUND, UNREACHABLE = range(6)
@@ -145,6 +146,30 @@ def test_the_reflector_says_why_its_parent_does_not(site):
         assert said["holders"][1]["error"] != ""
     finally:
         site.restart_hub()
+
+
+def test_behind_two_reflectors_each_says_what_it_holds(site, tmp_path):
+    inner = site.new_reflector("inner", site.reflector)
+    member = site.new_member("inner-endpoint")
+    site.join(member, site.token("endpoint", "--layers", "base"), inner)
+    try:
+        member.albedo("pull", "base/os", tmp_path / "t")
+        wait_until(lambda: explain(member, tmp_path / "t/big")["holders"][0]["held"] > 1, 10,
+                   "the inner reflector to keep it")
+        chunk = explain(member, tmp_path / "t/big")["slices"][0]["chunk"]
+        assert [(holder["by"], holder["state"]) for holder in explain(member, chunk)["holders"]
+                ] == [("reflector", "held"), ("reflector", "held"), ("hub", "held")]
+    finally:
+        inner.stop()
+
+
+@pytest.mark.parametrize("name, kind", [
+    (b"odd/invalid-\xff", "regular file"), (b"fifo", "named pipe"), (b"dangling", "symbolic link"),
+    (b"odd/large.so.2", None), (b"usr/lib/empty", "regular file"), (b"sparse", "regular file")])
+def test_everything_that_a_tree_holds_can_be_explained(site, name, kind):
+    said = explain(site.endpoints[0], os.fsdecode(os.fsencode(site.target) + b"/" + name))
+    assert said["on_disk"] == "as_applied" and said["next"]["does"] == "unchanged"
+    assert kind is None or said["type"] == kind
 
 
 # ---- chunks ----
