@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/transfer/test_fetch_cut.c – the line breaks after each byte of an answer, and comes in crumbs. */
+/* unit/transfer/test_fetch_cut.c – an answer that is cut after any byte, or comes in crumbs. */
 /* LINKS: sim_world */
 #include "net/gate.h"
 #include "transfer/supply.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/transfer/test_fetch_slow.c – a parent that says "queued" for ever, trickles, or says nothing. */
+/* unit/transfer/test_fetch_slow.c – a parent that says "queued" for ever, trickles, is silent. */
 /* LINKS: sim_world */
 #include "net/gate.h"
 
