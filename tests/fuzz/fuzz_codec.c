@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-const struct fuzz_bound fuzz_bound = {.fixed = 4 << 20, .per_byte = 4};
+const struct fuzz_bound fuzz_bound = {.fixed = 6 << 20, .per_byte = 4};
 
 void fuzz_one(const uint8_t *bytes, size_t size)
 {

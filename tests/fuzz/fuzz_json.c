@@ -16,6 +16,15 @@ static void as_enrolment(const uint8_t *bytes, size_t size)
     alb_ignore(enrol_answer_decode(bytes, size, answer), "only a crash counts");
 }
 
+static void as_renewal(const uint8_t *bytes, size_t size)
+{
+    AUTO_FREE struct renew_request *request = xalloc(sizeof *request);
+    AUTO_FREE struct renew_answer *answer = xalloc(sizeof *answer);
+
+    alb_ignore(renew_request_decode(bytes, size, request), "only a crash counts");
+    alb_ignore(renew_answer_decode(bytes, size, answer), "only a crash counts");
+}
+
 /* What was read is written, and that reads the same. */
 static void as_token_request(const uint8_t *bytes, size_t size)
 {
@@ -55,6 +64,7 @@ void fuzz_one(const uint8_t *bytes, size_t size)
     struct error_body error;
 
     as_enrolment(bytes, size);
+    as_renewal(bytes, size);
     as_token_request(bytes, size);
     as_document(bytes, size);
     alb_ignore(named_request_decode(bytes, size, &named), "only a crash counts");
