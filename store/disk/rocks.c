@@ -22,9 +22,9 @@
  * for writing while it is opened again. */
 struct rocks {
     pthread_rwlock_t lock;
-    rocksdb_t *db; /* NULL when it could not be opened again */
-    atomic_bool
-        broken; /* it takes no writes: one failed, or there was no room when it was opened */
+    rocksdb_t *db;      /* NULL when it could not be opened again */
+    atomic_bool broken; /* takes no writes: one failed, or there was no room when it was opened */
+    atomic_int sys;     /* why one failed, as errno; 0: none did                                */
     char *path;
     rocksdb_options_t *options;
     rocksdb_cache_t *cache;
@@ -262,7 +262,8 @@ void rocks_close(struct rocks *r)
 {
     if (r == NULL)
         return;
-    if (r->db != NULL && !atomic_load(&r->broken) && !alb_failed(rocks_check_room(r, 0)))
+    if (r->db != NULL && !atomic_load(&r->broken) && !alb_failed(rocks_check_room(r, 0)) &&
+        has_room(r)) /* nor a disk that takes nothing at all: flushing ends the program then */
         settle(r);
     if (r->db != NULL)
         rocksdb_close(r->db);
@@ -312,7 +313,8 @@ static struct alb_status enter(struct rocks *r, bool to_write)
         return ALB_STATUS_OK;
     struct alb_status st =
         r->db == NULL ? alb_fail(ALB_IO, "a database that failed could not be opened again")
-                      : alb_status_from_errno(ENOSPC, "a database that failed and has no room yet");
+                      : alb_status_from_errno(r->sys != 0 ? r->sys : ENOSPC,
+                                              "a database that failed and cannot go on yet");
     pthread_rwlock_unlock(&r->lock);
     return st;
 }
@@ -425,8 +427,10 @@ struct alb_status rocks_write(struct rocks *r, struct rocks_batch *b, bool sync)
     rocksdb_write(r->db, sync ? r->write_sync : r->write, b->batch, &error);
     leave(r);
     st = from_error(error, "writing to a database");
-    if (st.code == ALB_FULL || st.code == ALB_IO)
+    if (st.code == ALB_FULL || st.code == ALB_IO) {
+        atomic_store(&r->sys, st.sys != 0 ? st.sys : EIO);
         atomic_store(&r->broken, true);
+    }
     return st;
 }
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from albtest.disk import MB, SmallDisk
+from albtest.disk import MB, DyingDisk, SmallDisk
 from albtest.procs import wait_until
 from albtest.site import Site
 from albtest.tree import compare
@@ -182,6 +182,23 @@ def test_a_full_disk_under_the_log_ends_nobody(tmp_path, tree):
         site.token("endpoint", "--site", "branch")
         site.hub.daemon.wait_line("event=audit .*what=token", after=before)
         site.hub.stop()
+
+
+def test_a_disk_that_dies_under_a_reflector_or_hub_ends_nobody(tmp_path, tree):
+    with DyingDisk(tmp_path / "hub", 64) as above, DyingDisk(tmp_path / "reflector", 64) as below:
+        with Site(tmp_path, endpoints=2) as site:
+            site.start()
+            site.admin.albedo("publish", LAYER, tree)
+            below.die()
+            for n in range(2):
+                pull(site, n, tree)
+            status = site.reflector_status()
+            assert status["store"]["state"] == "failing"
+            assert "Input/output error" in status["store"]["why"]
+            above.die()
+            (tree / "f00").write_bytes(os.urandom(400_000))
+            says(site.admin.albedo("publish", LAYER, tree, code=1), "Input/output error")
+            assert site.hub.daemon.is_running() and site.reflector.daemon.is_running()
 
 
 # ---- endpoint ----

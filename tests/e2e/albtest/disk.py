@@ -4,13 +4,15 @@
 #     disk = SmallDisk(folder / "hub", megabytes=24)      mounted at once
 #     disk.fill(leave=1 << 20)                            until no more than 1 MiB is free
 #     disk.empty()                                        the filling goes, what was there stays
-#     disk.set_writable(False)
+#     disk = DyingDisk(folder / "hub", megabytes=64)      ext4; disk.die(): each call fails from then
 #
 # They are mounted in a mount namespace of this process's own, so nothing is left behind however
 # the test ends. Where that is not allowed SmallDisk fails: such a test must not pass unnoticed.
 
 import ctypes
+import fcntl
 import os
+import struct
 import subprocess
 from pathlib import Path
 
@@ -60,9 +62,6 @@ class SmallDisk:
     def resize(self, megabytes):
         self._mount("-o", f"remount,size={megabytes}m", self.path)
 
-    def set_writable(self, may):
-        self._mount("-o", "remount," + ("rw" if may else "ro"), self.path)
-
     def close(self):
         subprocess.run(["umount", "--lazy", str(self.path)], check=False)
 
@@ -71,3 +70,25 @@ class SmallDisk:
 
     def __exit__(self, *_):
         self.close()
+
+
+class DyingDisk(SmallDisk):
+    """An ext4 in a file, on a loop device; after die() every write to it fails with EIO."""
+    SHUTDOWN = 0x8004587D  # EXT4_IOC_SHUTDOWN, linux/ext4.h
+    NO_LOG_FLUSH = 2
+
+    def __init__(self, path, megabytes):
+        _own_namespace()
+        self.path = Path(path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        image = self.path.with_suffix(".img")
+        with open(image, "wb") as file:
+            file.truncate(megabytes * MB)
+        subprocess.run(["/usr/sbin/mkfs.ext4", "-q", "-F", image], check=True)
+        self._mount("-o", "loop", image, self.path)
+        (self.path / "lost+found").rmdir()
+
+    def die(self):
+        folder = os.open(self.path, os.O_RDONLY)
+        fcntl.ioctl(folder, self.SHUTDOWN, struct.pack("I", self.NO_LOG_FLUSH))
+        os.close(folder)
