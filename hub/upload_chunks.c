@@ -88,6 +88,10 @@ static struct alb_status take_item(struct put_task *p, struct codec *codec, stru
         return alb_fail(ALB_INVALID, "more than 256 chunks at once");
     const struct chunk_key *key = &u->keys[item->position];
     struct alb_status st = codec_verify(codec, key, item->bytes, item->size, raw);
+    if (st.code == ALB_CORRUPT) /* an honest publisher does not hash again what seems unchanged */
+        return alb_fail(ALB_CORRUPT,
+                        "a chunk's bytes are not those of its name: a file may have been written "
+                        "to while it was published; publish again when the tree is at rest");
     if (!alb_failed(st) && buf_size(raw) != u->raw_bytes[item->position])
         st = alb_fail(ALB_CORRUPT, "a chunk has another size than the manifest uses of it");
     if (alb_failed(st))
