@@ -273,8 +273,9 @@ static void tell_hub(struct output *o, const struct json_doc *d)
         AUTO_FREE char *version = xasprintf("versions.%zu.version", i);
         AUTO_FREE char *list = xasprintf("versions.%zu.list", i);
         AUTO_FREE char *files = xasprintf("versions.%zu.files", i);
-        output_say(o, "    %s@%s: %s, %" PRIu64 " files", json_doc_text(d, layer),
-                   json_doc_text(d, version), json_doc_text(d, list), json_doc_number(d, files));
+        output_say(o, "    %s@%s: %s, %" PRIu64 " file%s", json_doc_text(d, layer),
+                   json_doc_text(d, version), json_doc_text(d, list), json_doc_number(d, files),
+                   json_doc_number(d, files) == 1 ? "" : "s");
     }
     if (json_doc_count(d, "versions") == 0)
         output_say(o, "    no version");
@@ -316,9 +317,10 @@ static void search_release(struct search *s)
 
 static enum exit_code tell_holders(struct explain *e, const struct search *s)
 {
-    const struct use *u = &s->uses[0];
     struct holders holders;
 
+    alb_assert(s->use_count > 0); /* it was found */
+    const struct use *u = &s->uses[0];
     enum exit_code code = explain_holders(e,
                                           &(struct holders_ask){.layer = u->version.layer,
                                                                 .root = u->version.root,

@@ -54,7 +54,7 @@ static void opened(struct root_wait *w, struct alb_status st, const struct root_
 static void look_run(struct job *job);
 static void look_done(struct job *job);
 static void ask_parent(struct holds *h);
-static void parent_answered(void *arg, const struct upstream_answer *answer);
+static void parent_answered(void *arg, const struct upstream_answer *parent);
 static void answer(struct holds *h, const struct upstream_answer *parent);
 static void gone(struct serve_request *rq);
 

@@ -242,4 +242,4 @@ def test_a_damaged_chunk_is_named_with_the_versions_it_hurts(site):
     assert [(it["layer"], it["version"]) for it in said["versions"]] == [
         ("base/os", "1"), ("base/os", "2")]
     done = site.admin.albedo("explain", chunk, "--at-hub", plain=True)
-    assert "hurts" in done.out and "base/os@2: content, 1 files" in done.out, done
+    assert "hurts" in done.out and "base/os@2: content, 1 file" in done.out, done

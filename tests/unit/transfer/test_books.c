@@ -390,7 +390,7 @@ static void the_clock_never_falls_behind_what_was_verified(void **state)
     assert_int_equal(authority_now_s(g->authority, now + 900), now + 900);
 }
 
-/* What outlasts a restart is no later than this clock was: a hub that was once ahead bars nobody. */
+/* … and is no later than this clock was: a hub that was once ahead bars nobody afterwards. */
 static void what_was_seen_of_time_outlasts_a_restart(void **state)
 {
     struct stage *g = *state;
