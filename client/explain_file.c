@@ -347,8 +347,8 @@ static void tell_next(struct output *o, const struct file_story *s)
     output_say(o, "  next pull    of %s@%s %s", s->next.layer, s->next.version,
                fates[s->fate].text);
     if (s->fetch_chunks > 0)
-        output_say(o, "               %" PRIu64 " chunks of it (%s) are not in %s", s->fetch_chunks,
-                   format_size(s->fetch_bytes, size), s->facts.applied.version);
+        output_say(o, "               %" PRIu64 " more chunks of it (%s) are needed than %s has",
+                   s->fetch_chunks, format_size(s->fetch_bytes, size), s->facts.applied.version);
 }
 
 /* ---- telling machines ------------------------------------------------------------------------ */
