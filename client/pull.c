@@ -66,6 +66,18 @@ static void tell_damage(const struct pull *p)
                 p->damage.path, p->damage.count == 1 ? "" : " and more");
 }
 
+/* Nobody but its owner may decide that what it says is given up. */
+static enum exit_code journal_damaged(struct pull *p, struct alb_status st)
+{
+    const char *target = p->options->target;
+
+    return output_fail_status(p->output, st,
+                              "finishing the interrupted update of %s: its journal is damaged and "
+                              "not followed; remove %s/.albedo/journal and run the same command "
+                              "again: what is whole in the target stays, the rest is fetched anew",
+                              target, target);
+}
+
 static enum exit_code finish_old(struct pull *p)
 {
     struct alb_status st = pull_step(p, "finishing", replay);
@@ -74,6 +86,8 @@ static enum exit_code finish_old(struct pull *p)
     p->applied = (struct apply_result){.made = 0};
     if (st.code == ALB_NOT_FOUND)
         return EXIT_DONE;
+    if (st.code == ALB_CORRUPT)
+        return journal_damaged(p, st);
     if (alb_failed(st))
         return pull_fail(p, st, "finishing the interrupted update of", NULL);
     if (p->damage.count > 0) {

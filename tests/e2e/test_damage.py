@@ -134,3 +134,51 @@ def test_a_damaged_file_of_an_endpoints_state_is_named_or_does_no_harm(site, tre
             assert compare(tree, site.folder / "target0", skip_root=True) == []
         path.write_bytes(good)
     pull(site, 0, tree)
+
+
+# ---- what is applied ----
+
+def half_applied(site, tree, target):
+    """The second version's journal is written and a few of its operations are done."""
+    site.admin.albedo("publish", LAYER, tree)
+    pull(site, 0, tree)
+    for n in range(0, 10, 2):
+        (tree / f"f{n:02}").write_bytes(os.urandom(200_000))
+    site.admin.albedo("publish", LAYER, tree)
+    site.endpoints[0].albedo("pull", LAYER, target, code=None,
+                             env={"ALB_DIE_AT": "apply.renamed_in:2"})
+    if not (target / ".albedo/journal").exists():
+        pytest.skip("built without ALB_FAULT, so nothing ends a pull in the middle")
+
+
+def test_a_damaged_journal_is_not_followed_and_what_to_do_helps(site, tree):
+    target = site.folder / "target0"
+    half_applied(site, tree, target)
+    journal = target / ".albedo/journal"
+    good = journal.read_bytes()
+    before = {file.name: file.read_bytes() for file in target.glob("f*")}
+    for at, bad in flips(good, 6):
+        journal.write_bytes(bad)
+        done = site.endpoints[0].albedo("pull", LAYER, target, code=7)
+        for word in ("its journal is damaged", f"remove {journal} and run the same command again"):
+            assert word in done.err, f"byte {at}: {done}"
+        assert {file.name: file.read_bytes() for file in target.glob("f*")} == before
+    journal.unlink()
+    pull(site, 0, tree)
+    assert not journal.exists()
+
+
+def test_a_damaged_record_of_what_is_applied_is_named_and_what_to_do_helps(site, tree):
+    target = site.folder / "target0"
+    site.admin.albedo("publish", LAYER, tree)
+    pull(site, 0, tree)
+    record = target / ".albedo/applied"
+    good = record.read_bytes()
+    for at, bad in flips(good, 6):
+        record.write_bytes(bad)
+        done = site.endpoints[0].albedo("pull", LAYER, target, code=None)
+        assert done.code == 0 or str(record.parent.parent) in done.err, f"byte {at}: {done}"
+        assert done.code >= 0 and "Sanitizer" not in done.err
+        assert compare(tree, target, skip_root=True) == []
+    record.write_bytes(good)
+    pull(site, 0, tree)
