@@ -10,6 +10,7 @@
 enum {
     OUT_WATER = 48 << 10,  /* collect frames up to here, then write: three full records */
     OUT_LIMIT = 256 << 10, /* one more frame always fits                 */
+    OUT_KEPT = 8 << 10,    /* by a session that has nothing under way    */
     READ_SIZE = 16 << 10,  /* one TLS record                             */
     QUEUE_MAX = 512,       /* control frames waiting: stop reading then  */
     TURN_STEPS = 64,       /* then other sessions have their turn        */
@@ -28,6 +29,7 @@ static size_t collect(struct http_session *s);
 static size_t flush(struct http_session *s);
 static size_t fill(struct http_session *s);
 static void end_when_empty(struct http_session *s);
+static void shrink(struct http_session *s);
 static void watch(struct http_session *s);
 static void die(struct http_session *s);
 static void say_goodbye(struct http_session *s);
@@ -136,8 +138,10 @@ static void pump(struct http_session *s)
         size_t n = step(s);
 
         end_when_empty(s);
-        if (n == 0)
+        if (n == 0) {
+            shrink(s);
             break;
+        }
         moved += n;
         if (i == TURN_STEPS || moved >= TURN_BYTES) {
             http_session_wake(s);
@@ -272,6 +276,13 @@ static void end_when_empty(struct http_session *s)
         http_session_finish(s, alb_fail(ALB_CLOSED, "the other side drained the session"));
     else if (!s->is_draining && nghttp2_session_want_read(s->h2) == 0)
         http_session_finish(s, alb_fail(ALB_CORRUPT, "the other side broke the rules of HTTP/2"));
+}
+
+/* There may be thousands of sessions, and few that serve at a time. */
+static void shrink(struct http_session *s)
+{
+    if (s->open == 0 && buf_size(&s->out) == 0 && s->out.capacity > OUT_KEPT)
+        buf_release(&s->out);
 }
 
 /* ---- the watch ------------------------------------------------------------------------------- */

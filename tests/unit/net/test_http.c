@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "base/units.h"
+#include "net/http_impl.h"
 
 static void expect_ended(const struct duo_call *r, enum alb_code code)
 {
@@ -141,6 +142,20 @@ static void a_streamed_answer_goes_on_when_resumed(void **state)
     duo_run_ms(d, 2000);
     expect_ended(r, ALB_OK);
     assert_int_equal(r->bytes, 50500);
+    duo_free(d);
+}
+
+static void a_session_with_nothing_under_way_keeps_no_large_buffer(void **state)
+{
+    struct duo *d = duo_connected(100000);
+    struct duo_call *r = duo_get(d, "/flow?900000", 900000);
+
+    (void)state;
+    duo_run_ms(d, 500);
+    assert_true(d->server->out.capacity >= 32 << 10);
+    duo_run_ms(d, 20000);
+    expect_ended(r, ALB_OK);
+    assert_true(d->server->out.capacity <= 8 << 10);
     duo_free(d);
 }
 
@@ -371,6 +386,7 @@ int main(void)
         cmocka_unit_test(a_posted_body_comes_back),
         cmocka_unit_test(a_request_may_come_from_a_source),
         cmocka_unit_test(a_streamed_answer_goes_on_when_resumed),
+        cmocka_unit_test(a_session_with_nothing_under_way_keeps_no_large_buffer),
         cmocka_unit_test(what_is_lent_for_an_answer_comes_back_once),
         cmocka_unit_test(and_when_nobody_waits_for_it_any_more),
         cmocka_unit_test(an_answer_larger_than_expected_is_broken_off),
