@@ -303,6 +303,74 @@ enum exit_code cmd_trust_delegate(struct cli *cli)
     return code;
 }
 
+/* ---- trust rotate-hub ---- */
+
+static enum exit_code sign_rotation(struct link *l, const struct trust *held,
+                                    const struct sign_public *key)
+{
+    struct root_keys keys = {.count = 0};
+    struct trust next = *held;
+
+    struct alb_status st = root_keys_load(l->state, held, &keys);
+    if (alb_failed(st))
+        return output_fail_status(l->output, st, "%s/roots", l->state->dir);
+    if (keys.count < held->threshold) {
+        root_keys_wipe(&keys);
+        return output_fail(l->output, ALB_REFUSED,
+                           "trust rotate-hub: %u root keys must sign and %s/roots holds %zu of "
+                           "them; run it where `albedo trust init` was run",
+                           (unsigned)held->threshold, l->state->dir, keys.count);
+    }
+    next.hub_key = *key;
+    next.version++;
+    next.issued_wall_s = authority_now_s(l->authority, loop_wall_s(l->loop));
+    enum exit_code code = sign_and_put(l, &next, &keys, "trust rotate-hub");
+    root_keys_wipe(&keys);
+    return code;
+}
+
+static enum exit_code rotate_at(struct link *l, const struct sign_public *key)
+{
+    enum exit_code code = link_refresh_trust(l, "asking for the trust file");
+
+    if (code != EXIT_DONE)
+        return code;
+    const struct trust *held = authority_trust(l->authority);
+    if (held == NULL)
+        return output_fail(l->output, ALB_NOT_FOUND,
+                           "trust rotate-hub: there is no trust file yet; run `albedo trust init`");
+    if (!sign_public_equal(&held->hub_key, key)) {
+        code = sign_rotation(l, held, key);
+        held = authority_trust(l->authority);
+    }
+    if (code != EXIT_DONE)
+        return code;
+    output_say(l->output, "trust file %" PRIu64 ": the hub signs with that key from now on",
+               held->version);
+    tell_event(l->output, "trust_hub_rotated", held);
+    return EXIT_DONE;
+}
+
+enum exit_code cmd_trust_rotate_hub(struct cli *cli)
+{
+    const char *hex = cli->words[0];
+    struct sign_public key;
+    struct link link;
+
+    if (strlen(hex) != 2 * SIGN_PUBLIC_SIZE ||
+        alb_failed(bytes_parse_hex(hex, key.bytes, SIGN_PUBLIC_SIZE)))
+        return cli_usage(cli, "KEY: 64 hexadecimal digits are expected, as `albedo-hub rotate-key` "
+                              "printed them");
+    enum exit_code code = link_begin(cli, &at_hub, &link);
+    if (code != EXIT_DONE)
+        return code;
+    code = need_admin(&link, "trust rotate-hub");
+    if (code == EXIT_DONE)
+        code = rotate_at(&link, &key);
+    link_end(&link);
+    return code;
+}
+
 /* ---- trust show ---- */
 
 static const char *key_hex(const struct sign_public *key, char out[2 * SIGN_PUBLIC_SIZE + 1])

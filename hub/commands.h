@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hub/commands.h – what `albedo-hub` can be told to do.  Both return the exit code and say on
+/* hub/commands.h – what `albedo-hub` can be told to do.  All return the exit code and say on
  * stderr what went wrong and what to do about it.
  */
 #pragma once
@@ -18,5 +18,7 @@ struct init_options {
 };
 /* Makes CA, keys, catalogue and hub.conf; prints the first admin token, alone, on stdout. */
 int command_init(const struct init_options *options, wall_clock now_s);
+/* Makes the next online key in `data` and says what to do with it. */
+int command_rotate_key(const char *data);
 /* Runs the hub until SIGTERM or SIGINT. */
 int command_serve(const char *config_path, wall_clock now_s);

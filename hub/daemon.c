@@ -15,6 +15,7 @@
 #include "hub/commands.h"
 #include "hub/files.h"
 #include "hub/hub.h"
+#include "hub/rotate.h"
 
 struct sink {
     wall_clock now_s;
@@ -23,6 +24,10 @@ struct sink {
     int audit_fd;
 };
 
+#define BEGIN_AGAIN_NS (NS_PER_S / 5)
+
+static void on_stopped(void *arg);
+
 struct daemon {
     struct hub_config config;
     struct sink sink;
@@ -30,6 +35,8 @@ struct daemon {
     struct hub_keys keys;
     struct hub_doors doors;
     struct tls_context *tree_tls, *admin_tls;
+    bool begins_again;    /* a trust file named another online key */
+    struct timer soon;    /* ... when who put it there has its answer */
     struct timer renewal; /* of the certificate that both ports show */
     struct hub *hub;
 };
@@ -129,6 +136,46 @@ static int open_files(struct daemon *d)
     return EXIT_FINE;
 }
 
+/* ---- another online key (rotate.h) ----------------------------------------------------------- */
+
+static bool is_next_key(void *arg, const struct sign_public *key)
+{
+    const struct daemon *d = arg;
+
+    return rotate_is_next(d->config.data, key);
+}
+
+static void key_named(void *arg)
+{
+    struct daemon *d = arg;
+
+    log_event(LOG_INFO, "hub.begins_again", "why=\"a trust file names its next online key\"");
+    d->begins_again = true;
+    timer_set_in(&d->soon, BEGIN_AGAIN_NS);
+}
+
+static void begin_again(void *arg)
+{
+    struct daemon *d = arg;
+
+    hub_stop(d->hub, on_stopped, d);
+}
+
+static int use_named_key(struct daemon *d)
+{
+    bool has_changed = false;
+    struct alb_status st =
+        rotate_finish(d->config.data, d->doors.catalogue, &d->keys, &has_changed);
+
+    if (alb_failed(st)) {
+        AUTO_FREE char *path = path_join(d->config.data, "online.next");
+        return fail(path, st, "it is to become online.key, since the newest trust file names it");
+    }
+    if (has_changed)
+        log_event(LOG_INFO, "hub.new_online_key", "next=\"heads and revocations are signed anew\"");
+    return EXIT_FINE;
+}
+
 static void renew(void *arg)
 {
     struct daemon *d = arg;
@@ -174,6 +221,9 @@ static int start(struct daemon *d)
                                         .admin_port = c->admin_listen.port,
                                         .memory_cache_bytes = c->memory_cache_bytes,
                                         .max_sessions = fitting_sessions(c->max_sessions),
+                                        .is_next_key = is_next_key,
+                                        .key_named = key_named,
+                                        .key_arg = d,
                                         .worst_lag_ns = loop_worst_lag_ns};
     struct alb_status st = hub_start(&options, &d->hub);
 
@@ -211,17 +261,21 @@ static int run(struct daemon *d)
 
     if (code == EXIT_FINE)
         code = open_files(d);
+    if (code == EXIT_FINE)
+        code = use_named_key(d);
     if (code != EXIT_FINE)
         return code;
     d->loop = loop_new(&(struct loop_options){.workers = (unsigned)d->config.workers});
     code = start(d);
     if (code != EXIT_FINE)
         return code;
+    timer_init(&d->soon, d->loop, begin_again, d);
     timer_init(&d->renewal, d->loop, renew, d);
     timer_set_in(&d->renewal, HUB_TLS_RENEW_S * NS_PER_S);
     loop_on_terminate(d->loop, on_terminate, d);
     loop_run(d->loop);
     timer_stop(&d->renewal);
+    timer_stop(&d->soon);
     log_event(LOG_INFO, "hub.stopped", "org=%s", d->config.org);
     return EXIT_FINE;
 }
@@ -239,6 +293,9 @@ static void close_all(struct daemon *d)
     log_install(NULL, NULL, LOG_ERROR);
     if (d->sink.audit_fd >= 0)
         close(d->sink.audit_fd);
+    const struct daemon again = {.config = d->config,
+                                 .sink = {.now_s = d->sink.now_s, .audit_fd = -1}};
+    *d = again;
 }
 
 int command_serve(const char *config_path, wall_clock now_s)
@@ -255,7 +312,12 @@ int command_serve(const char *config_path, wall_clock now_s)
     }
     if (alb_failed(st))
         return fail(config_path, st, "'albedo-hub init --data DIR' writes DIR/hub.conf");
-    int code = run(d);
-    close_all(d);
-    return code;
+    for (bool is_over = false; !is_over;) {
+        int code = run(d);
+        is_over = code != EXIT_FINE || !d->begins_again;
+        close_all(d);
+        if (is_over)
+            return code;
+    }
+    alb_unreachable();
 }

@@ -34,22 +34,26 @@ static struct alb_status read_text(const char *dir, const char *name, char **out
 
 /* ---- making ---------------------------------------------------------------------------------- */
 
-static struct alb_status write_keys(const char *dir, const struct hub_keys *k)
+struct alb_status hub_online_write(const char *dir, const char *name, const struct sign_secret *key)
 {
     char hex[2 * SIGN_SECRET_SIZE + 2];
+
+    bytes_hex(key->seed, SIGN_SECRET_SIZE, hex);
+    memcpy(hex + 2 * SIGN_SECRET_SIZE, "\n", 2);
+    struct alb_status st = write_text(dir, name, hex, SECRET_MODE);
+    wipe(hex, sizeof hex);
+    return st;
+}
+
+static struct alb_status write_keys(const char *dir, const struct hub_keys *k)
+{
     struct alb_status st = write_text(dir, "ca.key", k->ca_key_pem, SECRET_MODE);
 
     if (!alb_failed(st))
         st = write_text(dir, "ca.pem", k->ca_pem, PUBLIC_MODE);
     if (!alb_failed(st))
         st = write_text(dir, "tls.key", k->tls_key_pem, SECRET_MODE);
-    if (alb_failed(st))
-        return st;
-    bytes_hex(k->online.seed, SIGN_SECRET_SIZE, hex);
-    memcpy(hex + 2 * SIGN_SECRET_SIZE, "\n", 2);
-    st = write_text(dir, "online.key", hex, SECRET_MODE);
-    wipe(hex, sizeof hex);
-    return st;
+    return alb_failed(st) ? st : hub_online_write(dir, "online.key", &k->online);
 }
 
 struct alb_status hub_keys_make(const char *dir, const char *org, int64_t now_wall_s,
@@ -73,10 +77,10 @@ struct alb_status hub_keys_make(const char *dir, const char *org, int64_t now_wa
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static struct alb_status read_online(const char *dir, struct sign_secret *out)
+struct alb_status hub_online_read(const char *dir, const char *name, struct sign_secret *out)
 {
     AUTO_FREE char *hex = NULL;
-    struct alb_status st = read_text(dir, "online.key", &hex);
+    struct alb_status st = read_text(dir, name, &hex);
 
     if (alb_failed(st))
         return st;
@@ -97,7 +101,7 @@ struct alb_status hub_keys_read(const char *dir, struct hub_keys *out, const cha
     if (!alb_failed(st))
         st = read_text(dir, *file = "tls.key", &k.tls_key_pem);
     if (!alb_failed(st))
-        st = read_online(dir, (*file = "online.key", &k.online));
+        st = hub_online_read(dir, *file = "online.key", &k.online);
     if (alb_failed(st))
         hub_keys_release(&k);
     else

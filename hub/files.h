@@ -33,6 +33,11 @@ ALB_MUST_USE struct alb_status hub_keys_make(const char *dir, const char *org, i
 ALB_MUST_USE struct alb_status hub_keys_read(const char *dir, struct hub_keys *out,
                                              const char **file);
 void hub_keys_release(struct hub_keys *k);
+/* An online key's file: "online.key", or "online.next" (rotate.h). NOT_FOUND, CORRUPT, IO. */
+ALB_MUST_USE struct alb_status hub_online_read(const char *dir, const char *name,
+                                               struct sign_secret *out);
+ALB_MUST_USE struct alb_status hub_online_write(const char *dir, const char *name,
+                                                const struct sign_secret *key);
 
 /* A server's context with a fresh certificate of the role hub. */
 ALB_MUST_USE struct alb_status hub_keys_tls(const struct hub_keys *k, const char *org,

@@ -30,6 +30,11 @@ struct hub_options {
     uint64_t memory_cache_bytes;                 /* 0: supply.h's default */
     uint64_t max_pending_bytes;                  /* verified but not yet stored; 0: 128 MiB */
     size_t max_sessions;                         /* 0: serve.h's default */
+    /* Another online key: may a trust file name this one (NULL: none but online_key)?  Once it is
+     * named the hub must be stopped and started with it. */
+    bool (*is_next_key)(void *arg, const struct sign_public *key);
+    void (*key_named)(void *arg);
+    void *key_arg;
     uint64_t (*worst_lag_ns)(struct loop *loop); /* for status; NULL: a simulated loop has no lag */
 };
 

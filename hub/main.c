@@ -15,6 +15,8 @@ static const char usage[] =
     "      Defaults: --listen 0.0.0.0:7443 --admin-listen 127.0.0.1:7444 --org albedo\n"
     "  albedo-hub serve --config DIR/hub.conf\n"
     "      Run it.  SIGTERM lets what is open finish, for at most 5 seconds.\n"
+    "  albedo-hub rotate-key --data DIR\n"
+    "      Make the hub's next signing key; 'albedo trust rotate-hub KEY' then puts it to use.\n"
     "  albedo-hub --help | --version\n"
     "\n"
     "Exit codes: 0 done, 1 failed (stderr says why), 2 not understood.\n";
@@ -87,6 +89,17 @@ static int serve(int argc, char **argv)
                           : command_serve(config, now_s);
 }
 
+static int rotate_key(int argc, char **argv)
+{
+    const char *data = NULL;
+    const struct option options[] = {{"--data", &data}};
+    int code = read_options(argc, argv, options, ALB_COUNT(options));
+
+    if (code != EXIT_FINE)
+        return code;
+    return data == NULL ? misused("rotate-key needs", "--data DIR") : command_rotate_key(data);
+}
+
 int main(int argc, char **argv)
 {
     alloc_keep_freed();
@@ -102,5 +115,7 @@ int main(int argc, char **argv)
         return init(argc, argv);
     if (strcmp(argv[1], "serve") == 0)
         return serve(argc, argv);
+    if (strcmp(argv[1], "rotate-key") == 0)
+        return rotate_key(argc, argv);
     return misused("not a command:", argv[1]);
 }

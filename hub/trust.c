@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "hub/hub_impl.h"
+#include "hub/rotate.h"
 #include "wire/json.h"
 #include "wire/signed.h"
 
@@ -33,7 +34,9 @@ static struct alb_status judge_ours(const struct hub *h, const struct trust *tru
 {
     if (strcmp(trust->org, h->options.org) != 0)
         return alb_fail(ALB_REFUSED, "the trust file is another organisation's");
-    if (!sign_public_equal(&trust->hub_key, &h->online_public))
+    if (!sign_public_equal(&trust->hub_key, &h->online_public) &&
+        (h->options.is_next_key == NULL ||
+         !h->options.is_next_key(h->options.key_arg, &trust->hub_key)))
         return alb_fail(ALB_REFUSED, "the trust file names another hub key than this hub's; see "
                                      "hub_key in 'albedo status --json'");
     return ALB_STATUS_OK;
@@ -57,6 +60,8 @@ struct alb_status hub_load_trust(struct hub *h)
                       "hub.conf in the data directory: one of them is damaged or not this hub's; "
                       "restore it from a backup";
     }
+    if (!alb_failed(st))
+        st = rotate_sign_anew(&h->ledger, h->authority, loop_wall_s(h->options.loop));
     if (!alb_failed(st))
         st = load_one(h, "revoked", authority_add_revocations);
     return st.code == ALB_NOT_FOUND ? ALB_STATUS_OK : st;
@@ -132,7 +137,13 @@ static void trust_after(struct hub_task *t)
         t->st = authority_add_trust(t->hub->authority, buf_peek(&t->body), buf_size(&t->body));
     if (!alb_failed(t->st))
         feed_say(t->hub->feed, "trust");
+    const struct trust *trust = authority_trust(t->hub->authority);
+    const struct hub_options options = t->hub->options;
+    const bool is_another =
+        !alb_failed(t->st) && !sign_public_equal(&trust->hub_key, &t->hub->online_public);
     hub_task_end(t);
+    if (is_another && options.key_named != NULL)
+        options.key_named(options.key_arg);
 }
 
 void hub_handle_trust_put(void *hub, struct serve_request *rq)

@@ -7,8 +7,8 @@
  * begins one (the *lane*), so that a cut costs at most one chunk.  A batch holds at most HOLD_BYTES
  * of chunks that are ready but not sent, a lane LANE_BYTES; what comes beyond is let go and asked
  * again, from memory or the store, when its turn comes: a slow reader costs bounded memory, and all
- * of them together HOLD_ALL_BYTES and a chunk for each connection.  While something is still awaited
- * a "queued" item says so at least every 5 s.
+ * of them together HOLD_ALL_BYTES and a chunk for each connection.  While something is still
+ * awaited a "queued" item says so at least every 5 s.
  */
 #include <stdio.h>
 

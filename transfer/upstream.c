@@ -124,6 +124,7 @@ static void dial(void *arg)
 
     u->dials++;
     u->has_asked_trust = false;
+    u->has_asked_grant = false;
     timer_set_in(&u->patience, PATIENCE_NS);
     dial_link(u, &u->control);
 }
@@ -254,6 +255,7 @@ static void ask_grant(struct upstream *u)
                                            .body_size = 2,
                                            .expect_bytes = UPSTREAM_GRANT_MAX};
 
+    u->has_asked_grant = true;
     small_call(&u->control, &call, &grant_ops);
 }
 
@@ -319,6 +321,15 @@ static void greet_end(void *arg, struct http_call *c, struct alb_status st)
         return;
     if (link->answer_status == 200) {
         link_ready(link);
+        return;
+    }
+    struct upstream *u = link->upstream;
+    if (link == &u->control && link->answer_status < 500 && !u->has_asked_grant &&
+        buf_size(&u->grant) > 0) {
+        log_event(LOG_INFO, "upstream.old_grant", "status=%u next=\"a new one is asked for\"",
+                  link->answer_status); /* of a hub key that was rotated since, say */
+        buf_clear(&u->grant);
+        ask_grant(u);
         return;
     }
     turned_away(link);

@@ -32,6 +32,7 @@ struct upstream {
     char refusal[256];                   /* the parent's words for it, or "" */
     struct upstream_trust trust;         /* take NULL: nobody's */
     bool has_asked_trust, has_new_trust; /* since this line was dialled, or its grant renewed */
+    bool has_asked_grant;                /* since this line was dialled                       */
     uint64_t since_ns, dials, losses, body_received, body_sent;
     struct upstream_listeners listeners;
     struct upstream_requests requests; /* sent and waiting alike */

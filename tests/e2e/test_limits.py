@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # e2e/test_limits.py – crowds at real daemons: what is held stays bounded, and members are served.
 #
-# Sizes of processes are tests/bench/memory's (release); a sanitized one says nothing by its size, so
-# here the daemons' own count of what they hold is looked at.
+# Sizes of processes are tests/bench/memory's (release); a sanitized one says nothing by its size,
+# so here the daemons' own count of what they hold is looked at.
 
 import os
 import socket
