@@ -90,7 +90,9 @@ def bytes_below(top):
 def bytes_staged(target):
     """What has arrived, of random content: staged files have their full size from the start."""
     stage = target / ".albedo" / "stage"
-    found = [path.read_bytes() for path in stage.iterdir() if path.is_file()] if stage.exists() else []
+    if not stage.exists():
+        return 0
+    found = [path.read_bytes() for path in stage.iterdir() if path.is_file()]
     return sum(len(data) - data.count(0) for data in found)
 
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fault/fault_net.c – every socket call of an exchange over TLS fails, is cut or interrupted once. */
+/* fault/fault_net.c – every socket call of an exchange fails, is cut or interrupted once. */
 /* LINKS: sysfault net base */
 #include "net/http.h"
 

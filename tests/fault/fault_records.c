@@ -20,8 +20,6 @@
 
 enum { RECORDS = 4 };
 
-typedef struct alb_status (*opener)(const char *dir, struct catalogue **out);
-
 /* What a record may be: `sure` was acknowledged; `maybe` was refused after that, or nobody knows.
  * NULL: not there. */
 struct expect {
@@ -29,7 +27,7 @@ struct expect {
 };
 
 struct world {
-    opener open;
+    struct alb_status (*open)(const char *dir, struct catalogue **out);
     enum sysfault kind;
     struct tmpdir *tmp;
     char *dir;
@@ -153,13 +151,11 @@ static void play_with_call_failing(void *arg)
     tmpdir_close(w.tmp);
 }
 
-static void fail_everywhere(opener open, const enum sysfault *kinds, size_t count)
+static void fail_everywhere(struct world *w, const enum sysfault *kinds, size_t count)
 {
-    struct world w = {.open = open};
-
     for (size_t i = 0; i < count; i++) {
-        w.kind = kinds[i];
-        sysfault_loop(w.kind, 5, play_with_call_failing, &w);
+        w->kind = kinds[i];
+        sysfault_loop(w->kind, 5, play_with_call_failing, w);
     }
 }
 
@@ -169,8 +165,10 @@ static void records_as_files_are_as_promised_whatever_call_fails(void **state)
                                           SYSFAULT_WRITE, SYSFAULT_WRITE_SHORT, SYSFAULT_FULL,
                                           SYSFAULT_SYNC,  SYSFAULT_NAME,        SYSFAULT_EINTR};
 
+    struct world w = {.open = file_catalogue_open};
+
     (void)state;
-    fail_everywhere(file_catalogue_open, kinds, ALB_COUNT(kinds));
+    fail_everywhere(&w, kinds, ALB_COUNT(kinds));
 }
 
 static void records_on_disk_are_as_promised_whatever_call_fails(void **state)
@@ -178,8 +176,10 @@ static void records_on_disk_are_as_promised_whatever_call_fails(void **state)
     static const enum sysfault kinds[] = {SYSFAULT_OPEN, SYSFAULT_WRITE, SYSFAULT_WRITE_SHORT,
                                           SYSFAULT_FULL, SYSFAULT_SYNC,  SYSFAULT_EINTR};
 
+    struct world w = {.open = disk_catalogue_open};
+
     (void)state;
-    fail_everywhere(disk_catalogue_open, kinds, ALB_COUNT(kinds));
+    fail_everywhere(&w, kinds, ALB_COUNT(kinds));
 }
 
 int main(void)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fuzz/fuzz_applied.c – any bytes as TARGET/.albedo/applied, with the digest at their end put right. */
+/* fuzz/fuzz_applied.c – any bytes as TARGET/.albedo/applied, their digest put right, too. */
 /* LINKS: image chunk wire base */
 #include <fcntl.h>
 #include <stdio.h>
