@@ -3,8 +3,8 @@
  *
  * It knows those of open(), not those of openat() and opendir() (gcc 12): when a worker gets the
  * number of a socket that the loop has just closed, its close() looks like a race with the loop's
- * use of the old one.  In TSan builds every program is linked with these, which go by open(), unless
- * it has its own (support/sysfault.h).
+ * use of the old one.  In TSan builds every program is linked with these, which go by open(),
+ * unless it has its own (support/sysfault.h).
  */
 #include <dirent.h>
 #include <errno.h>

@@ -164,7 +164,6 @@ static void records_as_files_are_as_promised_whatever_call_fails(void **state)
     static const enum sysfault kinds[] = {SYSFAULT_OPEN,  SYSFAULT_READ,        SYSFAULT_READ_SHORT,
                                           SYSFAULT_WRITE, SYSFAULT_WRITE_SHORT, SYSFAULT_FULL,
                                           SYSFAULT_SYNC,  SYSFAULT_NAME,        SYSFAULT_EINTR};
-
     struct world w = {.open = file_catalogue_open};
 
     (void)state;
@@ -173,9 +172,8 @@ static void records_as_files_are_as_promised_whatever_call_fails(void **state)
 
 static void records_on_disk_are_as_promised_whatever_call_fails(void **state)
 {
-    static const enum sysfault kinds[] = {SYSFAULT_OPEN, SYSFAULT_WRITE, SYSFAULT_WRITE_SHORT,
-                                          SYSFAULT_FULL, SYSFAULT_SYNC,  SYSFAULT_EINTR};
-
+    /* The others meet RocksDB in fault_store. */
+    static const enum sysfault kinds[] = {SYSFAULT_WRITE, SYSFAULT_FULL, SYSFAULT_SYNC};
     struct world w = {.open = disk_catalogue_open};
 
     (void)state;
