@@ -14,7 +14,9 @@ function(alb_test_properties name label timeout_s)
         ENVIRONMENT "UBSAN_OPTIONS=print_stacktrace=1;ALB_BIN_DIR=${CMAKE_BINARY_DIR}/bin")
     if(ALB_TSAN)
         # Into files, since what a daemon under test prints is not always looked at.
-        set(tsan suppressions=${ALB_TESTS}/tsan.supp log_path=${CMAKE_BINARY_DIR}/races/${name})
+        # Some tests fork a child to kill it; that it has threads of its own is no fault.
+        set(tsan suppressions=${ALB_TESTS}/tsan.supp log_path=${CMAKE_BINARY_DIR}/races/${name}
+                 die_after_fork=0)
         list(JOIN tsan " " tsan)
         set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT "TSAN_OPTIONS=${tsan}")
     endif()
