@@ -32,6 +32,7 @@ struct memory {
 
 static void add_file(struct holdings *h, uint32_t item, struct memory *memory);
 static void add_to_unit(struct holdings *h, struct held_file *f, uint64_t size);
+static bool may_presume(const struct holdings *h, const struct scan *seed);
 static void publish(struct holdings *h, struct held_file *f);
 static struct alb_status read_file(struct holdings *h, struct held_file *f, struct content *c);
 
@@ -102,6 +103,7 @@ void holdings_add(struct holdings *h, const struct scan *scan)
     h->trees = xrealloc(h->trees, (h->tree_count + 1) * sizeof(*h->trees));
     tree = &h->trees[h->tree_count++];
     *tree = (struct held_tree){.scan = scan, .first_file = h->file_count};
+    h->presumes = h->tree_count > 1 && h->wanted != NULL && may_presume(h, scan);
     for (uint32_t i = 0; i < scan->count; i++)
         if (scan->items[i].type == ENTRY_FILE)
             add_file(h, i, &memory);
@@ -157,6 +159,34 @@ static void remember(struct held_file *f, const struct scan_item *item,
     f->chunk_count = was->chunk_count;
 }
 
+/* What the wanted version has at the seed file's path, when size and time are the same, too. */
+static const struct manifest_entry *like(const struct holdings *h, const struct scan_item *item)
+{
+    const struct manifest_entry *e = manifest_find(h->wanted, item->path);
+
+    return e != NULL && e->type == ENTRY_FILE && e->size == item->size &&
+                   e->mtime_s == item->mtime_s && e->mtime_ns == item->mtime_ns
+               ? e
+               : NULL;
+}
+
+/* Is everything there that chunks of other files could be of use for?  Then whoever copies a file
+ * that looks alike proves it soon enough, and reading it now as well would be for nothing. */
+static bool may_presume(const struct holdings *h, const struct scan *seed)
+{
+    for (size_t i = 0; i < h->wanted->count; i++) {
+        const struct manifest_entry *e = &h->wanted->entries[i];
+        const struct scan_item *item;
+
+        if (e->type != ENTRY_FILE || e->size < cut_content.min)
+            continue;
+        item = scan_find(seed, e->path);
+        if (item == NULL || item->type != ENTRY_FILE || like(h, item) != e)
+            return false;
+    }
+    return true;
+}
+
 /* Could reading the file help? */
 static bool is_worth_reading(const struct holdings *h, const struct scan_item *item, bool foreign)
 {
@@ -174,6 +204,7 @@ static void add_file(struct holdings *h, uint32_t item, struct memory *memory)
     const struct cached_file *applied = recall(&memory->applied, it->path);
     bool foreign = h->tree_count == 1 && memory->applied.tree != NULL && applied == NULL;
     struct held_file *f = xalloc(sizeof(*f));
+    const struct manifest_entry *presumed;
 
     f->tree = (uint32_t)(h->tree_count - 1);
     f->item = item;
@@ -181,7 +212,10 @@ static void add_file(struct holdings *h, uint32_t item, struct memory *memory)
     h->files[h->file_count++] = f;
     remember(f, it, applied);
     remember(f, it, recall(&memory->cache, it->path));
-    if (f->is_known)
+    presumed = h->presumes && !f->is_known ? like(h, it) : NULL;
+    if (presumed != NULL)
+        f->content = presumed->content;
+    if (f->is_known || presumed != NULL)
         publish(h, f);
     else if (is_worth_reading(h, it, foreign))
         add_to_unit(h, f, it->size);

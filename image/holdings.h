@@ -25,7 +25,9 @@ struct holdings *holdings_new(const char *cache_path);
 struct holdings *holdings_free(struct holdings *h);
 /* Optional, before trees are added: read only what this version could use.  Borrowed while trees
  * are added.  Left out are small files of a size that does not occur in it and, in the first tree,
- * large ones that the applied version did not have either. */
+ * large ones that the applied version did not have either; and of a later tree that has every large
+ * file of the version, by path, size and time, those that look so alike: they are presumed to be
+ * the same until whoever copies one finds that it is not. */
 void holdings_want(struct holdings *h, const struct manifest *wanted);
 /* Borrow a scanned tree; the first one is the target.  A tree with a record of what was applied to
  * it (image/apply.h) is not read where a file is as that record says. */

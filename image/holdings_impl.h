@@ -76,6 +76,7 @@ struct holdings {
     const struct manifest *wanted; /* borrowed; may be NULL */
     uint64_t *wanted_sizes;        /* ascending             */
     size_t wanted_size_count;
+    bool presumes;        /* the tree being added: what looks like a wanted file need not be read */
     struct map contents;  /* digest → held_file  */
     struct map chunks;    /* digest → held_chunk */
     pthread_mutex_t lock; /* of both maps while units run */

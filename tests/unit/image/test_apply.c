@@ -447,6 +447,35 @@ static void holes_of_a_sparse_file_take_no_room(void **state)
     place_drop(&p);
 }
 
+/* A seed with all large files by path, size and time is not read before it is copied. */
+static void a_seed_that_only_looks_like_the_version_is_fetched_all_the_same(void **state)
+{
+    struct place p = place_make();
+    AUTO_FREE char *seed = at(&p, "b/large");
+    AUTO_FREE char *copy = xasprintf("cd '%s' && cp -a a/. b", p.dir->path);
+    char *bytes = xalloc(400000);
+    struct stat now;
+
+    (void)state;
+    for (size_t i = 0; i < 400000; i++)
+        bytes[i] = (char)(i * i / 77);
+    tmpdir_write(p.dir, "a/large", bytes, 400000);
+    put(&p, "a/small", "the same");
+    free(bytes);
+    assert_int_equal(system(copy), 0);
+    assert_int_equal(stat(seed, &now), 0);
+    int fd = open(seed, O_WRONLY | O_CLOEXEC);
+    assert_int_equal(pwrite(fd, "altered", 7, 200000), 7);
+    const struct timespec times[2] = {now.st_atim, now.st_mtim};
+    assert_int_equal(futimens(fd, times), 0);
+    close(fd);
+    p.pull.seed = p.b;
+    pull_a(&p);
+    assert_int_equal(p.pull.plan.bytes_local, 400000 + 8);
+    assert_same(p.a, p.t, false);
+    place_drop(&p);
+}
+
 static void an_apply_cut_short_is_finished_by_the_next_pull_and_by_nobody_else(void **state)
 {
     struct place p = place_make();
@@ -724,6 +753,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_file_with_links_outside_is_replaced_and_the_other_link_untouched),
         cmocka_unit_test(links_are_made_joined_and_split_as_the_version_says),
         cmocka_unit_test(holes_of_a_sparse_file_take_no_room),
+        cmocka_unit_test(a_seed_that_only_looks_like_the_version_is_fetched_all_the_same),
         cmocka_unit_test(an_apply_cut_short_is_finished_by_the_next_pull_and_by_nobody_else),
         cmocka_unit_test(a_staged_file_altered_after_a_crash_is_fetched_again_and_not_applied),
         cmocka_unit_test(what_is_applied_is_told_with_its_manifest),
