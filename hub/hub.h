@@ -27,9 +27,9 @@ struct hub_options {
     uint16_t listen_port;      /* 0: any */
     const char *admin_address; /* NULL: no admin port */
     uint16_t admin_port;
-    uint64_t memory_cache_bytes;                 /* 0: supply.h's default */
-    uint64_t max_pending_bytes;                  /* verified but not yet stored; 0: 128 MiB */
-    size_t max_sessions;                         /* 0: serve.h's default */
+    uint64_t memory_cache_bytes; /* 0: supply.h's default */
+    uint64_t max_pending_bytes;  /* verified but not yet stored; 0: 128 MiB */
+    size_t max_sessions;         /* 0: serve.h's default */
     /* Another online key: may a trust file name this one (NULL: none but online_key)?  Once it is
      * named the hub must be stopped and started with it. */
     bool (*is_next_key)(void *arg, const struct sign_public *key);

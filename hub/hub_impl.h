@@ -32,7 +32,7 @@ struct hub {
     struct digest *bearers; /* owned: hashes of the admin port's tokens */
     size_t bearer_count;
     struct timer upkeep;
-    uint64_t renewed_ns; /* when heads were last looked through */
+    uint64_t renewed_ns;                /* when heads were last looked through */
     struct log_limit wrong_token_lines; /* of the ordered lane, where enrolling happens */
     bool is_renewing, is_dying, is_buried;
     uint64_t published, enrolled, revoked;
