@@ -99,7 +99,7 @@ def test_init_does_not_touch_a_hub_that_is_there(tmp_path):
     before = {p.name: p.read_bytes() for p in hub.iterdir() if p.is_file()}
     run("init", "--data", hub, code=FAILED, says="a hub is here already")
     (hub / "hub.conf").rename(tmp_path / "hub.conf")
-    run("init", "--data", hub, code=FAILED, says="put hub.conf back")
+    run("init", "--data", hub, code=FAILED, says="put it back")
     (tmp_path / "hub.conf").rename(hub / "hub.conf")
     assert before == {p.name: p.read_bytes() for p in hub.iterdir() if p.is_file()}
 
