@@ -4,7 +4,7 @@
 #     disk = SmallDisk(folder / "hub", megabytes=24)      mounted at once
 #     disk.fill(leave=1 << 20)                            until no more than 1 MiB is free
 #     disk.empty()                                        the filling goes, what was there stays
-#     disk = DyingDisk(folder / "hub", megabytes=64)      ext4; disk.die(): each call fails from then
+#     DyingDisk(folder / "hub", megabytes=64).die()      ext4; every write fails from then on
 #
 # They are mounted in a mount namespace of this process's own, so nothing is left behind however
 # the test ends. Where that is not allowed SmallDisk fails: such a test must not pass unnoticed.
