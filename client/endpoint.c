@@ -5,7 +5,9 @@
 #include "base/alloc.h"
 #include "base/log.h"
 
-enum { MEMORY_DEFAULT = 64 << 20 };
+/* A chunk is written into every staged file that has it when it comes; it is asked for again only
+ * when a list is opened or an answer was wrong. */
+enum { MEMORY_DEFAULT = 16 << 20 };
 
 struct endpoint {
     struct endpoint_options options;
