@@ -10,7 +10,6 @@
 
 import os
 import random
-import threading
 import time
 
 import pytest
@@ -23,7 +22,8 @@ from albtest.site import Site
 KB = 1 << 10
 INSTANTS = int(os.environ.get("ALB_KILL_INSTANTS", "4"))
 FILES, FILE_SIZE = 60, 100 * KB  # below the average chunk: one or two chunks each
-RATE = "16mbit"                  # three seconds and more for these bytes
+RATE = "12mbit"                  # four seconds and more for these bytes
+AFTER = 1.08                     # how far behind the last chunk the last instants may lie
 # What may be carried twice: one chunk, what the link's queue of 150 ms delivers to nobody, and the
 # handshakes and the manifest that are asked for again.
 TWICE_MOST = FILE_SIZE + 300 * KB + 64 * KB
@@ -106,15 +106,11 @@ class Round:
 
 @pytest.fixture(scope="module")
 def measured(site, tmp_path_factory):
-    """How long it takes when nobody dies, and what crosses the link."""
+    """When the last chunk is there if nobody dies, and what crosses the link."""
     round_ = Round(site, tmp_path_factory.mktemp("measured"), 0)
-    ended = []
-    watch = threading.Thread(target=lambda: ended.append(
-        round_.pull.daemon.process.wait() or time.monotonic()))
-    watch.start()
-    crossed = round_.finish()
-    watch.join()
-    return ended[0] - round_.began, crossed
+    wait_until(lambda: staged(round_.target) == FILES * FILE_SIZE, 60, "the last chunk")
+    last = time.monotonic() - round_.began
+    return last * AFTER, round_.finish()
 
 
 def kill(site, name, round_):
