@@ -140,8 +140,8 @@ static struct alb_status check_mounts(const struct replay *r)
     return ALB_STATUS_OK;
 }
 
-/* Is what lies in the stage this entry's content?  What is not there was put in place already, or is
- * the owner's doing: the operation sees. */
+/* Is what lies in the stage this entry's content?  What is not there was put in place already, or
+ * is the owner's doing: the operation sees. */
 static bool is_as_sealed(int stage_fd, uint32_t entry, const struct manifest_entry *e,
                          struct content *c)
 {
