@@ -90,9 +90,7 @@ def bytes_below(top):
 def bytes_staged(target):
     """What has arrived, of random content: staged files have their full size from the start."""
     stage = target / ".albedo" / "stage"
-    if not stage.exists():
-        return 0
-    found = [path.read_bytes() for path in stage.iterdir() if path.is_file()]
+    found = [path.read_bytes() for path in files_below(stage) if path.is_file()]
     return sum(len(data) - data.count(0) for data in found)
 
 
