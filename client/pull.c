@@ -78,24 +78,38 @@ static enum exit_code journal_damaged(struct pull *p, struct alb_status st)
                               target, target);
 }
 
+static void tell_finished(const struct pull *p, const struct apply_result *done)
+{
+    const char *target = p->options->target;
+
+    output_note(p->output, "finished an update of %s that had been interrupted", target);
+    if (done->kept > 0)
+        output_note(p->output,
+                    "%" PRIu64 " file%s of your own kept below %s/.albedo/kept:", done->kept,
+                    done->kept == 1 ? "" : "s", target);
+    for (size_t i = 0; i < done->kept_path_count; i++)
+        output_note(p->output, "  %s", done->kept_paths[i]);
+    for (size_t i = 0; i < done->conflict_count; i++)
+        output_note(p->output, "  left alone: %s", done->conflicts[i]);
+}
+
 static enum exit_code finish_old(struct pull *p)
 {
     struct alb_status st = pull_step(p, "finishing", replay);
+    struct apply_result done = p->applied;
 
-    apply_result_release(&p->applied);
     p->applied = (struct apply_result){.made = 0};
+    if (!alb_failed(st) && p->damage.count == 0)
+        tell_finished(p, &done);
+    apply_result_release(&done);
     if (st.code == ALB_NOT_FOUND)
         return EXIT_DONE;
     if (st.code == ALB_CORRUPT)
         return journal_damaged(p, st);
     if (alb_failed(st))
         return pull_fail(p, st, "finishing the interrupted update of", NULL);
-    if (p->damage.count > 0) {
+    if (p->damage.count > 0)
         tell_damage(p);
-        return EXIT_DONE;
-    }
-    output_note(p->output, "finished an update of %s that had been interrupted",
-                p->options->target);
     return EXIT_DONE;
 }
 

@@ -21,6 +21,9 @@ static struct alb_status op_unlink(struct replay *r, const struct journal_op *op
 static struct alb_status op_remove_dir(struct replay *r, const struct journal_op *op,
                                        const char *path);
 static struct alb_status op_keep(struct replay *r, const struct journal_op *op, const char *path);
+static struct alb_status keep_owners(struct replay *r, const char *path, int dir_fd,
+                                     const char *name, const struct manifest_entry *coming,
+                                     bool *kept);
 static struct alb_status op_make_dir(struct replay *r, const char *path);
 static struct alb_status op_rename_in(struct replay *r, const struct journal_op *op,
                                       const char *path);
@@ -101,6 +104,7 @@ static int rename_in(int from_fd, const char *from, int dir_fd, const char *name
 
 static struct alb_status op_unlink(struct replay *r, const struct journal_op *op, const char *path)
 {
+    bool kept = false;
     const char *name;
     struct stat now;
     int dir_fd;
@@ -110,9 +114,10 @@ static struct alb_status op_unlink(struct replay *r, const struct journal_op *op
         return dirs_is_absent(st) ? ALB_STATUS_OK : st;
     if (now.st_ino != op->ino || S_ISDIR(now.st_mode))
         return ALB_STATUS_OK;
-    if (unlink_in(dir_fd, name, 0) != 0)
-        return conflict_or(r, path, alb_fail_sys("removing a file"));
-    return ALB_STATUS_OK;
+    st = keep_owners(r, path, dir_fd, name, NULL, &kept);
+    if (!alb_failed(st) && !kept && unlink_in(dir_fd, name, 0) != 0)
+        st = alb_fail_sys("removing a file");
+    return alb_failed(st) ? conflict_or(r, path, st) : st;
 }
 
 static struct alb_status op_remove_dir(struct replay *r, const struct journal_op *op,
@@ -176,6 +181,22 @@ static struct alb_status keep_as(struct replay *r, const char *path, int dir_fd,
     return st;
 }
 
+static struct alb_status keep(struct replay *r, const char *path, int dir_fd, const char *name)
+{
+    struct alb_status st = ALB_STATUS_OK;
+
+    for (unsigned attempt = 0; attempt < KEEP_TRIES; attempt++) {
+        st = keep_as(r, path, dir_fd, name, attempt);
+        if (st.sys != EEXIST && st.sys != ENOTDIR && st.sys != ENOTEMPTY && st.sys != ELOOP)
+            break;
+    }
+    dirs_forget(&r->dirs);
+    dirs_forget(&r->other_dirs);
+    if (!alb_failed(st))
+        apply_result_keep(r->out, path);
+    return st;
+}
+
 static struct alb_status op_keep(struct replay *r, const struct journal_op *op, const char *path)
 {
     const char *name;
@@ -185,19 +206,25 @@ static struct alb_status op_keep(struct replay *r, const struct journal_op *op, 
 
     if (alb_failed(st))
         return dirs_is_absent(st) ? ALB_STATUS_OK : st;
-    if (now.st_ino != op->ino)
-        return ALB_STATUS_OK;
-    for (unsigned attempt = 0; attempt < KEEP_TRIES; attempt++) {
-        st = keep_as(r, path, dir_fd, name, attempt);
-        if (st.sys != EEXIST && st.sys != ENOTDIR && st.sys != ENOTEMPTY && st.sys != ELOOP)
-            break;
-    }
-    dirs_forget(&r->dirs);
-    dirs_forget(&r->other_dirs);
-    if (alb_failed(st))
-        return conflict_or(r, path, st);
-    apply_result_keep(r->out, path);
-    return ALB_STATUS_OK;
+    if (now.st_ino == op->ino)
+        st = keep(r, path, dir_fd, name);
+    return alb_failed(st) ? conflict_or(r, path, st) : st;
+}
+
+/* What the journal does not know of, because only since then it is the owner's.  *kept: both
+ * directories are to be looked up again. */
+static struct alb_status keep_owners(struct replay *r, const char *path, int dir_fd,
+                                     const char *name, const struct manifest_entry *coming,
+                                     bool *kept)
+{
+    struct alb_status st = ALB_STATUS_OK;
+
+    if (!judge_is_owners(r, path, dir_fd, name, coming))
+        return st;
+    st = keep(r, path, dir_fd, name);
+    *kept = !alb_failed(st);
+    r->out->kept += *kept ? 1 : 0;
+    return st;
 }
 
 static struct alb_status op_make_dir(struct replay *r, const char *path)
@@ -221,12 +248,19 @@ static struct alb_status op_rename_in(struct replay *r, const struct journal_op 
                                       const char *path)
 {
     int stage_fd = r->places.items[places_of(&r->places, path)].stage_fd;
+    const struct manifest_entry *e = &r->manifest.entries[op->entry];
     char staged[STAGE_NAME_SIZE];
+    bool kept = false;
     const char *name;
     struct stat now;
     int dir_fd;
     struct alb_status st = dirs_parent(&r->dirs, path, &dir_fd, &name);
 
+    if (!alb_failed(st) &&
+        fstatat(stage_fd, stage_name(op->entry, staged), &now, AT_SYMLINK_NOFOLLOW) == 0)
+        st = keep_owners(r, path, dir_fd, name, e, &kept);
+    if (kept)
+        st = dirs_parent(&r->dirs, path, &dir_fd, &name);
     if (alb_failed(st))
         return conflict_or(r, path, st);
     if (rename_in(stage_fd, stage_name(op->entry, staged), dir_fd, name) == 0) {
@@ -241,28 +275,47 @@ static struct alb_status op_rename_in(struct replay *r, const struct journal_op 
     return conflict_or(r, path, st);
 }
 
+struct ends { /* of a link that is to be */
+    const char *name, *first_name;
+    int dir_fd, first_fd;
+    bool joined; /* it is there already */
+};
+
+static struct alb_status find_ends(struct replay *r, const char *path, const char *first,
+                                   struct ends *out)
+{
+    struct stat now, is;
+    struct alb_status st = locate(r, path, &out->dir_fd, &out->name, &now);
+
+    if (!alb_failed(st))
+        st = dirs_parent(&r->other_dirs, first, &out->first_fd, &out->first_name);
+    if (alb_failed(st))
+        return st;
+    if (fstatat(out->first_fd, out->first_name, &is, AT_SYMLINK_NOFOLLOW) != 0)
+        return alb_fail_sys("finding the file to link");
+    out->joined = is.st_ino == now.st_ino && is.st_dev == now.st_dev;
+    return ALB_STATUS_OK;
+}
+
 /* Made under a name of ours first, because link(2) does not replace. */
 static struct alb_status op_link(struct replay *r, const struct journal_op *op, const char *path)
 {
-    const char *first = r->manifest.entries[op->entry].target;
+    const struct manifest_entry *e = &r->manifest.entries[op->entry];
     int stage_fd = r->places.items[places_of(&r->places, path)].stage_fd;
-    const char *name, *first_name;
-    struct stat now, is;
-    int dir_fd, first_fd;
-    struct alb_status st = locate(r, path, &dir_fd, &name, &now);
+    bool kept = false;
+    struct ends at;
+    struct alb_status st = find_ends(r, path, e->target, &at);
 
-    if (!alb_failed(st))
-        st = dirs_parent(&r->other_dirs, first, &first_fd, &first_name);
-    if (alb_failed(st))
+    if (!alb_failed(st) && !at.joined)
+        st = keep_owners(r, path, at.dir_fd, at.name, e, &kept);
+    if (kept)
+        st = find_ends(r, path, e->target, &at);
+    if (alb_failed(st) || at.joined)
         return conflict_or(r, path, st);
-    if (fstatat(first_fd, first_name, &is, AT_SYMLINK_NOFOLLOW) != 0)
-        return conflict_or(r, path, alb_fail_sys("finding the file to link"));
-    if (is.st_ino == now.st_ino && is.st_dev == now.st_dev)
-        return ALB_STATUS_OK;
     if (unlinkat(stage_fd, LINK_NAME, 0) != 0 && errno != ENOENT)
         return alb_fail_sys("making a link");
-    if (linkat(first_fd, first_name, stage_fd, LINK_NAME, 0) != 0 ||
-        rename_in(stage_fd, LINK_NAME, dir_fd, name) != 0)
+    if (linkat(at.first_fd, at.first_name, stage_fd, LINK_NAME, 0) != 0 ||
+        rename_in(stage_fd, LINK_NAME, at.dir_fd, at.name) != 0)
         return conflict_or(r, path, alb_fail_sys("making a link"));
     return ALB_STATUS_OK;
 }

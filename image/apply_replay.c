@@ -33,6 +33,8 @@ struct alb_status apply_replay(const char *target, struct apply_result *out)
     buf_init(&bytes, SIZE_MAX / 4);
     st = replay_open(&r, target, &bytes);
     if (!alb_failed(st))
+        st = judge_open(&r);
+    if (!alb_failed(st))
         st = replay_run(&r);
     if (!alb_failed(st))
         st = replay_finish(&r);
@@ -255,6 +257,7 @@ static struct alb_status replay_finish(struct replay *r)
 
 static void replay_release(struct replay *r)
 {
+    judge_close(r);
     dirs_release(&r->dirs);
     dirs_release(&r->other_dirs);
     places_release(&r->places);
