@@ -56,9 +56,11 @@ struct alb_status content_copy(struct content *c, int from, int to, const struct
     /* A hole at the end is not written, so nothing else would give the file its size. */
     if (e->hole_count > 0 && ftruncate(to, (off_t)e->size) != 0)
         return alb_fail_sys("making a staged file");
-    /* What was cloned can no longer change under us, so the copy is what is digested. */
+    /* What was cloned can no longer change under us, so the copy is what is digested; without the
+     * tail of a source that has grown since somebody asked for its size. */
     if (e->size >= CLONE_FROM && ioctl(to, FICLONE, from) == 0)
-        return content_digest(c, to, e->size, out);
+        return ftruncate(to, (off_t)e->size) != 0 ? alb_fail_sys("making a staged file")
+                                                  : content_digest(c, to, e->size, out);
     hasher_reset(c->hasher);
     for (uint64_t at = 0; at < e->size;) {
         size_t got = 0;
