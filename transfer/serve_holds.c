@@ -6,7 +6,8 @@
  * For people who ask why (`albedo explain`).  The request is a batch's, so that a chunk is named by
  * a version that names it and never by its digest alone: whoever may not read the version hears
  * what everybody hears about a version that does not exist.  Nothing is fetched for the answer but
- * what opening the root needs.
+ * what opening the root needs, and a device has a few of these questions under way at most: each may
+ * be one to the parent, and is disk and processor here.
  */
 #include <stdio.h>
 
@@ -71,6 +72,13 @@ static void end(struct holds *h)
     loop_bury(h->serve->options.loop, holds_free, h);
 }
 
+static void refuse(struct holds *h, struct alb_status st)
+{
+    serve_holds_end(h->rq->session, st);
+    serve_refuse_status(h->rq, st);
+    end(h);
+}
+
 static struct alb_status take_request(struct holds *h)
 {
     char text[8];
@@ -101,6 +109,10 @@ void serve_handle_holds(void *arg, struct serve_request *rq)
     if (alb_failed(st)) {
         holds_free(h);
         serve_refuse_status(rq, st);
+        return;
+    }
+    if (!serve_holds_begin(rq)) {
+        holds_free(h);
         return;
     }
     rq->work = h;
@@ -141,8 +153,7 @@ static void opened(struct root_wait *w, struct alb_status st, const struct root_
         st = alb_fail(ALB_NOT_FOUND, "no such version for this device");
     }
     if (alb_failed(st)) {
-        serve_refuse_status(h->rq, st);
-        end(h);
+        refuse(h, st);
         return;
     }
     h->job = (struct job){
@@ -200,8 +211,7 @@ static void look_done(struct job *job)
     if (h->rq == NULL) {
         holds_free(h);
     } else if (alb_failed(h->st)) {
-        serve_refuse_status(h->rq, h->st);
-        end(h);
+        refuse(h, h->st);
     } else if (h->serve->options.upstream != NULL) {
         ask_parent(h);
     } else {
@@ -284,6 +294,7 @@ static void answer(struct holds *h, const struct upstream_answer *parent)
     json_end(w);
     buf_init(&text, ANSWER_MOST);
     struct alb_status st = json_writer_finish(w, &text);
+    serve_holds_end(h->rq->session, st);
     if (alb_failed(st))
         serve_refuse_status(h->rq, st);
     else
@@ -300,6 +311,7 @@ static void gone(struct serve_request *rq)
         root_book_leave(h->serve->options.roots, &h->root_wait);
     if (h->asking != NULL)
         upstream_cancel(h->asking);
+    serve_holds_end(rq->session, alb_fail(ALB_NOT_FOUND, "its asker left"));
     h->rq = NULL;
     if (!h->is_looking)
         end(h);

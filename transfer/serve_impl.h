@@ -13,7 +13,8 @@ struct serve {
     serve_handler handlers[ROUTE_COUNT];
     void *handler_args[ROUTE_COUNT];
     struct serve_sessions sessions;
-    size_t nobodies;     /* sessions without a certificate              */
+    size_t nobodies; /* sessions without a certificate              */
+    uint64_t nobodys_body_bytes;
     size_t turned_away;  /* sessions that only hear that there is no room */
     struct map accounts; /* of devices: serve_limits.c */
     struct log_limit full_lines, grant_lines, miss_lines;
@@ -49,3 +50,7 @@ void serve_accounts_release(struct serve *s);
  * against the device.  False: refused. */
 bool serve_miss_begin(struct serve_request *rq);
 void serve_miss_end(struct serve_session *session, struct alb_status st);
+/* The same for POST /v1/holds, of which a device has few under way; the end of one that its asker
+ * left is a NOT_FOUND: it was asked for nothing. */
+bool serve_holds_begin(struct serve_request *rq);
+void serve_holds_end(struct serve_session *session, struct alb_status st);

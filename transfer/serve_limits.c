@@ -18,7 +18,18 @@ enum {
     NOBODYS_SHARE = 4,     /* who shows no certificate has a quarter of the places */
     TURNED_AWAY_MOST = 64, /* told why; more are just closed */
     SMALL_BODY = 64 << 10,
+    SMALL_EXTRA = 1 << 20, /* whoever sends much may still ask */
 };
+/* What the bodies of one asker may hold.  Who publishes sends megabytes (SERVE_DEVICE_BODIES_MAX), a
+ * branch asks for many, a machine asks small questions.  A body is counted before a byte of it is
+ * here, so what machines and strangers may announce is far from all there is. */
+enum {
+    BRANCH_BODIES_MAX = 16 << 20,
+    MACHINE_BODIES_MAX = 1 << 20,
+    NOBODYS_BODIES_MAX = 16 << 20, /* all of them together */
+};
+/* Questions of POST /v1/holds under way for one device; a branch asks for many. */
+enum { HOLDS_MOST = 4 };
 /* A body of this size takes no longer, or it is one that is never meant to end: 16 KiB/s is what a
  * publisher behind a quarter of a megabit has. */
 #define BODY_LEAST_NS (120 * NS_PER_S)
@@ -32,7 +43,8 @@ enum { ACCOUNTS_MOST = 16 << 10 /* then those without a session are forgotten */
 struct serve_account {
     struct chunk_key key;
     size_t sessions;
-    uint64_t body_bytes;
+    uint64_t body_bytes, most_body_bytes;
+    size_t holds;
     uint32_t scale;
     uint32_t misses; /* left */
     uint64_t misses_ns;
@@ -69,6 +81,19 @@ static void make_room(struct map *accounts)
         free(map_remove(accounts, &idle->key));
 }
 
+static uint64_t most_body_bytes(enum role role)
+{
+    switch (role) {
+    case ROLE_PUBLISHER:
+    case ROLE_ADMIN: return SERVE_DEVICE_BODIES_MAX;
+    case ROLE_REFLECTOR:
+    case ROLE_HUB: return BRANCH_BODIES_MAX;
+    case ROLE_ENDPOINT:
+    case ROLE_NONE: return MACHINE_BODIES_MAX;
+    }
+    return MACHINE_BODIES_MAX;
+}
+
 struct serve_account *serve_account_enter(struct serve *s, const struct identity *who)
 {
     const struct chunk_key key = account_key(who);
@@ -79,6 +104,7 @@ struct serve_account *serve_account_enter(struct serve *s, const struct identity
         a = xalloc(sizeof *a);
         a->key = key;
         a->scale = who->role == ROLE_REFLECTOR ? BRANCH : 1;
+        a->most_body_bytes = most_body_bytes(who->role);
         a->misses = MISSES_BURST * a->scale;
         a->misses_ns = loop_now_ns(s->options.loop);
         (void)map_put(&s->accounts, &key, a);
@@ -152,11 +178,13 @@ static bool is_room_for_body(const struct serve_request *rq, uint64_t bytes)
 {
     const struct serve *s = rq->serve;
     const struct serve_account *a = rq->session->account;
+    const uint64_t extra = bytes <= SMALL_BODY ? SMALL_EXTRA : 0;
 
     if (s->stats.body_bytes + bytes > s->options.max_body_bytes)
         return false;
-    return a == NULL || bytes <= SMALL_BODY || a->body_bytes == 0 ||
-           a->body_bytes + bytes <= SERVE_DEVICE_BODIES_MAX;
+    if (a == NULL)
+        return s->nobodys_body_bytes + bytes <= NOBODYS_BODIES_MAX;
+    return a->body_bytes == 0 || a->body_bytes + bytes <= a->most_body_bytes + extra;
 }
 
 static void body_is_late(void *arg)
@@ -188,6 +216,8 @@ bool serve_reserve_body(struct serve_request *rq)
     rq->body_bytes = bytes;
     if (rq->session->account != NULL)
         rq->session->account->body_bytes += bytes;
+    else
+        s->nobodys_body_bytes += bytes;
     s->stats.body_bytes += bytes;
     timer_init(&rq->late, s->options.loop, body_is_late, rq);
     timer_set_in(&rq->late, BODY_LEAST_NS + bytes * NS_PER_S / BODY_LEAST_BPS);
@@ -223,6 +253,8 @@ void serve_limits_release(struct serve_request *rq)
         timer_stop(&rq->late);
     if (rq->session->account != NULL)
         rq->session->account->body_bytes -= rq->body_bytes;
+    else if (rq->serve != NULL)
+        rq->serve->nobodys_body_bytes -= rq->body_bytes;
     rq->session->answer_bytes -= rq->answer_bytes;
     if (rq->serve != NULL) {
         rq->serve->stats.body_bytes -= rq->body_bytes;
@@ -265,6 +297,30 @@ void serve_miss_end(struct serve_session *session, struct alb_status st)
 
     if (!was_one && session->account != NULL)
         session->account->misses++;
+}
+
+/* ---- questions of who holds what ------------------------------------------------------------ */
+
+bool serve_holds_begin(struct serve_request *rq)
+{
+    struct serve_account *a = rq->session->account;
+
+    if (a != NULL && a->holds >= (size_t)HOLDS_MOST * a->scale) {
+        serve_refuse(rq, ALB_TIMEOUT, "wait for what you asked before, then ask again");
+        return false;
+    }
+    if (!serve_miss_begin(rq))
+        return false;
+    if (a != NULL)
+        a->holds++;
+    return true;
+}
+
+void serve_holds_end(struct serve_session *session, struct alb_status st)
+{
+    if (session->account != NULL)
+        session->account->holds--;
+    serve_miss_end(session, st);
 }
 
 /* ---- for people ----------------------------------------------------------------------------- */

@@ -8,6 +8,7 @@
 #include "support/liar.h"
 
 enum { PORT = 7600, DEVICE_LIMIT = 5, ANSWER_SIZE = 10 << 20, SLOW_WINDOW = 1400, BATCHES = 20 };
+enum { CROWD = 70, EACH = 4, MACHINE_LINES = 4, MACHINE_CALLS = 40, QUESTIONS = 10 };
 
 struct asked {
     unsigned status;
@@ -19,7 +20,7 @@ struct asked {
 struct stage {
     struct world *world;
     struct world_link *link;
-    struct loop *hub, *pc, *editors[4];
+    struct loop *hub, *pc, *stranger, *editors[4];
     struct cast_holder holder;
     struct serve *serve;       /* a second one, with few places */
     struct upstream *upstream; /* of the second, where nobody is */
@@ -131,6 +132,8 @@ static int setup(void **state)
     g->hub = world_add_node(g->world, "hub", &hub);
     g->link = world_add_link(g->world, "lan", 12500 * 1000, NS_PER_MS);
     g->pc = add_device(g, ROLE_ENDPOINT, "pc", "04");
+    g->stranger = world_add_node(g->world, "stranger", NULL);
+    world_route(g->world, g->hub, g->stranger, &g->link, 1);
     for (size_t i = 0; i < 4; i++)
         g->editors[i] = add_device(g, ROLE_PUBLISHER, names[i], names[i] + 1);
     cast_holder_start(&g->holder, g->hub);
@@ -148,6 +151,7 @@ static int setup(void **state)
     serve_install_common(g->serve);
     serve_set(g->serve, ROUTE_UPLOAD, stub, g);
     serve_set(g->serve, ROUTE_GRANT, stub, g);
+    serve_set(g->serve, ROUTE_ENROL, stub, g);
     serve_set(g->serve, ROUTE_LAYERS, long_list, g);
     assert_int_equal(loop_listen(g->hub, &at, serve_accept, g->serve, &g->listener).code, ALB_OK);
     *state = g;
@@ -240,6 +244,47 @@ static void one_publishers_bodies_do_not_take_the_room_of_others(void **state)
     run_s(g, 1);
     serve_stats(g->serve, &stats);
     assert_int_equal(stats.body_bytes, 2 * (64 << 20)); /* what was held is given back */
+}
+
+/* What is announced counts, whether it comes or not. */
+static uint64_t announce(struct stage *g, struct loop *from, const char *path, size_t lines,
+                         size_t calls)
+{
+    const struct http_call_options body = {
+        .method = "POST", .path = path, .source = {.pull = says_nothing}, .expect_bytes = 4096};
+    static struct asked asked[CROWD * EACH]; /* they end with the stage */
+    struct serve_stats stats;
+
+    for (size_t i = 0; i < lines; i++) {
+        struct http_session *s = dial(g, from, 0);
+        for (size_t k = 0; k < calls; k++)
+            call(s, &body, &asked[i * calls + k]);
+    }
+    run_s(g, 2);
+    serve_stats(g->serve, &stats);
+    return stats.body_bytes;
+}
+
+static void bodies_that_machines_announce_take_no_room_from_publishers(void **state)
+{
+    struct stage *g = *state;
+    static struct asked asked;
+
+    assert_in_range(announce(g, g->pc, "/v1/session", MACHINE_LINES, MACHINE_CALLS), 1, 2 << 20);
+    call(dial(g, g->editors[0], 0), &endless, &asked);
+    run_s(g, 1);
+    assert_int_equal(asked.status, 0); /* is being taken */
+}
+
+static void bodies_that_strangers_announce_take_no_room_from_devices(void **state)
+{
+    struct stage *g = *state;
+    struct serve_stats stats;
+
+    assert_in_range(announce(g, g->stranger, "/v1/enrol", CROWD, EACH), 1, 16 << 20);
+    run_s(g, 180);
+    serve_stats(g->serve, &stats);
+    assert_int_equal(stats.body_bytes, 0);
 }
 
 static void a_body_that_never_ends_is_broken_off(void **state)
@@ -365,6 +410,71 @@ static void who_asks_for_what_does_not_exist_again_and_again_has_to_wait(void **
     assert_int_equal(asked.status, 404); /* and so is this one, after a rest */
 }
 
+/* ---- who holds what -------------------------------------------------------------------------- */
+
+static void ask_holds(struct http_session *s, const struct digest *root, struct asked *out)
+{
+    const struct batch_request ask = {
+        .layer = "base/os", .root = *root, .list = LIST_CONTENT, .run_count = 1, .runs = {{0, 1}}};
+    struct buf body;
+
+    buf_init(&body, BATCH_REQUEST_MAX);
+    assert_int_equal(batch_request_encode(&ask, &body).code, ALB_OK);
+    call(s,
+         &(struct http_call_options){.method = "POST",
+                                     .path = "/v1/holds",
+                                     .body = buf_peek(&body),
+                                     .body_size = buf_size(&body),
+                                     .expect_bytes = 1 << 20},
+         out);
+    buf_release(&body);
+}
+
+static void who_asks_again_and_again_who_holds_what_does_not_exist_has_to_wait(void **state)
+{
+    struct stage *g = *state;
+    struct http_session *s = dial(g, g->editors[0], 0);
+    struct digest root = {.bytes = {1}};
+    struct asked asked;
+    unsigned missing = 0;
+
+    for (unsigned i = 0; i < 300; i++) {
+        root.bytes[1] = (uint8_t)i;
+        root.bytes[2] = (uint8_t)(i >> 8);
+        ask_holds(s, &root, &asked);
+        world_run(g->world, world_now_ns(g->world) + 20 * NS_PER_MS);
+        missing += asked.status == 404;
+    }
+    assert_in_range(missing, 240, 255); /* each may be a question to the parent */
+    assert_int_equal(asked.status, 503);
+}
+
+static void a_device_has_few_questions_of_who_holds_what_under_way(void **state)
+{
+    struct stage *g = *state;
+    const struct cast_order order = cast_holder_order(&g->holder, "base/os", 1, 1 << 20);
+    struct http_session *s = dial(g, g->editors[0], 0);
+    static struct asked asked[QUESTIONS], later;
+    struct cast_version version;
+    unsigned answered = 0, refused = 0;
+
+    cast_version_make(&order, &version);
+    cast_holder_publish(&g->holder, &version, 1);
+    for (size_t i = 0; i < QUESTIONS; i++)
+        ask_holds(s, &version.record.root, &asked[i]);
+    run_s(g, 30); /* the parent is nowhere */
+    for (size_t i = 0; i < QUESTIONS; i++) {
+        answered += asked[i].status == 200;
+        refused += asked[i].status == 503;
+    }
+    assert_int_equal(answered, 4);
+    assert_int_equal(refused, QUESTIONS - 4);
+    ask_holds(s, &version.record.root, &later);
+    run_s(g, 30);
+    assert_int_equal(later.status, 200);
+    cast_version_release(&version);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -373,10 +483,14 @@ int main(void)
         TEST(a_device_with_too_many_connections_hears_why_and_others_come_in),
         TEST(who_is_turned_away_and_says_nothing_is_let_go_soon),
         TEST(one_publishers_bodies_do_not_take_the_room_of_others),
+        TEST(bodies_that_machines_announce_take_no_room_from_publishers),
+        TEST(bodies_that_strangers_announce_take_no_room_from_devices),
         TEST(a_body_that_never_ends_is_broken_off),
         TEST(who_does_not_read_its_answers_gets_no_more),
         TEST(more_batches_than_a_session_may_have_open_wait),
         TEST(who_asks_for_what_does_not_exist_again_and_again_has_to_wait),
+        TEST(who_asks_again_and_again_who_holds_what_does_not_exist_has_to_wait),
+        TEST(a_device_has_few_questions_of_who_holds_what_under_way),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
