@@ -35,6 +35,7 @@ struct daemon {
     struct hub_keys keys;
     struct hub_doors doors;
     struct tls_context *tree_tls, *admin_tls;
+    bool is_to_end;       /* a signal said so: whatever else was to come */
     bool begins_again;    /* a trust file named another online key */
     struct timer soon;    /* ... when who put it there has its answer */
     struct timer renewal; /* of the certificate that both ports show */
@@ -149,6 +150,8 @@ static void key_named(void *arg)
 {
     struct daemon *d = arg;
 
+    if (d->is_to_end)
+        return; /* the next start finds the key named */
     log_event(LOG_INFO, "hub.begins_again", "why=\"a trust file names its next online key\"");
     d->begins_again = true;
     timer_set_in(&d->soon, BEGIN_AGAIN_NS);
@@ -251,6 +254,8 @@ static void on_terminate(void *arg)
 {
     struct daemon *d = arg;
 
+    d->is_to_end = true;
+    timer_stop(&d->soon);
     log_event(LOG_INFO, "hub.stopping", "why=signal");
     hub_stop(d->hub, on_stopped, d);
 }
@@ -314,7 +319,7 @@ int command_serve(const char *config_path, wall_clock now_s)
         return fail(config_path, st, "'albedo-hub init --data DIR' writes DIR/hub.conf");
     for (bool is_over = false; !is_over;) {
         int code = run(d);
-        is_over = code != EXIT_FINE || !d->begins_again;
+        is_over = code != EXIT_FINE || !d->begins_again || d->is_to_end;
         close_all(d);
         if (is_over)
             return code;

@@ -82,6 +82,16 @@ def test_the_hubs_key_is_rotated_while_branches_go_on(site, trees, tmp_path):
     assert hub_key(site) == new
 
 
+def test_a_hub_told_to_stop_while_it_begins_again_with_its_new_key_stops(site):
+    new, after = rotate_key(site), len(site.hub.daemon.log_text())
+    command = site.admin.start("trust", "rotate-hub", new)
+    site.hub.daemon.wait_line(r"event=hub\.begins_again", timeout=30, after=after)
+    assert site.hub.daemon.stop() == 0
+    command.wait()
+    site.restart_hub()
+    assert hub_key(site) == new
+
+
 def test_a_layer_not_published_since_is_signed_anew(site, trees, tmp_path):
     site.admin.albedo("publish", LAYER, trees[0])
     after = len(site.hub.daemon.log_text())
