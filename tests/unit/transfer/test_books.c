@@ -407,6 +407,26 @@ static void what_was_seen_of_time_outlasts_a_restart(void **state)
     assert_true(authority_floor_s(g->authority) <= loop_wall_s(g->on.box));
 }
 
+static void a_list_signed_when_the_hubs_clock_was_ahead_bars_nobody_after_a_restart(void **state)
+{
+    struct stage *g = *state;
+    const int64_t now = loop_wall_s(g->on.box);
+    const struct revocations list = {
+        .org = "acme", .number = 7, .issued_wall_s = now + 400 * 86400};
+    struct buf bytes;
+
+    run_ms(g, 5000);
+    buf_init(&bytes, SIGNED_MAX);
+    assert_int_equal(revocations_encode(&list, &g->keys[HUB_KEY], &bytes).code, ALB_OK);
+    assert_int_equal(
+        authority_add_revocations(g->authority, buf_peek(&bytes), buf_size(&bytes)).code, ALB_OK);
+    buf_release(&bytes);
+    stop(g);
+    start(g);
+    assert_int_equal(authority_revocation_number(g->authority), 7);
+    assert_true(authority_floor_s(g->authority) <= loop_wall_s(g->on.box));
+}
+
 /* ---- this device's grant ---- */
 
 static enum alb_code judge(struct stage *g, struct own_grant *own, const char *device,
@@ -693,6 +713,7 @@ int main(void)
         TEST(what_is_kept_and_does_not_verify_stops_the_start),
         TEST(the_clock_never_falls_behind_what_was_verified),
         TEST(what_was_seen_of_time_outlasts_a_restart),
+        TEST(a_list_signed_when_the_hubs_clock_was_ahead_bars_nobody_after_a_restart),
         TEST(a_grant_is_taken_only_when_it_is_ours_and_holds),
         TEST(many_ask_and_the_parent_is_asked_once),
         TEST(an_older_second_or_forged_head_never_replaces_the_one_held),
