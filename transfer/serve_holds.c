@@ -6,8 +6,8 @@
  * For people who ask why (`albedo explain`).  The request is a batch's, so that a chunk is named by
  * a version that names it and never by its digest alone: whoever may not read the version hears
  * what everybody hears about a version that does not exist.  Nothing is fetched for the answer but
- * what opening the root needs, and a device has a few of these questions under way at most: each may
- * be one to the parent, and is disk and processor here.
+ * what opening the root needs, and a device has a few of these questions under way at most: each
+ * may be one to the parent, and is disk and processor here.
  */
 #include <stdio.h>
 

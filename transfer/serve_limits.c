@@ -20,8 +20,8 @@ enum {
     SMALL_BODY = 64 << 10,
     SMALL_EXTRA = 1 << 20, /* whoever sends much may still ask */
 };
-/* What the bodies of one asker may hold.  Who publishes sends megabytes (SERVE_DEVICE_BODIES_MAX), a
- * branch asks for many, a machine asks small questions.  A body is counted before a byte of it is
+/* What the bodies of one asker may hold.  Who publishes sends megabytes (SERVE_DEVICE_BODIES_MAX),
+ * a branch asks for many, a machine asks small questions.  A body is counted before a byte of it is
  * here, so what machines and strangers may announce is far from all there is. */
 enum {
     BRANCH_BODIES_MAX = 16 << 20,
