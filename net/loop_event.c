@@ -234,15 +234,15 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     loop_event_enter(arg); /* the timers run when the batch ends */
 }
 
-/* The change list merges "stop waiting, wait again" within a batch into no system call at all; the
- * precise timer is for gates that pace by the millisecond (the default clock ticks in four). */
+/* Without libevent's change list, which asks the kernel late: by then the number of a descriptor
+ * that was closed here may be that of a worker's file.  The precise timer is for gates that pace by
+ * the millisecond (the default clock ticks in four). */
 static struct event_base *make_base(void)
 {
     struct event_config *config = event_config_new();
 
     alb_assert(config != NULL);
-    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_PRECISE_TIMER |
-                                      EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_PRECISE_TIMER);
     struct event_base *events = event_base_new_with_config(config);
     event_config_free(config);
     alb_assert(events != NULL);

@@ -40,7 +40,7 @@ static void rows_are_in_order_of_their_ids_and_say_all(void **state)
         assert_int_equal(r->id, i);
         assert_true(get || strcmp(r->method, "POST") == 0);
         assert_int_equal(r->pattern[0], '/');
-        assert_true(get == (r->body_limit == 0));
+        assert_true(!get || r->body_limit == 0); /* some of POST say all in their path */
         assert_true(r->ports == PORT_TREE || r->ports == PORT_ADMIN);
         assert_true(r->roles != 0 && r->text[0] != '\0' && r->name[0] != '\0');
         /* Only joining is for those nobody knows; bearer tokens are the admin port's. */
