@@ -364,9 +364,11 @@ static struct chunk_key plain(const struct digest *d)
 static void publish(struct holdings *h, struct held_file *f)
 {
     struct chunk_key key = plain(&f->content);
+    const struct held_file *there;
 
     pthread_mutex_lock(&h->lock);
-    if (map_get(&h->contents, &key) == NULL)
+    there = map_get(&h->contents, &key);
+    if (there == NULL || (f->is_known && !there->is_known)) /* read is better than presumed */
         (void)map_put(&h->contents, &key, f);
     for (size_t i = 0; i < f->chunk_count; i++) {
         key = plain(&f->chunks[i].digest);

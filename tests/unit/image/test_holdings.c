@@ -274,6 +274,38 @@ static void what_was_applied_is_not_read_again(void **state)
     place_drop(&p);
 }
 
+static void what_was_read_is_taken_before_a_seed_that_only_looks_like_it(void **state)
+{
+    struct place p = place_make();
+    struct version v;
+    struct scan target;
+    struct holding held;
+
+    (void)state;
+    must(version_make(p.tree, &v));
+    AUTO_FREE char *script = xasprintf("cd '%s' && mkdir t && cp tree/large t/moved && "
+                                       "cp -a tree seed && printf altered | "
+                                       "dd of=seed/large conv=notrunc 2>/dev/null && "
+                                       "touch -r tree/large seed/large",
+                                       p.dir->path);
+    assert_int_equal(system(script), 0);
+    AUTO_FREE char *top = tmpdir_path(p.dir, "t");
+    AUTO_FREE char *seed = tmpdir_path(p.dir, "seed");
+    must(scan_tree(top, &(struct scan_options){0}, &target));
+    must(scan_tree(seed, &(struct scan_options){0}, &p.scan));
+    p.h = holdings_new(NULL);
+    holdings_want(p.h, &v.manifest);
+    holdings_add(p.h, &target);
+    holdings_add(p.h, &p.scan);
+    assert_int_equal(holdings_units(p.h), 1); /* the target's: the seed is presumed */
+    run_all(&p);
+    assert_true(holdings_file(p.h, &manifest_find(&v.manifest, "large")->content, LARGE, &held));
+    assert_string_equal(held.path, "moved");
+    scan_release(&target);
+    version_release(&v);
+    place_drop(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -285,6 +317,7 @@ int main(void)
         cmocka_unit_test(a_damaged_or_unknown_cache_is_ignored),
         cmocka_unit_test(only_what_the_version_could_use_is_read),
         cmocka_unit_test(what_was_applied_is_not_read_again),
+        cmocka_unit_test(what_was_read_is_taken_before_a_seed_that_only_looks_like_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
