@@ -9,13 +9,13 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
-#include "chunk/codec.h"
+#include "chunk/codec_pool.h"
 #include "transfer/fetch_pace.h"
 #include "transfer/fetch_queue.h"
 #include "wire/batch.h"
 #include "wire/routes.h"
 
-enum { BATCHES_DEFAULT = 4, OUTSTANDING_DEFAULT = 16 << 20, SPARE_CODECS = 8 };
+enum { BATCHES_DEFAULT = 4, OUTSTANDING_DEFAULT = 16 << 20 };
 enum { CORRUPT_TRIES = 3, FAILURES_MOST = 12 /* some four minutes of rests */ };
 #define SILENCE_NS (30 * NS_PER_S)
 
@@ -40,7 +40,7 @@ struct check {
     struct fetcher *fetcher; /* NULL: nobody is interested any more */
     struct want *want;
     struct chunk *chunk;
-    struct codec *codec; /* lent by the fetcher, or made by the job */
+    struct codec_pool *codecs; /* a reference, since the fetcher may go first */
     struct alb_status st;
     TAILQ_ENTRY(check) link;
 };
@@ -53,8 +53,8 @@ struct fetcher {
     struct fetch_pace pace;
     struct batch_list batches;
     struct check_list checks;
-    struct codec *spare[SPARE_CODECS];
-    size_t spare_count, batch_count;
+    struct codec_pool *codecs;
+    size_t batch_count;
     uint64_t outstanding_bytes, checking_bytes;
     uint64_t heard_ns; /* when the data connection last said anything */
     struct timer soon, rested;
@@ -106,6 +106,7 @@ struct fetcher *fetcher_new(const struct fetcher_options *options)
     fetch_pace_init(&f->pace, options->loop, options->upstream);
     TAILQ_INIT(&f->batches);
     TAILQ_INIT(&f->checks);
+    f->codecs = codec_pool_new();
     timer_init(&f->soon, options->loop, ask_more, f);
     timer_init(&f->rested, options->loop, wake_rested, f);
     f->listener = (struct upstream_listener){.up = on_up, .down = on_down};
@@ -134,8 +135,7 @@ struct fetcher *fetcher_free(struct fetcher *f)
     timer_stop(&f->rested);
     fetch_pace_release(&f->pace);
     fetch_queue_release(&f->queue);
-    while (f->spare_count > 0)
-        codec_free(f->spare[--f->spare_count]);
+    f->codecs = codec_pool_unref(f->codecs);
     loop_bury(f->options.loop, free, f);
     return NULL;
 }
@@ -438,7 +438,7 @@ static void verify(struct fetcher *f, struct want *want, const struct batch_item
         say_no(f, want, alb_fail(ALB_FULL, "memory for a chunk"));
         return;
     }
-    check->codec = f->spare_count > 0 ? f->spare[--f->spare_count] : NULL;
+    check->codecs = codec_pool_ref(f->codecs);
     check->job = (struct job){.run = check_run, .done = check_done, .work_bytes = item->size};
     f->checking_bytes += item->size;
     TAILQ_INSERT_TAIL(&f->checks, check, link);
@@ -448,19 +448,11 @@ static void verify(struct fetcher *f, struct want *want, const struct batch_item
 static void check_run(struct job *job)
 {
     struct check *check = ALB_CONTAINER(job, struct check, job);
+    struct codec *codec = codec_pool_take(check->codecs);
 
-    if (check->codec == NULL)
-        check->codec = codec_new();
-    check->st = codec_verify(check->codec, &check->chunk->key, check->chunk->bytes,
-                             check->chunk->size, NULL);
-}
-
-static void give_codec_back(struct fetcher *f, struct codec *codec)
-{
-    if (f != NULL && f->spare_count < SPARE_CODECS)
-        f->spare[f->spare_count++] = codec;
-    else
-        codec_free(codec);
+    check->st =
+        codec_verify(codec, &check->chunk->key, check->chunk->bytes, check->chunk->size, NULL);
+    codec_pool_give(check->codecs, codec);
 }
 
 static void judge_check(struct fetcher *f, struct check *check)
@@ -491,7 +483,7 @@ static void check_done(struct job *job)
 {
     struct check *check = ALB_CONTAINER(job, struct check, job);
 
-    give_codec_back(check->fetcher, check->codec);
+    codec_pool_unref(check->codecs);
     if (check->fetcher != NULL)
         judge_check(check->fetcher, check);
     chunk_unref(check->chunk);
