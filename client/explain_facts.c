@@ -157,10 +157,10 @@ static enum exit_code look(struct output *o, struct file_facts *f)
         f->is = FILE_UNREADABLE;
         return EXIT_DONE;
     }
-    if (f->entry == NULL)
-        f->is = FILE_FOREIGN;
-    else if (!f->exists)
+    if (!f->exists)
         f->is = FILE_MISSING;
+    else if (f->entry == NULL)
+        f->is = FILE_FOREIGN;
     else
         f->is = file_has(f, f->entry, f->bytes) ? FILE_AS_APPLIED : FILE_ALTERED;
     return EXIT_DONE;

@@ -278,7 +278,10 @@ static void tell_now(struct output *o, const struct file_facts *f)
     };
     char hex[DIGEST_HEX_SIZE], words[256];
 
-    output_say(o, "  on disk      %s", texts[f->is]);
+    if (!f->exists && f->entry == NULL)
+        output_say(o, "  on disk      nothing is there");
+    else
+        output_say(o, "  on disk      %s", texts[f->is]);
     if (f->is == FILE_ALTERED && f->has_content)
         output_say(o, "               its content is now SHA-256 %s", digest_hex(&f->content, hex));
     if (f->exists && f->bytes != NULL && file_meta_differs(f, f->bytes, words, sizeof words))

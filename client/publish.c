@@ -174,10 +174,16 @@ static enum exit_code build(struct publication *p)
 
     p->build = build_new(&p->scan);
     read_units(p, &result);
+    const char *path =
+        p->workers[result.member] != NULL ? build_worker_path(p->workers[result.member]) : "";
+    if (result.st.code == ALB_CONFLICT)
+        return output_fail(o, ALB_CONFLICT,
+                           "publishing %s: %s keeps changing while it is read; nothing was "
+                           "published: run it again when nobody writes to that file, or leave it "
+                           "out with --exclude",
+                           p->options->tree, path);
     if (alb_failed(result.st) && !(p->link->interrupted && result.st.code == ALB_CLOSED))
-        return output_fail_status(
-            o, result.st, "publishing %s: %s", p->options->tree,
-            p->workers[result.member] != NULL ? build_worker_path(p->workers[result.member]) : "");
+        return output_fail_status(o, result.st, "publishing %s: %s", p->options->tree, path);
     struct alb_status st = alb_failed(result.st) ? result.st : blocking(p, "finishing", run_finish);
     if (st.code == ALB_CLOSED && p->link->interrupted)
         return publish_interrupted(p);

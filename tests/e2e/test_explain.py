@@ -102,6 +102,8 @@ def test_what_the_next_pull_does_is_what_it_then_does(site, tmp_path):
         "stays": ("altered", "kept_and_replaced"), "goes": ("altered", "kept_and_removed"),
         "big": ("missing", "made"), "comes": ("foreign", "kept_and_replaced"),
         "own": ("foreign", "left"), "changes": ("as_applied", "replaced")}
+    assert explain(endpoint, target / "mistyped")["on_disk"] == "missing"
+    assert "nothing is there" in endpoint.albedo("explain", target / "mistyped", plain=True).out
     assert "mode 0600" in said["changes"]["metadata"]
     endpoint.albedo("pull", "base/os", target)
     kept = target / ".albedo/kept/base/os@2"

@@ -6,6 +6,8 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -15,6 +17,13 @@ from albtest.site import Site
 
 MB = 1 << 20
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
+RESTLESS = """
+import os, sys
+fd = os.open(sys.argv[1], os.O_WRONLY)
+print("writing", flush=True)
+while True:
+    os.pwrite(fd, b"x", 0)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +175,19 @@ def test_a_file_that_changes_before_it_is_sent_is_named(site, layer, tmp_path):
     assert done.code == FAILED, str(done)
     assert "file" in done.err and "changed between reading and sending" in done.err
     assert versions(site, layer) == {}
+
+
+def test_a_file_that_never_rests_is_named_with_what_to_do(site, layer, tmp_path):
+    top = make_files(tmp_path / "t", 1, 64 * MB)
+    with subprocess.Popen([sys.executable, "-c", RESTLESS, top / "file0"],
+                          stdout=subprocess.PIPE) as writer:
+        writer.stdout.readline()
+        done = publish(site, layer, top, code=FAILED, plain=True)
+        writer.kill()
+    assert "file0 keeps changing while it is read; nothing was published" in done.err, done
+    assert "or leave it out with --exclude" in done.err, done
+    assert versions(site, layer) == {}
+    publish(site, layer, top, "--exclude", "file0")
 
 
 def test_what_is_excluded_is_left_out_however_it_is_typed(site, reader, layer, tmp_path):
