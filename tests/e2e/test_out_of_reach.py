@@ -93,7 +93,7 @@ def test_joining_where_something_without_tls_listens(site, words):
 def test_a_publisher_waits_for_a_hub_and_is_told_meanwhile(site):
     site.hub.stop()
     running = site.admin.start("publish", "base/os", site.source, "--wait", "60s", plain=True)
-    time.sleep(0.5)  # it finds nobody
+    wait_until(lambda: "trying for" in running.errors(), 30, "it to find nobody")
     site.restart_hub()
     done = running.wait()
     assert done.code == DONE and "trying for 1m" in done.err, done

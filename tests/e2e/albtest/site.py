@@ -98,7 +98,11 @@ class Running:
             ["sh", "-c", 'exec 2>"$0"; exec "$@"', err, *map(str, argv)], log=out, env=env)
 
     def output(self):
-        return self._out.read_text(errors="replace")
+        return self._out.read_text(errors="replace") if self._out.exists() else ""
+
+    def errors(self):
+        """What it has said on standard error so far; the shell may not have made the file yet."""
+        return self._err.read_text(errors="replace") if self._err.exists() else ""
 
     def last_event(self):
         """The newest JSON document on standard output so far, or None."""
