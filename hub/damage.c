@@ -10,7 +10,13 @@
 #include "hub/hub_impl.h"
 
 static void looked_into(struct hub *h, const struct chunk_key *key,
-                        const struct hub_needing *needing, size_t count);
+                        const struct hub_needing *needing, size_t count, bool is_all);
+
+void hub_damage_init(struct damage *d)
+{
+    *d = (struct damage){.chunks = NULL};
+    log_limit_init(&d->lines, "chunk.lost");
+}
 
 void hub_damage_release(struct damage *d)
 {
@@ -26,23 +32,45 @@ static struct damaged_chunk *find(const struct damage *d, const struct chunk_key
     return NULL;
 }
 
+static void say_lost(const struct chunk_key *key, struct alb_status why, bool is_listed)
+{
+    char hex[DIGEST_HEX_SIZE];
+
+    log_status(LOG_ERROR, "chunk.lost", why, "chunk=%s listed=%d next=\"it is not served\"",
+               digest_hex(&key->digest, hex), is_listed);
+}
+
+/* All of them at once would keep the workers from those who wait for chunks. */
+static void look_into_next(struct hub *h)
+{
+    struct damage *d = &h->damage;
+
+    for (size_t i = 0; i < d->count && !d->is_looking; i++) {
+        if (d->chunks[i].is_looked_into)
+            continue;
+        d->is_looking = true;
+        hub_find_needing(h, &d->chunks[i].key, looked_into);
+    }
+}
+
 void hub_note_damage(void *hub, const struct chunk_key *key, struct alb_status why)
 {
     struct hub *h = hub;
     struct damage *d = &h->damage;
-    char hex[DIGEST_HEX_SIZE];
 
     if (find(d, key) != NULL)
         return;
     d->found++;
-    log_status(LOG_ERROR, "chunk.lost", why, "chunk=%s listed=%d next=\"it is not served\"",
-               digest_hex(&key->digest, hex), d->count < DAMAGE_MOST);
-    if (d->count == DAMAGE_MOST)
-        return; /* what is listed is enough to act upon; the rest is found again */
+    if (d->count == DAMAGE_MOST) { /* enough to act upon; the rest is found again and again */
+        if (log_limit_passes(&d->lines, loop_now_ns(h->options.loop)))
+            say_lost(key, why, false);
+        return;
+    }
+    say_lost(key, why, true);
     if (d->chunks == NULL)
         d->chunks = xcalloc(DAMAGE_MOST, sizeof *d->chunks);
     d->chunks[d->count++] = (struct damaged_chunk){.key = *key, .why = why.what};
-    hub_find_needing(h, key, looked_into);
+    look_into_next(h);
     hub_scrub_start(h);
 }
 
@@ -58,18 +86,12 @@ static void take_version(struct damaged_chunk *c, const struct hub_needing *n)
     v->files = n->files;
 }
 
-static void looked_into(struct hub *h, const struct chunk_key *key,
-                        const struct hub_needing *needing, size_t count)
+static void say_hurts(const struct chunk_key *key, const struct hub_needing *needing, size_t count)
 {
-    struct damaged_chunk *c = find(&h->damage, key);
     char hex[DIGEST_HEX_SIZE], path[LOG_TEXT_SIZE];
 
-    if (c == NULL)
-        return; /* healed meanwhile */
-    c->is_looked_into = true;
     for (size_t i = 0; i < count; i++) {
         const struct hub_needing *n = &needing[i];
-        take_version(c, n);
         log_event(LOG_ERROR, "chunk.hurts",
                   "chunk=%s layer=%s version=%s current=%d files=%" PRIu64 " path=%s "
                   "next=\"albedo publish %s TREE, of the same tree: only what is lost is sent, and "
@@ -77,6 +99,33 @@ static void looked_into(struct hub *h, const struct chunk_key *key,
                   digest_hex(&key->digest, hex), n->layer, n->version, n->is_current, n->files,
                   log_text(n->path, path), n->layer);
     }
+}
+
+/* Of an upload that was given up, say: there is nobody to publish it again. */
+static void say_needless(struct damage *d, struct damaged_chunk *c)
+{
+    char hex[DIGEST_HEX_SIZE];
+
+    log_event(LOG_INFO, "chunk.needless", "chunk=%s what=\"lost, and no version needs it\"",
+              digest_hex(&c->key.digest, hex));
+    *c = d->chunks[--d->count];
+}
+
+static void looked_into(struct hub *h, const struct chunk_key *key,
+                        const struct hub_needing *needing, size_t count, bool is_all)
+{
+    struct damaged_chunk *c = find(&h->damage, key);
+
+    h->damage.is_looking = false;
+    if (c != NULL && count == 0 && is_all) {
+        say_needless(&h->damage, c);
+    } else if (c != NULL) { /* else it was healed meanwhile */
+        c->is_looked_into = true;
+        for (size_t i = 0; i < count; i++)
+            take_version(c, &needing[i]);
+        say_hurts(key, needing, count);
+    }
+    look_into_next(h);
 }
 
 void hub_note_healed(struct hub *h, const struct chunk_key *key)

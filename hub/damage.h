@@ -2,7 +2,8 @@
 /* hub/damage.h – chunks that a published version needs and the store can no longer give.
  *
  *     a device's request finds one → named in the log → which versions need it? (hub/explain.c, in
- *     the background) → log, status, metrics → published again: healed, and off the list
+ *     the background, of one chunk at a time: each reads every manifest) → log, status, metrics →
+ *     published again: healed, and off the list
  *
  * The first one found has all of the store read through (hub/scrub.c), so that one publishing
  * brings everything back.  A hub has no parent to fetch from: only whoever has the files can do
@@ -14,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/key.h"
+#include "base/log_limit.h"
 #include "base/status.h"
 #include "base/units.h"
 #include "net/loop.h"
@@ -42,6 +44,8 @@ struct damage {
     struct damaged_chunk *chunks; /* owned */
     size_t count;                 /* of them, at most DAMAGE_MOST     */
     uint64_t found, healed;       /* since the start, listed or not   */
+    bool is_looking;              /* one of them is being looked into */
+    struct log_limit lines;       /* of those for which there is no place */
 };
 
 /* scrub.c: reading the store through, one slice after another. */
@@ -56,6 +60,7 @@ void hub_scrub_init(struct hub *h);
 void hub_scrub_start(struct hub *h);
 void hub_scrub_stop(struct hub *h);
 
+void hub_damage_init(struct damage *d);
 void hub_damage_release(struct damage *d);
 /* supply.h's `lost`: asked for by a device, and not to be had. */
 void hub_note_damage(void *hub, const struct chunk_key *key, struct alb_status why);

@@ -322,10 +322,12 @@ static void explain_run(struct hub_task *t)
 static void tell_found(const struct explain_task *p)
 {
     struct hub_needing *needing = xcalloc(p->count + 1, sizeof *needing);
+    bool is_all = !alb_failed(p->task.st);
     size_t count = 0;
 
     for (size_t i = 0; i < p->count; i++) {
         const struct version_seen *v = &p->versions[i];
+        is_all = is_all && !alb_failed(v->st);
         if (v->names_it)
             needing[count++] = (struct hub_needing){.layer = v->layer,
                                                     .version = v->version,
@@ -333,7 +335,7 @@ static void tell_found(const struct explain_task *p)
                                                     .is_current = v->is_current,
                                                     .files = v->file_count};
     }
-    p->found(p->task.hub, &p->key, needing, count);
+    p->found(p->task.hub, &p->key, needing, count, is_all);
     free(needing);
 }
 

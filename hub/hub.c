@@ -137,6 +137,7 @@ static struct hub *hub_new(const struct hub_options *options)
     uploads_init(&h->uploads);
     timer_init(&h->upkeep, options->loop, keep_up, h);
     timer_init(&h->stop_timer, options->loop, hub_stopped, h);
+    hub_damage_init(&h->damage);
     hub_scrub_init(h);
     return h;
 }

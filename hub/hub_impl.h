@@ -79,8 +79,9 @@ struct hub_needing {
     bool is_current;
     uint64_t files;
 };
+/* `is_all`: there are no others; else a version could not be looked into. */
 typedef void (*hub_needing_fn)(struct hub *h, const struct chunk_key *key,
-                               const struct hub_needing *needing, size_t count);
+                               const struct hub_needing *needing, size_t count, bool is_all);
 /* Look into every version there is, in the background; told from the loop unless the hub ends. */
 void hub_find_needing(struct hub *h, const struct chunk_key *key, hub_needing_fn found);
 void hub_handle_layers(void *hub, struct serve_request *rq);
