@@ -21,6 +21,7 @@ static struct alb_status replay_run(struct replay *r);
 static struct alb_status check_staged(struct replay *r, struct apply_damage *out);
 static struct alb_status replay_finish(struct replay *r);
 static struct alb_status check_mounts(const struct replay *r);
+static struct alb_status sync_places(const struct replay *r);
 static void replay_release(struct replay *r);
 
 struct alb_status apply_replay(const char *target, struct apply_result *out)
@@ -143,10 +144,12 @@ static struct alb_status check_mounts(const struct replay *r)
 }
 
 /* Is what lies in the stage this entry's content?  What is not there was put in place already, or
- * is the owner's doing: the operation sees. */
-static bool is_as_sealed(int stage_fd, uint32_t entry, const struct manifest_entry *e,
+ * is the owner's doing: the operation sees.  Who was fetching it again over this journal may have
+ * died when it had its bytes and not yet its metadata, so that is set once more. */
+static bool is_as_sealed(struct replay *r, uint32_t entry, const struct manifest_entry *e,
                          struct content *c)
 {
+    int stage_fd = r->places.items[places_of(&r->places, e->path)].stage_fd;
     char name[STAGE_NAME_SIZE];
     struct digest found;
     struct stat now;
@@ -158,6 +161,7 @@ static bool is_as_sealed(int stage_fd, uint32_t entry, const struct manifest_ent
     bool is_right =
         fstat(fd, &now) == 0 && S_ISREG(now.st_mode) && (uint64_t)now.st_size == e->size &&
         !alb_failed(content_digest(c, fd, e->size, &found)) && digest_equal(&found, &e->content);
+    is_right = is_right && !alb_failed(meta_set(fd, e, false, &r->losses));
     close(fd);
     return is_right;
 }
@@ -172,15 +176,14 @@ static struct alb_status check_staged(struct replay *r, struct apply_damage *out
         const struct manifest_entry *e = &r->manifest.entries[op->entry];
 
         if (op->kind != JOURNAL_RENAME_IN || e->type != ENTRY_FILE ||
-            is_as_sealed(r->places.items[places_of(&r->places, e->path)].stage_fd, op->entry, e,
-                         &c))
+            is_as_sealed(r, op->entry, e, &c))
             continue;
         log_event(LOG_WARN, "apply.stage_damaged", "path=%s", e->path);
         if (out->count++ == 0)
             out->path = xstrdup(e->path);
     }
     content_release(&c);
-    return st;
+    return alb_failed(st) ? st : sync_places(r); /* nor may it be on the disk yet */
 }
 
 static struct alb_status replay_run(struct replay *r)
@@ -229,6 +232,14 @@ static struct alb_status take_stamps(struct replay *r, struct stamp **out)
     return ALB_STATUS_OK;
 }
 
+static struct alb_status sync_places(const struct replay *r)
+{
+    for (size_t i = 0; i < r->places.count; i++)
+        if (fault_hits("apply.sync") || syncfs(r->places.items[i].albedo_fd) != 0)
+            return alb_fail_sys("writing the target to disk");
+    return ALB_STATUS_OK;
+}
+
 static struct alb_status replay_finish(struct replay *r)
 {
     AUTO_FREE struct stamp *stamps = NULL;
@@ -237,9 +248,9 @@ static struct alb_status replay_finish(struct replay *r)
 
     if (alb_failed(st))
         return st;
-    for (size_t i = 0; i < r->places.count; i++)
-        if (fault_hits("apply.sync") || syncfs(r->places.items[i].albedo_fd) != 0)
-            return alb_fail_sys("writing the target to disk");
+    st = sync_places(r);
+    if (alb_failed(st))
+        return st;
     KILL_POINT("apply.synced");
     st = applied_record_write(albedo_fd, &r->journal, &r->manifest, stamps);
     if (alb_failed(st))
