@@ -48,6 +48,7 @@ void reflector_open_grants(struct reflector *r)
 {
     TAILQ_INIT(&r->grant_asks);
     grant_memos_init(&r->grant_memos);
+    log_limit_init(&r->grant_lines, "grant.without_parent");
 }
 
 /* The asker has its answer or is gone.  A job under way frees what is left. */
@@ -290,6 +291,7 @@ static void refuse_cut_off(struct grant_ask *a)
 static void look_done(struct job *job)
 {
     struct grant_ask *a = ALB_CONTAINER(job, struct grant_ask, job);
+    struct reflector *r = a->reflector;
     int64_t left_s = 0;
 
     a->is_looking = false;
@@ -300,11 +302,14 @@ static void look_done(struct job *job)
     }
     if (!alb_failed(a->st))
         a->st = judge(a, buf_peek(&a->kept), buf_size(&a->kept), &left_s);
+    const bool is_told = log_limit_passes(&r->grant_lines, loop_now_ns(r->options.loop));
     if (alb_failed(a->st)) {
-        log_status(LOG_INFO, "grant.none", a->st, "device=%s", a->device);
+        if (is_told)
+            log_status(LOG_INFO, "grant.none", a->st, "device=%s", a->device);
         refuse_cut_off(a);
         return;
     }
-    log_event(LOG_INFO, "grant.kept_one_used", "device=%s", a->device);
+    if (is_told)
+        log_event(LOG_INFO, "grant.kept_one_used", "device=%s", a->device);
     answer(a, buf_peek(&a->kept), buf_size(&a->kept));
 }

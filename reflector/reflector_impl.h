@@ -2,6 +2,7 @@
 /* reflector/reflector_impl.h – what the reflector's own files share. */
 #pragma once
 
+#include "base/log_limit.h"
 #include "reflector/grant_memo.h"
 #include "reflector/reflector.h"
 #include "transfer/feed.h"
@@ -40,6 +41,7 @@ struct reflector {
     struct own_grant grant;
     struct grant_asks grant_asks;
     struct grant_memos grant_memos;
+    struct log_limit grant_lines; /* of those given, or not, while the parent is away */
     struct status_asks status_asks;
     struct renew_asks renew_asks;
     struct renewal *renewal; /* NULL without a certificate */

@@ -359,6 +359,28 @@ static void cut_off_a_device_never_seen_is_told_to_wait(void **state)
     assert_non_null(strstr(b->child.message, "the hub cannot be reached from this reflector"));
 }
 
+static void count_lines(void *arg, enum log_level level, const char *line)
+{
+    (void)level;
+    *(unsigned *)arg += strstr(line, "grant.none") != NULL || strstr(line, "grant.kept") != NULL;
+}
+
+static void asking_a_cut_off_box_again_and_again_does_not_flood_its_log(void **state)
+{
+    struct branch *b = *state;
+    unsigned lines = 0;
+
+    cut(b);
+    log_install(count_lines, &lines, LOG_INFO);
+    for (unsigned i = 0; i < 50; i++) {
+        ask(&b->endpoint, "POST", "/v1/grant", "{}");
+        ask(&b->child, "POST", "/v1/grant", "{\"device\":\"x\"}");
+        run(b, 100 * NS_PER_MS);
+    }
+    log_install(NULL, NULL, LOG_ERROR);
+    assert_in_range(lines, 1, 20);
+}
+
 static void an_expired_grant_is_not_answered(void **state)
 {
     struct branch *b = *state;
@@ -552,6 +574,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(cut_off_the_kept_grant_survives_a_restart, setup, teardown),
         cmocka_unit_test_setup_teardown(cut_off_a_device_never_seen_is_told_to_wait, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(asking_a_cut_off_box_again_and_again_does_not_flood_its_log,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(an_expired_grant_is_not_answered, setup, teardown),
         cmocka_unit_test_setup_teardown(a_device_the_parent_refuses_loses_what_was_kept, setup,
                                         teardown),
