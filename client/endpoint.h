@@ -20,7 +20,7 @@ struct endpoint_options {
     struct tls_context *dial_tls;
     const char *device;             /* borrowed */
     const struct digest *trust_pin; /* of trust file 1; NULL: as the catalogue has it */
-    uint64_t memory_bytes;          /* for chunks passing through; 0: 16 MiB */
+    uint64_t memory_bytes;          /* for chunks passing through; 0: 4 MiB */
 };
 
 /* Blocking start-up reads.  CORRUPT: the kept trust does not verify. */
