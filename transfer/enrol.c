@@ -135,10 +135,10 @@ static struct alb_status request_write(const struct enrolment *e, struct buf *ou
 
 /* ---- what came ---- */
 
-/* Only the tree port of a hub, or a reflector, knows the request at all. */
+/* Only the tree port of a hub knows the request at all. */
 static const char no_door[] =
-    "it answers, but nobody joins there; is that the hub's admin port? The tree port is meant: "
-    "`listen` in hub.conf, 7443 unless it was changed";
+    "it answers, but nobody joins there; is that a reflector, or the hub's admin port? The tree "
+    "port is meant: `listen` in hub.conf, 7443 unless it was changed";
 
 static struct alb_status status_of(unsigned status)
 {
