@@ -44,6 +44,7 @@ struct reflector {
     struct log_limit grant_lines; /* of those given, or not, while the parent is away */
     struct status_asks status_asks;
     struct renew_asks renew_asks;
+    struct grant_memos renew_memos; /* who asked for a certificate a moment ago */
     struct renewal *renewal; /* NULL without a certificate */
     struct layers_list layers;
     struct timer stop_timer;

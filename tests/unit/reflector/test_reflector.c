@@ -38,7 +38,7 @@ struct branch {
     struct catalogue *catalogue;
     struct reflector *reflector;
     /* what the hub was asked, and how it answers */
-    unsigned grants, lists;
+    unsigned grants, lists, renewals;
     int64_t grant_lifetime_s;
     const char *refused_device;
     struct asker endpoint, child;
@@ -102,6 +102,7 @@ static void hub_renews(void *arg, struct serve_request *rq)
     size_t size = 0;
     const uint8_t *body = serve_body(rq, &size);
 
+    b->renewals++;
     assert_false(alb_failed(renew_request_decode(body, size, ask)));
     if (b->refused_device != NULL && strcmp(ask->device, b->refused_device) == 0)
         serve_refuse(rq, ALB_REFUSED, "no such device is enrolled here, or it was revoked");
@@ -564,6 +565,21 @@ static void renewals_are_for_oneself_and_need_the_parent(void **state)
     b->reflector = reflector_free(b->reflector); /* while one is under way */
 }
 
+static void asking_for_certificates_again_and_again_costs_the_parent_one_question(void **state)
+{
+    struct branch *b = *state;
+
+    for (unsigned i = 0; i < 40; i++) {
+        ask(&b->endpoint, "POST", "/v1/renew", "{\"csr_pem\":\"x\"}");
+        run(b, 100 * NS_PER_MS);
+    }
+    assert_int_equal(b->renewals, 1);
+    assert_int_equal(b->endpoint.status, 503);
+    assert_int_equal(answer_to(&b->child, "POST", "/v1/renew", "{\"csr_pem\":\"x\"}"), 200);
+    assert_int_equal(answer_to(&b->endpoint, "POST", "/v1/renew", "{\"csr_pem\":\"x\"}"), 200);
+    assert_int_equal(b->renewals, 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -592,6 +608,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(renewals_are_for_oneself_and_need_the_parent, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(
+            asking_for_certificates_again_and_again_costs_the_parent_one_question, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
