@@ -288,7 +288,7 @@ static const char *advice(const struct link *l, const struct link_answer *a)
         return "; is albedo-hub running there, and are host and port right?";
     if (a->status == 0)
         return "; is albedo-reflector running there, and are host and port right?";
-    if (a->st.code == ALB_CONFLICT)
+    if (a->st.code == ALB_CONFLICT && strchr(a->message, ';') == NULL)
         return "; run the command again";
     return "";
 }

@@ -151,6 +151,9 @@ def test_a_held_version_is_nobodys_latest_until_promoted(site, layer, v1, v2, tm
     site.admin.albedo("promote", f"{layer}@2")
     assert pull(site.endpoints[0], layer, tmp_path / "a")["sequence"] == 2
     assert_same(v2, tmp_path / "a")
+    older = site.admin.albedo("promote", f"{layer}@1", code=1)
+    assert f"to go back: albedo publish {layer} --as-version 1" in older.err
+    assert "again" not in older.err, "it would be refused again"
 
 
 def test_publishing_the_same_tree_again_sends_nothing(site, layer, v1):
