@@ -12,7 +12,7 @@
 struct codec {
     ZSTD_CCtx *for_small, *for_large; /* one each, for changing parameters costs the tables */
     ZSTD_DCtx *expander;
-    struct buf scratch; /* codec_verify()'s raw bytes when the caller does not want them */
+    struct buf scratch; /* raw bytes for which the caller has no place of its own */
 };
 
 static struct alb_status check_frame_header(const uint8_t *frame, size_t size);
@@ -110,6 +110,18 @@ struct alb_status codec_expand(struct codec *c, const void *stored, size_t size,
     if (made != raw_size)
         return alb_fail(ALB_CORRUPT, "chunk: its frame holds another size than it declares");
     buf_commit(out, made);
+    return ALB_STATUS_OK;
+}
+
+struct alb_status codec_expand_here(struct codec *c, const void *stored, size_t size,
+                                    const uint8_t **raw, size_t *raw_size)
+{
+    buf_clear(&c->scratch);
+    struct alb_status st = codec_expand(c, stored, size, CHUNK_RAW_MAX, &c->scratch);
+    if (alb_failed(st))
+        return st;
+    *raw = buf_peek(&c->scratch);
+    *raw_size = buf_size(&c->scratch);
     return ALB_STATUS_OK;
 }
 

@@ -43,6 +43,9 @@ ALB_MUST_USE struct alb_status codec_raw_size(const void *stored, size_t size, s
  * `max` raw bytes. */
 ALB_MUST_USE struct alb_status codec_expand(struct codec *c, const void *stored, size_t size,
                                             size_t max, struct buf *out);
+/* The same into memory of the codec's own: *raw and *raw_size are good until its next call. */
+ALB_MUST_USE struct alb_status codec_expand_here(struct codec *c, const void *stored, size_t size,
+                                                 const uint8_t **raw, size_t *raw_size);
 /* Do the stored bytes belong to `key`?  OK, or CORRUPT saying how not.  Kinds other than KEY_PLAIN
  * are refused by name (ALB_INVALID) until they exist.  `raw` may be NULL; when not, the expanded
  * bytes are left in it (cleared first). */

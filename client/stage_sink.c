@@ -4,12 +4,6 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
-#include "chunk/codec.h"
-
-struct stage_codec { /* what a worker needs to expand a chunk, kept between chunks */
-    struct codec *codec;
-    struct buf raw;
-};
 
 static struct stage_sink *of(struct chunk_sink *sink)
 {
@@ -114,50 +108,18 @@ static struct alb_status sink_plan(struct chunk_sink *sink, const struct root_vi
 
 /* ---- PUT ------------------------------------------------------------------------------------- */
 
-static struct stage_codec *take_codec(struct stage_sink *s)
-{
-    for (size_t i = 0; i < STAGE_CODECS; i++) {
-        struct stage_codec *c = atomic_exchange(&s->spare[i], NULL);
-        if (c != NULL)
-            return c;
-    }
-    struct stage_codec *c = xalloc(sizeof *c);
-    c->codec = codec_new();
-    buf_init(&c->raw, CHUNK_RAW_MAX);
-    return c;
-}
-
-static void free_codec(struct stage_codec *c)
-{
-    if (c == NULL)
-        return;
-    codec_free(c->codec);
-    buf_release(&c->raw);
-    free(c);
-}
-
-static void return_codec(struct stage_sink *s, struct stage_codec *c)
-{
-    buf_clear(&c->raw);
-    for (size_t i = 0; i < STAGE_CODECS; i++) {
-        struct stage_codec *none = NULL;
-        if (atomic_compare_exchange_strong(&s->spare[i], &none, c))
-            return;
-    }
-    free_codec(c);
-}
-
 static struct alb_status sink_put(struct chunk_sink *sink, uint32_t position,
                                   const struct chunk *chunk)
 {
     struct stage_sink *s = of(sink);
-    struct stage_codec *c = take_codec(s);
-    struct alb_status st =
-        codec_expand(c->codec, chunk->bytes, chunk->size, CHUNK_RAW_MAX, &c->raw);
+    struct codec *codec = codec_pool_take(s->codecs);
+    const uint8_t *raw;
+    size_t raw_size;
+    struct alb_status st = codec_expand_here(codec, chunk->bytes, chunk->size, &raw, &raw_size);
 
     if (!alb_failed(st))
-        st = stage_put(s->stage, position, buf_peek(&c->raw), buf_size(&c->raw));
-    return_codec(s, c);
+        st = stage_put(s->stage, position, raw, raw_size);
+    codec_pool_give(s->codecs, codec);
     return noted(s, st);
 }
 
@@ -184,13 +146,13 @@ void stage_sink_init(struct stage_sink *s, const char *target, const struct scan
                              .target = target,
                              .scans = scans,
                              .scan_count = scan_count,
-                             .cache_path = cache_path};
+                             .cache_path = cache_path,
+                             .codecs = codec_pool_new()};
 }
 
 void stage_sink_release(struct stage_sink *s)
 {
     s->stage = stage_close(s->stage);
     s->holdings = holdings_free(s->holdings);
-    for (size_t i = 0; i < STAGE_CODECS; i++)
-        free_codec(atomic_exchange(&s->spare[i], NULL));
+    s->codecs = codec_pool_unref(s->codecs);
 }

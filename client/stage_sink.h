@@ -11,13 +11,11 @@
 
 #include <stdatomic.h>
 
+#include "chunk/codec_pool.h"
 #include "client/chunk_sink.h"
 #include "image/stage.h"
 
-struct stage_codec;
-
 enum { STAGE_LOOK, STAGE_FILL, STAGE_ROUNDS };
-enum { STAGE_CODECS = 16 };
 
 struct stage_sink {
     struct chunk_sink sink;
@@ -31,8 +29,8 @@ struct stage_sink {
     struct stage_plan plan; /* the first one: what came from where; from PULL_PLAN on     */
     /* For progress, at any time. */
     _Atomic uint64_t round_bytes, round_done_bytes;
-    atomic_bool has_failed; /* an operation did: the reason is here, not with the upstream */
-    _Atomic(struct stage_codec *) spare[STAGE_CODECS];
+    atomic_bool has_failed;    /* an operation did: the reason is here, not with the upstream */
+    struct codec_pool *codecs; /* to expand chunks with */
 };
 
 void stage_sink_init(struct stage_sink *s, const char *target, const struct scan *scans,

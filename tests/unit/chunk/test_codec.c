@@ -165,6 +165,29 @@ static void no_room_for_the_raw_bytes_is_full(void **state)
     buf_release(&small);
 }
 
+static void what_is_expanded_into_the_codecs_own_memory_is_the_whole_chunk(void **state)
+{
+    struct fixture *f = *state;
+    const uint8_t *raw = NULL;
+    size_t size = 0;
+
+    for (int i = 0; i < 2; i++) { /* the second takes the place of the first */
+        const char *text = i == 0 ? "a longer content" : "content";
+        buf_clear(&f->stored);
+        assert_int_equal(codec_compress(f->codec, text, strlen(text), &f->stored).code, ALB_OK);
+        assert_int_equal(
+            codec_expand_here(f->codec, buf_peek(&f->stored), buf_size(&f->stored), &raw, &size)
+                .code,
+            ALB_OK);
+        assert_int_equal(size, strlen(text));
+        assert_memory_equal(raw, text, size);
+    }
+    assert_int_equal(
+        codec_expand_here(f->codec, buf_peek(&f->stored), buf_size(&f->stored) - 1, &raw, &size)
+            .code,
+        ALB_CORRUPT);
+}
+
 static void bytes_are_verified_against_their_name(void **state)
 {
     struct fixture *f = *state;
@@ -201,6 +224,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_second_frame_and_each_cut_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_room_for_the_raw_bytes_is_full, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            what_is_expanded_into_the_codecs_own_memory_is_the_whole_chunk, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bytes_are_verified_against_their_name, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
