@@ -13,8 +13,8 @@
 static void log_to_stderr(void *arg, enum log_level level, const char *line)
 {
     char time_text[UNITS_TEXT_SIZE], text[LOG_LINE_SIZE + 64];
-    int size = snprintf(text, sizeof text, "%s %s %s\n", format_time(time(NULL), time_text),
-                        log_level_name(level), line);
+    int size = snprintf(text, sizeof text, "time=%s level=%s %s\n",
+                        format_time(time(NULL), time_text), log_level_name(level), line);
 
     (void)arg;
     if (size > 0 && write(STDERR_FILENO, text, (size_t)size) < 0)
