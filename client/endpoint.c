@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "transfer/feed_revoked.h"
 
 /* A chunk is written into every staged file that has it when it comes; it is asked for again only
  * when a list is opened or an answer was wrong. */
@@ -26,8 +27,10 @@ static void on_event(void *arg, const char *line)
     root_book_forget_refused(e->roots);
     if (strncmp(line, "head ", 5) == 0)
         record_book_forget(e->records, NULL);
-    else if (strcmp(line, "trust") == 0 || strcmp(line, "revoked") == 0)
+    else if (strcmp(line, "trust") == 0)
         authority_refresh(e->authority);
+    else
+        feed_hear_revoked(e->authority, line);
 }
 
 static struct alb_status granted(void *arg, const uint8_t *bytes, size_t size,

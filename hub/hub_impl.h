@@ -9,7 +9,7 @@
 #include "hub/ledger.h"
 #include "hub/task.h"
 #include "hub/upload.h"
-#include "transfer/feed.h"
+#include "transfer/feed_revoked.h"
 
 enum { HUB_ANSWER_MAX = 64 << 20 };
 

@@ -218,7 +218,7 @@ static struct alb_status put_in_force(struct hub *h, const struct buf *list)
     if (alb_failed(st))
         return st;
     h->revoked++;
-    feed_say(h->feed, "revoked");
+    feed_say_revoked(h->feed, h->authority);
     serve_recheck(h->serve);
     return st;
 }

@@ -172,9 +172,11 @@ static void on_event(void *arg, const char *line)
         reflector_forget_layers(r);
     } else if (strcmp(line, "layers") == 0) {
         reflector_forget_layers(r);
-    } else if (strcmp(line, "trust") == 0 || strcmp(line, "revoked") == 0) {
+    } else if (strcmp(line, "trust") == 0) {
         authority_refresh(r->authority);
         return; /* told on once it is here and judged */
+    } else if (feed_hear_revoked(r->authority, line)) {
+        return; /* the same */
     }
     feed_say(r->feed, line);
 }
@@ -186,8 +188,8 @@ static void on_authority_changed(void *arg)
     root_book_forget_refused(r->roots);
     reflector_forget_grants(r);
     serve_recheck(r->serve);
+    feed_say_revoked(r->feed, r->authority);
     feed_say(r->feed, "trust");
-    feed_say(r->feed, "revoked");
 }
 
 /* ---- stopping ---- */

@@ -5,7 +5,7 @@
 #include "base/log_limit.h"
 #include "reflector/grant_memo.h"
 #include "reflector/reflector.h"
-#include "transfer/feed.h"
+#include "transfer/feed_revoked.h"
 #include "transfer/own_grant.h"
 #include "transfer/renewal.h"
 #include "wire/json.h"
@@ -45,7 +45,7 @@ struct reflector {
     struct status_asks status_asks;
     struct renew_asks renew_asks;
     struct grant_memos renew_memos; /* who asked for a certificate a moment ago */
-    struct renewal *renewal; /* NULL without a certificate */
+    struct renewal *renewal;        /* NULL without a certificate */
     struct layers_list layers;
     struct timer stop_timer;
     uint64_t drain_until_ns;

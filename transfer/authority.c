@@ -378,6 +378,16 @@ static void revoked_came(void *arg, const struct upstream_answer *answer)
     round_over(a);
 }
 
+void authority_offer_revocations(struct authority *a, const void *bytes, size_t size)
+{
+    uint64_t before = a->revocations.number;
+
+    if (alb_failed(authority_add_revocations(a, bytes, size)))
+        authority_refresh(a); /* a trust file that is not here yet may name its key */
+    else if (a->revocations.number != before)
+        took(a);
+}
+
 static struct upstream_request *ask_parent(struct authority *a, const char *path,
                                            upstream_done done)
 {

@@ -41,6 +41,8 @@ ALB_MUST_USE struct alb_status authority_trust_bytes(const struct authority *a, 
                                                      struct buf *out);
 ALB_MUST_USE struct alb_status authority_revocation_bytes(const struct authority *a,
                                                           struct buf *out);
+/* A list that the parent sent unasked: taken if it verifies and is newer, else it is asked for. */
+void authority_offer_revocations(struct authority *a, const void *bytes, size_t size);
 bool authority_has_revoked(const struct authority *a, const char *serial);
 uint64_t authority_revocation_number(const struct authority *a);
 /* The later of build time, the last verified head or list, and `wall_s`: never believe an older

@@ -4,7 +4,7 @@
 
 #include "base/alloc.h"
 
-enum { QUEUE_MAX = 16 << 10, LINE_MAX_SIZE = 256 };
+enum { QUEUE_MAX = 16 << 10 };
 
 struct feed_listener {
     struct feed *feed; /* NULL once the feed is gone */
@@ -59,7 +59,7 @@ void feed_say(struct feed *f, const char *line)
 {
     struct feed_listener *l;
 
-    alb_assert(strlen(line) < LINE_MAX_SIZE);
+    alb_assert(strlen(line) < FEED_LINE_MAX);
     TAILQ_FOREACH(l, &f->listeners, link)
     {
         if (l->is_ending || alb_failed(buf_printf(&l->queue, "%s\n", line)))

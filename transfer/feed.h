@@ -2,9 +2,10 @@
 /* transfer/feed.h – events down the tree: one line each, to everyone who listens.
  *
  *     head LAYER    the layer's head changed        trust     there is a newer trust file
- *     revoked       the revocation list changed     layers    a layer came or went
+ *     revoked LIST  the revocation list changed     layers    a layer came or went
  *
- * An event only says "ask again": nothing is believed because of it.  A listener that does not keep
+ * An event only says "ask again": nothing is believed because of it.  (LIST is the signed list
+ * itself, when it is short: judged like one that was asked for, it saves the asking; feed_revoked.h.)  A listener that does not keep
  * up loses lines, never memory: when its queue is full it is cut off, comes back and asks anew.
  */
 #pragma once
@@ -13,13 +14,16 @@
 
 #include "net/http.h"
 
+/* Longest line, its newline too: a "revoked" line; the others stay below 256 bytes. */
+enum { FEED_LINE_MAX = 4200 };
+
 struct feed;
 
 struct feed *feed_new(struct loop *loop);
 struct feed *feed_free(struct feed *f);
 /* End every listener's answer, after what is queued for it. */
 void feed_hang_up(struct feed *f);
-/* `line` without newline, under 256 bytes. */
+/* `line` without newline, under FEED_LINE_MAX bytes. */
 void feed_say(struct feed *f, const char *line);
 
 struct feed_listener; /* one exchange being told */

@@ -5,7 +5,7 @@
 #include "base/units.h"
 #include "transfer/upstream_impl.h"
 
-/* An event line is under 256 bytes; a connection that lives for years stays below this. */
+/* An event line is short (transfer/feed.h); a connection that lives for years stays below this. */
 #define EVENTS_EXPECT_BYTES (UINT64_C(1) << 40)
 
 #define AGAIN_LEAST_NS (1 * NS_PER_S)

@@ -2,6 +2,7 @@
 /* transfer/upstream_impl.h – what the upstream's files share: connections, questions, events. */
 #pragma once
 
+#include "transfer/feed.h"
 #include "transfer/upstream.h"
 
 enum { UPSTREAM_GRANT_MAX = 64 << 10 };
@@ -40,7 +41,7 @@ struct upstream {
     struct timer events_again; /* the parent ended them */
     bool events_broken;        /* some may have been missed */
     unsigned events_status;
-    char event_line[256];
+    char event_line[FEED_LINE_MAX];
     size_t event_size;
 };
 

@@ -22,6 +22,7 @@ struct cast_endpoint {
     struct loop *loop;
     struct catalogue *catalogue;
     char device[SCENARIO_WORD_SIZE + 16];
+    bool is_revoked;
     struct endpoint *endpoint;
     struct puller *puller;
     char wants[64];
@@ -121,13 +122,6 @@ static void publish(void *arg, const char *layer, uint64_t size)
                                                      .chunks = version.chunks,
                                                      .chunk_count = version.count}));
     cast_version_release(&version);
-}
-
-static void revoke(void *arg, const char *device)
-{
-    struct cast *c = arg;
-
-    must(hub_revoke_local(c->hub, device));
 }
 
 static void admit(struct cast *c, enum role role, const char *device, const char *site)
@@ -292,15 +286,46 @@ static bool has(void *arg, unsigned number, const char *layer)
     return strcmp(c->endpoints[number]->has, layer) == 0;
 }
 
-static bool is_out(void *arg, const char *device)
-{
-    struct cast *c = arg;
-    struct upstream_figures figures = {.is_up = true};
+/* ---- who is put out -------------------------------------------------------------------------- */
 
+static struct cast_endpoint *endpoint_called(const struct cast *c, const char *device)
+{
     for (unsigned i = 0; i < c->endpoint_count; i++)
         if (strcmp(c->endpoints[i]->device, device) == 0)
-            upstream_figures(endpoint_upstream(c->endpoints[i]->endpoint), &figures);
-    return !figures.is_up && figures.down_code == ALB_REFUSED;
+            return c->endpoints[i];
+    return NULL;
+}
+
+static struct upstream_figures line_of(const struct cast_endpoint *e)
+{
+    struct upstream_figures figures;
+
+    upstream_figures(endpoint_upstream(e->endpoint), &figures);
+    return figures;
+}
+
+static void revoke(void *arg, const char *device)
+{
+    struct cast *c = arg;
+    struct cast_endpoint *e = endpoint_called(c, device);
+
+    alb_assert(e != NULL && line_of(e).is_up); /* else its being cut off would say nothing */
+    e->is_revoked = true;
+    must(hub_revoke_local(c->hub, device));
+}
+
+static bool is_cut_off(void *arg, const char *device)
+{
+    const struct cast_endpoint *e = endpoint_called(arg, device);
+
+    return e != NULL && e->is_revoked && !line_of(e).is_up;
+}
+
+static bool is_out(void *arg, const char *device)
+{
+    const struct cast_endpoint *e = endpoint_called(arg, device);
+
+    return e != NULL && !line_of(e).is_up && line_of(e).down_code == ALB_REFUSED;
 }
 
 /* ---- figures --------------------------------------------------------------------------------- */
@@ -367,6 +392,7 @@ const struct scenario_ops cast_ops = {.start_hub = start_hub,
                                       .publish = publish,
                                       .want = want,
                                       .revoke = revoke,
+                                      .is_cut_off = is_cut_off,
                                       .is_out = is_out,
                                       .has = has,
                                       .crossed_bytes = crossed_bytes,

@@ -48,6 +48,7 @@ static bool take_revoke(struct reader *r, const struct value *v);
 static bool take_cut(struct reader *r, const struct value *v);
 static bool expect_has(struct reader *r, const struct value *v);
 static bool expect_out(struct reader *r, const struct value *v);
+static bool expect_cut_off(struct reader *r, const struct value *v);
 static bool expect_crossing(struct reader *r, const struct value *v);
 static bool expect_wire(struct reader *r, const struct value *v);
 static bool expect_queueing(struct reader *r, const struct value *v);
@@ -65,6 +66,7 @@ static const struct statement statements[] = {
     {"at TIME hub revokes NAME", take_revoke},
     {"at TIME link NAME down for TIME", take_cut},
     {"expect by TIME every endpoint has NAME", expect_has},
+    {"expect by TIME NAME is cut off", expect_cut_off},
     {"expect by TIME NAME is out", expect_out},
     {"expect crossing ratio NAME <= NUMBER", expect_crossing},
     {"expect wire ratio NAME <= NUMBER", expect_wire},
@@ -396,12 +398,23 @@ static bool expect_has(struct reader *r, const struct value *v)
     return true;
 }
 
-static bool expect_out(struct reader *r, const struct value *v)
+static bool expect_of_endpoint(struct reader *r, enum scenario_measure measure,
+                               const struct value *v)
 {
     if (!find_endpoint(r, v[1].word))
         return false;
-    add_expectation(r, MEASURE_OUT, v[1].word, 0)->by_ns = v[0].number;
+    add_expectation(r, measure, v[1].word, 0)->by_ns = v[0].number;
     return true;
+}
+
+static bool expect_cut_off(struct reader *r, const struct value *v)
+{
+    return expect_of_endpoint(r, MEASURE_CUT_OFF, v);
+}
+
+static bool expect_out(struct reader *r, const struct value *v)
+{
+    return expect_of_endpoint(r, MEASURE_OUT, v);
 }
 
 static bool expect_crossing(struct reader *r, const struct value *v)

@@ -9,7 +9,8 @@
  *    at 90s  link hub--site1 down for 30s
  *    at 95s  hub revokes site1-7
  *    expect by 600s every endpoint has os-patch
- *    expect by 96s site1-7 is out                   # hung up on, and refused when it came again
+ *    expect by 96s site1-7 is cut off               # hung up on
+ *    expect by 97s site1-7 is out                   # refused when it came again
  *    expect crossing ratio hub--site1 <= 1.01
  *
  * The statements are the rows of one table in scenario.c.  A `#` begins a comment.  The order of
@@ -54,6 +55,7 @@ struct scenario_event {
 
 enum scenario_measure {
     MEASURE_HAS,
+    MEASURE_CUT_OFF,
     MEASURE_OUT,
     MEASURE_CROSSING,
     MEASURE_WIRE,
@@ -99,6 +101,7 @@ struct scenario_ops {
     void (*publish)(void *arg, const char *layer, uint64_t size);
     void (*want)(void *arg, unsigned endpoint, const char *layer);
     void (*revoke)(void *arg, const char *device);
+    bool (*is_cut_off)(void *arg, const char *device);
     bool (*is_out)(void *arg, const char *device);
     bool (*has)(void *arg, unsigned endpoint, const char *layer);
     /* Of a site's own link: chunk body bytes that came over it, and the stored size of the distinct

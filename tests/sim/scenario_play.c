@@ -236,6 +236,7 @@ static bool is_so_now(const struct play *p, const struct scenario_expectation *e
 {
     switch (e->measure) {
     case MEASURE_HAS: return every_endpoint_has(p, e->name);
+    case MEASURE_CUT_OFF: return p->ops->is_cut_off(p->arg, e->name);
     case MEASURE_OUT: return p->ops->is_out(p->arg, e->name);
     case MEASURE_CROSSING:
     case MEASURE_WIRE:
@@ -283,12 +284,12 @@ static bool judge_has(const struct play *p, const struct verdict *v)
     return is_met;
 }
 
-static bool judge_out(const struct play *p, const struct verdict *v)
+static bool judge_out(const struct play *p, const struct verdict *v, const char *what)
 {
     char text[SCENARIO_ERROR_SIZE], by[UNITS_TEXT_SIZE];
     bool is_met = v->met_ns != UINT64_MAX;
 
-    (void)snprintf(text, sizeof(text), "%s is out by %s%s", v->expectation->name,
+    (void)snprintf(text, sizeof(text), "%s is %s by %s%s", v->expectation->name, what,
                    format_duration(v->expectation->by_ns, by), is_met ? "" : ": it was not");
     say(p, v, is_met, text);
     return is_met;
@@ -333,7 +334,8 @@ static bool judge(const struct play *p, const struct verdict *v)
 {
     switch (v->expectation->measure) {
     case MEASURE_HAS: return judge_has(p, v);
-    case MEASURE_OUT: return judge_out(p, v);
+    case MEASURE_CUT_OFF: return judge_out(p, v, "cut off");
+    case MEASURE_OUT: return judge_out(p, v, "out");
     case MEASURE_CROSSING:
     case MEASURE_WIRE: return judge_ratio(p, v);
     case MEASURE_QUEUEING: return judge_queueing(p, v);

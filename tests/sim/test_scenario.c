@@ -231,6 +231,7 @@ static const struct scenario_ops ops = {.start_hub = start_hub,
                                         .publish = publish,
                                         .want = want,
                                         .revoke = revoke,
+                                        .is_cut_off = is_out,
                                         .is_out = is_out,
                                         .has = has,
                                         .crossed_bytes = crossed_bytes,
@@ -272,11 +273,13 @@ static void who_is_revoked_is_out_from_then_on(void **state)
     (void)state;
     assert_int_equal(played(GOOD "at 5s hub revokes b-1\n"
                                  "expect by 4s b-1 is out\n"
+                                 "expect by 5500ms b-1 is cut off\n"
                                  "expect by 5500ms b-1 is out\n",
                             said, sizeof(said)),
                      1);
     assert_non_null(strstr(said, "FAILED x.scn:14: b-1 is out by 4.0s: it was not"));
-    assert_non_null(strstr(said, "ok     x.scn:15: b-1 is out by 5.5s"));
+    assert_non_null(strstr(said, "ok     x.scn:15: b-1 is cut off by 5.5s"));
+    assert_non_null(strstr(said, "ok     x.scn:16: b-1 is out by 5.5s"));
 }
 
 static void what_comes_after_its_time_has_not_come(void **state)

@@ -7,7 +7,9 @@
 #include "sim/cast_version.h"
 #include "store/ram.h"
 #include "support/liar.h"
+#include "transfer/feed_revoked.h"
 #include "transfer/own_grant.h"
+#include "wire/token.h"
 
 enum { ROOT_KEY = 1, HUB_KEY, PUBLISHER_KEY, OTHER_KEY, KEYS, THINGS_MAX = 16 };
 
@@ -345,6 +347,55 @@ static void a_change_told_of_while_asking_is_asked_for_again(void **state)
         run_ms(g, 1000);
         assert_int_equal(authority_revocation_number(g->authority), 2 + ms);
     }
+}
+
+static void event_of(const struct buf *list, char *line)
+{
+    memcpy(line, "revoked ", 8);
+    base64url_encode(buf_peek(list), buf_size(list), line + 8);
+}
+
+static void a_list_in_an_event_is_in_force_without_a_question(void **state)
+{
+    struct stage *g = *state;
+    char line[FEED_LINE_MAX];
+    struct buf list;
+
+    run_ms(g, 5000);
+    const unsigned asked = g->on.liar.asked;
+    buf_init(&list, SIGNED_MAX);
+    make_list(g, 7, "0a", HUB_KEY, &list);
+    event_of(&list, line);
+    assert_true(feed_hear_revoked(g->authority, line));
+    assert_true(authority_has_revoked(g->authority, "0a"));
+    run_ms(g, 1000);
+    assert_int_equal(g->on.liar.asked, asked);
+    buf_release(&list);
+}
+
+static void an_event_whose_list_cannot_be_taken_is_a_question(void **state)
+{
+    struct stage *g = *state;
+    char forged[FEED_LINE_MAX];
+    struct buf list;
+
+    run_ms(g, 5000);
+    buf_init(&list, SIGNED_MAX);
+    make_list(g, 7, "0b", PUBLISHER_KEY, &list);
+    event_of(&list, forged);
+    make_list(g, 7, "0a", HUB_KEY, thing(g, "/v1/revoked"));
+    assert_false(feed_hear_revoked(g->authority, "revokedly"));
+    assert_false(feed_hear_revoked(g->authority, "trust"));
+    const char *const lines[] = {"revoked", "revoked ", "revoked !", "revoked AAAA", forged};
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        const unsigned asked = g->on.liar.asked;
+        assert_true(feed_hear_revoked(g->authority, lines[i]));
+        run_ms(g, 1000);
+        assert_true(g->on.liar.asked > asked);
+    }
+    assert_true(authority_has_revoked(g->authority, "0a"));
+    assert_false(authority_has_revoked(g->authority, "0b"));
+    buf_release(&list);
 }
 
 static void a_list_of_the_hub_key_before_still_counts_after_a_restart(void **state)
@@ -709,6 +760,8 @@ int main(void)
         TEST(a_forged_successor_is_refused_and_the_list_still_followed),
         TEST(an_older_or_forged_revocation_list_is_refused),
         TEST(a_change_told_of_while_asking_is_asked_for_again),
+        TEST(a_list_in_an_event_is_in_force_without_a_question),
+        TEST(an_event_whose_list_cannot_be_taken_is_a_question),
         TEST(a_list_of_the_hub_key_before_still_counts_after_a_restart),
         TEST(what_is_kept_and_does_not_verify_stops_the_start),
         TEST(the_clock_never_falls_behind_what_was_verified),
