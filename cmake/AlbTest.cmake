@@ -194,9 +194,10 @@ function(alb_end_to_end)
         cmake_path(GET script STEM stem)
         string(REGEX REPLACE "^test_" "e2e_" name ${stem})
         add_test(NAME ${name} COMMAND ${PYTHON3} -m pytest -q -p no:cacheprovider ${script})
-        alb_test_properties(${name} e2e 300)
-        # Link timings need the machine to themselves.
-        set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
+        alb_test_properties(${name} e2e 600)
+        if(stem MATCHES "linkemu|quickstart|instants") # timings of links want the machine to themselves
+            set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
+        endif()
     endforeach()
 endfunction()
 

@@ -11,15 +11,10 @@ from pathlib import Path
 import pytest
 
 from albtest.procs import Daemon
+from albtest.site import free_port
 
 BIN = Path(os.environ.get("ALB_BIN_DIR", "build/bin"))
 DONE, USAGE, REFUSED, NOT_FOUND, UNREACHABLE = 0, 2, 3, 4, 5
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Site:

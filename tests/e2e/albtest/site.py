@@ -12,6 +12,7 @@
 # Programs are looked for in ALB_BIN_DIR. Every command is run with --json. Everything started is
 # killed on leaving the block; files stay in `folder`, which is the caller's.
 
+import itertools
 import json
 import os
 import re
@@ -41,10 +42,23 @@ def program(name):
     return found
 
 
+# Below those that the kernel gives out by itself, and elsewhere for each process: a port that is
+# free now must still be free when a daemon listens on it, and when it is started again.
+_ports = itertools.cycle(range(12000, 32000))
+for _ in range(os.getpid() * 61 % 20000):
+    next(_ports)
+
+
 def free_port(addr="127.0.0.1"):
-    with socket.socket() as sock:
-        sock.bind((addr, 0))
-        return sock.getsockname()[1]
+    for port in itertools.islice(_ports, 20000):
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                sock.bind((addr, port))
+            except OSError:
+                continue
+            return port
+    raise OSError("no port from 12000 to 32000 is free")
 
 
 class LocalHost:
