@@ -91,7 +91,7 @@ def trees(tmp_path_factory):
 def assert_whole(wanted, target):
     """The same tree; beside it nothing that a finished pull does not leave."""
     assert tree.compare(wanted, target) == []
-    assert set(os.listdir(target / ".albedo")) <= {"applied", "kept", "lock"}
+    assert set(os.listdir(target / ".albedo")) <= {"applied", "lock"}  # no owner had a hand in it
 
 
 # ---- the endpoint --------------------------------------------------------------------------------
