@@ -2,6 +2,7 @@
 /* transfer/feed_revoked.c – a signed list in a line of text, and back. */
 #include "transfer/feed_revoked.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "wire/token.h"
