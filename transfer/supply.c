@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/log_limit.h"
 #include "transfer/hot_cache.h"
 
 enum { CACHE_DEFAULT = 64 << 20, WANTS_DEFAULT = 65536, WAITERS_DEFAULT = 262144 };
@@ -19,6 +20,7 @@ struct supply {
     size_t looks, keeps; /* at work for us: reads of the store, chunks on their way into it */
     bool is_dying;
     struct supply_stats stats;
+    struct log_limit bad_lines; /* a disk that dies fails each read, and devices ask again */
 };
 
 /* A read of the store on a worker. */
@@ -51,6 +53,7 @@ struct supply *supply_new(const struct supply_options *options)
     want_table_init(&s->table, options->max_wants != 0 ? options->max_wants : WANTS_DEFAULT,
                     options->max_waiters != 0 ? options->max_waiters : WAITERS_DEFAULT);
     TAILQ_INIT(&s->answered);
+    log_limit_init(&s->bad_lines, "store.bad_chunk");
     timer_init(&s->tell_timer, options->loop, tell_answered, s);
     if (options->upstream != NULL) {
         const struct fetcher_options fetch = {
@@ -214,8 +217,9 @@ static void look_done(struct job *job)
     } else {
         if (look->st.code != ALB_NOT_FOUND) {
             s->stats.damaged++;
-            log_status(LOG_WARN, "store.bad_chunk", look->st, "chunk=%s",
-                       digest_hex(&look->key.digest, hex));
+            if (log_limit_passes(&s->bad_lines, loop_now_ns(s->options.loop)))
+                log_status(LOG_WARN, "store.bad_chunk", look->st, "chunk=%s",
+                           digest_hex(&look->key.digest, hex));
         }
         not_in_store(s, look->want, look->st);
     }

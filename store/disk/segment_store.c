@@ -291,9 +291,11 @@ static void note_damage(struct segment_store *d, const struct chunk_key *key,
                         const struct index_entry *bad, struct alb_status why)
 {
     char hex[DIGEST_HEX_SIZE];
-    log_status(LOG_WARN, "chunk.damaged", why, "chunk=%s segment=%016" PRIx64 " offset=%" PRIu32,
-               digest_hex(&key->digest, hex), bad->segment, bad->offset);
     pthread_mutex_lock(&d->write_lock);
+    if (!is_suspect(d, key)) /* said once, however often it is asked for */
+        log_status(LOG_WARN, "chunk.damaged", why,
+                   "chunk=%s segment=%016" PRIx64 " offset=%" PRIu32, digest_hex(&key->digest, hex),
+                   bad->segment, bad->offset);
     if (why.code == ALB_CORRUPT)
         forget_locked(d, key, bad);
     else

@@ -189,6 +189,33 @@ static void a_chunk_damaged_in_the_store_is_fetched_anew(void **state)
     assert_int_equal(stats.damaged, 1);
 }
 
+static void count_bad(void *arg, enum log_level level, const char *line)
+{
+    (void)level;
+    *(unsigned *)arg += strstr(line, "event=store.bad_chunk") != NULL;
+}
+
+static void a_store_whose_reads_fail_again_and_again_does_not_flood_the_log(void **state)
+{
+    struct stage *g = *state;
+    struct supply_stats stats;
+    unsigned lines = 0;
+
+    open_supply(g, true, 0, 1);
+    ask(g, 4);
+    run_ms(g, 1000);
+    log_install(count_bad, &lines, LOG_WARN);
+    for (unsigned i = 0; i < 60; i++) {
+        assert_int_equal(ram_chunk_store_damage(g->store, &g->chunks[4]->key).code, ALB_OK);
+        ask(g, 4);
+        run_ms(g, 200);
+    }
+    log_install(NULL, NULL, LOG_ERROR);
+    supply_stats(g->supply, &stats);
+    assert_int_equal(stats.damaged, 60);
+    assert_in_range(lines, 1, 20);
+}
+
 static void a_full_store_passes_chunks_on_and_counts_them(void **state)
 {
     struct stage *g = *state;
@@ -310,6 +337,8 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(a_chunk_damaged_in_the_store_is_fetched_anew, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(
+            a_store_whose_reads_fail_again_and_again_does_not_flood_the_log, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_store_passes_chunks_on_and_counts_them, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(without_a_parent_what_is_not_here_is_not_found, setup,
