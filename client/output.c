@@ -90,8 +90,11 @@ static void print_line(struct output *o, FILE *to, const char *before, const cha
 
 void output_log(void *arg, enum log_level level, const char *line)
 {
+    static const char lag[] = "event=loop.lag "; /* is for whoever runs a daemon */
     struct output *o = arg;
 
+    if (!o->verbose && strncmp(line, lag, sizeof lag - 1) == 0)
+        return;
     if (o->holds_warnings && !o->verbose && level < LOG_ERROR)
         return;
     print_line(o, o->err, "", line);

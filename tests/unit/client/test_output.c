@@ -253,6 +253,17 @@ static void a_table_is_as_wide_as_its_widest_cell(void **state)
     json_doc_free(d);
 }
 
+static void a_person_is_not_told_that_a_loop_was_late(void **state)
+{
+    struct fixture *f = *state;
+
+    output_log(&f->o, LOG_WARN, "event=loop.lag ms=108");
+    assert_string_equal(err_of(f), "");
+    f->o.verbose = true;
+    output_log(&f->o, LOG_WARN, "event=loop.lag ms=108");
+    assert_string_equal(err_of(f), "event=loop.lag ms=108\n");
+}
+
 #define ROW(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -264,6 +275,7 @@ int main(void)
         ROW(a_status_says_where_and_why),
         ROW(a_line_never_shares_the_bar_s_line),
         ROW(warnings_are_held_back_when_an_error_will_say_it),
+        ROW(a_person_is_not_told_that_a_loop_was_late),
         ROW(standard_output_that_cannot_be_written_is_an_error),
         ROW(progress_reads_as_a_bar_with_its_sources),
         ROW(progress_keeps_to_the_columns_there_are),

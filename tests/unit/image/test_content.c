@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/image/test_content.c – a copy is what was digested, on file systems that share blocks too. */
+/* unit/image/test_content.c – a copy is what was digested, also where blocks are shared. */
 
 #include <fcntl.h>
 #include <linux/fs.h>
