@@ -18,7 +18,7 @@
  *
  * Memory is bounded: a device has max_device_sessions, and what its bodies and unread answers hold
  * is counted, its own and everybody's.  Who comes when there is no room is told so: 503 to its
- * first request, then the session ends.  A body must come at 16 KiB/s, or within two minutes.
+ * first request, then the session ends.  A body must come at 4 KiB/s, or within two minutes.
  *
  * What a grant does not cover is answered exactly like what does not exist: 404, before any
  * look-up.

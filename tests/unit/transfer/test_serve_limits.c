@@ -8,7 +8,7 @@
 #include "support/liar.h"
 
 enum { PORT = 7600, DEVICE_LIMIT = 5, ANSWER_SIZE = 10 << 20, SLOW_WINDOW = 1400, BATCHES = 20 };
-enum { CROWD = 70, EACH = 4, MACHINE_LINES = 4, MACHINE_CALLS = 40, QUESTIONS = 10 };
+enum { CROWD = 70, EACH = 4, MACHINE_LINES = 4, MACHINE_CALLS = 40, QUESTIONS = 10, SHARERS = 5 };
 
 struct asked {
     unsigned status;
@@ -306,6 +306,33 @@ static void a_body_that_never_ends_is_broken_off(void **state)
     assert_int_equal(stats.body_bytes, 0);
 }
 
+/* Each has 10 KB/s of the line. */
+static void bodies_that_share_a_slow_line_arrive(void **state)
+{
+    struct stage *g = *state;
+    const struct identity who = {
+        .role = ROLE_PUBLISHER, .org = "acme", .device = "far", .serial = "0f"};
+    struct loop *far = world_add_node(g->world, "far", &who);
+    struct world_link *dsl = world_add_link(g->world, "dsl", 50000, 20 * NS_PER_MS);
+    struct http_session *s;
+    struct asked asked[SHARERS];
+    void *zeros = xcalloc(4 << 20, 1);
+
+    world_route(g->world, g->hub, far, &dsl, 1);
+    s = dial(g, far, 0);
+    for (size_t i = 0; i < SHARERS; i++)
+        call(s,
+             &(struct http_call_options){.method = "POST",
+                                         .path = "/v1/upload",
+                                         .body = zeros,
+                                         .body_size = 4 << 20,
+                                         .expect_bytes = 4096},
+             &asked[i]);
+    free(zeros);
+    run_s(g, 600);
+    assert_int_equal(g->handled, SHARERS);
+}
+
 /* ---- answers ---- */
 
 static void who_does_not_read_its_answers_gets_no_more(void **state)
@@ -486,6 +513,7 @@ int main(void)
         TEST(bodies_that_machines_announce_take_no_room_from_publishers),
         TEST(bodies_that_strangers_announce_take_no_room_from_devices),
         TEST(a_body_that_never_ends_is_broken_off),
+        TEST(bodies_that_share_a_slow_line_arrive),
         TEST(who_does_not_read_its_answers_gets_no_more),
         TEST(more_batches_than_a_session_may_have_open_wait),
         TEST(who_asks_for_what_does_not_exist_again_and_again_has_to_wait),
