@@ -114,10 +114,13 @@ def test_a_hub_that_goes_away_during_an_upload_is_not_waited_for_for_ever(site, 
     top.mkdir()
     for number in range(40):
         (top / f"f{number}").write_bytes(random.Random(number).randbytes(2_000_000))
-    held = sum(f.stat().st_size for f in site.hub.data.rglob("*.seg"))
+
+    def kept():
+        return sum(f.stat().st_size for f in site.hub.data.rglob("*.seg"))
+
+    before = kept()
     running = site.admin.start("publish", "base/large", top, "--wait", "2s")
-    wait_until(lambda: sum(f.stat().st_size for f in site.hub.data.rglob("*.seg")) > held + 1_000_000,
-               60, "it to send")
+    wait_until(lambda: kept() > before + 1_000_000, 60, "it to send")
     site.hub.kill()
     try:
         begun = time.monotonic()
