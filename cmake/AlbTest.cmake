@@ -195,7 +195,8 @@ function(alb_end_to_end)
         string(REGEX REPLACE "^test_" "e2e_" name ${stem})
         add_test(NAME ${name} COMMAND ${PYTHON3} -m pytest -q -p no:cacheprovider ${script})
         alb_test_properties(${name} e2e 600)
-        if(stem MATCHES "linkemu|quickstart|instants") # timings of links want the machine to themselves
+        # Timings of links want the machine to themselves.
+        if(stem MATCHES "linkemu|quickstart|instants")
             set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
         endif()
     endforeach()

@@ -5,8 +5,9 @@
  *     revoked LIST  the revocation list changed     layers    a layer came or went
  *
  * An event only says "ask again": nothing is believed because of it.  (LIST is the signed list
- * itself, when it is short: judged like one that was asked for, it saves the asking; feed_revoked.h.)  A listener that does not keep
- * up loses lines, never memory: when its queue is full it is cut off, comes back and asks anew.
+ * itself, when it is short: judged like one that was asked for, it saves the asking;
+ * feed_revoked.h.)  A listener that does not keep up loses lines, never memory: when its queue is
+ * full it is cut off, comes back and asks anew.
  */
 #pragma once
 
