@@ -3,6 +3,7 @@
 #include "base/file.h"
 
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -259,4 +260,19 @@ char *path_join(const char *dir, const char *name)
     if (size == 0)
         return xstrdup(name);
     return xasprintf("%s%s%s", dir, dir[size - 1] == '/' ? "" : "/", name);
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
+{
+    (void)st;
+    (void)kind;
+    (void)where;
+    return remove(path);
+}
+
+struct alb_status file_remove_all(const char *path)
+{
+    if (nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0 || errno == ENOENT)
+        return ALB_STATUS_OK;
+    return alb_fail_sys("removing files");
 }

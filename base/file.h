@@ -22,5 +22,8 @@ ALB_MUST_USE struct alb_status file_sync_dir(const char *path);
 ALB_MUST_USE struct alb_status file_write_all(int fd, const void *bytes, size_t size);
 ALB_MUST_USE struct alb_status file_pread_all(int fd, void *out, size_t size, uint64_t offset);
 bool file_exists(const char *path);
+/* A file, or a directory with all beneath it (links are removed, not followed); OK when there is
+ * none.  What cannot be removed ends it: the rest stays. */
+ALB_MUST_USE struct alb_status file_remove_all(const char *path);
 /* "dir/name", heap. */
 char *path_join(const char *dir, const char *name);

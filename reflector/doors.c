@@ -10,29 +10,38 @@
 #include "reflector/command.h"
 #include "store/disk/segment_store.h"
 
-enum { ASIDE_MOST = 9 };
-
-/* Rename DIR/NAME to DIR/NAME.damaged-N with the first N that is free. */
+/* Rename DIR/NAME to DIR/NAME.damaged, for whoever wants to look into it.  One is kept: a disk that
+ * fails again and again must neither fill up nor stop us. */
 static struct alb_status set_aside(const char *dir, const char *name, struct alb_status why)
+{
+    AUTO_FREE char *path = path_join(dir, name);
+    AUTO_FREE char *aside = xasprintf("%s.damaged", path);
+
+    if (!file_exists(path))
+        return ALB_STATUS_OK;
+    struct alb_status st = file_remove_all(aside);
+    if (alb_failed(st))
+        return st;
+    if (rename(path, aside) != 0)
+        return alb_fail_sys("setting damaged files aside");
+    log_status(LOG_ERROR, "store.damaged", why,
+               "path=%s kept_as=%s next=\"begun anew, and filled from the parent; remove what was "
+               "kept when nobody wants to look into it\"",
+               path, aside);
+    return file_sync_dir(dir);
+}
+
+/* Chunks are not kept: they are all at the parent, and twice the quota may not be on this disk. */
+static struct alb_status throw_away(const char *dir, const char *name, struct alb_status why)
 {
     AUTO_FREE char *path = path_join(dir, name);
 
     if (!file_exists(path))
         return ALB_STATUS_OK;
-    for (unsigned n = 1; n <= ASIDE_MOST; n++) {
-        AUTO_FREE char *aside = xasprintf("%s.damaged-%u", path, n);
-        if (file_exists(aside))
-            continue;
-        if (rename(path, aside) != 0)
-            return alb_fail_sys("setting damaged files aside");
-        log_status(LOG_ERROR, "store.damaged", why,
-                   "path=%s kept_as=%s next=\"begun anew, and filled from the parent; remove what "
-                   "was kept when nobody wants to look into it\"",
-                   path, aside);
-        return file_sync_dir(dir);
-    }
-    return alb_fail(ALB_CORRUPT, "damaged once more: nine damaged ones stand beside it already; is "
-                                 "the disk failing? Remove them to go on");
+    log_status(LOG_ERROR, "store.damaged", why,
+               "path=%s next=\"removed, begun anew and filled from the parent\"", path);
+    struct alb_status st = file_remove_all(path);
+    return alb_failed(st) ? st : file_sync_dir(dir);
 }
 
 /* ---- chunks ---------------------------------------------------------------------------------- */
@@ -44,7 +53,7 @@ static struct alb_status open_store(const struct segment_store_options *o, struc
 
     if (st.code != ALB_CORRUPT)
         return st;
-    struct alb_status aside = set_aside(o->dir, "segments", st);
+    struct alb_status aside = throw_away(o->dir, "segments", st);
     if (!alb_failed(aside))
         aside = set_aside(o->dir, "index", st);
     return alb_failed(aside) ? aside : segment_store_open(o, out);

@@ -78,6 +78,21 @@ def test_a_reflector_starts_and_serves_whichever_file_is_damaged(site, tree, tmp
         shutil.copytree(golden, box.data)
 
 
+def test_a_disk_that_fails_again_and_again_neither_fills_up_nor_stops_the_reflector(site, tree):
+    box = site.reflector
+    site.admin.albedo("publish", LAYER, tree)
+    for _ in range(11):
+        pull(site, 0, tree)
+        shutil.rmtree(site.folder / "target0")
+        box.kill()
+        for file in (box.data / "catalogue").glob("CURRENT"):
+            file.write_bytes(b"not what it was")
+        box.start()
+        box.daemon.wait_line(r"event=store\.damaged .*kept_as=")
+    assert [f.name for f in box.data.glob("*.damaged*")] == ["catalogue.damaged"]
+    pull(site, 0, tree)
+
+
 def test_a_reflector_that_lost_everything_but_its_identity_begins_anew(site, tree):
     site.admin.albedo("publish", LAYER, tree)
     pull(site, 0, tree)

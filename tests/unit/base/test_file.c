@@ -172,6 +172,28 @@ static void directories_are_made_down_to_the_last(void **state)
     assert_int_equal(file_sync_dir(under).code, ALB_IO);
 }
 
+static void all_of_a_directory_is_removed_and_nothing_that_a_link_names(void **state)
+{
+    struct tmpdir *place = *state;
+    AUTO_FREE char *top = tmpdir_path(place, "top");
+    AUTO_FREE char *deep = tmpdir_path(place, "top/a/b");
+    AUTO_FREE char *link_path = tmpdir_path(place, "top/a/link");
+    AUTO_FREE char *kept = tmpdir_path(place, "kept");
+    AUTO_FREE char *under_file = tmpdir_path(place, "kept/x");
+
+    assert_false(alb_failed(file_make_dir(deep, 0700)));
+    tmpdir_write(place, "top/a/file", "x", 1);
+    tmpdir_write(place, "kept", "x", 1);
+    assert_int_equal(symlink(kept, link_path), 0);
+    assert_false(alb_failed(file_remove_all(top)));
+    assert_false(file_exists(top));
+    assert_true(file_exists(kept));
+    assert_false(alb_failed(file_remove_all(top)));
+    assert_int_equal(file_remove_all(under_file).code, ALB_IO);
+    assert_false(alb_failed(file_remove_all(kept)));
+    assert_false(file_exists(kept));
+}
+
 static void paths_are_joined_with_one_slash(void **state)
 {
     AUTO_FREE char *plain = path_join("a", "b");
@@ -199,6 +221,7 @@ int main(void)
         placed_test(a_large_file_is_read_in_steps),
         placed_test(reading_at_an_offset_wants_every_byte),
         placed_test(directories_are_made_down_to_the_last),
+        placed_test(all_of_a_directory_is_removed_and_nothing_that_a_link_names),
         cmocka_unit_test(paths_are_joined_with_one_slash),
     };
 
