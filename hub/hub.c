@@ -111,7 +111,9 @@ static struct alb_status load(struct hub *h)
     struct alb_status st = id_check(h->options.org);
 
     if (!alb_failed(st))
-        st = authority_open(&(struct authority_options){.loop = h->options.loop}, &h->authority);
+        st = authority_open(
+            &(struct authority_options){.loop = h->options.loop, .is_time_source = true},
+            &h->authority);
     if (!alb_failed(st))
         st = hub_load_trust(h);
     if (!alb_failed(st))

@@ -289,8 +289,8 @@ static void keep_time(struct authority *a, int64_t verified_wall_s)
 
 void authority_saw_time(struct authority *a, int64_t verified_wall_s)
 {
-    if (a->is_loading)
-        return; /* that was when it came: what is left of it is in TIME_RECORD */
+    if (a->is_loading || a->options.is_time_source)
+        return; /* loading: that was when it came, and what is left of it is in TIME_RECORD */
     if (verified_wall_s > a->floor_wall_s)
         a->floor_wall_s = verified_wall_s;
     keep_time(a, verified_wall_s);

@@ -20,6 +20,9 @@ struct authority_options {
     struct catalogue *catalogue; /* borrowed; NULL: nothing is kept across runs          */
     /* Of trust file 1.  NULL: whatever the catalogue has; a parent's is then not believed. */
     const struct digest *pin;
+    /* A hub: others take their time from it.  What it once signed while its clock was wrong is no
+     * floor under the clock that has been set right. */
+    bool is_time_source;
 };
 
 /* Blocking: for start-up. CORRUPT when what is kept does not verify (says which). */

@@ -127,3 +127,15 @@ def test_all_is_well_again_when_the_clocks_are(site, tmp_path):
     site.admin.albedo("publish", "base/os", site.source, "--wait", "20s")
     wait_until(lambda: site.reflector_status()["parent"]["up"], 30, "the reflector to be up")
     site.endpoints[0].albedo("pull", "base/os", tmp_path / "a")
+
+
+def test_a_hub_that_revoked_while_its_clock_was_ahead_goes_by_the_right_time_again(site, tmp_path):
+    lost = site.new_member("lost")
+    site.join(lost, site.token("endpoint"))
+    device = lost.albedo("status").document()["self"]["device"]
+    restart(site.hub, days_ahead(tmp_path, 5))
+    site.admin.albedo("revoke", device, env=days_ahead(tmp_path, 5))
+    restart(site.hub)
+    restart(site.reflector)
+    site.admin.albedo("publish", "base/os", site.source, "--wait", "20s")
+    assert "clock.behind" not in site.hub.log.read_text()
