@@ -79,7 +79,9 @@ void *try_realloc(void *old, size_t size)
 void alloc_keep_freed(void)
 {
 #ifdef M_MMAP_THRESHOLD /* glibc; elsewhere the allocator has ideas of its own */
+    /* NOLINTBEGIN(concurrency-mt-unsafe): main() calls this before there are threads */
     (void)mallopt(M_MMAP_THRESHOLD, 32 << 20); /* the most it takes */
     (void)mallopt(M_TRIM_THRESHOLD, 64 << 20);
+    /* NOLINTEND(concurrency-mt-unsafe) */
 #endif
 }

@@ -64,8 +64,10 @@ bool fault_fired(void)
 /* ---- kill points ---- */
 
 /* The linker's names for the section's two ends; weak, since a program may have no point. */
+/* NOLINTBEGIN(cert-dcl51-cpp): the linker chose them */
 extern const char *const __start_alb_kill_points[] __attribute__((weak));
 extern const char *const __stop_alb_kill_points[] __attribute__((weak));
+/* NOLINTEND(cert-dcl51-cpp) */
 
 /* Set before main() and never again, so any thread may look. */
 static struct {
@@ -114,11 +116,12 @@ __attribute__((constructor)) static void choose_death(void)
         return;
     if (strcmp(at, "list") == 0) {
         list_points();
-        exit(0);
+        exit(0); /* NOLINT(concurrency-mt-unsafe): before main() there are no threads */
     }
+    /* NOLINTNEXTLINE(cert-err34-c): a number out of range is a time that never comes */
     if (sscanf(at, "%63[^:]:%lu", name, &nth) != 2 || nth == 0 || !is_point(name)) {
         fprintf(stderr, "ALB_DIE_AT=%s: not POINT:N; ALB_DIE_AT=list prints the points\n", at);
-        exit(2);
+        exit(2); /* NOLINT(concurrency-mt-unsafe): the same */
     }
     memcpy(death.name, name, sizeof death.name);
     death.nth = nth;

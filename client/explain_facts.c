@@ -103,12 +103,10 @@ static enum exit_code read_applied(struct output *o, struct file_facts *f)
                            f->target);
     if (alb_failed(st))
         return output_fail_status(o, st, "TARGET %s: what was pulled into it", f->target);
-    snprintf(f->layer, sizeof f->layer, "%s", f->applied.version);
-    char *at = strchr(f->layer, '@');
-    f->version = strchr(f->applied.version, '@');
-    f->version = f->version == NULL ? "" : f->version + 1;
-    if (at != NULL)
-        *at = '\0';
+    const int layer_size = (int)strcspn(f->applied.version, "@");
+    snprintf(f->layer, sizeof f->layer, "%.*s", layer_size, f->applied.version);
+    f->version = f->applied.version + layer_size;
+    f->version += *f->version == '@';
     return EXIT_DONE;
 }
 
@@ -274,7 +272,8 @@ enum exit_code file_facts_find(struct output *o, const char *file, const char *t
 
     *f = (struct file_facts){.target = NULL};
     enum exit_code code = target == NULL ? go_up(o, file, f) : beneath(o, file, target, f);
-    if (code == EXIT_DONE && f->path[0] != '\0' && alb_failed(path_check(f->path)))
+    if (code == EXIT_DONE && f->path != NULL && f->path[0] != '\0' &&
+        alb_failed(path_check(f->path)))
         code = output_fail(o, ALB_INVALID, "FILE %s: %s", file, path_check(f->path).what);
     if (code == EXIT_DONE)
         code = read_applied(o, f);

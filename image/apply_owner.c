@@ -47,7 +47,6 @@ bool judge_is_owners(struct replay *r, const char *path, int dir_fd, const char 
 {
     struct found f = {.path = path, .dir_fd = dir_fd, .name = name};
     bool known = false;
-    struct alb_status st = ALB_STATUS_OK;
 
     if (statx(dir_fd, name, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &f.now) != 0 ||
         S_ISDIR(f.now.stx_mode))
@@ -56,7 +55,7 @@ bool judge_is_owners(struct replay *r, const char *path, int dir_fd, const char 
     if (coming == NULL &&
         (!r->judge.has_old || manifest_find(&r->judge.old.applied.manifest, path) == NULL))
         return false;
-    st = found_is_ours(&r->judge, &f, &known);
+    struct alb_status st = found_is_ours(&r->judge, &f, &known);
     if (!alb_failed(st) && !known && coming != NULL)
         st = is_what_comes(r, &f, coming, &known);
     return alb_failed(st) || !known; /* what cannot be read is not given up either */

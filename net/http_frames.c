@@ -83,7 +83,7 @@ void http_outgoing_release(struct http_outgoing *o)
  *
  * The source may cancel the call or close the session from inside: look again afterwards.  What it
  * hung on is only buried, so `o` outlives this turn. */
-/* NOLINTNEXTLINE(readability-function-size): the signature is nghttp2's */
+/* NOLINTNEXTLINE(readability-function-size,readability-non-const-parameter): nghttp2's signature */
 static ssize_t on_pull(nghttp2_session *h2, int32_t stream_id, uint8_t *unused, size_t size,
                        uint32_t *flags, nghttp2_data_source *source, void *arg)
 {

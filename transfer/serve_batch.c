@@ -109,30 +109,33 @@ static void enter_lane(struct batch_answer *b)
     TAILQ_INSERT_TAIL(&b->lane->all, b, in_lane);
 }
 
+/* False: it was refused. */
+static bool may_ask(struct serve *s, struct serve_request *rq, struct batch_request *request)
+{
+    size_t size = 0;
+    const uint8_t *body = serve_body(rq, &size);
+
+    if (alb_failed(batch_request_decode(body, size, request))) {
+        serve_refuse_status(rq, alb_fail(ALB_INVALID, "the batch request does not parse"));
+        return false;
+    }
+    if (!serve_may_read(rq, request->layer)) {
+        serve_refuse(rq, ALB_NOT_FOUND, "no such version for this device");
+        return false;
+    }
+    if (are_too_many(s, rq->session, batch_request_items(request))) {
+        serve_refuse(rq, ALB_TIMEOUT, "read the batches that wait for you, then ask again");
+        return false;
+    }
+    return serve_miss_begin(rq);
+}
+
 void serve_handle_chunks(void *arg, struct serve_request *rq)
 {
     struct serve *s = arg;
     struct batch_answer *b = xalloc(sizeof *b);
-    size_t size = 0;
-    const uint8_t *body = serve_body(rq, &size);
-    struct alb_status st = batch_request_decode(body, size, &b->request);
 
-    if (alb_failed(st)) {
-        free(b);
-        serve_refuse_status(rq, alb_fail(ALB_INVALID, "the batch request does not parse"));
-        return;
-    }
-    if (!serve_may_read(rq, b->request.layer)) {
-        free(b);
-        serve_refuse(rq, ALB_NOT_FOUND, "no such version for this device");
-        return;
-    }
-    if (are_too_many(s, rq->session, batch_request_items(&b->request))) {
-        free(b);
-        serve_refuse(rq, ALB_TIMEOUT, "read the batches that wait for you, then ask again");
-        return;
-    }
-    if (!serve_miss_begin(rq)) {
+    if (!may_ask(s, rq, &b->request)) {
         free(b);
         return;
     }
@@ -315,25 +318,33 @@ static bool item_is_over(const struct batch_answer *b)
     return buf_size(&b->head) == 0 && (b->body == NULL || b->body_sent == b->body->size);
 }
 
+static struct batch_answer *first_with_later(const struct batch_lane *lane)
+{
+    struct batch_answer *b;
+
+    if (lane->held_bytes >= LANE_BYTES / 2)
+        return NULL;
+    TAILQ_FOREACH(b, &lane->all, in_lane)
+    {
+        if (b->held_bytes < HOLD_BYTES / 2 && !TAILQ_EMPTY(&b->later))
+            return b;
+    }
+    return NULL;
+}
+
 /* One at a time, since its size is known only when it is here; and the batches of a lane in turn,
  * since one may hold what keeps another from asking. */
 static void ask_later_ones(struct batch_lane *lane)
 {
-    struct batch_answer *b;
-    struct spot *spot;
+    struct batch_answer *b = first_with_later(lane);
 
-    if (lane->held_bytes >= LANE_BYTES / 2)
+    if (b == NULL)
         return;
-    TAILQ_FOREACH(b, &lane->all, in_lane)
-    {
-        if (b->held_bytes < HOLD_BYTES / 2 && (spot = TAILQ_FIRST(&b->later)) != NULL) {
-            TAILQ_REMOVE(&b->later, spot, link);
-            TAILQ_REMOVE(&lane->all, b, in_lane);
-            TAILQ_INSERT_TAIL(&lane->all, b, in_lane);
-            ask_spot(spot);
-            return;
-        }
-    }
+    struct spot *spot = TAILQ_FIRST(&b->later);
+    TAILQ_REMOVE(&b->later, spot, link);
+    TAILQ_REMOVE(&lane->all, b, in_lane);
+    TAILQ_INSERT_TAIL(&lane->all, b, in_lane);
+    ask_spot(spot);
 }
 
 static void end_item(struct batch_answer *b)
