@@ -9,7 +9,7 @@
 
 static const struct link_options at_hub = {.at_hub = true};
 
-/* ---- what init and delegate share ---- */
+/* ---- what all that sign share ---- */
 
 static enum exit_code need_admin(const struct link *l, const char *doing)
 {
@@ -210,6 +210,46 @@ enum exit_code cmd_trust_init(struct cli *cli)
     return code;
 }
 
+/* ---- the next trust file ---- */
+
+/* `next` is `held` with what is to change; its version and time are set here. */
+static enum exit_code sign_next(struct link *l, const struct trust *held, struct trust *next,
+                                const char *doing)
+{
+    struct root_keys keys = {.count = 0};
+    struct alb_status st = root_keys_load(l->state, held, &keys);
+
+    if (alb_failed(st))
+        return output_fail_status(l->output, st, "%s/roots", l->state->dir);
+    if (keys.count < held->threshold) {
+        root_keys_wipe(&keys);
+        return output_fail(
+            l->output, ALB_REFUSED,
+            "%s: %u root keys must sign and %s/roots holds %zu of them; run it where "
+            "`albedo trust init` was run",
+            doing, (unsigned)held->threshold, l->state->dir, keys.count);
+    }
+    next->version++;
+    next->issued_wall_s = authority_now_s(l->authority, loop_wall_s(l->loop));
+    enum exit_code code = sign_and_put(l, next, &keys, doing);
+    root_keys_wipe(&keys);
+    return code;
+}
+
+/* The newest one, to be followed by the next. */
+static enum exit_code find_held(struct link *l, const char *doing, const struct trust **out)
+{
+    enum exit_code code = link_refresh_trust(l, "asking for the trust file");
+
+    if (code != EXIT_DONE)
+        return code;
+    *out = authority_trust(l->authority);
+    if (*out == NULL)
+        return output_fail(l->output, ALB_NOT_FOUND,
+                           "%s: there is no trust file yet; run `albedo trust init`", doing);
+    return EXIT_DONE;
+}
+
 /* ---- trust delegate ---- */
 
 static enum exit_code read_delegation(const struct cli *cli, struct trust_delegation *out)
@@ -239,41 +279,24 @@ static bool has_delegation(const struct trust *t, const struct trust_delegation 
 static enum exit_code sign_delegation(struct link *l, const struct trust *held,
                                       const struct trust_delegation *d)
 {
-    struct root_keys keys = {.count = 0};
     struct trust next = *held;
 
-    struct alb_status st = root_keys_load(l->state, held, &keys);
-    if (alb_failed(st))
-        return output_fail_status(l->output, st, "%s/roots", l->state->dir);
-    if (keys.count < held->threshold) {
-        root_keys_wipe(&keys);
-        return output_fail(l->output, ALB_REFUSED,
-                           "trust delegate: %u root keys must sign and %s/roots holds %zu of them; "
-                           "run it where `albedo trust init` was run",
-                           (unsigned)held->threshold, l->state->dir, keys.count);
-    }
     next.delegations = xcalloc(held->delegation_count + 1, sizeof *next.delegations);
     if (held->delegation_count > 0)
         memcpy(next.delegations, held->delegations, held->delegation_count * sizeof *d);
     next.delegations[next.delegation_count++] = *d;
-    next.version++;
-    next.issued_wall_s = authority_now_s(l->authority, loop_wall_s(l->loop));
-    enum exit_code code = sign_and_put(l, &next, &keys, "trust delegate");
+    enum exit_code code = sign_next(l, held, &next, "trust delegate");
     free(next.delegations);
-    root_keys_wipe(&keys);
     return code;
 }
 
 static enum exit_code delegate_at(struct link *l, const struct trust_delegation *d)
 {
-    enum exit_code code = link_refresh_trust(l, "asking for the trust file");
+    const struct trust *held = NULL;
+    enum exit_code code = find_held(l, "trust delegate", &held);
 
     if (code != EXIT_DONE)
         return code;
-    const struct trust *held = authority_trust(l->authority);
-    if (held == NULL)
-        return output_fail(l->output, ALB_NOT_FOUND,
-                           "trust delegate: there is no trust file yet; run `albedo trust init`");
     if (!has_delegation(held, d)) {
         code = sign_delegation(l, held, d);
         held = authority_trust(l->authority);
@@ -308,37 +331,19 @@ enum exit_code cmd_trust_delegate(struct cli *cli)
 static enum exit_code sign_rotation(struct link *l, const struct trust *held,
                                     const struct sign_public *key)
 {
-    struct root_keys keys = {.count = 0};
     struct trust next = *held;
 
-    struct alb_status st = root_keys_load(l->state, held, &keys);
-    if (alb_failed(st))
-        return output_fail_status(l->output, st, "%s/roots", l->state->dir);
-    if (keys.count < held->threshold) {
-        root_keys_wipe(&keys);
-        return output_fail(l->output, ALB_REFUSED,
-                           "trust rotate-hub: %u root keys must sign and %s/roots holds %zu of "
-                           "them; run it where `albedo trust init` was run",
-                           (unsigned)held->threshold, l->state->dir, keys.count);
-    }
     next.hub_key = *key;
-    next.version++;
-    next.issued_wall_s = authority_now_s(l->authority, loop_wall_s(l->loop));
-    enum exit_code code = sign_and_put(l, &next, &keys, "trust rotate-hub");
-    root_keys_wipe(&keys);
-    return code;
+    return sign_next(l, held, &next, "trust rotate-hub");
 }
 
 static enum exit_code rotate_at(struct link *l, const struct sign_public *key)
 {
-    enum exit_code code = link_refresh_trust(l, "asking for the trust file");
+    const struct trust *held = NULL;
+    enum exit_code code = find_held(l, "trust rotate-hub", &held);
 
     if (code != EXIT_DONE)
         return code;
-    const struct trust *held = authority_trust(l->authority);
-    if (held == NULL)
-        return output_fail(l->output, ALB_NOT_FOUND,
-                           "trust rotate-hub: there is no trust file yet; run `albedo trust init`");
     if (!sign_public_equal(&held->hub_key, key)) {
         code = sign_rotation(l, held, key);
         held = authority_trust(l->authority);
