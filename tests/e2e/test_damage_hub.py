@@ -2,42 +2,25 @@
 # e2e/test_damage_hub.py – a hub's files damaged under a real process: what cannot be built anew is
 # named, with what it hurts and what to do.
 
-import os
 import shutil
 
 import pytest
 
+from albtest.branch import LAYER, make_tree, pull, started
 from albtest.damage import damages, flip, flip_segments, flips, forgets, starts_or_says
 from albtest.procs import wait_until
-from albtest.site import Site
 from albtest.tree import compare
-
-LAYER = "base/os"
 
 
 @pytest.fixture
 def tree(tmp_path):
-    top = tmp_path / "tree"
-    top.mkdir()
-    for n in range(10):
-        (top / f"f{n:02}").write_bytes(os.urandom(300_000))
-    return top
+    return make_tree(tmp_path / "tree", 10, 300_000)
 
 
 @pytest.fixture
 def site(tmp_path):
-    with Site(tmp_path, endpoints=4) as site:
-        site.start()
+    with started(tmp_path) as site:
         yield site
-        for box in (site.hub, site.reflector):
-            assert "Sanitizer" not in box.log.read_text()
-
-
-def pull(site, n, tree):
-    target = site.folder / f"target{n}"
-    done = site.endpoints[n].albedo("pull", LAYER, target)
-    assert compare(tree, target, skip_root=True) == []
-    return done.event("pulled")
 
 
 def lost_at_hub(site):

@@ -6,26 +6,18 @@ import os
 
 import pytest
 
+from albtest.branch import LAYER, make_tree, pull, started
 from albtest.disk import MB, DyingDisk, SmallDisk
 from albtest.procs import wait_until
 from albtest.site import Site
-from albtest.tree import compare
 
 DONE, FULL = 0, 6
-LAYER = "base/os"
 DISK_MB = 24
-
-
-def make_tree(top, count, size=400_000):
-    top.mkdir()
-    for n in range(count):
-        (top / f"f{n:02}").write_bytes(os.urandom(size))
-    return top
 
 
 @pytest.fixture
 def tree(tmp_path):
-    return make_tree(tmp_path / "tree", 12)
+    return make_tree(tmp_path / "tree", 12, 400_000)
 
 
 @pytest.fixture
@@ -38,18 +30,8 @@ def disks(tmp_path):
 
 @pytest.fixture
 def site(tmp_path, disks):
-    with Site(tmp_path, endpoints=4) as site:
-        site.start()
+    with started(tmp_path) as site:
         yield site
-        for box in (site.hub, site.reflector):
-            assert "Sanitizer" not in box.log.read_text()
-
-
-def pull(site, n, tree):
-    target = site.folder / f"target{n}"
-    done = site.endpoints[n].albedo("pull", LAYER, target)
-    assert compare(tree, target, skip_root=True) == []
-    return done.event("pulled")
 
 
 def says(done, *words):

@@ -15,8 +15,8 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "net/tls.h"
-#include "net/x509.h"
 #include "support/sysfault.h"
+#include "support/tls_pair.h"
 
 #ifdef ALB_FAULT
 
@@ -171,29 +171,6 @@ static void converse_with_fault(void *arg)
 
 /* ---- the stage ------------------------------------------------------------------------------- */
 
-static void make_tls(struct rig *r)
-{
-    const struct identity hub = {.role = ROLE_HUB, .org = "acme", .device = "hub-1"};
-    AUTO_FREE char *ca_key = NULL;
-    AUTO_FREE char *ca = NULL;
-    AUTO_FREE char *key = NULL;
-    AUTO_FREE char *csr = NULL;
-    AUTO_FREE char *certificate = NULL;
-    char serial[SERIAL_HEX_SIZE];
-    int64_t now_s = time(NULL);
-
-    assert_false(alb_failed(x509_make_ca("acme", now_s, &ca_key, &ca)));
-    assert_false(alb_failed(x509_make_key(&key)));
-    assert_false(alb_failed(x509_make_request(key, &csr)));
-    const struct x509_issue issue = {ca_key, ca, csr, &hub, now_s, 3600};
-    assert_false(alb_failed(x509_issue(&issue, &certificate, serial)));
-    const struct tls_options server = {
-        .ca_pem = ca, .certificate_pem = certificate, .key_pem = key, .is_server = true};
-    const struct tls_options client = {.ca_pem = ca};
-    assert_false(alb_failed(tls_context_new(&server, &r->server_tls)));
-    assert_false(alb_failed(tls_context_new(&client, &r->client_tls)));
-}
-
 static struct alb_status listen_now(struct rig *r)
 {
     const struct listen_options where = {.address = "127.0.0.1",
@@ -214,7 +191,7 @@ static int make_rig(void **state)
 
     log_install(NULL, NULL, LOG_ERROR);
     r->loop = loop_new(&(struct loop_options){.workers = 1});
-    make_tls(r);
+    tls_pair_make(&r->server_tls, &r->client_tls);
     for (size_t i = 0; i < BODY; i++)
         r->body[i] = (uint8_t)((i * 13) ^ (i >> 7));
     timer_init(&r->watchdog, r->loop, on_late, NULL);

@@ -7,28 +7,13 @@
 /* LINKS: wire base */
 #include "base/alloc.h"
 #include "fuzz/target.h"
+#include "fuzz/trusted.h"
 #include "wire/record.h"
 #include "wire/signed.h"
 
 enum { SPARE = 4096 };
 
 const struct fuzz_bound fuzz_bound = {.fixed = 256 << 10, .per_byte = 64};
-
-static const struct sign_secret HUB = {{1}}, PUBLISHER = {{2}}, ROOT_KEY = {{3}};
-
-static void make_trust(struct trust *t, struct trust_delegation *d)
-{
-    *t = (struct trust){.org = "acme",
-                        .version = 1,
-                        .threshold = 1,
-                        .root_count = 1,
-                        .delegations = d,
-                        .delegation_count = 1};
-    *d = (struct trust_delegation){.prefix = ""};
-    sign_public_of(&ROOT_KEY, &t->roots[0]);
-    sign_public_of(&HUB, &t->hub_key);
-    sign_public_of(&PUBLISHER, &d->key);
-}
 
 static void as_trust(const struct buf *b, const struct trust *t)
 {

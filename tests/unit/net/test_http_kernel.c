@@ -15,7 +15,7 @@
 #include "base/alloc.h"
 #include "base/units.h"
 #include "net/tls.h"
-#include "net/x509.h"
+#include "support/tls_pair.h"
 
 enum { LARGE = 32 << 20, SMALL = 20000, CALLS = 300, SESSIONS = 3 };
 
@@ -190,29 +190,6 @@ static void ask(struct rig *r, size_t session, uint64_t size)
 
 /* ---- the stage ------------------------------------------------------------------------------- */
 
-static void make_tls(struct rig *r)
-{
-    const struct identity hub = {.role = ROLE_HUB, .org = "acme", .device = "hub-1"};
-    AUTO_FREE char *ca_key = NULL;
-    AUTO_FREE char *ca = NULL;
-    AUTO_FREE char *key = NULL;
-    AUTO_FREE char *csr = NULL;
-    AUTO_FREE char *certificate = NULL;
-    char serial[SERIAL_HEX_SIZE];
-    int64_t now_s = time(NULL);
-
-    assert_false(alb_failed(x509_make_ca("acme", now_s, &ca_key, &ca)));
-    assert_false(alb_failed(x509_make_key(&key)));
-    assert_false(alb_failed(x509_make_request(key, &csr)));
-    const struct x509_issue issue = {ca_key, ca, csr, &hub, now_s, 3600};
-    assert_false(alb_failed(x509_issue(&issue, &certificate, serial)));
-    const struct tls_options server = {
-        .ca_pem = ca, .certificate_pem = certificate, .key_pem = key, .is_server = true};
-    const struct tls_options client = {.ca_pem = ca};
-    assert_false(alb_failed(tls_context_new(&server, &r->server_tls)));
-    assert_false(alb_failed(tls_context_new(&client, &r->client_tls)));
-}
-
 static void on_late(void *arg)
 {
     (void)arg;
@@ -224,7 +201,7 @@ static int make_rig(void **state)
     struct rig *r = xalloc(sizeof(*r));
 
     r->loop = loop_new(&(struct loop_options){.workers = 1});
-    make_tls(r);
+    tls_pair_make(&r->server_tls, &r->client_tls);
     const struct listen_options listen = {.address = "127.0.0.1", .tls = r->server_tls};
     assert_false(alb_failed(loop_listen(r->loop, &listen, on_accepted, r, &r->listener)));
     timer_init(&r->watchdog, r->loop, on_late, NULL);
