@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# albtest/branch.py – one layer, published and pulled at a whole site, for tests of what goes wrong there.
+# albtest/branch.py – one layer, published and pulled at a whole site, for tests of what goes wrong.
 
 import contextlib
 import os
