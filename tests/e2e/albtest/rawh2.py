@@ -10,6 +10,7 @@
 # whenever it reads, and otherwise says exactly what it is asked to say. HPACK is the little of it
 # that is needed: literals out, the status in.
 
+import select
 import selectors
 import socket
 import ssl
@@ -179,6 +180,11 @@ class Raw:
         assert status == 200, (status, grant)
         assert self.post("/v1/session", grant)[0] == 200
         return grant
+
+    def has_more(self):
+        """Is there something to read? Part of a frame counts, too."""
+        return (len(self.taken) > 0 or self.sock.pending() > 0
+                or select.select([self.sock], [], [], 0)[0] != [])
 
     def until_ended(self):
         """Read on; the HTTP/2 error it ended with, None when it just closed."""
