@@ -30,7 +30,6 @@ static const struct unit SIZE_UNITS[] = {
     {"TiB", UINT64_C(1) << 40},
 };
 
-/* In bits; parse_rate() divides. */
 static const struct unit RATE_UNITS[] = {
     {"bit", 1},
     {"kbit", UINT64_C(1000)},
@@ -151,7 +150,6 @@ struct alb_status parse_size(const char *text, uint64_t *out)
 struct alb_status parse_rate(const char *text, uint64_t *out_bps)
 {
     const struct unit *unit;
-    uint64_t bits;
     struct number n;
     struct alb_status st = read_number(text, &n);
 
@@ -164,13 +162,7 @@ struct alb_status parse_rate(const char *text, uint64_t *out_bps)
     if (unit == NULL)
         return alb_fail(ALB_INVALID, "unknown unit of a rate (use bit, kbit, Mbit, Gbit, or kB, "
                                      "MB, GB per second, as in 2Mbit)");
-    st = scale(&n, unit->factor, &bits);
-    if (alb_failed(st))
-        return st;
-    if (bits > 0 && bits < 8)
-        return alb_fail(ALB_INVALID, "the rate is below one byte per second");
-    *out_bps = bits / 8;
-    return ALB_STATUS_OK;
+    return scale(&n, unit->factor, out_bps);
 }
 
 struct alb_status parse_duration(const char *text, uint64_t *out_ns)
@@ -244,7 +236,7 @@ const char *format_rate(uint64_t bps, char *out)
 {
     static const char *const words[5] = {"bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s"};
 
-    return format_scaled(bps > UINT64_MAX / 8 ? UINT64_MAX : 8 * bps, words, out);
+    return format_scaled(bps, words, out);
 }
 
 const char *format_duration(uint64_t ns, char *out)

@@ -115,7 +115,7 @@ static bool read_value(struct reader *r, const char *kind, const char *word, str
     else if (strcmp(kind, "TIME") == 0)
         ok = !alb_failed(parse_duration(word, &v->number));
     else if (strcmp(kind, "RATE") == 0)
-        ok = !alb_failed(parse_rate(word, &v->number)) && v->number > 0;
+        ok = !alb_failed(parse_rate(word, &v->number)) && v->number >= 8;
     else if (strcmp(kind, "SIZE") == 0)
         ok = !alb_failed(parse_size(word, &v->number));
     else if (strcmp(kind, "COUNT") == 0)
@@ -246,7 +246,7 @@ static bool take_link(struct reader *r, const struct value *v)
         return fail(r, "there is a link '%s' already", v[0].word);
     l = xalloc(sizeof(*l));
     copy_word(l->name, v[0].word);
-    l->rate_bps = v[1].number;
+    l->rate_bps = v[1].number / 8; /* the world counts bytes */
     l->delay_ns = v[2].number;
     l->loss_per_million = (uint32_t)(v[3].ratio * PERCENT_IN_MILLION);
     l->next = r->scenario->links;

@@ -94,12 +94,12 @@ static void sizes_that_could_mean_two_things_are_refused(void **state)
 static void rates_are_bits_or_bytes_and_always_say_so(void **state)
 {
     static const struct row rows[] = {
-        {"2Mbit", 250000},    {"512kbit", 64000}, {"10MB", 10000000}, {"1.5Mbit", 187500},
-        {"8bit", 1},          {"64KiB", 65536},   {"0Mbit", 0},       {"1Gbit", 125000000},
-        {"0.512Mbit", 64000}, {"100B", 100},
+        {"2Mbit", 2000000},    {"512kbit", 512000}, {"10MB", 80000000}, {"1.5Mbit", 1500000},
+        {"1bit", 1},           {"64KiB", 524288},   {"0Mbit", 0},       {"1Gbit", 1000000000},
+        {"0.512Mbit", 512000}, {"100B", 800},
     };
     static const char *const bad[] = {
-        "2",  "0", "", "2M", "2Mbps", "2Mbit/s ", "2 Mbit", "1bit", "-2Mbit", "99999999999Gbit",
+        "2",  "0", "", "2M", "2Mbps", "2Mbit/s ", "2 Mbit", "0.5bit", "-2Mbit", "99999999999Gbit",
         "5s",
     };
 
@@ -169,8 +169,8 @@ static void sizes_and_rates_are_written_for_people(void **state)
     assert_string_equal(format_size(999950, out), "1.0 MB");
     assert_string_equal(format_size(1950000, out), "2.0 MB");
     assert_string_equal(format_size(UINT64_MAX, out), "18446744.1 TB");
-    assert_string_equal(format_rate(150000, out), "1.2 Mbit/s");
-    assert_string_equal(format_rate(1, out), "8 bit/s");
+    assert_string_equal(format_rate(1200000, out), "1.2 Mbit/s");
+    assert_string_equal(format_rate(8, out), "8 bit/s");
     assert_string_equal(format_rate(UINT64_MAX, out), "18446744.1 Tbit/s");
 }
 
