@@ -72,6 +72,15 @@ def site(tmp_path_factory):
         yield site
 
 
+@pytest.fixture(autouse=True)
+def alive(site):
+    """A case that fails leaves nobody dead, so that the next one fails only on its own account."""
+    yield
+    for box in (site.hub, site.reflector):
+        if not box.daemon.is_running():
+            box.start()
+
+
 class Trees:
     """One new tree after another, each made of the one before."""
 
