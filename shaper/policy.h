@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* shaper/policy.h – what the rules say here and now, what they will say next, and when.
+ *
+ * Pure but for policy_new(), which reads the zones that the document names.  The wall clock is an
+ * argument; no answer depends on an earlier question, so clocks may step as they like.
+ *
+ * How it is decided, for one question {place, direction, class, side}: the first override that
+ * fits; else the first rule that fits and holds; else POLICY_SCAVENGE without limits.  A rule fits
+ * when the place names what its scope names: ask with site only for the site's sum, with site and
+ * device for a client's, with job for a job's.  `terms.scope` tells whose sum a rate is: terms of
+ * scope SITE that were found for a client are the site's, and the client has none of its own.
+ *
+ * A clock that is below the floor of trusted time (or POLICY_NO_CLOCK), or a zone that cannot be
+ * read, gives the strictest of all that could hold at any time: the strictest mode, the lowest
+ * limits.  A pause then stays in force, a go does not, and deadlines are not known.
+ */
+#pragma once
+
+#include "wire/policy.h"
+
+#define POLICY_NO_CLOCK INT64_MIN /* as wall_s: the clock is not to be believed */
+#define POLICY_NEVER INT64_MAX    /* no change within POLICY_HORIZON_DAYS       */
+enum { POLICY_HORIZON_DAYS = 400, POLICY_LINE_MAX = 512 };
+
+/* Who asks.  What is NULL or "" is not known, and no rule about it fits. */
+struct policy_place {
+    const char *site; /* its link and zone are the document's */
+    const char *device, *job;
+    uint8_t direction;       /* POLICY_DOWN or POLICY_UP  */
+    uint8_t side;            /* POLICY_WAN or POLICY_LAN  */
+    enum policy_class class; /* ANY: rules of one class only do not fit */
+};
+
+enum policy_source { POLICY_BY_DEFAULT, POLICY_BY_RULE, POLICY_BY_OVERRIDE, POLICY_BY_STRICTEST };
+
+struct policy_terms {
+    struct policy_action action;
+    enum policy_scope scope; /* whose sum the rates are */
+    enum policy_source source;
+    uint32_t index; /* of the rule or override; of the strictest rule; else 0 */
+};
+
+struct policy; /* a document ready to be asked */
+
+/* Takes the document.  `zone_dir` NULL is the system's; a zone that cannot be read is no failure
+ * but makes its sites strict.  Times below `trusted_s` are no clock; 0 trusts all.  Reads a few
+ * small files: for start-up and jobs, or where a new policy comes a few times a day. */
+struct policy *policy_new(struct policy_doc *doc, const char *zone_dir, int64_t trusted_s);
+struct policy *policy_free(struct policy *p);
+void policy_set_overrides(struct policy *p, const struct policy_overrides *o); /* copied */
+void policy_set_trusted(struct policy *p, int64_t trusted_s);
+const struct policy_doc *policy_peek(const struct policy *p);
+const struct policy_overrides *policy_peek_overrides(const struct policy *p);
+
+struct policy_terms policy_now(const struct policy *p, const struct policy_place *place,
+                               int64_t wall_s);
+/* The first instant after wall_s at which policy_now() differs in source or index; POLICY_NEVER
+ * when there is none within the horizon or the clock is not known.  Exact to the second. */
+int64_t policy_next_change(const struct policy *p, const struct policy_place *place,
+                           int64_t wall_s);
+
+/* The site whose subnet has this address (16 bytes; IPv4 as ::ffff:a.b.c.d), the longest prefix
+ * first; NULL: none. */
+const char *policy_site_of(const struct policy *p, const uint8_t address[16]);
+
+/* ---- deadlines ---- */
+
+/* The earliest deadline of a layer at a site that is not older than a week; POLICY_NEVER: none. */
+int64_t policy_deadline(const struct policy *p, const char *layer, const char *site,
+                        int64_t wall_s);
+/* What it takes to have `bytes` by then; UINT64_MAX when it is past. */
+uint64_t policy_needed_bps(uint64_t bytes, int64_t by_s, int64_t wall_s);
+/* A job with a deadline, from its terms: while what was harvested so far (a mean over minutes;
+ * UINT64_MAX: not known yet) is enough, they stay.  Needed above 0.8 of it: CAPPED at the
+ * needed rate, in class normal; above all of it: FULL, in class urgent.  Only SCAVENGE and CAPPED
+ * change, never what is off or what an override said, and a ceiling stays. */
+enum policy_class policy_escalate(struct policy_terms *terms, uint64_t needed_bps,
+                                  uint64_t harvested_bps);
+
+/* ---- explained ---- */
+
+struct policy_explanation {
+    struct policy_terms now, next;
+    int64_t next_s;                  /* POLICY_NEVER: `next` says nothing */
+    int32_t now_east_s, next_east_s; /* the site's offset from UTC then */
+    bool zone_is_known, clock_is_known;
+    char zone[POLICY_ZONE_MAX];
+    char now_text[POLICY_LINE_MAX];  /* "rule 3 (office): scavenge, at most 4.0 Mbit/s …" */
+    char next_text[POLICY_LINE_MAX]; /* "at Mon 2026-11-23 18:00 (Europe/Oslo): rule 4 …" */
+};
+void policy_explain(const struct policy *p, const struct policy_place *place, int64_t wall_s,
+                    struct policy_explanation *out);
+/* "scavenge, at most 4.0 Mbit/s, at least 64.0 kbit/s" */
+const char *policy_action_text(const struct policy_action *a, char out[POLICY_LINE_MAX]);
