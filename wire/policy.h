@@ -25,7 +25,7 @@ enum {
     POLICY_DATES_MAX = 20000, /* of all calendars together */
     POLICY_DEADLINES_MAX = 1000,
     POLICY_OVERRIDES_MAX = 256,
-    POLICY_TEXT_MAX = 256,         /* a note or a reason, with its zero */
+    POLICY_NOTE_MAX = 256,         /* a note or a reason, with its zero */
     POLICY_ZONE_MAX = 64,          /* a zone's name, with its zero */
     POLICY_LEAST_RATE_BPS = 12000, /* one packet of 1,500 bytes a second */
 };
@@ -69,7 +69,7 @@ struct policy_rule {
     enum policy_class class;
     struct policy_when when;
     struct policy_action action;
-    char note[POLICY_TEXT_MAX];
+    char note[POLICY_NOTE_MAX];
     uint32_t line; /* of the CSV it was read from; 0: none */
 };
 
@@ -158,7 +158,7 @@ struct policy_override {
     uint8_t directions, places;
     int64_t since_s, until_s; /* [since, until); what was made while a clock was wrong holds too */
     char by[64];              /* the admin's device */
-    char why[POLICY_TEXT_MAX];
+    char why[POLICY_NOTE_MAX];
 };
 struct policy_overrides { /* the first that fits holds: the hub puts the newest first */
     struct policy_override list[POLICY_OVERRIDES_MAX];
