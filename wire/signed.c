@@ -37,6 +37,8 @@ static const struct kind_texts KINDS[] = {
     KIND("head", "head"),
     KIND("grant", "read grant"),
     KIND("revocations", "revocation list"),
+    KIND("policy", "policy"),
+    KIND("overrides", "list of overrides"),
     KIND("", "signed object"), /* any other kind */
 };
 

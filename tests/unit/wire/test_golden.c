@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "wire/batch.h"
 #include "wire/manifest.h"
+#include "wire/policy_seal.h"
 #include "wire/root.h"
 #include "wire/token.h"
 
@@ -241,6 +242,53 @@ static struct alb_status read_revocations(const struct buf *b)
     return with_trust(b, judge_revocations);
 }
 
+static void make_sealed(enum policy_part part, struct buf *out)
+{
+    static const char TEXT[] = "{\"rules\":[]}";
+    const struct policy_seal s = {.org = "acme",
+                                  .number = 5,
+                                  .issued_wall_s = 1700000000,
+                                  .text = TEXT,
+                                  .text_size = sizeof TEXT - 1};
+    struct sign_secret secret = secret_of(HUB);
+
+    assert_ok(policy_seal_encode(part, &s, &secret, out));
+}
+
+static void make_policy(struct buf *out)
+{
+    make_sealed(POLICY_RULES, out);
+}
+
+static struct alb_status judge_policy(const struct buf *b, const struct trust *t)
+{
+    struct policy_seal s;
+
+    return policy_seal_decode(POLICY_RULES, buf_peek(b), buf_size(b), t, &s);
+}
+
+static struct alb_status read_policy(const struct buf *b)
+{
+    return with_trust(b, judge_policy);
+}
+
+static void make_overrides(struct buf *out)
+{
+    make_sealed(POLICY_OVERRIDES, out);
+}
+
+static struct alb_status judge_overrides(const struct buf *b, const struct trust *t)
+{
+    struct policy_seal s;
+
+    return policy_seal_decode(POLICY_OVERRIDES, buf_peek(b), buf_size(b), t, &s);
+}
+
+static struct alb_status read_overrides(const struct buf *b)
+{
+    return with_trust(b, judge_overrides);
+}
+
 static void make_request(struct buf *out)
 {
     static const uint32_t POSITIONS[] = {3, 4, 5, 9, 1000};
@@ -377,6 +425,8 @@ static const struct sample {
     {"head", make_head, read_head},
     {"grant", make_grant, read_grant},
     {"revocations", make_revocations, read_revocations},
+    {"policy_seal", make_policy, read_policy},
+    {"overrides_seal", make_overrides, read_overrides},
     {"batch_request", make_request, read_request},
     {"batch_items", make_items, read_items},
     {"runs", make_runs, read_runs},
