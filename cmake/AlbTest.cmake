@@ -170,6 +170,16 @@ function(alb_emulator)
     target_link_libraries(albedo-linkemu PRIVATE emu Threads::Threads m alb_warnings)
 endfunction()
 
+# tests/labkit/*.c: what tests/lab puts on the link beside the product; shares no code with it.
+function(alb_lab_traffic)
+    set(path ${ALB_TESTS}/labkit)
+    file(GLOB sources CONFIGURE_DEPENDS ${path}/*.c)
+    alb_view(view labkit labkit ${path})
+    add_executable(albedo-traffic ${sources})
+    target_include_directories(albedo-traffic PRIVATE ${view})
+    target_link_libraries(albedo-traffic PRIVATE Threads::Threads alb_warnings)
+endfunction()
+
 # tests/emu/unit/test_<file>.c: the laws of the link, without an interface or a clock; and the gate,
 # which holds the running emulator to its accuracy (77: too noisy a machine to tell).
 function(alb_emulator_tests)
