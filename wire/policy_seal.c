@@ -7,7 +7,7 @@
 #include "base/alloc.h"
 #include "wire/fields.h"
 
-enum { POLICY_FORMAT = 1 };
+enum { SEAL_FORMAT = 1 };
 
 static const struct {
     const char *name, *kind;
@@ -64,7 +64,7 @@ struct alb_status policy_seal_encode(enum policy_part part, const struct policy_
     buf_init(&body, SIGNED_MAX);
     st = fields_encode(&TABLE, s, &body);
     if (!alb_failed(st))
-        st = signed_seal(PARTS[part].kind, POLICY_FORMAT, &body, hub, 1, out);
+        st = signed_seal(PARTS[part].kind, SEAL_FORMAT, &body, hub, 1, out);
     buf_release(&body);
     return st;
 }
@@ -78,7 +78,7 @@ struct alb_status policy_seal_decode(enum policy_part part, const void *bytes, s
     if (trust == NULL)
         return alb_fail(ALB_REFUSED, "there is no trust file yet to judge a policy by");
     struct alb_status st =
-        signed_open_by(bytes, size, PARTS[part].kind, POLICY_FORMAT, &trust->hub_key, &v);
+        signed_open_by(bytes, size, PARTS[part].kind, SEAL_FORMAT, &trust->hub_key, &v);
     if (!alb_failed(st))
         st = fields_decode(&TABLE, v.body, v.body_size, &s);
     if (alb_failed(st))
