@@ -6,8 +6,8 @@
  *
  * Receiving is paced by *credit*: automatic window updates are off, and http_session grants
  * connection window in exactly one function, only against bytes that calls (client) or uploads
- * (server) announced and that have not come yet, outstanding ≤ `window_bytes`.  The shaper takes
- * its place there.
+ * (server) announced and that have not come yet, outstanding ≤ `window_bytes`.  The shaper stands
+ * there as a gate (net/http_pace.h).
  *
  * Server: `exchange` = one request and its answer.  Client: `call` = the same seen from the other
  * side. "Exchange" and "call" pointers die with the last callback named below.
@@ -33,6 +33,7 @@ struct http_session_options {
     uint32_t max_exchanges;   /* server: concurrent; 0: 64                       */
     uint64_t idle_timeout_ns; /* no call/exchange open for that long: close; 0: never */
     uint64_t dead_timeout_ns; /* nothing received that long though PINGed: closed; 0: 20 s */
+    bool is_paced;            /* no byte of a body comes that was not granted: net/http_pace.h  */
 };
 
 /* Where an answer's (or a request's) body comes from when it is not all there yet. */

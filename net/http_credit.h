@@ -18,6 +18,7 @@ enum { HTTP_WINDOW_DEFAULT = 4 << 20, HTTP_WINDOW_MAX = 1 << 30 };
 
 struct http_credit {
     uint64_t window_bytes;    /* W: most bytes outstanding                       */
+    uint64_t quantum_bytes;   /* least worth a frame; 0: an eighth of W          */
     uint64_t announced_bytes; /* expected by open calls or uploads, not yet here */
 };
 
@@ -30,6 +31,8 @@ void http_credit_announce(struct http_credit *c, uint64_t bytes);
 /* `bytes` of what was announced came, or will not come any more. */
 void http_credit_settle(struct http_credit *c, uint64_t bytes);
 
+/* The least that is worth a frame: never so large that W has no room for two. */
+uint64_t http_credit_least(const struct http_credit *c);
 /* What to grant now, when the other side may still send `outstanding` bytes; 0 when it is too
  * little to be worth a frame and the other side is not about to stand still. */
 uint64_t http_credit_due(const struct http_credit *c, uint64_t outstanding);

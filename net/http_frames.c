@@ -7,10 +7,8 @@
 enum {
     STREAM_WINDOW = 16 << 20, /* never the brake: W (credit) is smaller by default */
     STREAM_REFILL = 4 << 20,
-    FRAME_HEAD = 9,
-    DATA_SIZE = (16 << 10) - FRAME_HEAD, /* so that a full frame is exactly one TLS record */
-    CALLS_BEFORE_SETTINGS = 16,          /* until the server says how many it takes at once */
-    RESETS_MAX = 1000,                   /* a batch cancelled whole is a few hundred */
+    CALLS_BEFORE_SETTINGS = 16, /* until the server says how many it takes at once */
+    RESETS_MAX = 1000,          /* a batch cancelled whole is a few hundred */
 };
 #define RESETS_INTERVAL_NS (10 * UINT64_C(1000000000))
 
@@ -97,9 +95,9 @@ static ssize_t on_pull(nghttp2_session *h2, int32_t stream_id, uint8_t *unused, 
         return NGHTTP2_ERR_DEFERRED;
     if (nghttp2_session_get_stream_user_data(h2, stream_id) == NULL)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-    if (alb_failed(buf_reserve(&s->out, FRAME_HEAD + size, &room)))
+    if (alb_failed(buf_reserve(&s->out, HTTP_FRAME_HEAD + size, &room)))
         return NGHTTP2_ERR_NOMEM;
-    size_t n = o->source.pull(o->source.arg, room + FRAME_HEAD, size, &ended);
+    size_t n = o->source.pull(o->source.arg, room + HTTP_FRAME_HEAD, size, &ended);
     alb_assert(n <= size);
     if (s->is_over)
         return NGHTTP2_ERR_DEFERRED;
@@ -125,10 +123,10 @@ static int on_send_data(nghttp2_session *h2, nghttp2_frame *frame, const uint8_t
     (void)h2;
     (void)source;
     alb_assert(frame->data.padlen == 0);
-    if (alb_failed(buf_reserve(&s->out, FRAME_HEAD + size, &room)))
+    if (alb_failed(buf_reserve(&s->out, HTTP_FRAME_HEAD + size, &room)))
         return NGHTTP2_ERR_CALLBACK_FAILURE;
-    memcpy(room, head, FRAME_HEAD);
-    buf_commit(&s->out, FRAME_HEAD + size);
+    memcpy(room, head, HTTP_FRAME_HEAD);
+    buf_commit(&s->out, HTTP_FRAME_HEAD + size);
     return NGHTTP2_ERR_PAUSE;
 }
 
@@ -137,14 +135,15 @@ static ssize_t on_frame_size(nghttp2_session *h2, uint8_t type, int32_t stream_i
                              int32_t session_window, int32_t stream_window, uint32_t frame_max,
                              void *arg)
 {
+    const struct http_session *s = arg;
+
     (void)h2;
     (void)type;
     (void)stream_id;
     (void)session_window; /* nghttp2 cuts to the windows itself */
     (void)stream_window;
     (void)frame_max;
-    (void)arg;
-    return DATA_SIZE;
+    return s->frame_size;
 }
 
 nghttp2_data_provider http_outgoing_provider(struct http_outgoing *o)
@@ -210,6 +209,10 @@ static int on_frame_recv(nghttp2_session *h2, const nghttp2_frame *frame, void *
         return verdict(s);
     if (frame->hd.type == NGHTTP2_GOAWAY)
         take_goaway(s, &frame->goaway);
+    if (frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0)
+        http_pace_ping_answered(s, frame->ping.opaque_data);
+    if (frame->hd.type == HTTP_STAMP_TYPE)
+        http_pace_stamp_came(s, id);
     if (frame->hd.type == NGHTTP2_HEADERS && message_of(s, id) != NULL)
         s->side->head(s, message_of(s, id));
     if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
@@ -264,6 +267,14 @@ static int on_stream_close(nghttp2_session *h2, int32_t stream_id, uint32_t erro
     return 0;
 }
 
+static int on_before_frame_send(nghttp2_session *h2, const nghttp2_frame *frame, void *arg)
+{
+    (void)h2;
+    if (frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK) == 0)
+        http_pace_ping_sent(arg, frame->ping.opaque_data);
+    return 0;
+}
+
 static int on_frame_send(nghttp2_session *h2, const nghttp2_frame *frame, void *arg)
 {
     struct http_session *s = arg;
@@ -299,10 +310,12 @@ static nghttp2_session_callbacks *callbacks_new(void)
     nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame_recv);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_data_chunk_recv);
     nghttp2_session_callbacks_set_on_stream_close_callback(c, on_stream_close);
+    nghttp2_session_callbacks_set_before_frame_send_callback(c, on_before_frame_send);
     nghttp2_session_callbacks_set_on_frame_send_callback(c, on_frame_send);
     nghttp2_session_callbacks_set_on_frame_not_send_callback(c, on_frame_not_send);
     nghttp2_session_callbacks_set_send_data_callback(c, on_send_data);
     nghttp2_session_callbacks_set_data_source_read_length_callback(c, on_frame_size);
+    http_pace_set_callbacks(c);
     return c;
 }
 
@@ -313,6 +326,7 @@ static nghttp2_option *option_new(void)
     alb_assert(nghttp2_option_new(&o) == 0);
     nghttp2_option_set_no_auto_window_update(o, 1);
     nghttp2_option_set_no_closed_streams(o, 1);
+    nghttp2_option_set_user_recv_extension_type(o, HTTP_STAMP_TYPE);
     nghttp2_option_set_peer_max_concurrent_streams(o, CALLS_BEFORE_SETTINGS);
     nghttp2_option_set_stream_reset_rate_limit(o, UINT64_MAX, UINT64_MAX); /* count_reset() does */
     return o;
@@ -321,8 +335,10 @@ static nghttp2_option *option_new(void)
 static int submit_settings(struct http_session *s)
 {
     bool is_server = s->side == &http_server_side;
+
+    s->stream_window = s->is_by_stream ? 0 : STREAM_WINDOW;
     const nghttp2_settings_entry settings[] = {
-        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW},
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, s->stream_window},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, HTTP_HEADER_MAX},
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, is_server ? s->options.max_exchanges : 0},
         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
@@ -330,6 +346,15 @@ static int submit_settings(struct http_session *s)
 
     /* Only a client may speak of push. */
     return nghttp2_submit_settings(s->h2, NGHTTP2_FLAG_NONE, settings, is_server ? 3 : 4);
+}
+
+void http_frames_set_stream_window(struct http_session *s)
+{
+    s->stream_window = s->is_by_stream ? 0 : STREAM_WINDOW;
+    const nghttp2_settings_entry entry = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, s->stream_window};
+
+    if (nghttp2_submit_settings(s->h2, NGHTTP2_FLAG_NONE, &entry, 1) != 0)
+        http_session_finish(s, alb_fail(ALB_FULL, "saying what a stream may send"));
 }
 
 struct alb_status http_frames_open(struct http_session *s)
@@ -351,6 +376,8 @@ void http_frames_refill(struct http_session *s, int32_t stream_id)
 {
     int32_t taken = nghttp2_session_get_stream_effective_recv_data_length(s->h2, stream_id);
 
+    if (s->is_by_stream)
+        return; /* http_credit.c counts */
     if (taken >= STREAM_REFILL &&
         nghttp2_submit_window_update(s->h2, NGHTTP2_FLAG_NONE, stream_id, taken) != 0)
         http_session_finish(s, alb_fail(ALB_FULL, "widening a stream's window"));

@@ -4,7 +4,8 @@
  *     http_session.c   the pump, the watch over a silent other side, the road of death
  *     http_frames.c    nghttp2: set up, its callbacks handed to the side, bodies that leave
  *     http_server.c    exchanges         http_client.c    calls
- *     http_fields.c    header fields     http_credit.c    connection window
+ *     http_fields.c    header fields     http_credit.c    credit: how much may come
+ *     http_pace.c      frame sizes, PINGs, stamps
  *
  * A *message* is an exchange or a call; nghttp2 keeps it as the stream's user data, and a stream
  * whose message was given up has none.  nghttp2 is not re-entrant: inside its callbacks frames may
@@ -16,6 +17,10 @@
 
 #include "net/http.h"
 #include "net/http_credit.h"
+#include "net/http_pace.h"
+
+/* Of a DATA frame, so that a full one is exactly one TLS record. */
+enum { HTTP_FRAME_HEAD = 9, HTTP_DATA_SIZE = (16 << 10) - HTTP_FRAME_HEAD };
 
 /* Intrusive ring; an empty one points at itself. */
 struct http_link {
@@ -86,13 +91,35 @@ struct http_side {
     void (*sent_last)(struct http_session *s, void *message, int32_t stream_id);
     void (*closed)(struct http_session *s, void *message, uint32_t error);
     void (*unsent)(struct http_session *s, int32_t stream_id); /* a request could not leave */
-    void (*feed)(struct http_session *s);    /* each turn of the pump: what waits to be submitted */
-    void (*opened)(struct http_session *s);  /* the stream is open                               */
-    void (*bereave)(struct http_session *s); /* end every message with s->status                */
+    void (*feed)(struct http_session *s);   /* each turn of the pump: what waits to be submitted */
+    void (*opened)(struct http_session *s); /* the stream is open                               */
+    /* A message's stream, 0 when it has none yet, and what it may still bring. */
+    int32_t (*expects)(struct http_link *message, uint64_t *left);
+    void (*stop)(struct http_session *s);     /* break off what is under way                     */
+    void (*bereave)(struct http_session *s);  /* end every message with s->status                */
     void (*farewell)(struct http_session *s); /* the owner's last call                          */
 };
 
 extern const struct http_side http_server_side, http_client_side;
+
+struct http_ping {
+    uint64_t id; /* 0: free */
+    bool is_under_way;
+    uint64_t mark; /* what must have gone to the stream before it has */
+    uint64_t sent_ns;
+    void (*done)(void *arg, uint64_t rtt_ns);
+    void *arg;
+};
+
+struct http_stamps {
+    uint8_t out[HTTP_STAMP_MAX], in[HTTP_STAMP_MAX];
+    size_t out_size, in_size;
+    bool is_queued;
+    uint64_t since_ns; /* of the second that is counted */
+    uint32_t count;
+    void (*fn)(void *arg, const uint8_t *bytes, size_t size);
+    void *arg;
+};
 
 struct http_session {
     const struct http_side *side;
@@ -100,6 +127,17 @@ struct http_session {
     nghttp2_session *h2;
     struct http_session_options options; /* with the defaults filled in */
     struct http_credit credit;
+    struct gate *credit_gate;  /* borrowed; NULL: credit is granted as W allows  */
+    struct timer credit_timer; /* the gate said: try again then                  */
+    bool is_credit_awaited;    /* it or the timer will call                      */
+    bool is_by_stream;         /* credit is each stream's, not the connection's  */
+    uint32_t stream_window;    /* what our last SETTINGS said a new stream has   */
+    bool is_stopping;          /* break off what is under way, from the loop     */
+    uint32_t frame_size;       /* of DATA that leaves                            */
+    uint64_t flushed_bytes;    /* of `out`, to the stream, so far                */
+    struct http_ping pings[HTTP_PINGS_MAX];
+    uint64_t last_ping;
+    struct http_stamps stamps;
     struct buf out;     /* frames on their way to the stream */
     struct timer again; /* run the pump, from the loop       */
     struct timer watch; /* ping, dead, idle                  */
@@ -136,9 +174,20 @@ void http_session_finish(struct http_session *s, struct alb_status st);
 void http_session_message_born(struct http_session *s);
 void http_session_message_died(struct http_session *s);
 
-/* The one function that grants connection window (http_credit.c). */
+/* http_credit.c: the one function that grants credit; its beginning; waiting for its gate ends. */
 void http_credit_grant(struct http_session *s);
+void http_credit_open(struct http_session *s);
+void http_credit_forget_gate(struct http_session *s);
 /* Keep one stream's own window from running out; the connection's is the brake. */
 void http_frames_refill(struct http_session *s, int32_t stream_id);
+/* SETTINGS: what a stream may send by itself, as s->is_by_stream says. */
+void http_frames_set_stream_window(struct http_session *s);
+/* http_pace.c: a PING is being put to `out`; some of it has gone; an answer came. */
+void http_pace_ping_sent(struct http_session *s, const uint8_t opaque[8]);
+void http_pace_flushed(struct http_session *s);
+void http_pace_ping_answered(struct http_session *s, const uint8_t opaque[8]);
+/* nghttp2's callbacks for frames of our own type. */
+void http_pace_set_callbacks(nghttp2_session_callbacks *c);
+void http_pace_stamp_came(struct http_session *s, int32_t stream_id);
 /* Create s->h2 and submit SETTINGS. */
 ALB_MUST_USE struct alb_status http_frames_open(struct http_session *s);

@@ -226,6 +226,25 @@ static void exchange_unsent(struct http_session *s, int32_t stream_id)
     (void)nghttp2_submit_rst_stream(s->h2, NGHTTP2_FLAG_NONE, stream_id, NGHTTP2_INTERNAL_ERROR);
 }
 
+static int32_t exchange_expects(struct http_link *message, uint64_t *left)
+{
+    const struct http_exchange *x = ALB_CONTAINER(message, struct http_exchange, link);
+
+    *left = x->announced_left;
+    return x->stream_id;
+}
+
+/* Those whose body still comes. */
+static void server_stop(struct http_session *s)
+{
+    for (struct http_link *l = s->messages.next; l != &s->messages; l = l->next) {
+        struct http_exchange *x = ALB_CONTAINER(l, struct http_exchange, link);
+
+        if (!x->is_complete)
+            http_exchange_abort(x);
+    }
+}
+
 static void server_nothing(struct http_session *s)
 {
     (void)s;
@@ -254,6 +273,8 @@ const struct http_side http_server_side = {
     .unsent = exchange_unsent,
     .feed = server_nothing,
     .opened = server_nothing,
+    .expects = exchange_expects,
+    .stop = server_stop,
     .bereave = server_bereave,
     .farewell = server_farewell,
 };

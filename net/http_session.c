@@ -8,7 +8,8 @@
 #include "base/units.h"
 
 enum {
-    OUT_WATER = 48 << 10,  /* collect frames up to here, then write: three full records */
+    OUT_WATER = 48 << 10,  /* collect frames up to here, then write: three full records; with DATA
+                              frames that are smaller than they could be, up to one of them    */
     OUT_LIMIT = 256 << 10, /* one more frame always fits                 */
     OUT_KEPT = 8 << 10,    /* by a session that has nothing under way    */
     READ_SIZE = 16 << 10,  /* one TLS record                             */
@@ -49,7 +50,8 @@ struct http_session *http_session_new(struct stream *stream,
         s->options.max_exchanges = EXCHANGES_DEFAULT;
     if (s->options.dead_timeout_ns == 0)
         s->options.dead_timeout_ns = DEAD_DEFAULT_NS;
-    http_credit_init(&s->credit, s->options.window_bytes);
+    http_credit_open(s);
+    http_session_set_frame_size(s, 0);
     buf_init(&s->out, OUT_LIMIT);
     timer_init(&s->again, stream->loop, on_again, s);
     timer_init(&s->watch, stream->loop, on_watch, s);
@@ -123,6 +125,10 @@ static void on_watch(void *arg)
 /* Output first, input last: the order is the back-pressure. */
 static size_t step(struct http_session *s)
 {
+    if (s->is_stopping) {
+        s->is_stopping = false;
+        s->side->stop(s);
+    }
     s->side->feed(s);
     http_credit_grant(s);
     return collect(s) + flush(s) + fill(s);
@@ -184,10 +190,11 @@ static bool collect_some(struct http_session *s)
 
 static size_t collect(struct http_session *s)
 {
+    size_t water = s->frame_size < HTTP_DATA_SIZE ? s->frame_size : OUT_WATER;
     size_t before = buf_size(&s->out);
     size_t held = before;
 
-    while (!s->is_over && held < OUT_WATER) {
+    while (!s->is_over && held < water) {
         if (!collect_some(s))
             http_session_finish(s, alb_fail(ALB_FULL, "preparing frames"));
         if (buf_size(&s->out) == held)
@@ -214,9 +221,11 @@ static size_t flush(struct http_session *s)
     case STREAM_MOVED:
         note_held(s, false);
         buf_consume(&s->out, moved);
+        s->flushed_bytes += moved;
+        http_pace_flushed(s);
         return moved;
     case STREAM_BLOCKED:
-        note_held(s, timer_is_set(&s->stream->gate_timer));
+        note_held(s, stream_is_held(s->stream));
         s->is_write_blocked = true;
         return 0;
     case STREAM_ENDED:
@@ -351,6 +360,9 @@ static void die(struct http_session *s)
         s->side->bereave(s);
     }
     say_goodbye(s);
+    /* The gates may go with what hears of the end. */
+    http_session_use_credit_gate(s, NULL);
+    stream_use_gate(s->stream, NULL);
     s->side->farewell(s);
     timer_stop(&s->again);
     s->stream = stream_free(s->stream);

@@ -16,6 +16,14 @@ static void on_gate_timer(void *arg)
     s->ready(s->ready_arg);
 }
 
+/* The gate calls, from wherever it is; the owner hears of it from the loop. */
+static void on_gate_call(void *arg)
+{
+    struct stream *s = arg;
+
+    timer_set_in(&s->gate_timer, 0);
+}
+
 void stream_init(struct stream *s, struct loop *loop, const struct stream_ops *ops)
 {
     *s = (struct stream){.ops = ops, .loop = loop, .status = ALB_STATUS_OK};
@@ -34,7 +42,10 @@ void stream_on_ready(struct stream *s, loop_fn ready, void *arg)
 
 void stream_use_gate(struct stream *s, struct gate *gate)
 {
+    gate_forget(s->gate, s);
     s->gate = gate == NULL ? &s->open_gate : gate;
+    if (s->is_held) /* by the one before */
+        timer_set_in(&s->gate_timer, 0);
 }
 
 /* True when a test asked for the connection to break here. */
@@ -55,6 +66,16 @@ enum stream_result stream_read(struct stream *s, void *out, size_t size, size_t 
     return s->ops->read(s, out, size, moved);
 }
 
+static enum stream_result hold(struct stream *s, uint64_t retry_ns)
+{
+    s->is_held = true;
+    if (retry_ns == GATE_WILL_CALL)
+        gate_await(s->gate, on_gate_call, s);
+    else
+        timer_set(&s->gate_timer, retry_ns);
+    return STREAM_BLOCKED;
+}
+
 enum stream_result stream_write(struct stream *s, const void *bytes, size_t size, size_t *moved)
 {
     uint64_t now_ns = loop_now_ns(s->loop);
@@ -63,16 +84,13 @@ enum stream_result stream_write(struct stream *s, const void *bytes, size_t size
     alb_assert(size > 0);
     if (alb_failed(s->status) || breaks(s, "stream.write"))
         return STREAM_FAILED;
-    size_t allowed = s->gate->ops->ask(s->gate, size, now_ns, &retry_ns);
-    if (allowed == 0) {
-        timer_set(&s->gate_timer, retry_ns);
-        return STREAM_BLOCKED;
-    }
-    enum stream_result result = s->ops->write(s, bytes, allowed < size ? allowed : size, moved);
-    if (result == STREAM_MOVED) {
-        s->gate->passed_bytes += *moved;
-        s->gate->ops->spent(s->gate, *moved, now_ns);
-    }
+    size_t allowed = gate_ask(s->gate, size, now_ns, &retry_ns);
+    if (allowed == 0)
+        return hold(s, retry_ns);
+    s->is_held = false;
+    enum stream_result result = s->ops->write(s, bytes, allowed, moved);
+    if (result == STREAM_MOVED)
+        gate_spend(s->gate, *moved, now_ns);
     return result;
 }
 
@@ -88,9 +106,22 @@ void stream_mark_bulk(struct stream *s)
         s->ops->mark_bulk(s);
 }
 
+void stream_set_pacing(struct stream *s, uint64_t rate_bps)
+{
+    s->pacing_bps = rate_bps;
+    if (s->ops->set_pacing != NULL)
+        s->ops->set_pacing(s);
+}
+
+bool stream_set_congestion(struct stream *s, const char *name)
+{
+    return s->ops->set_congestion != NULL && s->ops->set_congestion(s, name);
+}
+
 struct stream *stream_free(struct stream *s)
 {
     if (s != NULL) {
+        gate_forget(s->gate, s);
         timer_stop(&s->gate_timer);
         s->ops->free(s);
     }

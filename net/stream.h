@@ -24,18 +24,29 @@ enum stream_result {
     STREAM_FAILED,  /* stream_status() says why; nothing more will move    */
 };
 
+/* Of the connection below TLS; 0 when the system does not say.  Counts are since its start. */
 struct path_figures {
-    uint64_t rtt_ns;                               /* smoothed; 0 when unknown                */
-    uint64_t retransmitted;                        /* segments since the start        */
-    uint64_t unsent_bytes;                         /* accepted but not yet on the wire */
-    uint64_t wire_sent_bytes, wire_received_bytes; /* below TLS, TCP payload */
+    uint64_t rtt_ns;                               /* smoothed                           */
+    uint64_t min_rtt_ns;                           /* least of the last minutes          */
+    uint64_t segments_sent, segments_received;     /* all, acknowledgements too          */
+    uint64_t data_segments_sent;                   /* those that carried bytes           */
+    uint64_t retransmitted;                        /* segments                           */
+    uint64_t retransmitted_bytes;                  /* part of path_sent_bytes            */
+    uint64_t path_sent_bytes;                      /* payload, sent again included       */
+    uint64_t received_out_of_order;                /* segments: something before is lost */
+    uint64_t delivery_bps;                         /* as the sender sees it              */
+    bool is_delivery_app_limited;                  /* … while it had too little to send  */
+    uint64_t unsent_bytes;                         /* accepted but not yet on the wire   */
+    uint64_t wire_sent_bytes, wire_received_bytes; /* below TLS, TCP payload, once each  */
 };
 
 struct stream_ops {
     enum stream_result (*read)(struct stream *s, void *out, size_t size, size_t *moved);
     enum stream_result (*write)(struct stream *s, const void *bytes, size_t size, size_t *moved);
     void (*figures)(struct stream *s, struct path_figures *out);
-    void (*mark_bulk)(struct stream *s); /* NULL: there is nothing to mark */
+    void (*mark_bulk)(struct stream *s);                        /* NULL: there is nothing to mark */
+    void (*set_pacing)(struct stream *s);                       /* to s->pacing_bps; NULL: cannot */
+    bool (*set_congestion)(struct stream *s, const char *name); /* NULL: cannot            */
     void (*free)(struct stream *s);
 };
 
@@ -48,7 +59,9 @@ struct stream {
     struct gate *gate; /* borrowed; never NULL: open_gate until another is used */
     struct gate open_gate;
     struct timer gate_timer; /* the gate said: try again then                       */
+    bool is_held;            /* the gate said no to the last write                  */
     bool is_open;            /* connected and, with TLS, hand-shaken                */
+    uint64_t pacing_bps;     /* 0: not paced                                        */
     struct alb_status status;
     struct identity peer; /* role ROLE_NONE when it showed no certificate        */
     char address[64];     /* the other side's, for logs: "10.1.2.3:7443"          */
@@ -58,7 +71,12 @@ struct stream {
 void stream_init(struct stream *s, struct loop *loop, const struct stream_ops *ops);
 
 void stream_on_ready(struct stream *s, loop_fn ready, void *arg); /* NULL: nobody listens */
-void stream_use_gate(struct stream *s, struct gate *gate);
+void stream_use_gate(struct stream *s, struct gate *gate);        /* NULL: the open one */
+/* Does the gate keep back what the last write wanted to say? */
+static inline bool stream_is_held(const struct stream *s)
+{
+    return s->is_held;
+}
 enum stream_result stream_read(struct stream *s, void *out, size_t size, size_t *moved);
 /* Asks the gate, writes at most what it allows, tells it what went. */
 enum stream_result stream_write(struct stream *s, const void *bytes, size_t size, size_t *moved);
@@ -78,4 +96,11 @@ void stream_figures(struct stream *s, struct path_figures *out);
 /* What leaves from now on gives way to everything else (DSCP LE); dialled streams may be born so
  * (dial_options.bulk).  Again is fine. */
 void stream_mark_bulk(struct stream *s);
+/* This stream crosses a thin link: the kernel spreads what it sends at 1.25 × `rate_bps` (a second
+ * belt beside the gate, headers not counted; 0: at no rate of its own) and takes no more than 16 kB
+ * ahead of what is on the wire, 4 kB below 2 Mbit/s, so that what is written is soon under way. */
+void stream_set_pacing(struct stream *s, uint64_t rate_bps);
+/* Congestion control by the system's name ("cubic", "bbr").  False: it has none of that name, or the
+ * stream is not connected yet; then nothing changes. */
+bool stream_set_congestion(struct stream *s, const char *name);
 struct stream *stream_free(struct stream *s); /* returns NULL */
