@@ -9,6 +9,7 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/kdf.h>
 #include <openssl/core_names.h>
 #include <openssl/rand.h>
@@ -113,6 +114,13 @@ void hkdf_sha256(const void *secret, size_t secret_size, const char *info, void 
     free(label);
     wipe(key, secret_size);
     free(key);
+}
+
+void hmac_sha256(const void *key, size_t key_size, const void *bytes, size_t size,
+                 struct digest *out)
+{
+    alb_assert(key_size <= INT_MAX);
+    must(HMAC(sha256_algorithm(), key, (int)key_size, bytes, size, out->bytes, NULL) != NULL);
 }
 
 bool bytes_same_secret(const void *a, const void *b, size_t size)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* base/crypto.h – digest, HKDF, AEAD, Ed25519 and random bytes, all from OpenSSL's libcrypto.
+/* base/crypto.h – digest, HMAC, HKDF, AEAD, Ed25519 and random bytes, all from OpenSSL's libcrypto.
  *
  * SHA-256 is FIPS 180-4, Ed25519 RFC 8032, HKDF-SHA-256 RFC 5869, AES-256-GCM NIST SP 800-38D.
  * A libcrypto that cannot do these is a broken installation: digest and random calls abort then.
@@ -36,6 +36,9 @@ struct hasher *hasher_free(struct hasher *h);
 
 void random_bytes(void *out, size_t size);
 void hkdf_sha256(const void *secret, size_t secret_size, const char *info, void *out, size_t size);
+/* RFC 2104 with SHA-256. */
+void hmac_sha256(const void *key, size_t key_size, const void *bytes, size_t size,
+                 struct digest *out);
 /* Equal in constant time. */
 bool bytes_same_secret(const void *a, const void *b, size_t size);
 void wipe(void *bytes, size_t size);

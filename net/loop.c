@@ -14,6 +14,11 @@ uint64_t loop_now_ns(struct loop *loop)
     return loop->ops->now_ns(loop);
 }
 
+uint64_t loop_asleep_ns(struct loop *loop)
+{
+    return loop->ops->asleep_ns(loop);
+}
+
 int64_t loop_wall_s(struct loop *loop)
 {
     return loop->ops->wall_s(loop);

@@ -24,6 +24,9 @@ struct tls_context;
 
 /* Monotonic, does not run backwards; the loop's own cached now is fresh at each callback. */
 uint64_t loop_now_ns(struct loop *loop);
+/* How long the machine has slept (suspend) since it started, which loop_now_ns() does not count.
+ * Grown: timers are late by as much, and what was measured before may hold no more. */
+uint64_t loop_asleep_ns(struct loop *loop);
 /* Seconds since 1970, for signatures, certificates and schedules only. */
 int64_t loop_wall_s(struct loop *loop);
 /* Seeded in the simulator; cryptographic in the kernel's loop. */

@@ -18,6 +18,7 @@
 #include "base/crypto.h"
 #include "base/log.h"
 #include "base/units.h"
+#include "net/datagram_event.h"
 #include "net/stream_event.h"
 
 enum { LAST_TURNS = 64 }; /* of a loop that ends; two or three are usual */
@@ -26,13 +27,27 @@ enum { LAST_TURNS = 64 }; /* of a loop that ends; two or three are usual */
 /* A person notices from about here on; also what net/loop.h promises. */
 #define LAG_LOGGED_NS (50 * NS_PER_MS)
 
-static uint64_t now_ns(struct loop *loop)
+static uint64_t clock_ns(clockid_t which)
 {
     struct timespec t;
 
-    (void)loop;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(which, &t);
     return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t now_ns(struct loop *loop)
+{
+    (void)loop;
+    return clock_ns(CLOCK_MONOTONIC);
+}
+
+/* Two readings one after the other: a few microseconds too much at most, and not less than 0. */
+static uint64_t asleep_ns(struct loop *loop)
+{
+    uint64_t awake_ns = clock_ns(CLOCK_MONOTONIC);
+
+    (void)loop;
+    return clock_ns(CLOCK_BOOTTIME) - awake_ns;
 }
 
 static int64_t wall_s(struct loop *loop)
@@ -77,12 +92,15 @@ static void submit(struct loop *loop, struct job *job)
 
 static const struct loop_ops event_ops = {
     .now_ns = now_ns,
+    .asleep_ns = asleep_ns,
     .wall_s = wall_s,
     .random = random_value,
     .arm = arm,
     .submit = submit,
     .dial = stream_event_dial,
     .listen = listener_event_open,
+    .open_datagram = datagram_event_open,
+    .find_host = datagram_event_find_host,
 };
 
 struct loop_event *loop_event_of(struct loop *loop)

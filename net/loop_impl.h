@@ -9,8 +9,13 @@
 
 #include "net/loop.h"
 
+struct address;
+struct datagram;
+struct datagram_options;
+
 struct loop_ops {
     uint64_t (*now_ns)(struct loop *loop);
+    uint64_t (*asleep_ns)(struct loop *loop);
     int64_t (*wall_s)(struct loop *loop);
     uint64_t (*random)(struct loop *loop);
     void (*arm)(struct loop *loop, uint64_t at_ns); /* UINT64_MAX: nothing to wait for */
@@ -18,6 +23,10 @@ struct loop_ops {
     struct stream *(*dial)(struct loop *loop, const struct dial_options *options);
     struct alb_status (*listen)(struct loop *loop, const struct listen_options *options,
                                 accept_fn accepted, void *arg, struct listener **out);
+    struct alb_status (*open_datagram)(struct loop *loop, const struct datagram_options *options,
+                                       struct datagram **out);
+    /* Without asking anybody: an IP address, or a node of the simulated world. */
+    bool (*find_host)(struct loop *loop, const char *host, uint16_t port, struct address *out);
 };
 
 struct grave {

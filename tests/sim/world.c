@@ -110,6 +110,16 @@ static uint64_t node_now_ns(struct loop *loop)
     return world_node_of(loop)->world->now_ns;
 }
 
+static uint64_t node_asleep_ns(struct loop *loop)
+{
+    return world_node_of(loop)->asleep_ns;
+}
+
+void world_node_sleep(struct loop *node, uint64_t ns)
+{
+    world_node_of(node)->asleep_ns += ns;
+}
+
 static int64_t node_wall_s(struct loop *loop)
 {
     return WALL_START_S + (int64_t)(node_now_ns(loop) / NS_PER_S);
@@ -186,12 +196,15 @@ static void node_submit(struct loop *loop, struct job *job)
 
 static const struct loop_ops node_ops = {
     .now_ns = node_now_ns,
+    .asleep_ns = node_asleep_ns,
     .wall_s = node_wall_s,
     .random = node_random,
     .arm = node_arm,
     .submit = node_submit,
     .dial = world_dial,
     .listen = world_listen,
+    .open_datagram = world_open_datagram,
+    .find_host = world_find_host,
 };
 
 struct loop *world_add_node(struct world *w, const char *name, const struct identity *identity)
@@ -201,6 +214,7 @@ struct loop *world_add_node(struct world *w, const char *name, const struct iden
     alb_assert(world_node(w, name) == NULL && strlen(name) < sizeof(n->name));
     loop_init(&n->loop, &node_ops);
     n->world = w;
+    n->number = ++w->node_count;
     (void)snprintf(n->name, sizeof(n->name), "%s", name);
     n->identity.role = ROLE_NONE;
     if (identity != NULL)

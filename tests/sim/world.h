@@ -22,6 +22,9 @@
  * twice; a link that is down keeps what waits, and wakes a moment after it is up, as senders that
  * have backed off do.  What is in flight on the wire when it goes down still arrives.
  *
+ * A datagram is a packet of its own on the same queues; loss loses it, and so does a link that is
+ * down when it comes there.
+ *
  * A job runs when it is submitted and is done after 20 µs + work_bytes / 400 MB/s on one of two
  * workers (or on the ordered lane).
  */
@@ -43,6 +46,9 @@ struct world *world_free(struct world *w);
 /* A host reached by `name` in dial_options.host.  `identity` NULL: it shows no certificate. */
 struct loop *world_add_node(struct world *w, const char *name, const struct identity *identity);
 struct loop *world_node(struct world *w, const char *name); /* or NULL */
+
+/* The node's machine slept for that long just now: its loop_asleep_ns() grows. */
+void world_node_sleep(struct loop *node, uint64_t ns);
 
 /* `rate_bps` in bytes per second in each direction; `delay_ns` one way. */
 struct world_link *world_add_link(struct world *w, const char *name, uint64_t rate_bps,

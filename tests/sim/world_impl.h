@@ -5,10 +5,12 @@
  *     world_link.c     links, routes, and how a packet crosses them
  *     world_stream.c   connections: two ends, windows, buffers
  *     world_dial.c     how a connection comes about: dial, handshake, listen
+ *     world_datagram.c single packets that may be lost
  */
 #pragma once
 
 #include "base/buf.h"
+#include "net/datagram_impl.h"
 #include "net/loop_impl.h"
 #include "net/stream.h"
 #include "sim/world.h"
@@ -40,7 +42,9 @@ struct world {
     struct world_path *paths;
     struct world_conn *conns;
     struct world_listener *listeners;
+    struct world_datagram *datagrams;
     uint16_t next_port;
+    uint32_t node_count;
 };
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
@@ -51,6 +55,8 @@ struct world_node {
     struct loop loop; /* first: a node is a loop */
     struct world_node *next;
     struct world *world;
+    uint32_t number; /* from 1; its address is 10.0.0.0 + number */
+    uint64_t asleep_ns;
     char name[NODE_NAME_SIZE];
     struct identity identity;
     struct gen gen;
@@ -101,12 +107,21 @@ struct world_path {
 const struct world_path *world_path_find(const struct world *w, const struct world_node *from,
                                          const struct world_node *to);
 
-enum packet_kind { PACKET_HANDSHAKE, PACKET_DATA, PACKET_ACK, PACKET_FINISH, PACKET_RESET };
+enum packet_kind {
+    PACKET_HANDSHAKE,
+    PACKET_DATA,
+    PACKET_ACK,
+    PACKET_FINISH,
+    PACKET_RESET,
+    PACKET_DATAGRAM
+};
 
 struct world_packet {
     struct world_packet *next;
-    struct world_conn *conn;
-    unsigned to; /* index of the end it goes to */
+    const struct world_path *path;
+    struct world_conn *conn;     /* NULL: a datagram */
+    uint16_t from_port, to_port; /* of a datagram */
+    unsigned to;                 /* index of the end it goes to */
     enum packet_kind kind;
     unsigned step; /* handshake */
     size_t hop;
@@ -173,6 +188,13 @@ void world_handshake_deliver(struct world_conn *c, unsigned step);
 /* Fail what the program holds of this end, and tell it. */
 void world_end_fail(struct world_end *e, struct alb_status st);
 void world_end_notify(struct world_end *e);
+
+/* ---- datagrams ------------------------------------------------------------------------------- */
+
+struct alb_status world_open_datagram(struct loop *loop, const struct datagram_options *options,
+                                      struct datagram **out);
+bool world_find_host(struct loop *loop, const char *host, uint16_t port, struct address *out);
+void world_datagram_deliver(struct world_packet *p);
 
 struct stream *world_dial(struct loop *loop, const struct dial_options *options);
 struct alb_status world_listen(struct loop *loop, const struct listen_options *options,

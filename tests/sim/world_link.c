@@ -3,6 +3,7 @@
  *
  *     world_packet_send → push → (queue) → transmit → on_sent → (delay) → on_arrival → next lane …
  *                                                                        → world_conn_deliver
+ *                                             (a datagram) → world_datagram_deliver, or lost
  */
 #include "sim/world_impl.h"
 
@@ -25,13 +26,17 @@ static void on_delivery(void *arg);
 
 static struct world_lane *lane_of(const struct world_packet *p)
 {
-    return p->conn->ends[1 - p->to].path->lanes[p->hop];
+    return p->path->lanes[p->hop];
 }
 
 static void push(struct world_packet *p)
 {
     struct world_lane *lane = lane_of(p);
 
+    if (p->kind == PACKET_DATAGRAM && !lane->link->is_up) {
+        free(p);
+        return;
+    }
     p->next = NULL;
     p->queued_ns = lane->link->world->now_ns;
     *lane->last = p;
@@ -61,14 +66,18 @@ static void transmit(struct world_lane *lane)
     world_at(l->world, lane->done_ns, on_sent, lane);
 }
 
-static void lose_by_chance(struct world_link *l, struct world_lane *lane, struct world_packet *p)
+/* True: it is gone.  A stream's segment comes again, a round trip late. */
+static bool lose_by_chance(struct world_link *l, struct world_lane *lane, struct world_packet *p)
 {
-    if (l->loss_per_million == 0 || p->kind != PACKET_DATA)
-        return;
+    if (l->loss_per_million == 0 || (p->kind != PACKET_DATA && p->kind != PACKET_DATAGRAM))
+        return false;
     if (!gen_chance(&l->world->gen, l->loss_per_million, MILLION))
-        return;
-    p->late_ns += 2 * p->conn->ends[0].path->delay_ns;
+        return false;
+    if (p->kind == PACKET_DATAGRAM)
+        return true;
+    p->late_ns += 2 * p->path->delay_ns;
     lane->bytes += p->wire_size;
+    return false;
 }
 
 static void on_sent(void *arg)
@@ -84,21 +93,27 @@ static void on_sent(void *arg)
         lane->last = &lane->first;
     lane->is_busy = false;
     lane->bytes += p->wire_size;
-    lose_by_chance(l, lane, p);
-    world_at(l->world, l->world->now_ns + l->delay_ns, on_arrival, p);
+    if (lose_by_chance(l, lane, p))
+        free(p);
+    else
+        world_at(l->world, l->world->now_ns + l->delay_ns, on_arrival, p);
     transmit(lane);
 }
 
 static void on_arrival(void *arg)
 {
     struct world_packet *p = arg;
-    struct world_end *to = &p->conn->ends[p->to];
-    struct world *w = p->conn->world;
 
-    if (++p->hop < p->conn->ends[1 - p->to].path->count) {
+    if (++p->hop < p->path->count) {
         push(p);
         return;
     }
+    if (p->kind == PACKET_DATAGRAM) {
+        world_datagram_deliver(p);
+        return;
+    }
+    struct world_end *to = &p->conn->ends[p->to];
+    struct world *w = p->conn->world;
     uint64_t at_ns = w->now_ns + p->late_ns;
     if (at_ns < to->not_before_ns && p->kind != PACKET_ACK)
         at_ns = to->not_before_ns;

@@ -115,6 +115,7 @@ struct world_packet *world_packet_new(struct world_end *from, enum packet_kind k
     struct world_packet *p = xalloc(sizeof(*p) + size);
     size_t segments = size == 0 ? 1 : (size + SEGMENT_SIZE - 1) / SEGMENT_SIZE;
 
+    p->path = from->path;
     p->conn = from->conn;
     p->to = 1 - from->index;
     p->kind = kind;
@@ -280,6 +281,7 @@ void world_conn_deliver(struct world_packet *p)
         world_end_fail(e, p->conn->is_handshaken ? alb_fail(ALB_CLOSED, "the connection was reset")
                                                  : alb_fail(ALB_REFUSED, "nobody listens there"));
         break;
+    case PACKET_DATAGRAM: alb_unreachable(); /* has no connection */
     }
     world_packet_free(p);
 }

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* wire/probe.h – the datagram that measures a path, byte by byte (PROTOCOL.md has the table).
+ *
+ * A request and its reply are of one length, so that nobody gains bytes by asking in another's
+ * name, and both end in a MAC over all before it: the kind is covered, so a request is no reply.
+ * Nothing here says whether a sequence number was seen before; shaper/probe.h does.
+ *
+ * Times are the sender's monotonic clock, whatever its zero: two programs' times are never
+ * compared, only how their difference changes.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+enum {
+    PROBE_VERSION = 1,
+    PROBE_ID_SIZE = 16,
+    PROBE_KEY_SIZE = 32,
+    PROBE_MAC_SIZE = 16,
+    PROBE_PACKET_SIZE = 68,
+};
+/* Both ends of a control connection derive the key from it by this exporter (RFC 8446 §7.5). */
+#define PROBE_KEY_LABEL "EXPORTER-albedo-probe-1"
+
+enum probe_kind { PROBE_REQUEST = 1, PROBE_REPLY = 2 };
+
+struct probe_packet {
+    enum probe_kind kind;
+    uint8_t id[PROBE_ID_SIZE]; /* random, given by who answers: POST /v1/probe */
+    uint32_t sequence;
+    uint64_t sent_ns; /* the asker's clock; a reply repeats it */
+    /* In replies; a request has zeros there. */
+    uint64_t received_ns;   /* the answerer's clock */
+    uint32_t held_ns;       /* from then until it was sent back; UINT32_MAX: that or more       */
+    uint32_t epoch;         /* another one: the answerer's clock may have jumped                */
+    uint64_t aggregate_bps; /* of the answerer's scavenged traffic on that egress, in kbit steps */
+    uint16_t flows;         /* how many sites share in it                                       */
+};
+
+void probe_packet_seal(const struct probe_packet *p, const uint8_t key[PROBE_KEY_SIZE],
+                       uint8_t out[PROBE_PACKET_SIZE]);
+/* Form only, the MAC is not looked at: the id says which key it takes.  CORRUPT; INVALID for
+ * another version. */
+ALB_MUST_USE struct alb_status probe_packet_read(const void *bytes, size_t size,
+                                                 struct probe_packet *out);
+/* `bytes` have been read. */
+bool probe_packet_is_authentic(const uint8_t bytes[PROBE_PACKET_SIZE],
+                               const uint8_t key[PROBE_KEY_SIZE]);
