@@ -118,6 +118,14 @@ bool stream_set_congestion(struct stream *s, const char *name)
     return s->ops->set_congestion != NULL && s->ops->set_congestion(s, name);
 }
 
+struct alb_status stream_export_key(struct stream *s, const char *label,
+                                    uint8_t out[STREAM_EXPORTED_SIZE])
+{
+    if (!s->is_open || s->ops->export_key == NULL)
+        return alb_fail(ALB_REFUSED, "this connection has no secret to derive a key from");
+    return s->ops->export_key(s, label, out);
+}
+
 struct stream *stream_free(struct stream *s)
 {
     if (s != NULL) {

@@ -47,6 +47,8 @@ struct stream_ops {
     void (*mark_bulk)(struct stream *s);                        /* NULL: there is nothing to mark */
     void (*set_pacing)(struct stream *s);                       /* to s->pacing_bps; NULL: cannot */
     bool (*set_congestion)(struct stream *s, const char *name); /* NULL: cannot            */
+    /* NULL: it has no secret */
+    struct alb_status (*export_key)(struct stream *s, const char *label, uint8_t *out);
     void (*free)(struct stream *s);
 };
 
@@ -100,7 +102,12 @@ void stream_mark_bulk(struct stream *s);
  * belt beside the gate, headers not counted; 0: at no rate of its own) and takes no more than 16 kB
  * ahead of what is on the wire, 4 kB below 2 Mbit/s, so that what is written is soon under way. */
 void stream_set_pacing(struct stream *s, uint64_t rate_bps);
-/* Congestion control by the system's name ("cubic", "bbr").  False: it has none of that name, or the
- * stream is not connected yet; then nothing changes. */
+/* Congestion control by the system's name ("cubic", "bbr").  False: it has none of that name, or
+ * the stream is not connected yet; then nothing changes. */
 bool stream_set_congestion(struct stream *s, const char *name);
+/* A secret that only the two ends of this connection can know, another one for each label (RFC 8446
+ * §7.5).  REFUSED: it is not open, or has no TLS. */
+enum { STREAM_EXPORTED_SIZE = 32 };
+ALB_MUST_USE struct alb_status stream_export_key(struct stream *s, const char *label,
+                                                 uint8_t out[STREAM_EXPORTED_SIZE]);
 struct stream *stream_free(struct stream *s); /* returns NULL */

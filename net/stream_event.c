@@ -392,6 +392,20 @@ static void say_goodbye(struct event_stream *s)
 }
 
 /* The end of every stream that was not broken before. */
+static struct alb_status event_export_key(struct stream *base, const char *label, uint8_t *out)
+{
+    struct event_stream *s = ALB_CONTAINER(base, struct event_stream, base);
+
+    if (s->ssl == NULL)
+        return alb_fail(ALB_REFUSED, "a connection without TLS has no secret");
+    ERR_clear_error();
+    if (SSL_export_keying_material(s->ssl, out, STREAM_EXPORTED_SIZE, label, strlen(label), NULL, 0,
+                                   0) == 1)
+        return ALB_STATUS_OK;
+    ERR_clear_error();
+    return alb_fail(ALB_IO, "deriving a key from the connection's secret");
+}
+
 static void die(struct event_stream *s)
 {
     timer_stop(&s->deadline);
@@ -449,6 +463,7 @@ struct event_stream *stream_event_new(struct loop_event *loop, struct tls_contex
         .write = event_write,
         .figures = event_figures,
         .mark_bulk = event_mark_bulk,
+        .export_key = event_export_key,
         .free = event_free_stream,
     };
     struct event_stream *s = xalloc(sizeof(*s));

@@ -45,6 +45,7 @@ struct world {
     struct world_datagram *datagrams;
     uint16_t next_port;
     uint32_t node_count;
+    uint64_t conn_count;
 };
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
@@ -168,6 +169,7 @@ struct world_end {
 struct world_conn {
     struct world_conn *next, **self;
     struct world *world;
+    uint64_t serial; /* of this world, from 1 */
     unsigned references; /* ends the program holds, packets and events under way */
     uint16_t port;
     bool is_handshaken;

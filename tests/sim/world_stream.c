@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/crypto.h"
 #include "base/fault.h"
 #include "base/units.h"
 
@@ -75,6 +76,7 @@ struct world_conn *world_conn_new(struct world *w, struct world_node *dialler,
     struct world_conn *c = xalloc(sizeof(*c));
 
     c->world = w;
+    c->serial = ++w->conn_count;
     c->port = port;
     end_init(c, 0, dialler, acceptor);
     end_init(c, 1, acceptor, dialler);
@@ -349,6 +351,15 @@ static void end_figures(struct stream *s, struct path_figures *out)
     };
 }
 
+/* The same at both ends, and another one for each connection of a world. */
+static struct alb_status end_export_key(struct stream *s, const char *label, uint8_t *out)
+{
+    const struct world_conn *c = end_of(s)->conn;
+
+    hkdf_sha256(&c->serial, sizeof(c->serial), label, out, STREAM_EXPORTED_SIZE);
+    return ALB_STATUS_OK;
+}
+
 /* What was written still leaves, then the end of it;
  * a connection that never opened is forgotten. */
 static void end_free(struct stream *s)
@@ -366,6 +377,7 @@ static const struct stream_ops end_ops = {
     .read = end_read,
     .write = end_write,
     .figures = end_figures,
+    .export_key = end_export_key,
     .free = end_free,
 };
 
