@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* labkit/main.c – albedo-traffic: what the lab puts on a link beside the product, and its meters. */
+/* labkit/main.c – albedo-traffic: what the lab puts on a link beside the product, and its meters */
 #include <stdio.h>
 #include <string.h>
 

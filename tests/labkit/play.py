@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+# labkit/play.py – one run of a scenario: the phases in turn, then the samples.
+import dataclasses
+import json
+import shutil
+import time
+from pathlib import Path
+
+from labkit import samples
+from labkit.place import Place
+from labkit.row import Row, emu_params
+from labkit.traffic import FOREGROUND, Traffic
+
+QUIET_S = 2.0  # before the first phase: the ping on the empty link
+
+
+@dataclasses.dataclass
+class Run:
+    """What one run left: when each phase was, and all samples."""
+    row: Row
+    bulk: str
+    out: Path
+    phases: dict          # name: (begin, end), seconds of the monotonic clock
+    stats: dict           # the emulator's own
+    span: tuple           # begin and end of everything
+    flows: dict           # at the branch's end of the link: {kind: (received, sent)}
+    trips: list
+    shares: dict          # at the LAN, by endpoint
+    meters: dict          # foreground downloads: {kind: [samples of each]}
+    pages: list
+    calls: list           # VoIP round trips
+
+    @property
+    def valid(self):
+        return self.stats["valid"]
+
+    def has(self, name):
+        return name in self.phases
+
+    def settled(self, name):
+        """The part of a phase that counts."""
+        begin, end = self.phases[name]
+        settle = next(p.settle for p in self.row.phases if p.name == name)
+        return begin + settle, end
+
+    def flow(self, kind, way=0):
+        return self.flows.get(kind, (samples.Flow(samples.TAP_BIN_S),) * 2)[way]
+
+
+def wait_for(moment):
+    left = moment - time.monotonic()
+    if left > 0:
+        time.sleep(left)
+
+
+def lasting(row, index, kind):
+    """Seconds for which `kind` goes on from phase `index` on without a break."""
+    seconds = 0
+    for phase in row.phases[index:]:
+        if kind not in phase.traffic:
+            break
+        seconds += phase.seconds
+    return seconds
+
+
+def enter(place, traffic, row, index):
+    """The changes that a phase begins with."""
+    phase = row.phases[index]
+    before = row.phases[index - 1].traffic if index > 0 else []
+    for kind in before:
+        if kind not in phase.traffic:
+            traffic.end(kind)
+    if phase.link:
+        params = {k.replace("-", "_"): v for k, v in emu_params(phase.link).items()}
+        place.ground.link.change(**params)
+    for kind in phase.traffic:
+        if kind not in before:
+            traffic.begin(kind, lasting(row, index, kind))
+    for words in phase.admin:
+        place.site.admin.albedo(*words.split())
+
+
+def play_phases(place, traffic, row):
+    """{name: (begin, end)}, as they were."""
+    began = time.monotonic()
+    wait_for(began + QUIET_S)
+    at, times = began + QUIET_S, {}
+    for index, phase in enumerate(row.phases):
+        enter(place, traffic, row, index)
+        times[phase.name] = (at, at + phase.seconds)
+        at += phase.seconds
+        wait_for(at)
+    traffic.end_all()
+    return times, (began, at)
+
+
+def play(row, bulk, out):
+    """Play `row` once; samples stay in `out`."""
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    with Place(row, with_site=bulk == "albedo") as place:
+        traffic = Traffic(place, bulk, out)
+        traffic.serve()
+        traffic.measure(row.seconds + QUIET_S)
+        phases, span = play_phases(place, traffic, row)
+        traffic.stop_measuring()
+        stats = place.ground.link.stats()
+        if place.site is not None:
+            shutil.copytree(place.site.logs, out / "logs")
+    (out / "run.json").write_text(json.dumps(
+        {"row": row.name, "bulk": bulk, "phases": phases, "span": span, "link": stats}, indent=1))
+    return collect(row, bulk, out, phases, span, stats)
+
+
+def collect(row, bulk, out, phases, span, stats):
+    return Run(row=row, bulk=bulk, out=out, phases=phases, stats=stats, span=span,
+               flows=samples.read_tap(out / "tap.csv"),
+               trips=samples.read_trips(out / "ping.csv"),
+               shares=samples.read_tap(out / "tap-lan.csv"),
+               meters={kind: [samples.read_meter(path) for path in sorted(out.glob(f"{kind}-*.csv"))]
+                       for kind in [*FOREGROUND, "upload-cubic"]},
+               pages=[p for path in sorted(out.glob("web-*.csv")) for p in samples.read_pages(path)],
+               calls=[t for path in sorted(out.glob("voip-*.csv"))
+                      for t in samples.read_trips(path)])

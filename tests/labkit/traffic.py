@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+# labkit/traffic.py – who puts what on the link: foreground, probes, and the bulk that is judged.
+"""Kinds of traffic a phase may name:
+
+    bulk                what is judged: a pull, or one of its rivals (BULKS)
+    cubic, bbr          one endless download by the desk over that congestion control
+    upload-cubic        one endless upload by the desk
+    web                 30 kB, 300 kB and 2 MB in turn, a second of thought between them
+    voip                50 packets of 200 bytes a second, both ways
+
+Beside them a ping of 48 bytes runs all the time, 50 times a second.
+"""
+import os
+import shutil
+from pathlib import Path
+
+from labkit.place import ROOT
+
+TRAFFIC = "albedo-traffic"
+TREE_PORT, PING_PORT, VOIP_PORT, WEB_PORT = 7443, 5005, 5006, 5003
+FOREGROUND = {"cubic": 5001, "bbr": 5002}
+RIVALS = {"cubic": 5011, "bbr": 5012}
+PING_HZ, PING_BYTES, VOIP_BYTES = 50, 48, 172
+WEB_SIZES, THINK_MS = (30_000, 300_000, 2_000_000), 1000
+BULKS = ("albedo", "curl-cubic", "curl-bbr", "curl-cap")
+CAP_SHARE = 0.5  # of the link: what an administrator might allow by hand
+ENDLESS = 10 ** 12
+
+
+class TrafficError(RuntimeError):
+    """The traffic did not do what the scenario needs; the figures would mean nothing."""
+
+
+def program():
+    built = Path(os.environ.get("ALB_BIN_DIR", ROOT / "build/release/bin"), TRAFFIC)
+    found = str(built) if built.exists() else shutil.which(TRAFFIC)
+    if found is None:
+        raise TrafficError(f"{TRAFFIC} not found; build it, or set ALB_BIN_DIR")
+    return found
+
+
+class Traffic:
+    """All that is started in one run; files of samples go to `out`."""
+
+    def __init__(self, place, bulk, out):
+        self.place, self.bulk, self.out = place, bulk, out
+        self.ground = place.ground
+        self.tool = program()
+        self.running = {}  # kind: (daemons or commands)
+
+    # ---- servers and meters, for the whole run ----
+
+    def serve(self):
+        hub = self.ground.hub
+        for name, port in [*FOREGROUND.items(), *RIVALS.items()]:
+            self._daemon(hub, f"serve-{port}", "serve", port, name).wait_line("^ready")
+        self._daemon(hub, "serve-web", "serve", WEB_PORT, "cubic").wait_line("^ready")
+        for port in (PING_PORT, VOIP_PORT):
+            self._daemon(hub, f"echo-{port}", "echo", port).wait_line("^ready")
+
+    def measure(self, seconds):
+        """The tap at the branch's end of the link, and the ping."""
+        branch = self.ground.reflector
+        kinds = [f"{kind}=0:{port}" for kind, port in self._ports()]
+        self.tap = self._daemon(branch, "tap", "tap", "wan0", *kinds)
+        self.tap.wait_line("^bin_us")
+        self.meters = [self.tap]
+        if self.place.row.meter == "lan":
+            self.meters += [self._shares()]
+        self._daemon(self.ground.desk, "ping", "ping", self.ground.hub.addr, PING_PORT, PING_HZ,
+                     int(seconds) + 1, PING_BYTES)
+
+    def _ports(self):
+        yield "bulk", TREE_PORT
+        for port in RIVALS.values():
+            yield "bulk", port
+        for port in [*FOREGROUND.values(), WEB_PORT, VOIP_PORT]:
+            yield "fg", port
+        yield "ping", PING_PORT
+
+    def _shares(self):
+        """What each endpoint gets, on the LAN."""
+        kinds = [f"endpoint{n}={host.addr}:0" for n, host in enumerate(self.ground.endpoints)]
+        tap = self._daemon(self.ground.reflector, "tap-lan", "tap", "lan0", *kinds)
+        tap.wait_line("^bin_us")
+        return tap
+
+    def stop_measuring(self):
+        for meter in self.meters:
+            meter.stop()
+
+    # ---- by phase ----
+
+    def begin(self, kind, seconds):
+        """Start `kind` for `seconds`; it ends by itself or by end()."""
+        number = sum(1 for path in self.out.glob(f"{kind}-*.csv"))
+        self.running[kind] = self._start(kind, f"{kind}-{number}", int(seconds))
+
+    def _start(self, kind, name, seconds):
+        hub, desk = self.ground.hub.addr, self.ground.desk
+        if kind == "bulk":
+            return self._start_bulk()
+        if kind in FOREGROUND:
+            return [self._daemon(desk, name, "fetch", hub, FOREGROUND[kind], seconds)]
+        if kind == "upload-cubic":
+            return [self._daemon(desk, name, "push", hub, FOREGROUND["cubic"], seconds, "cubic")]
+        if kind == "web":
+            return [self._daemon(desk, name, "web", hub, WEB_PORT, seconds, THINK_MS, *WEB_SIZES)]
+        if kind == "voip":
+            return [self._daemon(desk, name, "ping", hub, VOIP_PORT, 50, seconds, VOIP_BYTES)]
+        raise TrafficError(f"there is no traffic of kind '{kind}'")
+
+    def _start_bulk(self):
+        hosts = self.ground.endpoints
+        if self.bulk == "albedo":
+            return [member.start("pull", self.place.layer(n), self.place.folder / f"target{n}")
+                    for n, member in enumerate(self.place.site.endpoints)]
+        words = ["curl", "-sS", "-o", "/dev/null"]
+        if self.bulk == "curl-cap":
+            words += ["--limit-rate", f"{self.place.row.rate * CAP_SHARE / 8:.0f}"]
+        port = RIVALS["bbr" if self.bulk == "curl-bbr" else "cubic"]
+        words += [f"http://{self.ground.hub.addr}:{port}/{ENDLESS}"]
+        return [host.daemon(words, self.out / f"bulk-{n}.log") for n, host in enumerate(hosts)]
+
+    def end(self, kind):
+        """What has not ended by itself is ended; bulk that has was too little, or broke off."""
+        for daemon in self.running.pop(kind):
+            if kind == "bulk":
+                self._end_bulk(daemon)
+            elif daemon.stop() != 0:
+                raise TrafficError(f"{kind} failed: {daemon.log_text()}")
+
+    def _end_bulk(self, command):
+        daemon = getattr(command, "daemon", command)
+        if not daemon.is_running():
+            raise TrafficError(f"the bulk ended before its phase did: {daemon.log_text()[-600:]}")
+        daemon.kill()
+
+    def end_all(self):
+        for kind in list(self.running):
+            self.end(kind)
+
+    def _daemon(self, host, name, *words):
+        path = self.out / f"{name}.csv"
+        path.unlink(missing_ok=True)
+        return host.daemon([self.tool, *words], path)
