@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* shaper/law.c – the scavenger's control law: events in, one verdict per interval out. */
+#include "shaper/law_parts.h"
+
+static void begin(struct law *l, uint64_t now_ns);
+static void regard_time(struct law *l, uint64_t now_ns);
+static void regard_aggregate(struct law *l, const struct law_view *v);
+static void regard_losses(struct law *l, const struct law_view *v);
+static void clamp(struct law *l, uint64_t now_ns);
+static void write_verdict(struct law *l, const struct law_view *v);
+
+void law_init(struct law *l, const struct law_options *o)
+{
+    *l = (struct law){0};
+    l->c = o->constants != NULL ? o->constants : &law_constants_default;
+    l->connections = 1;
+    begin(l, o->now_ns);
+    l->capacity_bps = (double)o->capacity_bps;
+    if (o->base_rtt_ns != 0)
+        law_delay_sample(l, &(struct law_sample){o->now_ns, o->base_rtt_ns, LAW_NO_OWD});
+    if (o->capacity_bps != 0)
+        law_enter(l, LAW_RECOVER, o->now_ns);
+    struct law_view v;
+    law_look(l, true, &v, o->now_ns);
+    write_verdict(l, &v);
+}
+
+/* A path of which nothing is known. */
+static void begin(struct law *l, uint64_t now_ns)
+{
+    law_delay_reset(&l->delay, now_ns);
+    law_flow_reset(l, now_ns);
+    l->capacity_bps = l->aggregate_max_bps = 0;
+    l->rate_bps = l->c->start_rate;
+    l->began_ns = l->progress_ns = l->tick_ns = l->next_ns = now_ns;
+    l->delay.sample_ns = l->flow.busy_ns = now_ns;
+    l->knee = (struct law_knee){0};
+    l->knee_pending = false;
+    l->rate_count = 0;
+    law_enter(l, LAW_START, now_ns);
+}
+
+void law_set_terms(struct law *l, const struct law_terms *terms, uint64_t now_ns)
+{
+    bool was_off = l->terms.off;
+    l->terms = *terms;
+    if (terms->off)
+        law_enter(l, LAW_OFF, now_ns);
+    else if (was_off) {
+        l->rate_bps = law_most(law_floor_bps(l), l->c->recover_from * l->capacity_bps);
+        law_enter(l, l->capacity_bps > 0 ? LAW_RECOVER : LAW_START, now_ns);
+    }
+    l->next_ns = now_ns;
+}
+
+void law_on_sample(struct law *l, const struct law_sample *s)
+{
+    double queue_s = law_delay_sample(l, s);
+    if (queue_s > law_low_s(l))
+        l->delay.calm_ns = 0;
+    else if (l->delay.calm_ns == 0)
+        l->delay.calm_ns = s->at_ns;
+    bool running = l->state == LAW_CRUISE || l->state == LAW_RECOVER;
+    if (running && (queue_s > law_high_s(l) || l->suspect_bps > 0))
+        l->alarm = true;
+}
+
+void law_on_lost(struct law *l, uint64_t now_ns)
+{
+    if (l->delay.lost_run++ == 0)
+        l->delay.lost_since_ns = now_ns;
+    l->delay.calm_ns = 0;
+    if (l->delay.queue_s > law_low_s(l))
+        l->delay.lossy_queue = true;
+}
+
+void law_on_resume(struct law *l, uint64_t now_ns)
+{
+    l->cautious_until_ns = now_ns + law_ns(l->c->resume_time);
+    l->rate_bps = law_floor_bps(l);
+    l->flow.forfeited += law_outstanding(l);
+    l->delay.sample_ns = l->tick_ns = l->next_ns = now_ns;
+    l->delay.lost_run = 0;
+    l->progress_ns = now_ns;
+    if (l->state != LAW_OFF)
+        law_enter(l, l->capacity_bps > 0 ? LAW_RECOVER : LAW_START, now_ns);
+    l->reason = LAW_BECAUSE_RESUMED;
+}
+
+void law_on_path_change(struct law *l, uint64_t now_ns)
+{
+    bool off = l->state == LAW_OFF;
+    begin(l, now_ns);
+    if (off)
+        law_enter(l, LAW_OFF, now_ns);
+}
+
+uint64_t law_next_ns(const struct law *l)
+{
+    return l->alarm ? 0 : l->next_ns;
+}
+
+struct law_verdict law_tick(struct law *l, uint64_t now_ns)
+{
+    bool regular = now_ns >= l->next_ns;
+    if (!regular && !l->alarm)
+        return l->verdict;
+    if (regular)
+        regard_time(l, now_ns);
+    struct law_view v;
+    law_look(l, !regular, &v, now_ns);
+    l->alarm = false;
+    if (regular) {
+        regard_aggregate(l, &v);
+        regard_losses(l, &v);
+        l->tick_ns = now_ns;
+        l->next_ns = now_ns + law_ns(v.interval_s);
+    }
+    if (regular || v.queue_s > v.high_s || l->suspect_bps > 0)
+        law_decide(l, &v);
+    clamp(l, now_ns);
+    write_verdict(l, &v);
+    return l->verdict;
+}
+
+/* What only the passing of time says: the machine slept, nobody asked, the base was not seen. */
+static void regard_time(struct law *l, uint64_t now_ns)
+{
+    const struct law_constants *c = l->c;
+    if (law_since(now_ns, l->tick_ns) > c->resume_gap)
+        law_on_resume(l, now_ns);
+    bool idle = law_since(now_ns, l->flow.busy_ns) > c->idle_time;
+    if (idle && l->state == LAW_CRUISE) {
+        l->rate_bps = law_most(law_floor_bps(l), c->recover_from * l->capacity_bps);
+        law_enter(l, LAW_RECOVER, now_ns);
+    }
+    if (l->delay.lost_run > 0 && law_since(now_ns, l->delay.lost_since_ns) > c->lost_time)
+        l->rate_bps = law_floor_bps(l);
+    if (l->state == LAW_CRUISE && law_since(now_ns, l->delay.low_ns) > c->dip_after) {
+        l->dip_until_ns = now_ns + law_ns(2 * law_base_s(l) + 2 * law_high_s(l));
+        l->delay.low_ns = now_ns;
+    }
+}
+
+static void regard_aggregate(struct law *l, const struct law_view *v)
+{
+    if (law_since(v->now_ns, l->flow.aggregate_ns) <= l->c->limited_time)
+        l->aggregate_max_bps = law_most(l->aggregate_max_bps * (1 - 0.001 * v->interval_s),
+                                        (double)l->flow.aggregate_bps);
+}
+
+/* A carrier that random loss holds back, while the queue is empty: more carriers. */
+static void regard_losses(struct law *l, const struct law_view *v)
+{
+    const struct law_constants *c = l->c;
+    uint64_t now = v->now_ns;
+    bool random = l->flow.random_ns != 0 && law_since(now, l->flow.random_ns) < c->connections_wait;
+    bool lags = random && v->window_full && !v->sender_limited && v->queue_s <= v->low_s &&
+                l->state != LAW_YIELD && v->loss_share < c->loss_congested;
+    if (!random)
+        l->starved_ns = 0;
+    else if (lags && l->starved_ns == 0)
+        l->starved_ns = now;
+    bool long_enough = l->starved_ns != 0 && law_since(now, l->starved_ns) > c->connections_wait;
+    if (long_enough && l->connections < (unsigned)c->connections_most) {
+        l->connections++;
+        l->starved_ns = 0;
+        l->connected_ns = now;
+    }
+    if (l->connections > 1 && law_since(now, l->flow.random_ns) > c->connections_calm &&
+        law_since(now, l->connected_ns) > c->connections_calm) {
+        l->connections--;
+        l->connected_ns = now;
+    }
+}
+
+static void clamp(struct law *l, uint64_t now_ns)
+{
+    double ceiling = law_ceiling_bps(l), floor = law_least(law_floor_bps(l), ceiling);
+    if (now_ns < l->cautious_until_ns && l->capacity_bps > 0)
+        ceiling = law_least(ceiling, l->c->resume_share * l->capacity_bps);
+    l->rate_bps = law_most(floor, law_least(l->rate_bps, ceiling));
+}
+
+static uint64_t window_bytes(const struct law *l, const struct law_view *v, double bps,
+                             double frame)
+{
+    const struct law_constants *c = l->c;
+    double base = law_base_s(l);
+    double can = law_most(l->capacity_bps, v->delivered_most_bps);
+    double paced = l->capacity_bps > 0 ? law_least(bps, 1.05 * can) : bps;
+    double window = paced * (base + c->window_slack) / 8 + c->window_frames * frame;
+    if (v->hole)
+        window += c->hole_window * paced * base / 8;
+    return (uint64_t)window;
+}
+
+static uint64_t probe_period_ns(const struct law *l, uint64_t now_ns)
+{
+    const struct law_constants *c = l->c;
+    if (l->suspect_bps > 0)
+        return law_ns(c->probe_suspect);
+    if (l->state == LAW_OFF || law_since(now_ns, l->flow.busy_ns) > c->idle_time)
+        return law_ns(c->probe_idle);
+    return law_ns(l->state == LAW_YIELD ? c->probe_yielded : c->probe_active);
+}
+
+static void write_limits(struct law *l, const struct law_view *v, struct law_verdict *out)
+{
+    const struct law_constants *c = l->c;
+    double bps = l->rate_bps;
+    if (v->now_ns < l->dip_until_ns)
+        bps *= c->dip_share;
+    double frame = law_most(c->frame_min, law_least(bps * c->frame_time / 8, c->frame_max));
+    out->quantum_bytes = (uint64_t)frame;
+    out->rate_bps = (uint64_t)bps;
+    out->window_bytes = window_bytes(l, v, bps, frame);
+    if (l->terms.insist && l->state != LAW_OFF) {
+        bool capped = law_ceiling_bps(l) < 1e15;
+        out->rate_bps = capped ? (uint64_t)law_ceiling_bps(l) : LAW_UNLIMITED;
+        out->window_bytes = LAW_UNLIMITED;
+        out->quantum_bytes = capped ? (uint64_t)law_most(c->frame_min, frame) : 16384;
+        out->state = LAW_CAPPED;
+        out->reason = LAW_BECAUSE_INSISTING;
+    }
+    if (l->state == LAW_OFF) {
+        out->rate_bps = out->window_bytes = 0;
+        out->reason = LAW_BECAUSE_OFF;
+    }
+}
+
+static void write_verdict(struct law *l, const struct law_view *v)
+{
+    struct law_verdict *out = &l->verdict;
+    bool capped = l->state == LAW_CRUISE && l->rate_bps >= 0.999 * law_ceiling_bps(l);
+    out->state = capped ? LAW_CAPPED : l->state;
+    out->reason = capped ? LAW_BECAUSE_CEILING : l->reason;
+    write_limits(l, v, out);
+    out->connections = l->connections;
+    out->probe_period_ns = probe_period_ns(l, v->now_ns);
+    out->queue_ns = law_ns(v->queue_s);
+    out->own_queue_ns = law_ns(law_own_queue_s(l));
+    out->base_rtt_ns = law_ns(law_base_s(l));
+    out->delivered_bps = (uint64_t)v->delivered_mean_bps;
+    out->capacity_bps = (uint64_t)l->capacity_bps;
+    double silent = l->delay.calm_ns == 0 ? 0 : law_since(v->now_ns, l->delay.calm_ns);
+    out->hold_ns = l->state == LAW_YIELD ? law_ns(l->hold_s - silent) : 0;
+}

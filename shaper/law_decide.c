@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* shaper/law_decide.c – what an interval looked like, and whose queue it was. */
+#include "shaper/law_parts.h"
+
+enum { SEGMENT_BITS = 1448 * 8 };
+
+double law_floor_bps(const struct law *l)
+{
+    return l->terms.floor_bps != 0 ? (double)l->terms.floor_bps : l->c->floor_bps;
+}
+
+double law_ceiling_bps(const struct law *l)
+{
+    double ceiling = l->terms.ceiling_bps != 0 ? (double)l->terms.ceiling_bps : 1e15;
+    if (l->terms.ceiling_percent != 0 && l->capacity_bps > 0)
+        ceiling = law_least(ceiling, l->capacity_bps * l->terms.ceiling_percent / 100);
+    return ceiling;
+}
+
+static void look_at_rates(struct law *l, bool alarm, struct law_view *v)
+{
+    uint64_t now = v->now_ns, width = law_ns(v->interval_s);
+    uint64_t from = now > width ? now - width : 0;
+    v->delivered_bps = law_delivered_bps(l, from, now);
+    if (!alarm)
+        l->rates[l->rate_count++ % LAW_RATES] = v->delivered_bps;
+    v->delivered_most_bps = v->delivered_bps;
+    double sum = 0;
+    unsigned count = l->rate_count < 3 ? l->rate_count : 3;
+    for (unsigned i = 1; i <= count; i++) {
+        double bps = l->rates[(l->rate_count - i) % LAW_RATES];
+        v->delivered_most_bps = law_most(v->delivered_most_bps, bps);
+        sum += bps;
+    }
+    v->delivered_mean_bps = count > 0 ? sum / count : v->delivered_bps;
+    uint64_t lag = law_ns(law_base_s(l));
+    if (from > lag)
+        v->asked_bps = law_granted_bps(l, from - lag, now - lag);
+    v->window_full = law_outstanding(l) * 100 >= l->verdict.window_bytes / 100 * 85;
+    v->demand_limited = !v->window_full && law_granted_bps(l, from, now) < 0.85 * l->rate_bps;
+    double segments = law_most(1, v->delivered_bps * v->interval_s / SEGMENT_BITS);
+    v->loss_share = l->flow.losses / (segments + l->flow.losses);
+}
+
+void law_look(struct law *l, bool alarm, struct law_view *v, uint64_t now_ns)
+{
+    const struct law_constants *c = l->c;
+    double base = law_base_s(l);
+    *v = (struct law_view){.now_ns = now_ns};
+    v->interval_s = law_least(law_most(base, c->interval_min), c->interval_max);
+    v->round_s = law_most(v->interval_s, base);
+    v->sampled = l->delay.fresh_s >= 0;
+    v->queue_s = alarm ? l->delay.newest_s : law_delay_take(&l->delay);
+    v->low_s = law_low_s(l);
+    v->high_s = law_high_s(l);
+    v->lost = l->delay.lost_run >= (unsigned)c->lost_run;
+    v->blind = !v->lost && law_since(now_ns, l->delay.sample_ns) > c->stale_after + 2 * base;
+    if (v->lost)
+        v->queue_s = 2 * v->high_s;
+    v->hole = now_ns < l->flow.hole_until_ns;
+    v->sender_limited = now_ns < l->flow.limited_until_ns;
+    look_at_rates(l, alarm, v);
+    if (!alarm)
+        l->flow.losses = 0;
+}
+
+bool law_is_sisters(const struct law *l, const struct law_view *v)
+{
+    const struct law_flow *f = &l->flow;
+    if (f->aggregate_bps == 0 || law_since(v->now_ns, f->aggregate_ns) > l->c->limited_time)
+        return false;
+    return f->sisters != 1 && (double)f->aggregate_bps > 1.05 * v->delivered_most_bps &&
+           (double)f->aggregate_bps >= l->c->short_share * l->aggregate_max_bps;
+}
+
+bool law_is_foreign(const struct law *l, const struct law_view *v)
+{
+    if (l->capacity_bps <= 0 || v->hole)
+        return false;
+    return v->queue_s - law_own_queue_s(l) > l->c->foreign_share * v->queue_s;
+}
+
+bool law_is_short(const struct law *l, const struct law_view *v)
+{
+    if (l->capacity_bps <= 0 || v->hole || v->sender_limited || v->demand_limited)
+        return false;
+    double asked = v->window_full ? l->rate_bps : law_least(l->rate_bps, v->asked_bps);
+    double can = law_least(l->capacity_bps, law_ceiling_bps(l));
+    return v->delivered_most_bps < l->c->short_share * can &&
+           v->delivered_most_bps < l->c->short_asked * asked;
+}
+
+void law_enter(struct law *l, enum law_state state, uint64_t now_ns)
+{
+    l->state = state;
+    l->state_ns = now_ns;
+    l->round_ns = now_ns;
+    l->growth = l->c->climb_least;
+    l->shortfalls = l->trims = 0;
+    l->suspect_bps = 0;
+    l->delay.flat_since_ns = 0;
+    if (state == LAW_CRUISE)
+        l->cruise_ns = now_ns;
+    if (state == LAW_RECOVER)
+        l->recover_ns = now_ns;
+}
+
+void law_decide(struct law *l, const struct law_view *v)
+{
+    switch (l->state) {
+    case LAW_START: law_start(l, v); return;
+    case LAW_CRUISE:
+    case LAW_CAPPED: law_cruise(l, v); return;
+    case LAW_YIELD: law_yield(l, v); return;
+    case LAW_RECOVER: law_recover(l, v); return;
+    case LAW_OFF: return;
+    }
+}

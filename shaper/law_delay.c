@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* shaper/law_delay.c – the base delay, the queue above it, and how noisy both are. */
+#include "shaper/law_parts.h"
+
+#include <stdlib.h>
+
+static void minimum_reset(struct law_minimum *m, uint64_t now_ns)
+{
+    for (unsigned i = 0; i < LAW_BASE_BUCKETS; i++)
+        m->buckets[i] = INT64_MAX;
+    m->newest = 0;
+    m->newest_began_ns = now_ns;
+    m->least = INT64_MAX;
+}
+
+static void minimum_add(struct law_minimum *m, int64_t value, uint64_t bucket_ns, uint64_t now_ns)
+{
+    while (now_ns >= m->newest_began_ns + bucket_ns) {
+        m->newest = (m->newest + 1) % LAW_BASE_BUCKETS;
+        m->buckets[m->newest] = INT64_MAX;
+        m->newest_began_ns += bucket_ns;
+        if (now_ns - m->newest_began_ns > bucket_ns * 2 * LAW_BASE_BUCKETS)
+            m->newest_began_ns = now_ns; /* a long silence: all buckets are old anyway */
+    }
+    if (value < m->buckets[m->newest])
+        m->buckets[m->newest] = value;
+    m->least = INT64_MAX;
+    for (unsigned i = 0; i < LAW_BASE_BUCKETS; i++)
+        if (m->buckets[i] < m->least)
+            m->least = m->buckets[i];
+}
+
+void law_delay_reset(struct law_delay *d, uint64_t now_ns)
+{
+    *d = (struct law_delay){.fresh_s = -1};
+    minimum_reset(&d->rtt, now_ns);
+    minimum_reset(&d->owd, now_ns);
+    d->low_ns = now_ns;
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double spread_of(const double *samples, unsigned count)
+{
+    double sorted[LAW_SPREAD_SAMPLES];
+    for (unsigned i = 0; i < count; i++)
+        sorted[i] = samples[i];
+    qsort(sorted, count, sizeof(sorted[0]), compare);
+    return sorted[count * 9 / 10] - sorted[count / 10];
+}
+
+/* Jitter is the least spread of any second: whoever shares the queue only ever adds to it. */
+static void spread_add(struct law_delay *d, double queue_s)
+{
+    d->window[d->window_count++] = queue_s;
+    if (d->window_count < LAW_SPREAD_SAMPLES)
+        return;
+    d->spreads[d->spread_next] = spread_of(d->window, LAW_SPREAD_SAMPLES);
+    d->spread_next = (d->spread_next + 1) % LAW_SPREADS;
+    if (d->spread_count < LAW_SPREADS)
+        d->spread_count++;
+    d->window_count = 0;
+}
+
+double law_delay_spread(const struct law_delay *d)
+{
+    return d->window_count >= LAW_SPREAD_SAMPLES / 2 ? spread_of(d->window, d->window_count) : 0;
+}
+
+static double noise_s(const struct law *l)
+{
+    const struct law_delay *d = &l->delay;
+    if (d->spread_count == 0)
+        return 0;
+    double least = d->spreads[0];
+    for (unsigned i = 1; i < d->spread_count; i++)
+        least = law_least(least, d->spreads[i]);
+    /* A packet of ours that is being sent delays a probe by up to itself: that is no jitter. */
+    return law_most(0, least * l->c->noise_share - law_packet_s(l));
+}
+
+double law_packet_s(const struct law *l)
+{
+    double bps = l->capacity_bps > 0 ? l->capacity_bps : l->c->start_rate * 4;
+    return 12000 / bps;
+}
+
+double law_low_s(const struct law *l)
+{
+    double t = law_most(l->c->low_queue, l->c->low_packets * law_packet_s(l)) + noise_s(l);
+    return law_least(t, l->c->high_cap * 0.8);
+}
+
+double law_high_s(const struct law *l)
+{
+    const struct law_constants *c = l->c;
+    double t = law_most(c->high_queue, c->high_packets * law_packet_s(l)) + noise_s(l);
+    if (l->delay.lossy_queue)
+        t = law_least(
+            t, law_most(c->shallow_share * l->delay.deepest_s, law_low_s(l) + c->shallow_margin));
+    return law_least(t, law_most(c->high_cap, c->high_packets * law_packet_s(l)));
+}
+
+double law_base_s(const struct law *l)
+{
+    return l->delay.rtt.least == INT64_MAX ? 0 : (double)l->delay.rtt.least / LAW_S;
+}
+
+/* The round trip bounds what a drifting clock makes of the one-way delay; the one-way delay
+ * bounds what a full queue in the other direction makes of the round trip. */
+double law_delay_sample(struct law *l, const struct law_sample *s)
+{
+    struct law_delay *d = &l->delay;
+    uint64_t bucket_ns = law_ns(l->c->base_bucket);
+    double queue_s = -1;
+    if (s->rtt_ns != 0) {
+        minimum_add(&d->rtt, (int64_t)s->rtt_ns, bucket_ns, s->at_ns);
+        queue_s = (double)((int64_t)s->rtt_ns - d->rtt.least) / LAW_S;
+    }
+    if (s->owd_ns != LAW_NO_OWD) {
+        minimum_add(&d->owd, s->owd_ns, bucket_ns, s->at_ns);
+        double q = (double)(s->owd_ns - d->owd.least) / LAW_S;
+        queue_s = queue_s < 0 ? q : law_least(queue_s, q);
+    }
+    if (queue_s < 0)
+        return 0;
+    if (d->first_ns == 0)
+        d->first_ns = s->at_ns;
+    if (s->rtt_ns != 0)
+        spread_add(d, queue_s);
+    d->sample_ns = s->at_ns;
+    d->lost_run = 0;
+    d->newest_s = queue_s;
+    d->fresh_s = d->fresh_s < 0 ? queue_s : law_least(d->fresh_s, queue_s);
+    d->deepest_s = law_most(d->deepest_s, queue_s);
+    if (queue_s <= l->c->dip_margin + noise_s(l))
+        d->low_ns = s->at_ns;
+    return queue_s;
+}
+
+double law_delay_take(struct law_delay *d)
+{
+    if (d->fresh_s >= 0)
+        d->queue_s = d->fresh_s;
+    d->fresh_s = -1;
+    return d->queue_s;
+}
+
+void law_delay_rebase(struct law *l, uint64_t now_ns)
+{
+    struct law_delay old = l->delay;
+    law_delay_reset(&l->delay, now_ns);
+    l->delay.sample_ns = old.sample_ns;
+    l->delay.first_ns = old.first_ns;
+    l->delay.low_ns = now_ns;
+}
+
+bool law_delay_is_flat(struct law *l, double queue_s, uint64_t now_ns)
+{
+    struct law_delay *d = &l->delay;
+    double most = l->c->flat_spread + noise_s(l);
+    bool wider = law_most(d->flat_high_s, queue_s) - law_least(d->flat_low_s, queue_s) > most;
+    if (d->flat_since_ns == 0 || wider || d->lost_run > 0) {
+        d->flat_since_ns = now_ns;
+        d->flat_low_s = d->flat_high_s = queue_s;
+        return false;
+    }
+    d->flat_low_s = law_least(d->flat_low_s, queue_s);
+    d->flat_high_s = law_most(d->flat_high_s, queue_s);
+    return law_since(now_ns, d->flat_since_ns) >= l->c->flat_time;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* shaper/law_flow.c – credit out, bytes in, and what the senders say about both. */
+#include "shaper/law_parts.h"
+
+enum { SLOT_NS = 10000000, SEGMENT_BYTES = 1448 };
+
+void law_flow_reset(struct law *l, uint64_t now_ns)
+{
+    struct law_flow *f = &l->flow;
+    f->slot = f->first_slot = now_ns / SLOT_NS;
+    f->slots[f->slot % LAW_SLOTS] = (struct law_slot){f->granted, f->delivered};
+    f->aggregate_bps = 0;
+    f->sisters = 0;
+}
+
+/* Closes the slots up to now: in those without an event the counts stayed. */
+static struct law_slot *slot_at(struct law_flow *f, uint64_t now_ns)
+{
+    uint64_t slot = now_ns / SLOT_NS;
+    struct law_slot last = {f->granted, f->delivered};
+    if (slot > f->slot + LAW_SLOTS) {
+        f->slot = slot - LAW_SLOTS;
+        f->first_slot = f->slot;
+    }
+    while (f->slot < slot)
+        f->slots[++f->slot % LAW_SLOTS] = last;
+    if (f->slot - f->first_slot >= LAW_SLOTS)
+        f->first_slot = f->slot - LAW_SLOTS + 1;
+    return &f->slots[f->slot % LAW_SLOTS];
+}
+
+static struct law_slot counts_at(const struct law_flow *f, uint64_t at_ns)
+{
+    uint64_t slot = at_ns / SLOT_NS;
+    if (slot <= f->first_slot)
+        return f->slots[f->first_slot % LAW_SLOTS];
+    if (slot >= f->slot)
+        return f->slots[f->slot % LAW_SLOTS];
+    struct law_slot before = f->slots[(slot - 1) % LAW_SLOTS];
+    struct law_slot after = f->slots[slot % LAW_SLOTS];
+    double part = (double)(at_ns % SLOT_NS) / SLOT_NS;
+    before.granted += (uint64_t)(part * (double)(after.granted - before.granted));
+    before.delivered += (uint64_t)(part * (double)(after.delivered - before.delivered));
+    return before;
+}
+
+double law_delivered_bps(struct law *l, uint64_t from_ns, uint64_t to_ns)
+{
+    if (to_ns <= from_ns)
+        return 0;
+    uint64_t bytes = counts_at(&l->flow, to_ns).delivered - counts_at(&l->flow, from_ns).delivered;
+    return (double)bytes * 8 / law_seconds(to_ns - from_ns);
+}
+
+double law_granted_bps(struct law *l, uint64_t from_ns, uint64_t to_ns)
+{
+    if (to_ns <= from_ns)
+        return 0;
+    uint64_t bytes = counts_at(&l->flow, to_ns).granted - counts_at(&l->flow, from_ns).granted;
+    return (double)bytes * 8 / law_seconds(to_ns - from_ns);
+}
+
+uint64_t law_outstanding(const struct law *l)
+{
+    uint64_t gone = l->flow.delivered + l->flow.forfeited;
+    return l->flow.granted > gone ? l->flow.granted - gone : 0;
+}
+
+double law_own_queue_s(const struct law *l)
+{
+    if (l->capacity_bps <= 0)
+        return 0;
+    return law_most(0, (double)law_outstanding(l) * 8 / l->capacity_bps - law_base_s(l));
+}
+
+void law_on_granted(struct law *l, uint64_t bytes, uint64_t now_ns)
+{
+    struct law_slot *slot = slot_at(&l->flow, now_ns);
+    l->flow.granted += bytes;
+    slot->granted = l->flow.granted;
+    l->flow.busy_ns = now_ns;
+}
+
+void law_on_delivered(struct law *l, uint64_t bytes, uint64_t now_ns)
+{
+    struct law_slot *slot = slot_at(&l->flow, now_ns);
+    l->flow.delivered += bytes;
+    slot->delivered = l->flow.delivered;
+    if (l->knee_pending && l->flow.delivered >= l->knee_target)
+        law_knee_measure(l, now_ns);
+}
+
+void law_on_forfeit(struct law *l, uint64_t bytes, uint64_t now_ns)
+{
+    slot_at(&l->flow, now_ns);
+    uint64_t most = law_outstanding(l);
+    l->flow.forfeited += bytes < most ? bytes : most;
+}
+
+void law_on_hole(struct law *l, uint64_t now_ns)
+{
+    uint64_t until = now_ns + law_ns(l->c->hole_time * law_most(law_base_s(l), 0.02));
+    if (until > l->flow.hole_until_ns)
+        l->flow.hole_until_ns = until;
+}
+
+static void on_losses(struct law *l, double count, uint64_t now_ns)
+{
+    struct law_delay *d = &l->delay;
+    l->flow.losses += count;
+    double queue_s = d->fresh_s >= 0 ? d->fresh_s : d->queue_s;
+    if (law_most(queue_s, d->queue_s) > law_low_s(l)) {
+        l->flow.loss_ns = now_ns;
+        d->lossy_queue = true;
+    } else {
+        l->flow.random_ns = now_ns;
+    }
+}
+
+void law_on_stamp(struct law *l, const struct law_stamp *s, uint64_t now_ns)
+{
+    struct law_flow *f = &l->flow;
+    unsigned i = s->stream % LAW_STREAMS;
+    if (f->stamped[i] && s->retransmitted > f->retransmitted[i])
+        on_losses(l, (double)(s->retransmitted - f->retransmitted[i]), now_ns);
+    f->stamped[i] = true;
+    f->retransmitted[i] = s->retransmitted;
+    if (s->sender_limited || s->policy_limited)
+        f->limited_until_ns = now_ns + law_ns(l->c->limited_time);
+    f->aggregate_bps = s->aggregate_bps;
+    f->sisters = s->sisters;
+    f->aggregate_ns = now_ns;
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* shaper/law_parts.h – what the parts of the control law ask of each other; for law*.c only. */
+#pragma once
+
+#include "shaper/law.h"
+
+#define LAW_S 1e9
+
+static inline double law_seconds(uint64_t ns)
+{
+    return (double)ns / LAW_S;
+}
+
+static inline uint64_t law_ns(double seconds)
+{
+    return seconds <= 0 ? 0 : (uint64_t)(seconds * LAW_S);
+}
+
+static inline double law_least(double a, double b)
+{
+    return a < b ? a : b;
+}
+
+static inline double law_most(double a, double b)
+{
+    return a > b ? a : b;
+}
+
+/* Time since `then_ns`; never negative. */
+static inline double law_since(uint64_t now_ns, uint64_t then_ns)
+{
+    return now_ns > then_ns ? law_seconds(now_ns - then_ns) : 0;
+}
+
+/* ---- law_delay.c: the base delay, the queue above it, and how noisy both are ---- */
+void law_delay_reset(struct law_delay *d, uint64_t now_ns);
+/* The queue that this sample stood in, in seconds; the base is kept. */
+double law_delay_sample(struct law *l, const struct law_sample *s);
+/* The base round trip, 0 while unknown. */
+double law_base_s(const struct law *l);
+/* One packet of 1500 bytes at the capacity. */
+double law_packet_s(const struct law *l);
+double law_low_s(const struct law *l);  /* T_lo */
+double law_high_s(const struct law *l); /* T_hi */
+/* Ends an interval: the least queue of it, or the one before when no sample came. */
+double law_delay_take(struct law_delay *d);
+/* The base is what is measured now (a longer route). */
+void law_delay_rebase(struct law *l, uint64_t now_ns);
+/* Has the queue stood still for long?  Keeps count. */
+bool law_delay_is_flat(struct law *l, double queue_s, uint64_t now_ns);
+/* p90-p10 of the newest samples, 0 while there are too few. */
+double law_delay_spread(const struct law_delay *d);
+
+/* ---- law_flow.c: credit out, bytes in, and what the senders say ---- */
+void law_flow_reset(struct law *l, uint64_t now_ns);
+double law_delivered_bps(struct law *l, uint64_t from_ns, uint64_t to_ns);
+double law_granted_bps(struct law *l, uint64_t from_ns, uint64_t to_ns);
+uint64_t law_outstanding(const struct law *l);
+/* The queue that our own outstanding bytes can make at the capacity. */
+double law_own_queue_s(const struct law *l);
+
+/* ---- law_decide.c: what an interval looked like, and what is not ours in it ---- */
+struct law_view {
+    uint64_t now_ns;
+    double interval_s, round_s; /* a step upwards is seen a round later */
+    double queue_s, low_s, high_s;
+    double delivered_bps;      /* in it */
+    double delivered_most_bps; /* in the newest three */
+    double delivered_mean_bps;
+    double asked_bps;    /* credit granted one RTT earlier */
+    bool window_full;    /* W held the credit back */
+    bool demand_limited; /* nobody asked for more */
+    bool sender_limited, hole, sampled, blind, lost;
+    double loss_share; /* of the segments that came */
+};
+void law_look(struct law *l, bool alarm, struct law_view *v, uint64_t now_ns);
+void law_decide(struct law *l, const struct law_view *v);
+void law_enter(struct law *l, enum law_state state, uint64_t now_ns);
+/* Is the queue more than our bytes can explain? */
+bool law_is_foreign(const struct law *l, const struct law_view *v);
+/* Do we get less than the link can do, although we asked? */
+bool law_is_short(const struct law *l, const struct law_view *v);
+/* Does our sender fill its own egress with what is scavengers' as well? */
+bool law_is_sisters(const struct law *l, const struct law_view *v);
+double law_floor_bps(const struct law *l);
+/* Policy's ceiling, or a very large number. */
+double law_ceiling_bps(const struct law *l);
+
+/* ---- law_states.c: the four states ---- */
+void law_start(struct law *l, const struct law_view *v);
+void law_cruise(struct law *l, const struct law_view *v);
+void law_yield(struct law *l, const struct law_view *v);
+void law_recover(struct law *l, const struct law_view *v);
+void law_give_way(struct law *l, const struct law_view *v, enum law_reason reason);
+
+/* ---- law_knee.c: is it a slower link rather than somebody else? ---- */
+void law_knee_begin(struct law *l, uint64_t now_ns);
+void law_knee_measure(struct law *l, uint64_t now_ns);
+/* While yielding: was the queue gone as soon as our bytes were? */
+void law_knee_follow(struct law *l, const struct law_view *v);
+/* Two like knees in a row are the capacity. */
+bool law_knee_twice(struct law *l, uint64_t now_ns);
+/* Does the ramp pass the rate at which we had to yield? */
+bool law_knee_is_near(const struct law *l, uint64_t now_ns);

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* shaper/law_states.c – the four states of the control law, in the order in which they are met. */
+#include "shaper/law_parts.h"
+
+static bool follows(const struct law *l, const struct law_view *v, double share);
+static void next_round(struct law *l, const struct law_view *v);
+static bool suspect(struct law *l, const struct law_view *v);
+static void trim(struct law *l, const struct law_view *v, enum law_reason reason);
+static bool count_shortfall(struct law *l, const struct law_view *v);
+static void ease(struct law *l, const struct law_view *v);
+static void climb(struct law *l, const struct law_view *v);
+
+/* Does what is asked for come? */
+static bool follows(const struct law *l, const struct law_view *v, double share)
+{
+    return !v->demand_limited && !v->sender_limited && v->delivered_bps >= share * l->rate_bps;
+}
+
+static void next_round(struct law *l, const struct law_view *v)
+{
+    l->round_ns = v->now_ns + law_ns(v->round_s);
+}
+
+/* ---- START: nothing is known; grow until a queue shows ---- */
+
+void law_start(struct law *l, const struct law_view *v)
+{
+    const struct law_constants *c = l->c;
+    l->reason = LAW_BECAUSE_STARTING;
+    bool queue = v->sampled && v->queue_s > law_most(c->start_exit * v->high_s, v->low_s);
+    bool stuck = law_since(v->now_ns, l->progress_ns) > c->start_patience && !v->demand_limited &&
+                 !v->sender_limited && v->delivered_mean_bps > law_floor_bps(l);
+    if (queue || stuck || v->lost) {
+        l->capacity_bps = law_most(l->capacity_bps, v->delivered_most_bps);
+        l->rate_bps = c->start_cut * v->delivered_most_bps;
+        law_enter(l, LAW_CRUISE, v->now_ns);
+        return;
+    }
+    bool early = law_since(v->now_ns, l->began_ns) < c->late_time;
+    if (early && law_delay_spread(&l->delay) > c->late_spread) {
+        l->reason = LAW_BECAUSE_LATECOMER;
+        l->rate_bps = law_least(l->rate_bps, c->start_rate);
+        return;
+    }
+    if (v->now_ns < l->round_ns || v->blind || !follows(l, v, 0.5))
+        return;
+    l->rate_bps *= c->start_gain;
+    l->progress_ns = v->now_ns;
+    next_round(l, v);
+}
+
+/* ---- CRUISE: at the capacity, with as good as no queue ---- */
+
+void law_cruise(struct law *l, const struct law_view *v)
+{
+    if (v->lost) {
+        law_give_way(l, v, LAW_BECAUSE_PROBES_LOST);
+        return;
+    }
+    if (v->queue_s > v->high_s && !v->blind) {
+        if (law_is_sisters(l, v))
+            trim(l, v, LAW_BECAUSE_SISTER_QUEUE);
+        else if (!law_is_foreign(l, v) && !law_is_short(l, v))
+            trim(l, v, LAW_BECAUSE_OWN_QUEUE);
+        else if (!suspect(l, v))
+            law_give_way(l, v, LAW_BECAUSE_FOREIGN_QUEUE);
+        return;
+    }
+    if (l->suspect_bps > 0 && v->sampled) {
+        l->rate_bps = l->suspect_bps;
+        l->suspect_bps = 0;
+    }
+    if (count_shortfall(l, v))
+        return;
+    if (law_since(v->now_ns, l->cruise_ns) > l->c->hold_forgive)
+        l->hold_s = 0;
+    if (v->queue_s > v->low_s)
+        ease(l, v);
+    else
+        climb(l, v);
+}
+
+/* The first sign of somebody else may be a hiccup of this machine: halve, and look again at once. */
+static bool suspect(struct law *l, const struct law_view *v)
+{
+    l->reason = LAW_BECAUSE_FOREIGN_QUEUE;
+    if (l->suspect_bps > 0)
+        return law_since(v->now_ns, l->suspect_ns) < l->c->suspect_time;
+    l->suspect_bps = l->rate_bps;
+    l->suspect_ns = v->now_ns;
+    l->rate_bps *= l->c->suspect_cut;
+    law_knee_begin(l, v->now_ns);
+    return true;
+}
+
+static void trim(struct law *l, const struct law_view *v, enum law_reason reason)
+{
+    const struct law_constants *c = l->c;
+    l->reason = reason;
+    l->growth = c->climb_least;
+    if (law_since(v->now_ns, l->trim_ns) < law_base_s(l) + v->high_s)
+        return;
+    if (++l->trims > 2 * (unsigned)c->trim_patience) {
+        law_give_way(l, v, LAW_BECAUSE_FOREIGN_QUEUE); /* what we take off, others put on */
+        return;
+    }
+    bool again = l->trims > (unsigned)c->trim_patience;
+    l->rate_bps = (again ? c->trim_again : c->trim) *
+                  law_least(l->rate_bps, law_most(v->delivered_most_bps, law_floor_bps(l)));
+    l->trim_ns = v->now_ns;
+}
+
+/* Less than the link can do, for several intervals, with some other sign of a full link. */
+static bool count_shortfall(struct law *l, const struct law_view *v)
+{
+    const struct law_constants *c = l->c;
+    bool congested = v->loss_share > 0 && v->queue_s > v->low_s;
+    bool policed = v->loss_share > c->loss_congested;
+    if (!law_is_short(l, v) || law_is_sisters(l, v) ||
+        !(v->queue_s > v->low_s || policed || v->window_full)) {
+        l->shortfalls = 0;
+        return false;
+    }
+    l->shortfalls += congested || policed ? 2 : 1;
+    if (l->shortfalls < (unsigned)c->short_count)
+        return false;
+    law_give_way(l, v, policed ? LAW_BECAUSE_LOSS : LAW_BECAUSE_SHORTFALL);
+    return true;
+}
+
+static void ease(struct law *l, const struct law_view *v)
+{
+    double part = (v->queue_s - v->low_s) / (v->high_s - v->low_s);
+    l->reason = LAW_BECAUSE_STEADY;
+    l->growth = l->c->climb_least;
+    l->trims = 0;
+    l->rate_bps *= 1 - l->c->ease * part * v->interval_s / v->round_s;
+    if (!v->hole && !v->demand_limited && v->delivered_mean_bps > 0.5 * l->capacity_bps)
+        l->rate_bps = law_least(l->rate_bps, 1.02 * v->delivered_most_bps);
+}
+
+static void climb(struct law *l, const struct law_view *v)
+{
+    const struct law_constants *c = l->c;
+    l->trims = 0;
+    l->reason = v->blind            ? LAW_BECAUSE_BLIND
+                : v->sender_limited ? LAW_BECAUSE_SENDER
+                : v->demand_limited ? LAW_BECAUSE_IDLE
+                                    : LAW_BECAUSE_ROOM;
+    bool full = l->rate_bps > l->capacity_bps && follows(l, v, c->short_share);
+    if (full && v->delivered_mean_bps > l->capacity_bps)
+        l->capacity_bps = v->delivered_mean_bps;
+    if (v->now_ns < l->round_ns || v->blind || v->hole || !follows(l, v, 0.85))
+        return;
+    double at = l->rate_bps / law_most(l->capacity_bps, 1);
+    if (at < c->far_share) {
+        l->rate_bps *= 1 + c->climb_far;
+    } else if (at < c->near_share) {
+        l->rate_bps *= 1 + c->climb_near;
+    } else {
+        l->rate_bps *= 1 + l->growth;
+        l->growth = law_least(2 * l->growth, c->climb_most);
+    }
+    next_round(l, v);
+}
+
+/* ---- YIELD: somebody else needs the link ---- */
+
+static double first_hold_s(const struct law *l)
+{
+    switch (l->terms.hold) {
+    case LAW_HOLD_NORMAL: return l->c->hold_normal;
+    case LAW_HOLD_HARVEST: return l->c->hold_harvest;
+    case LAW_HOLD_INVISIBLE: return l->c->hold_invisible;
+    }
+    return l->c->hold_normal;
+}
+
+void law_give_way(struct law *l, const struct law_view *v, enum law_reason reason)
+{
+    const struct law_constants *c = l->c;
+    double first = first_hold_s(l);
+    bool soon = l->recover_ns != 0 && law_since(v->now_ns, l->recover_ns) < c->hold_soon;
+    l->hold_s =
+        l->hold_s > 0 && soon ? law_least(l->hold_s * c->hold_gain, first * c->hold_most) : first;
+    bool begun = l->suspect_bps > 0;
+    double rate = begun ? l->suspect_bps : l->rate_bps;
+    if (l->capacity_bps > v->delivered_most_bps)
+        l->capacity_bps -= c->capacity_forget * (l->capacity_bps - v->delivered_most_bps);
+    l->knee.before_bps = l->knee.bps;
+    l->knee.before_ns = l->knee.at_ns;
+    l->knee.before_drained = l->knee.drained;
+    l->knee.bps = 0;
+    l->knee.drained = false;
+    if (!begun)
+        law_knee_begin(l, v->now_ns);
+    l->rate_bps = law_most(law_floor_bps(l), c->yield_cut * rate);
+    law_enter(l, LAW_YIELD, v->now_ns);
+    l->yield_ns = v->now_ns;
+    l->delay.calm_ns = 0;
+    l->reason = reason;
+}
+
+void law_yield(struct law *l, const struct law_view *v)
+{
+    const struct law_constants *c = l->c;
+    law_knee_follow(l, v);
+    bool quiet = v->queue_s <= v->low_s && !v->blind && l->delay.calm_ns != 0;
+    if (!quiet) {
+        bool at_floor = l->rate_bps <= law_floor_bps(l);
+        l->rate_bps = law_most(law_floor_bps(l), c->yield_cut * l->rate_bps);
+        if (!at_floor || !law_delay_is_flat(l, v->queue_s, v->now_ns))
+            return;
+        law_delay_rebase(l, v->now_ns);
+        law_enter(l, LAW_RECOVER, v->now_ns);
+        l->reason = LAW_BECAUSE_NEW_BASE;
+        return;
+    }
+    l->delay.flat_since_ns = 0;
+    l->reason = LAW_BECAUSE_HOLDING;
+    if (law_since(v->now_ns, l->delay.calm_ns) < l->hold_s)
+        return;
+    law_knee_twice(l, v->now_ns);
+    l->rate_bps = law_most(l->rate_bps, c->recover_from * l->capacity_bps);
+    law_enter(l, LAW_RECOVER, v->now_ns);
+}
+
+/* ---- RECOVER: back to where we were, quickly but not blindly ---- */
+
+void law_recover(struct law *l, const struct law_view *v)
+{
+    const struct law_constants *c = l->c;
+    bool near = law_knee_is_near(l, v->now_ns);
+    l->reason = LAW_BECAUSE_RECOVERING;
+    if ((v->queue_s > v->high_s || v->lost) && !v->blind) {
+        if (!near || v->lost) {
+            law_give_way(l, v, v->lost ? LAW_BECAUSE_PROBES_LOST : LAW_BECAUSE_FOREIGN_QUEUE);
+            return;
+        }
+        l->capacity_bps = law_most(l->knee.bps, v->delivered_bps);
+        l->knee = (struct law_knee){0};
+        l->rate_bps = c->start_cut * l->capacity_bps;
+        law_enter(l, LAW_CRUISE, v->now_ns);
+        l->reason = LAW_BECAUSE_NEW_CAPACITY;
+        return;
+    }
+    if (v->now_ns < l->round_ns || v->blind)
+        return;
+    if (v->queue_s > v->low_s) {
+        l->rate_bps = law_most(law_floor_bps(l), l->rate_bps * c->recover_back);
+        next_round(l, v);
+        return;
+    }
+    if (follows(l, v, 0.4)) {
+        l->rate_bps *= near ? c->knee_gain : c->recover_gain;
+        next_round(l, v);
+    }
+    if (l->rate_bps >= c->recover_done * l->capacity_bps) {
+        l->rate_bps = law_least(l->rate_bps, c->recover_done * l->capacity_bps);
+        law_enter(l, LAW_CRUISE, v->now_ns);
+    }
+}
