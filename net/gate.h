@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* net/gate.h – transport asks, policy answers: may these bytes leave now?
  *
- * The shaper stands behind this door.  Two askers come to it: a stream before each write (every byte
- * that leaves) and a session before it grants credit (bytes that others may send us).  Each tells
- * afterwards what went, and nothing is spent by asking.  An answer of 0 says when asking again is
- * worth it: at a time, or when the gate calls.
+ * The shaper stands behind this door.  Two askers come to it: a stream before each write (every
+ * byte that leaves) and a session before it grants credit (bytes that others may send us).  Each
+ * tells afterwards what went, and nothing is spent by asking.  An answer of 0 says when asking
+ * again is worth it: at a time, or when the gate calls.
  *
  * A gate that ever answers "I shall call" has one asker.  The others may be shared.
  */

@@ -224,8 +224,7 @@ static void share_out(struct http_session *s, uint64_t bytes)
 {
     struct share one;
 
-    for (struct http_link *l = s->messages.next; l != &s->messages && bytes > 0;
-         l = l->next) {
+    for (struct http_link *l = s->messages.next; l != &s->messages && bytes > 0; l = l->next) {
         if (!share_of(s, l, &one))
             continue;
         int64_t window = one.window > 0 ? one.window : 0;
@@ -256,7 +255,9 @@ static void grant_by_stream(struct http_session *s)
     uint64_t due = http_credit_due(&s->credit, all.usable);
 
     due = least_of(due, least_of(all.lacking, connection - all.usable));
-    if (due > 0)
+    if (due == 0)
+        http_credit_forget_gate(s);
+    else
         share_out(s, permitted(s, due));
 }
 

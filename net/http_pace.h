@@ -4,8 +4,8 @@
  *
  * A session that is to be paced from its first byte on is made with http_session_options.is_paced.
  * Every HTTP/2 connection starts with 65,535 bytes that nobody granted, and credit for a connection
- * cannot be taken back; on a thin line that is a quarter of a second of other people's queue.  But a
- * SETTINGS frame says, and may say again, how much a *stream* may send by itself.  So a paced
+ * cannot be taken back; on a thin line that is a quarter of a second of other people's queue.  But
+ * a SETTINGS frame says, and may say again, how much a *stream* may send by itself.  So a paced
  * session says 0, grants to each stream what the gate allows, and lets go of the streams (credit is
  * the connection's again) once no more than what the gate allowed is left of what nobody granted.
  * The same takes back credit that is outstanding.  All of it is plain HTTP/2, so it holds for any
@@ -18,8 +18,8 @@
 /* Asked before credit is granted, and told what was, in body bytes.  NULL: none.  It is let go of
  * before closed/session_closed is called. */
 void http_session_use_credit_gate(struct http_session *s, struct gate *gate);
-/* Grants are at least so large, but for the last one (0: an eighth of W, at least 1,400); W must have
- * room for it beside what is under way.  What is right: http_credit_quantum(). */
+/* Grants are at least so large, but for the last one (0: an eighth of W, at least 1,400); W must
+ * have room for it beside what is under way.  What is right: http_credit_quantum(). */
 void http_session_set_quantum(struct http_session *s, uint64_t bytes);
 /* So large that grants, each a packet of its own on the way back, take at most 2 % of `reverse_bps`
  * (0: not known) when `rate_bps` comes, and not more than one each 2 ms. */
@@ -32,15 +32,15 @@ void http_session_stop_bodies(struct http_session *s);
 /* Credit that is outstanding: what may still come though nothing more were granted. */
 uint64_t http_session_outstanding_bytes(const struct http_session *s);
 
-/* How large DATA frames are that leave here (1,400 to 16,375; 0: the largest), one at a time when it
- * is not the largest.  What is right: http_frame_size(). */
+/* How large DATA frames are that leave here (1,400 to 16,375; 0: the largest), one at a time when
+ * it is not the largest.  What is right: http_frame_size(). */
 void http_session_set_frame_size(struct http_session *s, uint32_t bytes);
 /* Four milliseconds of `rate_bps`, within what a frame may be. */
 uint32_t http_frame_size(uint64_t rate_bps);
 
 /* Measures the way there and back, from when the PING went to the stream; done(arg, rtt_ns) comes
- * from the loop, or never when the session ends before.  False, and nothing happens: it is not open,
- * or HTTP_PINGS_MAX are under way. */
+ * from the loop, or never when the session ends before.  False, and nothing happens: it is not
+ * open, or HTTP_PINGS_MAX are under way. */
 enum { HTTP_PINGS_MAX = 4 };
 bool http_session_ping(struct http_session *s, void (*done)(void *arg, uint64_t rtt_ns), void *arg);
 void http_session_cancel_pings(struct http_session *s, const void *arg);

@@ -30,6 +30,7 @@ struct fake_gate {
     size_t allows;
     uint64_t retry_ns;
     size_t spent;
+    unsigned forgotten;
 };
 
 static uint64_t fake_now(struct loop *loop)
@@ -76,7 +77,12 @@ static void fake_spent(struct gate *g, size_t bytes, uint64_t now_ns)
     (void)now_ns;
     ((struct fake_gate *)g)->spent += bytes;
 }
-static const struct gate_ops gate_ops = {.ask = fake_ask, .spent = fake_spent};
+static void fake_forget(struct gate *g)
+{
+    ((struct fake_gate *)g)->forgotten++;
+}
+static const struct gate_ops gate_ops = {
+    .ask = fake_ask, .spent = fake_spent, .forget = fake_forget};
 
 static void count_ready(void *arg)
 {
@@ -218,6 +224,66 @@ static void a_failed_stream_does_not_trouble_the_gate(void **state)
     tear_down(&loop, &s);
 }
 
+static void a_gate_that_will_call_is_waited_for(void **state)
+{
+    struct fake_loop loop;
+    struct fake_stream s;
+    struct fake_gate g;
+    size_t moved = 0;
+
+    (void)state;
+    set_up(&loop, &s, &g);
+    gate_wake(&g.base); /* nobody waits yet */
+    g.retry_ns = GATE_WILL_CALL;
+    assert_int_equal(stream_write(&s.base, "x", 1, &moved), STREAM_BLOCKED);
+    assert_true(stream_is_held(&s.base));
+    loop.now_ns = UINT64_MAX - 1;
+    loop_turn(&loop.base);
+    assert_int_equal(s.readies, 0);
+    gate_wake(&g.base);
+    assert_int_equal(s.readies, 0); /* not from inside the gate's call */
+    gate_wake(&g.base);
+    loop_turn(&loop.base);
+    assert_int_equal(s.readies, 1);
+    g.allows = 1;
+    assert_int_equal(stream_write(&s.base, "x", 1, &moved), STREAM_MOVED);
+    assert_false(stream_is_held(&s.base));
+    assert_int_equal(g.forgotten, 0);
+    tear_down(&loop, &s);
+    assert_int_equal(g.forgotten, 0);
+}
+
+static void who_waits_no_longer_is_forgotten(void **state)
+{
+    struct fake_loop loop;
+    struct fake_stream s;
+    struct fake_gate g;
+    size_t moved = 0;
+
+    (void)state;
+    set_up(&loop, &s, &g);
+    g.retry_ns = GATE_WILL_CALL;
+    assert_int_equal(stream_write(&s.base, "x", 1, &moved), STREAM_BLOCKED);
+    stream_use_gate(&s.base, NULL);
+    assert_int_equal(g.forgotten, 1);
+    loop_turn(&loop.base); /* whoever was held by one gate asks the next one */
+    assert_int_equal(s.readies, 1);
+    stream_use_gate(&s.base, &g.base);
+    assert_int_equal(stream_write(&s.base, "x", 1, &moved), STREAM_BLOCKED);
+    tear_down(&loop, &s);
+    assert_int_equal(g.forgotten, 2);
+    gate_wake(&g.base);
+}
+
+static void a_gate_never_gives_more_than_was_wanted(void **state)
+{
+    struct fake_gate g = {.base.ops = &gate_ops, .allows = SIZE_MAX};
+    uint64_t retry_ns = 0;
+
+    (void)state;
+    assert_int_equal(gate_ask(&g.base, 7, 0, &retry_ns), 7);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -228,6 +294,9 @@ int main(void)
         cmocka_unit_test(a_freed_stream_is_not_called_when_the_gate_opens),
         cmocka_unit_test(without_a_gate_of_its_own_a_stream_counts_in_the_open_one),
         cmocka_unit_test(a_failed_stream_does_not_trouble_the_gate),
+        cmocka_unit_test(a_gate_that_will_call_is_waited_for),
+        cmocka_unit_test(who_waits_no_longer_is_forgotten),
+        cmocka_unit_test(a_gate_never_gives_more_than_was_wanted),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
