@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* shaper/tree_impl.h – what the files of shaper/tree*.c share; nobody else includes it.
+ *
+ *     tree.c       nodes and their terms
+ *     tree_ring.c  who sits in which ring: everything that keeps a node's state true
+ *     tree_run.c   wanting, granting, charging
+ *     tree_job.c   job caps
+ *
+ * A node sits in up to six rings of its parent: for each class whether it has something to send,
+ * and whether that is owed to it.  `mask` has a bit for each ring that is not empty (a leaf: as if
+ * it had them), owed ones first: the lowest bit is who goes next.
+ */
+#pragma once
+
+#include <stddef.h>
+
+#include "shaper/tree.h"
+#include "shaper/wheel.h"
+
+enum { CLASSES = 3, RINGS = 2 * CLASSES, OWED_MASK = (1 << CLASSES) - 1 };
+
+/* A place in a ring.  `deficit` > 0: in the middle of its turn. */
+struct tree_seat {
+    struct tree_seat *prev, *next;
+    struct tree_node *node;
+    int64_t deficit;
+};
+
+/* What a node has only when it has children. */
+struct tree_inner {
+    struct tree_seat *rings[RINGS]; /* each child's seat whose turn it is */
+    struct tree_seat seats[RINGS];  /* its own, in its parent's rings     */
+    unsigned children;
+};
+
+struct tree_node {
+    struct tree_node *up; /* NULL: the link */
+    struct tree_inner *inner;
+    struct bucket ceiling;
+    uint64_t wanted_bytes;
+    uint64_t granted_bytes;
+    uint32_t weight, quantum_bytes;
+    uint8_t prio;              /* 0 urgent, 1 normal, 2 scavenger */
+    uint8_t mask;              /* by ring; empty: nothing to send */
+    uint8_t seated;            /* in which of the parent's rings  */
+    bool is_red;               /* at its ceiling                  */
+    bool is_green;             /* below its assured rate          */
+    bool is_in_job;            /* waits for its job               */
+    struct tree_seat seats[2]; /* a leaf's: owed, not owed */
+    struct tree_job *job;
+    struct tree *tree;
+    struct bucket assured;
+    struct wheel_entry wake; /* the end of being red, else of not being green */
+    struct tree_node *job_prev, *job_next;
+    void *arg;
+    struct node_terms terms;
+};
+
+struct tree_job {
+    struct tree *tree;
+    struct bucket ceiling;
+    struct tree_node *first, *last; /* who waits for it, in the order they came */
+    struct wheel_entry wake;
+    unsigned leaves;
+};
+
+struct tree {
+    struct tree_node *link;
+    uint64_t now_ns;    /* the tree's own time */
+    uint64_t behind_ns; /* … minus the caller's: how far that has run backwards */
+    unsigned nodes, jobs;
+    bool is_running;
+    struct wheel waiting, waiting_jobs;
+};
+
+/* The tree's own time for the caller's. */
+uint64_t tree_clock(struct tree *t, uint64_t now_ns);
+
+/* ---- tree_ring.c ----------------------------------------------------------------------------- */
+
+/* In which of its parent's rings the node should sit: none while it is red. */
+uint8_t node_offer(const struct tree_node *n);
+/* The node's mask, buckets or terms changed: its colour, its seats, and whatever that changes
+ * above. */
+void node_settle(struct tree_node *n, uint64_t now_ns);
+/* The same when the buckets of all the path changed. */
+void node_settle_path(struct tree_node *leaf, uint64_t now_ns);
+/* What a leaf wants or its job changed. */
+void leaf_settle(struct tree_node *leaf, uint64_t now_ns);
+/* `seat` has had its turn if nothing is left of it. */
+void ring_spend(struct tree_node *parent, unsigned ring, struct tree_seat *seat, uint64_t bytes);
+
+/* ---- tree_job.c ------------------------------------------------------------------------------ */
+
+/* Must the leaf wait for its job?  Nobody overtakes those who do. */
+bool job_is_closed(const struct tree_node *leaf, uint64_t now_ns);
+/* Put the leaf at the end of those who wait for its job, or take it from there. */
+void job_enter(struct tree_node *leaf, uint64_t now_ns);
+void job_leave(struct tree_node *leaf);
+/* The job's time has come: let as many go on as it has room for. */
+void job_wake(struct tree_job *j, uint64_t now_ns);

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* shaper/tree_run.c – a leaf wants, the tree grants, and the whole path pays. */
+#include "shaper/tree_impl.h"
+
+#include "base/alloc.h"
+#include "base/status.h"
+
+/* The way from the link down to the leaf whose turn it is. */
+struct turn {
+    struct tree_node *leaf;
+    struct tree_seat *seats[TREE_DEPTH_MAX];
+    uint8_t rings[TREE_DEPTH_MAX];
+    unsigned depth;
+    uint64_t grant_bytes;
+};
+
+static void pay(struct tree_node *leaf, uint64_t bytes, uint64_t now_ns)
+{
+    for (struct tree_node *n = leaf; n != NULL; n = n->up) {
+        bucket_charge(&n->ceiling, bytes, now_ns);
+        if (n->is_green)
+            bucket_charge(&n->assured, bytes, now_ns);
+        n->granted_bytes += bytes;
+    }
+    if (leaf->job != NULL)
+        bucket_charge(&leaf->job->ceiling, bytes, now_ns);
+}
+
+/* How many of `bytes` all the limits above the leaf have room for. */
+static uint64_t room_for(const struct tree_node *leaf, uint64_t bytes, uint64_t now_ns)
+{
+    for (const struct tree_node *n = leaf; n != NULL && bytes > 0; n = n->up)
+        bytes = bucket_room(&n->ceiling, bytes, now_ns);
+    if (leaf->job != NULL)
+        bytes = bucket_room(&leaf->job->ceiling, bytes, now_ns);
+    return bytes;
+}
+
+/* Nobody waits whom this leaf would overtake. */
+static bool is_way_free(const struct tree_node *leaf)
+{
+    const struct tree *t = leaf->tree;
+
+    if (t->is_running || node_offer(t->link) != 0)
+        return false;
+    for (const struct tree_node *n = leaf; n != NULL; n = n->up)
+        if (n->is_red)
+            return false;
+    return leaf->job == NULL || leaf->job->first == NULL;
+}
+
+/* Below its assured rate, though nothing of it waits in a ring? */
+static void judge_green(struct tree_node *leaf, uint64_t now_ns)
+{
+    for (struct tree_node *n = leaf; n->up != NULL; n = n->up)
+        n->is_green =
+            n->assured.rate_bps != 0 && bucket_eligible_ns(&n->assured, TREE_GRANT_MIN) <= now_ns;
+}
+
+static uint64_t grant_at_once(struct tree_node *leaf, uint64_t bytes, uint64_t now_ns)
+{
+    uint64_t least = bytes < TREE_GRANT_MIN ? bytes : TREE_GRANT_MIN;
+
+    if (!is_way_free(leaf))
+        return 0;
+    uint64_t grant = room_for(leaf, bytes, now_ns);
+    if (grant < least)
+        return 0;
+    judge_green(leaf, now_ns);
+    pay(leaf, grant, now_ns);
+    node_settle_path(leaf, now_ns);
+    return grant;
+}
+
+uint64_t tree_leaf_want(struct tree_node *leaf, uint64_t bytes, uint64_t now_ns)
+{
+    uint64_t now = tree_clock(leaf->tree, now_ns);
+
+    alb_assert(leaf->inner == NULL && leaf->up != NULL);
+    if (bytes > 0 && leaf->wanted_bytes == 0) {
+        uint64_t grant = grant_at_once(leaf, bytes, now);
+        if (grant > 0)
+            return grant;
+    }
+    bool was_waiting = leaf->wanted_bytes > 0;
+    leaf->wanted_bytes = bytes;
+    if (was_waiting != (bytes > 0))
+        leaf_settle(leaf, now);
+    return 0;
+}
+
+void tree_leaf_charge(struct tree_node *leaf, uint64_t bytes, uint64_t now_ns)
+{
+    uint64_t now = tree_clock(leaf->tree, now_ns);
+
+    alb_assert(leaf->inner == NULL);
+    pay(leaf, bytes, now);
+    node_settle_path(leaf, now);
+}
+
+void tree_leaf_refund(struct tree_node *leaf, uint64_t bytes, uint64_t now_ns)
+{
+    uint64_t now = tree_clock(leaf->tree, now_ns);
+
+    alb_assert(leaf->inner == NULL);
+    for (struct tree_node *n = leaf; n != NULL; n = n->up) {
+        bucket_refund(&n->ceiling, bytes, now);
+        n->granted_bytes -= bytes < n->granted_bytes ? bytes : n->granted_bytes;
+    }
+    if (leaf->job != NULL)
+        bucket_refund(&leaf->job->ceiling, bytes, now);
+    node_settle_path(leaf, now);
+}
+
+/* The child whose turn it is in that ring; a turn begins with its quantum. */
+static struct tree_seat *next_seat(const struct tree_node *n, unsigned ring, uint32_t quantum_bytes)
+{
+    struct tree_seat *seat = n->inner->rings[ring];
+
+    __builtin_prefetch(seat->next->node);
+    if (seat->deficit <= 0) {
+        int64_t turn = (int64_t)quantum_bytes * seat->node->weight;
+        seat->deficit += turn;
+        if (seat->deficit <= 0)
+            seat->deficit = turn; /* the quantum has become smaller meanwhile */
+    }
+    return seat;
+}
+
+/* From the link down: who is owed, by class; then who is not. */
+static void find_turn(struct tree *t, struct turn *out)
+{
+    struct tree_node *n = t->link;
+    unsigned band = (unsigned)__builtin_ctz(n->mask);
+    uint32_t quantum_bytes = n->quantum_bytes;
+
+    out->depth = 0;
+    while (n->inner != NULL) {
+        unsigned ring = band;
+        if (ring < CLASSES && (n->mask & 1U << ring) == 0)
+            ring += CLASSES; /* owed to the node itself, so to any of its children */
+        struct tree_seat *seat = next_seat(n, ring, quantum_bytes);
+        out->seats[out->depth] = seat;
+        out->rings[out->depth++] = (uint8_t)ring;
+        band = ring;
+        n = seat->node;
+        if (n->inner != NULL && n->quantum_bytes < quantum_bytes)
+            quantum_bytes = n->quantum_bytes;
+    }
+    out->leaf = n;
+    out->grant_bytes = n->wanted_bytes < quantum_bytes ? n->wanted_bytes : quantum_bytes;
+}
+
+static void spend_turn(struct turn *turn, uint64_t bytes)
+{
+    for (unsigned i = 0; i < turn->depth; i++)
+        ring_spend(turn->seats[i]->node->up, turn->rings[i], turn->seats[i], bytes);
+}
+
+/* One grant, or one leaf less in the rings.  Returns what was granted. */
+static uint64_t grant_next(struct tree *t, struct turn *turn, uint64_t now_ns)
+{
+    find_turn(t, turn);
+    struct tree_node *leaf = turn->leaf;
+    uint64_t grant = room_for(leaf, turn->grant_bytes, now_ns);
+
+    if (grant < turn->grant_bytes && grant < TREE_GRANT_MIN) {
+        leaf_settle(leaf, now_ns); /* its job has no room: it waits there */
+        node_settle_path(leaf, now_ns);
+        return 0;
+    }
+    pay(leaf, grant, now_ns);
+    spend_turn(turn, grant);
+    leaf->wanted_bytes -= grant;
+    if (leaf->wanted_bytes == 0)
+        leaf->mask = 0;
+    node_settle_path(leaf, now_ns);
+    return grant;
+}
+
+static void wake_who_is_due(struct tree *t, uint64_t now_ns)
+{
+    struct wheel_entry *e;
+
+    while ((e = wheel_take(&t->waiting, now_ns)) != NULL)
+        node_settle(ALB_CONTAINER(e, struct tree_node, wake), now_ns);
+    while ((e = wheel_take(&t->waiting_jobs, now_ns)) != NULL)
+        job_wake(ALB_CONTAINER(e, struct tree_job, wake), now_ns);
+}
+
+void tree_run(struct tree *t, uint64_t now_ns, tree_granted_fn granted, void *arg)
+{
+    uint64_t now = tree_clock(t, now_ns);
+    struct turn turn;
+
+    alb_assert(!t->is_running);
+    wake_who_is_due(t, now);
+    t->is_running = true;
+    while (node_offer(t->link) != 0) {
+        uint64_t bytes = grant_next(t, &turn, now);
+        if (bytes > 0)
+            granted(arg, turn.leaf, bytes);
+    }
+    t->is_running = false;
+}
+
+uint64_t tree_next_ns(const struct tree *t)
+{
+    uint64_t at_ns = wheel_next_ns(&t->waiting);
+    uint64_t job_ns = wheel_next_ns(&t->waiting_jobs);
+
+    if (node_offer(t->link) != 0)
+        return 0;
+    if (job_ns < at_ns)
+        at_ns = job_ns;
+    if (at_ns == UINT64_MAX)
+        return UINT64_MAX;
+    return at_ns > t->behind_ns ? at_ns - t->behind_ns : 0;
+}
