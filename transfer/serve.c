@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/units.h"
+#include "shaper/probe.h"
 #include "transfer/feed.h"
 #include "transfer/serve_impl.h"
 #include "wire/json.h"
@@ -104,6 +105,8 @@ void serve_set(struct serve *s, enum route_id route, serve_handler handler, void
 void serve_install_common(struct serve *s)
 {
     serve_set(s, ROUTE_SESSION, serve_handle_session, s);
+    if (s->options.probes != NULL)
+        serve_set(s, ROUTE_PROBE, serve_handle_probe, s);
     serve_set(s, ROUTE_TRUST, serve_handle_trust, s);
     serve_set(s, ROUTE_REVOKED, serve_handle_revoked, s);
     serve_set(s, ROUTE_HEAD, serve_handle_head, s);
@@ -205,6 +208,7 @@ static void on_session_closed(void *arg, struct http_session *http, struct alb_s
     log_event(LOG_DEBUG, "serve.session_closed", "device=%s why=\"%s\"", session->who.device,
               alb_status_text(st, text, sizeof text));
     serve_lane_release(session);
+    session->ticket = probe_ticket_free(session->ticket);
     timer_stop(&session->life);
     if (s != NULL)
         leave(s, session);

@@ -469,6 +469,11 @@ struct http_session *upstream_data(struct upstream *u)
     return u->is_up ? u->data.session : NULL;
 }
 
+struct http_session *upstream_control(struct upstream *u)
+{
+    return u->is_up ? u->control.session : NULL;
+}
+
 static void add_counts(const struct upstream_link *link, struct upstream_figures *out)
 {
     uint64_t received = 0, sent = 0;

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/status.h"
 
 enum {
@@ -49,3 +50,14 @@ ALB_MUST_USE struct alb_status probe_packet_read(const void *bytes, size_t size,
 /* `bytes` have been read. */
 bool probe_packet_is_authentic(const uint8_t bytes[PROBE_PACKET_SIZE],
                                const uint8_t key[PROBE_KEY_SIZE]);
+
+/* What POST /v1/probe answers, over the connection whose secret is the key; JSON. */
+struct probe_invite {
+    uint8_t id[PROBE_ID_SIZE];
+    uint16_t port; /* UDP, at the address of the connection */
+};
+
+ALB_MUST_USE struct alb_status probe_invite_encode(const struct probe_invite *i, struct buf *out);
+/* INVALID, naming the member. */
+ALB_MUST_USE struct alb_status probe_invite_decode(const void *bytes, size_t size,
+                                                   struct probe_invite *out);
