@@ -33,6 +33,7 @@ struct serve;
 struct feed;
 struct json_writer;
 struct serve_account;
+struct probe_responder;
 
 struct serve_session { /* one connection; http_session's user */
     struct serve *serve;
@@ -44,6 +45,7 @@ struct serve_session { /* one connection; http_session's user */
     bool is_nobody;          /* no certificate, on the tree port                  */
     const char *turned_away; /* there was no room: what its requests are told; or NULL */
     struct timer life;       /* of the last two: it ends with this                */
+    struct probe_ticket *ticket;   /* owned; NULL: its path is not probed         */
     struct serve_account *account; /* the device's; NULL: no certificate          */
     uint64_t answer_bytes;         /* answered whole and not all sent                   */
     size_t spots;                  /* serve_batch.c's: positions asked for and not sent */
@@ -74,13 +76,14 @@ struct serve_options {
     struct record_book *records; /* borrowed; may be NULL on the admin port */
     struct root_book *roots;
     struct supply *supply;
-    struct upstream *upstream;  /* NULL at a hub */
-    struct feed *feed;          /* events down; may be NULL */
-    struct gate *gate;          /* for what leaves through this port; NULL: open */
-    size_t max_sessions;        /* 0: 4,096; beyond it new ones are turned away */
-    size_t max_device_sessions; /* 0: 32; of one device                          */
-    uint64_t max_body_bytes;    /* 0: 256 MiB; of requests that are not over     */
-    uint64_t idle_timeout_ns;   /* of a session without requests; 0: none        */
+    struct upstream *upstream;      /* NULL at a hub */
+    struct feed *feed;              /* events down; may be NULL */
+    struct probe_responder *probes; /* borrowed; NULL: POST /v1/probe is 404 */
+    struct gate *gate;              /* for what leaves through this port; NULL: open */
+    size_t max_sessions;            /* 0: 4,096; beyond it new ones are turned away */
+    size_t max_device_sessions;     /* 0: 32; of one device                          */
+    uint64_t max_body_bytes;        /* 0: 256 MiB; of requests that are not over     */
+    uint64_t idle_timeout_ns;       /* of a session without requests; 0: none        */
     /* Admin port: is this bearer token right?  NULL: there is none. */
     bool (*bearer)(void *arg, const char *token);
     void *arg;
@@ -138,6 +141,7 @@ void serve_handle_chunk(void *arg, struct serve_request *rq);
 void serve_handle_root(void *arg, struct serve_request *rq);
 void serve_handle_record(void *arg, struct serve_request *rq);
 void serve_handle_head(void *arg, struct serve_request *rq);
+void serve_handle_probe(void *arg, struct serve_request *rq);
 void serve_handle_trust(void *arg, struct serve_request *rq);
 void serve_handle_revoked(void *arg, struct serve_request *rq);
 void serve_handle_session(void *arg, struct serve_request *rq);

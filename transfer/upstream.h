@@ -78,6 +78,8 @@ void upstream_unlisten(struct upstream *u, struct upstream_listener *l);
 bool upstream_is_up(const struct upstream *u);
 /* NULL while down. */
 struct http_session *upstream_data(struct upstream *u);
+/* NULL while down; from upstream_listener.up() to down() it is the same one. */
+struct http_session *upstream_control(struct upstream *u);
 /* Hang up and start over: the line is suspected dead. */
 void upstream_suspect(struct upstream *u, struct alb_status why);
 
