@@ -25,6 +25,12 @@ struct alb_status hub_metrics(const struct hub_state *s, struct buf *out)
         {"refused_total", "counter", "… that were refused.", s->figures.serve.refused},
         {"chunks_sent_total", "counter", "Chunks sent down.", s->figures.serve.items_sent},
         {"bytes_sent_total", "counter", "Their bytes.", s->figures.serve.item_bytes_sent},
+        {"probed_paths", "gauge", "Children that measure their path by datagrams.",
+         s->figures.serve.probes.tickets},
+        {"probes_answered_total", "counter", "Probes answered.", s->figures.serve.probes.answered},
+        {"probes_refused_total", "counter", "… of strangers, repeated, or too many.",
+         s->figures.serve.probes.strangers + s->figures.serve.probes.repeated +
+             s->figures.serve.probes.too_many},
         {"chunks_kept_total", "counter", "Chunks stored.", s->figures.keeper.chunks},
         {"bytes_kept_total", "counter", "Their bytes.", s->figures.keeper.bytes},
         {"pending_bytes", "gauge", "Verified, not yet durable.", s->figures.keeper.pending_bytes},

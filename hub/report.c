@@ -267,6 +267,7 @@ static struct alb_status put_status(const struct hub_state *s, struct buf *out)
     json_number(w, "published", s->figures.published);
     json_number(w, "loop_lag_ms", s->worst_lag_ms);
     serve_show_held(&s->figures.serve, w);
+    serve_show_probes(&s->figures.serve, w);
     hub_damage_show(s->damaged, s->damaged_count, w);
     json_end(w);
     return json_writer_finish(w, out);

@@ -140,6 +140,7 @@ static void put_served(struct json_writer *w, const struct serve_stats *s)
     json_number(w, "bytes", s->item_bytes_sent);
     json_end(w);
     serve_show_held(s, w);
+    serve_show_probes(s, w);
 }
 
 static struct alb_status status_text(const struct reflector *r, const struct reflector_figures *f,

@@ -8,7 +8,6 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/units.h"
-#include "shaper/probe.h"
 #include "transfer/feed.h"
 #include "transfer/serve_impl.h"
 #include "wire/json.h"
@@ -92,6 +91,7 @@ struct serve *serve_free(struct serve *s)
         session->account = NULL;
     }
     serve_accounts_release(s);
+    s->probes = probe_responder_close(s->probes);
     loop_bury(s->options.loop, free, s);
     return NULL;
 }
@@ -105,8 +105,6 @@ void serve_set(struct serve *s, enum route_id route, serve_handler handler, void
 void serve_install_common(struct serve *s)
 {
     serve_set(s, ROUTE_SESSION, serve_handle_session, s);
-    if (s->options.probes != NULL)
-        serve_set(s, ROUTE_PROBE, serve_handle_probe, s);
     serve_set(s, ROUTE_TRUST, serve_handle_trust, s);
     serve_set(s, ROUTE_REVOKED, serve_handle_revoked, s);
     serve_set(s, ROUTE_HEAD, serve_handle_head, s);
@@ -559,4 +557,6 @@ bool serve_query(const struct serve_request *rq, const char *name, char *out, si
 void serve_stats(const struct serve *s, struct serve_stats *out)
 {
     *out = s->stats;
+    if (s->probes != NULL)
+        probe_responder_figures(s->probes, &out->probes);
 }

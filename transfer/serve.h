@@ -26,6 +26,7 @@
 #pragma once
 
 #include "net/http.h"
+#include "shaper/probe.h"
 #include "transfer/root_book.h"
 #include "wire/routes.h"
 
@@ -33,7 +34,6 @@ struct serve;
 struct feed;
 struct json_writer;
 struct serve_account;
-struct probe_responder;
 
 struct serve_session { /* one connection; http_session's user */
     struct serve *serve;
@@ -76,14 +76,13 @@ struct serve_options {
     struct record_book *records; /* borrowed; may be NULL on the admin port */
     struct root_book *roots;
     struct supply *supply;
-    struct upstream *upstream;      /* NULL at a hub */
-    struct feed *feed;              /* events down; may be NULL */
-    struct probe_responder *probes; /* borrowed; NULL: POST /v1/probe is 404 */
-    struct gate *gate;              /* for what leaves through this port; NULL: open */
-    size_t max_sessions;            /* 0: 4,096; beyond it new ones are turned away */
-    size_t max_device_sessions;     /* 0: 32; of one device                          */
-    uint64_t max_body_bytes;        /* 0: 256 MiB; of requests that are not over     */
-    uint64_t idle_timeout_ns;       /* of a session without requests; 0: none        */
+    struct upstream *upstream;  /* NULL at a hub */
+    struct feed *feed;          /* events down; may be NULL */
+    struct gate *gate;          /* for what leaves through this port; NULL: open */
+    size_t max_sessions;        /* 0: 4,096; beyond it new ones are turned away */
+    size_t max_device_sessions; /* 0: 32; of one device                          */
+    uint64_t max_body_bytes;    /* 0: 256 MiB; of requests that are not over     */
+    uint64_t idle_timeout_ns;   /* of a session without requests; 0: none        */
     /* Admin port: is this bearer token right?  NULL: there is none. */
     bool (*bearer)(void *arg, const char *token);
     void *arg;
@@ -95,6 +94,7 @@ struct serve_stats {
     uint64_t held_bytes;               /* chunks ready but not sent, now */
     uint64_t body_bytes, answer_bytes; /* as of the sessions, now        */
     size_t sessions, spots;
+    struct probe_responder_figures probes;
 };
 
 struct serve *serve_new(const struct serve_options *options);
@@ -104,6 +104,11 @@ void serve_set(struct serve *s, enum route_id route, serve_handler handler, void
 void serve_install_common(struct serve *s);
 /* An accept_fn (net/loop.h): arg is the serve. */
 void serve_accept(void *serve, struct stream *stream);
+/* Answer probes of those with a session, at a UDP port (that of the tree port: one hole in a
+ * firewall's rules).  When it cannot be had the log says so, and who asks measures by PING. */
+void serve_open_probes(struct serve *s, const char *address, uint16_t port);
+/* To tell what replies say; NULL: there are none. */
+struct probe_responder *serve_probes(struct serve *s);
 /* Finish what is open, accept nothing new; events end now. */
 void serve_drain(struct serve *s);
 /* The revocation list changed: close the sessions it names. */
@@ -111,6 +116,8 @@ void serve_recheck(struct serve *s);
 void serve_stats(const struct serve *s, struct serve_stats *out);
 /* What is held for others, as an object "held" of a status. */
 void serve_show_held(const struct serve_stats *stats, struct json_writer *w);
+/* How often paths were probed, as an object "probes" of a status. */
+void serve_show_probes(const struct serve_stats *stats, struct json_writer *w);
 
 /* ---- for handlers --------------------------------------------------------------------------- */
 

@@ -18,6 +18,7 @@ struct serve {
     size_t turned_away;  /* sessions that only hear that there is no room */
     struct map accounts; /* of devices: serve_limits.c */
     struct log_limit full_lines, grant_lines, miss_lines;
+    struct probe_responder *probes; /* owned; NULL: none */
     bool is_draining;
     struct serve_stats stats;
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* transfer/serve_probe.c – POST /v1/probe: who is connected may measure the path by datagrams. */
-#include "shaper/probe.h"
+#include "base/log.h"
 #include "transfer/serve_impl.h"
+#include "wire/json.h"
 
 enum { INVITE_MOST = 256 };
 
@@ -30,7 +31,7 @@ void serve_handle_probe(void *arg, struct serve_request *rq)
     struct buf answer;
 
     buf_init(&answer, INVITE_MOST);
-    struct alb_status st = invite(s->options.probes, rq->session, &answer);
+    struct alb_status st = invite(s->probes, rq->session, &answer);
     if (st.code == ALB_FULL)
         serve_refuse(rq, ALB_TIMEOUT, "too many paths are probed here: ask again later");
     else if (alb_failed(st))
@@ -38,4 +39,41 @@ void serve_handle_probe(void *arg, struct serve_request *rq)
     else
         serve_answer(rq, "application/json", buf_peek(&answer), buf_size(&answer));
     buf_release(&answer);
+}
+
+void serve_open_probes(struct serve *s, const char *address, uint16_t port)
+{
+    const struct probe_responder_options options = {.loop = s->options.loop,
+                                                    .address = address,
+                                                    .port = port,
+                                                    .max_tickets = s->options.max_sessions};
+    struct alb_status st = probe_responder_open(&options, &s->probes);
+
+    if (alb_failed(st)) {
+        log_status(LOG_WARN, "probe.no_udp", st,
+                   "address=%s udp_port=%u next=\"children measure their paths by PING, less "
+                   "exactly; free that UDP port and start again\"",
+                   address, (unsigned)port);
+        return;
+    }
+    serve_set(s, ROUTE_PROBE, serve_handle_probe, s);
+}
+
+struct probe_responder *serve_probes(struct serve *s)
+{
+    return s->probes;
+}
+
+void serve_show_probes(const struct serve_stats *stats, struct json_writer *w)
+{
+    const struct probe_responder_figures *f = &stats->probes;
+
+    json_object_begin(w, "probes");
+    json_number(w, "paths", f->tickets);
+    json_number(w, "answered", f->answered);
+    json_number(w, "strangers", f->strangers);
+    json_number(w, "repeated", f->repeated);
+    json_number(w, "too_many", f->too_many);
+    json_number(w, "unsent", f->unsent);
+    json_end(w);
 }
