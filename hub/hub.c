@@ -159,6 +159,7 @@ struct alb_status hub_start(const struct hub_options *options, struct hub **out)
         hub_free(h);
         return st;
     }
+    serve_open_probes(h->serve, options->listen_address, hub_port(h));
     keep_up(h);
     *out = h;
     return ALB_STATUS_OK;

@@ -148,6 +148,7 @@ struct alb_status reflector_start(const struct reflector_options *options, struc
         reflector_free(r);
         return st;
     }
+    serve_open_probes(r->serve, options->listen_address, reflector_port(r));
     *out = r;
     return ALB_STATUS_OK;
 }
