@@ -115,7 +115,7 @@ function(alb_simulated_world)
     file(GLOB sources CONFIGURE_DEPENDS ${path}/world*.c ${path}/scenario*.c
          ${path}/cast_version.c ${path}/cast_holder.c)
     alb_view(view sim_world sim ${path})
-    alb_library(sim_world ${view} "${sources}" "base;chunk;wire;store;net;transfer;support")
+    alb_library(sim_world ${view} "${sources}" "base;chunk;wire;store;net;shaper;transfer;support")
 endfunction()
 
 # tests/sim/: that world's own tests; the rest of it (hubs, reflectors, endpoints on virtual nodes)
