@@ -2,8 +2,6 @@
 /* net/stream_event.c – moves bytes between an owner and a socket, through TLS or plain. */
 #include "net/stream_event.h"
 
-#include <linux/tcp.h>
-#include <netinet/in.h>
 #include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,13 +10,6 @@
 #include "base/alloc.h"
 #include "base/units.h"
 
-enum {
-    /* Bytes that may wait in the kernel before the socket counts as full: enough for 100 Mbit/s
-     * at 10 ms, little enough that what is urgent does not stand behind a second of bulk. */
-    UNSENT_SIZE = 128 << 10,
-    USER_TIMEOUT_MS = 20000, /* sent and not acknowledged for that long: the path is dead         */
-    DSCP_LE = 0x01, /* "lower effort", RFC 8622                                           */
-};
 /* A last record that does not get out by then is lost. */
 #define LEAVE_NS (5 * NS_PER_S)
 
@@ -30,35 +21,13 @@ static void leave(struct event_stream *s);
 
 /* ---- sockets and events ---------------------------------------------------------------------- */
 
-static void mark(int fd)
-{
-    const int class = DSCP_LE << 2;
-
-    (void)setsockopt(fd, IPPROTO_IP, IP_TOS, &class, sizeof(class));
-    (void)setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &class, sizeof(class));
-}
-
-/* Each of these makes a good connection better; none is needed for a working one. */
-static void tune(const struct event_stream *s, int fd)
-{
-    const int on = 1;
-    const int unsent = UNSENT_SIZE;
-    const unsigned user_timeout_ms = USER_TIMEOUT_MS;
-
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms, sizeof(user_timeout_ms));
-    if (s->bulk)
-        mark(fd);
-}
-
 void stream_event_use_fd(struct event_stream *s, int fd)
 {
     s->fd = fd;
     s->readable = event_new(s->loop->events, fd, EV_READ, on_io, s);
     s->writable = event_new(s->loop->events, fd, EV_WRITE, on_io, s);
     alb_assert(s->readable != NULL && s->writable != NULL);
-    tune(s, fd);
+    stream_event_tune(s);
 }
 
 void stream_event_drop_fd(struct event_stream *s)
@@ -344,9 +313,24 @@ static void event_mark_bulk(struct stream *base)
 {
     struct event_stream *s = ALB_CONTAINER(base, struct event_stream, base);
 
-    if (!s->bulk && s->fd >= 0)
-        mark(s->fd);
     s->bulk = true;
+    if (s->fd >= 0)
+        stream_event_tune(s);
+}
+
+static void event_set_pacing(struct stream *base)
+{
+    struct event_stream *s = ALB_CONTAINER(base, struct event_stream, base);
+
+    if (s->fd >= 0)
+        stream_event_tune(s);
+}
+
+static bool event_set_congestion(struct stream *base, const char *name)
+{
+    struct event_stream *s = ALB_CONTAINER(base, struct event_stream, base);
+
+    return s->fd >= 0 && stream_event_set_congestion(s, name);
 }
 
 /* ---- figures --------------------------------------------------------------------------------- */
@@ -354,14 +338,8 @@ static void event_mark_bulk(struct stream *base)
 static void event_figures(struct stream *base, struct path_figures *out)
 {
     struct event_stream *s = ALB_CONTAINER(base, struct event_stream, base);
-    struct tcp_info info = {0};
-    socklen_t size = sizeof(info);
 
-    if (s->fd >= 0 && getsockopt(s->fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0) {
-        out->rtt_ns = (uint64_t)info.tcpi_rtt * 1000;
-        out->retransmitted = info.tcpi_total_retrans;
-        out->unsent_bytes = info.tcpi_notsent_bytes;
-    }
+    stream_event_tcp_figures(s, out);
     out->unsent_bytes += buf_size(&s->unsent);
     out->wire_sent_bytes = s->plain_sent;
     out->wire_received_bytes = s->plain_received;
@@ -463,6 +441,8 @@ struct event_stream *stream_event_new(struct loop_event *loop, struct tls_contex
         .write = event_write,
         .figures = event_figures,
         .mark_bulk = event_mark_bulk,
+        .set_pacing = event_set_pacing,
+        .set_congestion = event_set_congestion,
         .export_key = event_export_key,
         .free = event_free_stream,
     };

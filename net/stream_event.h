@@ -5,7 +5,8 @@
  *     accepted:                           SHAKING → OPEN → LEAVING
  *                any failure → BROKEN, status says why
  *
- * stream_dial.c is the journey to OPEN; stream_event.c moves bytes from there on.  LEAVING is a
+ * stream_dial.c is the journey to OPEN; stream_event.c moves bytes from there on; stream_socket.c
+ * is what is asked of the kernel about the socket.  LEAVING is a
  * stream whose owner has freed it while records were half sent; nobody hears of it any more.
  */
 #pragma once
@@ -67,7 +68,7 @@ struct stream *stream_event_accept(struct loop_event *loop, int fd, struct tls_c
 /* End what loop_free() finds still leaving. */
 void stream_event_abandon_leaving(struct loop_event *loop);
 
-/* ---- between the two files ------------------------------------------------------------------- */
+/* ---- between the files ----------------------------------------------------------------------- */
 
 struct event_stream *stream_event_new(struct loop_event *loop, struct tls_context *tls);
 /* The next steps towards OPEN; tells the owner when it ends there or in BROKEN. */
@@ -79,3 +80,8 @@ void stream_event_wait(struct event_stream *s, short what); /* EV_READ or EV_WRI
 void stream_event_break(struct event_stream *s, struct alb_status st);
 /* What does this TLS call wait for?  True: armed.  False: it failed and the stream is BROKEN. */
 bool stream_event_wait_tls(struct event_stream *s, int result);
+/* What s says of itself (bulk, pacing) to its socket, which is there. */
+void stream_event_tune(const struct event_stream *s);
+bool stream_event_set_congestion(const struct event_stream *s, const char *name);
+/* What the kernel knows of the path; the rest of *out is left alone. */
+void stream_event_tcp_figures(const struct event_stream *s, struct path_figures *out);
