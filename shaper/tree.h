@@ -88,6 +88,8 @@ void tree_leaf_set_job(struct tree_node *leaf, struct tree_job *j, uint64_t now_
  * queued before, now for that many) and tree_run() will grant them, perhaps in parts.  With `bytes`
  * 0 it wants nothing any more. */
 uint64_t tree_leaf_want(struct tree_node *leaf, uint64_t bytes, uint64_t now_ns);
+/* Is a limit above it 0, so that nothing will be granted until terms change? */
+bool tree_leaf_is_off(const struct tree_node *leaf);
 /* These passed as well, in whatever debt that ends. */
 void tree_leaf_charge(struct tree_node *leaf, uint64_t bytes, uint64_t now_ns);
 /* These were granted, or charged, and did not pass. */

@@ -89,6 +89,14 @@ uint64_t tree_leaf_want(struct tree_node *leaf, uint64_t bytes, uint64_t now_ns)
     return 0;
 }
 
+bool tree_leaf_is_off(const struct tree_node *leaf)
+{
+    for (const struct tree_node *n = leaf; n != NULL; n = n->up)
+        if (n->ceiling.rate_bps == 0)
+            return true;
+    return leaf->job != NULL && leaf->job->ceiling.rate_bps == 0;
+}
+
 void tree_leaf_charge(struct tree_node *leaf, uint64_t bytes, uint64_t now_ns)
 {
     uint64_t now = tree_clock(leaf->tree, now_ns);

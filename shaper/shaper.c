@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* shaper/shaper.c – one timer that runs the tree, and looks every 100 ms at what really passed. */
+#include "shaper/shaper.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/units.h"
+#include "net/http.h"
+#include "net/http_pace.h"
+#include "net/stream.h"
+#include "shaper/shaper_wire.h"
+
+enum { LOOK_EVERY_MS = 100, ONE = 1024, FIRST_ESTIMATE = 1083 /* 1.058: TLS, TCP and IP */ };
+
+struct shaper {
+    struct loop *loop;
+    struct tree *tree;
+    struct timer timer;
+    uint32_t packet_overhead_bytes;
+    struct shaper_leaf *looked_at;
+    uint64_t look_ns; /* UINT64_MAX: nobody to look at */
+};
+
+static void on_timer(void *arg);
+
+/* ---- the timer ------------------------------------------------------------------------------- */
+
+static void arm(struct shaper *s)
+{
+    uint64_t at_ns = tree_next_ns(s->tree);
+
+    if (s->look_ns < at_ns)
+        at_ns = s->look_ns;
+    if (at_ns == UINT64_MAX)
+        timer_stop(&s->timer);
+    else if (!timer_is_set(&s->timer) || s->timer.at_ns != at_ns)
+        timer_set(&s->timer, at_ns);
+}
+
+static void on_granted(void *arg, struct tree_node *node, uint64_t bytes)
+{
+    struct shaper_leaf *leaf = tree_node_arg(node);
+
+    (void)arg;
+    leaf->in_hand_bytes += bytes;
+    gate_wake(&leaf->gate);
+}
+
+/* ---- looking at what passed ------------------------------------------------------------------ */
+
+static void look_from_now(struct shaper_leaf *leaf)
+{
+    struct shaper *s = leaf->shaper;
+
+    leaf->is_asleep = false;
+    if (leaf->is_looked_at)
+        return;
+    leaf->is_looked_at = true;
+    leaf->prev = NULL;
+    leaf->next = s->looked_at;
+    if (s->looked_at != NULL)
+        s->looked_at->prev = leaf;
+    s->looked_at = leaf;
+    if (s->look_ns == UINT64_MAX) {
+        s->look_ns = loop_now_ns(s->loop) + LOOK_EVERY_MS * NS_PER_MS;
+        arm(s);
+    }
+}
+
+static void look_no_more(struct shaper_leaf *leaf)
+{
+    if (!leaf->is_looked_at)
+        return;
+    leaf->is_looked_at = false;
+    if (leaf->prev != NULL)
+        leaf->prev->next = leaf->next;
+    else
+        leaf->shaper->looked_at = leaf->next;
+    if (leaf->next != NULL)
+        leaf->next->prev = leaf->prev;
+}
+
+static uint64_t measure(const struct shaper_leaf *leaf)
+{
+    uint32_t overhead = leaf->shaper->packet_overhead_bytes;
+    struct path_figures figures;
+    uint64_t to_come = 0;
+
+    stream_figures(leaf->stream, &figures);
+    if (leaf->session == NULL)
+        return wire_sent(&figures, leaf->stream->address, overhead);
+    to_come = http_session_outstanding_bytes(leaf->session) * leaf->wire_per_1024 / ONE;
+    return wire_received(&figures, leaf->stream->address, overhead) + to_come;
+}
+
+/* The estimate moves a quarter of the way to what was found, if there was enough to tell. */
+static void learn(struct shaper_leaf *leaf, uint64_t measured)
+{
+    enum { ENOUGH = 4096, MOST = 4 * ONE, SLOWLY = 4 };
+    uint64_t passed = leaf->passed_bytes - leaf->seen_passed_bytes;
+
+    if (passed < ENOUGH)
+        return;
+    uint64_t found = measured > leaf->seen_bytes ? (measured - leaf->seen_bytes) * ONE / passed : 0;
+    found = found < ONE ? ONE : found > MOST ? MOST : found;
+    leaf->wire_per_1024 =
+        (uint32_t)((leaf->wire_per_1024 * (uint64_t)(SLOWLY - 1) + found) / SLOWLY);
+    leaf->seen_passed_bytes = leaf->passed_bytes;
+    leaf->seen_bytes = measured;
+}
+
+static void correct(struct shaper_leaf *leaf, uint64_t now_ns)
+{
+    if (leaf->stream == NULL)
+        return;
+    uint64_t total = measure(leaf);
+    uint64_t measured = total > leaf->before_bytes ? total - leaf->before_bytes : 0;
+
+    learn(leaf, measured);
+    if (measured != leaf->charged_bytes)
+        leaf->is_asleep = false;
+    if (measured > leaf->charged_bytes)
+        tree_leaf_charge(leaf->node, measured - leaf->charged_bytes, now_ns);
+    else
+        tree_leaf_refund(leaf->node, leaf->charged_bytes - measured, now_ns);
+    leaf->charged_bytes = measured;
+}
+
+static void drop_hand(struct shaper_leaf *leaf, uint64_t now_ns)
+{
+    tree_leaf_refund(leaf->node, leaf->in_hand_bytes, now_ns);
+    leaf->in_hand_bytes = 0;
+}
+
+/* Who did nothing since the last look gives back what it holds, and is let alone. */
+static void look_at_all(struct shaper *s, uint64_t now_ns)
+{
+    struct shaper_leaf *next;
+
+    for (struct shaper_leaf *leaf = s->looked_at; leaf != NULL; leaf = next) {
+        next = leaf->next;
+        bool was_asleep = leaf->is_asleep;
+        leaf->is_asleep = true;
+        correct(leaf, now_ns);
+        if (!was_asleep || !leaf->is_asleep)
+            continue;
+        drop_hand(leaf, now_ns);
+        look_no_more(leaf);
+    }
+    s->look_ns = s->looked_at == NULL ? UINT64_MAX : now_ns + LOOK_EVERY_MS * NS_PER_MS;
+}
+
+static void on_timer(void *arg)
+{
+    struct shaper *s = arg;
+    uint64_t now_ns = loop_now_ns(s->loop);
+
+    if (now_ns >= s->look_ns)
+        look_at_all(s, now_ns);
+    tree_run(s->tree, now_ns, on_granted, s);
+    arm(s);
+}
+
+/* ---- the gate -------------------------------------------------------------------------------- */
+
+static struct shaper_leaf *leaf_of(struct gate *g)
+{
+    return ALB_CONTAINER(g, struct shaper_leaf, gate);
+}
+
+static uint64_t on_wire(const struct shaper_leaf *leaf, uint64_t bytes)
+{
+    return (bytes * leaf->wire_per_1024 + ONE - 1) / ONE;
+}
+
+static size_t leaf_ask(struct gate *g, size_t want, uint64_t now_ns, uint64_t *retry_ns)
+{
+    struct shaper_leaf *leaf = leaf_of(g);
+    uint64_t wire = on_wire(leaf, want);
+    uint64_t least = wire < TREE_GRANT_MIN ? wire : TREE_GRANT_MIN;
+
+    look_from_now(leaf);
+    if (tree_leaf_is_off(leaf->node))
+        drop_hand(leaf, now_ns);
+    if (leaf->in_hand_bytes < wire)
+        leaf->in_hand_bytes += tree_leaf_want(leaf->node, wire - leaf->in_hand_bytes, now_ns);
+    if (leaf->in_hand_bytes >= least) {
+        uint64_t may = leaf->in_hand_bytes * ONE / leaf->wire_per_1024;
+        tree_leaf_want(leaf->node, 0, now_ns); /* it will ask again for the rest */
+        return may < want ? (size_t)may : want;
+    }
+    *retry_ns = GATE_WILL_CALL;
+    arm(leaf->shaper);
+    return 0;
+}
+
+static void leaf_spent(struct gate *g, size_t bytes, uint64_t now_ns)
+{
+    struct shaper_leaf *leaf = leaf_of(g);
+    uint64_t wire = on_wire(leaf, bytes);
+
+    look_from_now(leaf);
+    leaf->passed_bytes += bytes;
+    leaf->charged_bytes += wire;
+    if (wire <= leaf->in_hand_bytes) {
+        leaf->in_hand_bytes -= wire;
+        return;
+    }
+    tree_leaf_charge(leaf->node, wire - leaf->in_hand_bytes, now_ns);
+    leaf->in_hand_bytes = 0;
+}
+
+static void leaf_forget(struct gate *g)
+{
+    struct shaper_leaf *leaf = leaf_of(g);
+
+    tree_leaf_want(leaf->node, 0, loop_now_ns(leaf->shaper->loop));
+    arm(leaf->shaper);
+}
+
+static const struct gate_ops leaf_ops = {
+    .ask = leaf_ask, .spent = leaf_spent, .forget = leaf_forget};
+
+/* ---- leaves ---------------------------------------------------------------------------------- */
+
+void shaper_leaf_start(struct shaper_leaf *leaf, struct shaper *s, struct tree_node *parent,
+                       const struct node_terms *terms)
+{
+    *leaf =
+        (struct shaper_leaf){.gate.ops = &leaf_ops, .shaper = s, .wire_per_1024 = FIRST_ESTIMATE};
+    leaf->node = tree_node_new(s->tree, parent, terms, loop_now_ns(s->loop));
+    tree_node_set_arg(leaf->node, leaf);
+}
+
+void shaper_leaf_stop(struct shaper_leaf *leaf)
+{
+    struct shaper *s = leaf->shaper;
+
+    if (s == NULL)
+        return;
+    uint64_t now_ns = loop_now_ns(s->loop);
+    correct(leaf, now_ns);
+    drop_hand(leaf, now_ns);
+    look_no_more(leaf);
+    tree_node_free(leaf->node, now_ns);
+    *leaf = (struct shaper_leaf){0};
+    arm(s);
+}
+
+void shaper_leaf_set_terms(struct shaper_leaf *leaf, const struct node_terms *terms)
+{
+    shaper_node_set_terms(leaf->shaper, leaf->node, terms);
+}
+
+void shaper_leaf_set_job(struct shaper_leaf *leaf, struct tree_job *j)
+{
+    tree_leaf_set_job(leaf->node, j, loop_now_ns(leaf->shaper->loop));
+    arm(leaf->shaper);
+}
+
+static void watch(struct shaper_leaf *leaf, struct stream *stream, struct http_session *session)
+{
+    correct(leaf, loop_now_ns(leaf->shaper->loop));
+    leaf->stream = stream;
+    leaf->session = session;
+    leaf->charged_bytes = leaf->seen_bytes = leaf->before_bytes = 0;
+    leaf->seen_passed_bytes = leaf->passed_bytes;
+    if (stream != NULL)
+        leaf->before_bytes = measure(leaf);
+}
+
+void shaper_leaf_watch_sent(struct shaper_leaf *leaf, struct stream *stream)
+{
+    watch(leaf, stream, NULL);
+}
+
+void shaper_leaf_watch_received(struct shaper_leaf *leaf, struct http_session *session)
+{
+    watch(leaf, session == NULL ? NULL : http_session_stream(session), session);
+}
+
+/* ---- the shaper ------------------------------------------------------------------------------ */
+
+struct shaper *shaper_new(struct loop *loop, const struct shaper_options *options)
+{
+    struct shaper *s = xalloc(sizeof *s);
+
+    s->loop = loop;
+    s->tree = tree_new(&options->link, loop_now_ns(loop));
+    s->packet_overhead_bytes = options->packet_overhead_bytes;
+    s->look_ns = UINT64_MAX;
+    timer_init(&s->timer, loop, on_timer, s);
+    return s;
+}
+
+struct shaper *shaper_free(struct shaper *s)
+{
+    if (s == NULL)
+        return NULL;
+    timer_stop(&s->timer);
+    tree_free(s->tree);
+    free(s);
+    return NULL;
+}
+
+struct tree_node *shaper_link(struct shaper *s)
+{
+    return tree_link(s->tree);
+}
+
+struct tree_node *shaper_node_new(struct shaper *s, struct tree_node *parent,
+                                  const struct node_terms *terms)
+{
+    return tree_node_new(s->tree, parent, terms, loop_now_ns(s->loop));
+}
+
+struct tree_node *shaper_node_free(struct shaper *s, struct tree_node *n)
+{
+    return tree_node_free(n, loop_now_ns(s->loop));
+}
+
+void shaper_node_set_terms(struct shaper *s, struct tree_node *n, const struct node_terms *terms)
+{
+    tree_node_set_terms(n, terms, loop_now_ns(s->loop));
+    arm(s);
+}
+
+struct tree_job *shaper_job_new(struct shaper *s, uint64_t ceiling_bps)
+{
+    return tree_job_new(s->tree, ceiling_bps, loop_now_ns(s->loop));
+}
+
+struct tree_job *shaper_job_free(struct shaper *s, struct tree_job *j)
+{
+    (void)s;
+    return tree_job_free(j);
+}
+
+void shaper_job_set_ceiling(struct shaper *s, struct tree_job *j, uint64_t ceiling_bps)
+{
+    tree_job_set_ceiling(j, ceiling_bps, loop_now_ns(s->loop));
+    arm(s);
+}
