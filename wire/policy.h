@@ -17,7 +17,7 @@
 
 enum {
     POLICY_FORMAT = 1,
-    POLICY_BYTES_MAX = 1 << 20,
+    POLICY_BYTES_MAX = (1 << 20) - 4096, /* 1 MiB with what is signed around it */
     POLICY_RULES_MAX = 2000,
     POLICY_SITES_MAX = 10000,
     POLICY_SUBNETS_MAX = 20000, /* of all sites together */
@@ -87,7 +87,7 @@ struct policy_dates { /* both included */
 };
 struct policy_calendar {
     char name[64];
-    struct policy_dates *dates; /* owned; sorted, apart from each other once checked */
+    struct policy_dates *dates; /* owned; sorted, apart from each other */
     size_t date_count;
     uint32_t line;
 };
@@ -113,6 +113,9 @@ struct policy_doc {
 
 struct policy_doc *policy_doc_new(void);
 struct policy_doc *policy_doc_free(struct policy_doc *d);
+
+/* Is the day on any of the calendars whose bits are set? */
+bool policy_day_is_on(const struct policy_doc *d, uint64_t calendars, int32_t day);
 
 /* ---- findings: everything that is wrong, each a line for a person ---- */
 
