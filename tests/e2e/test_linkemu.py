@@ -37,7 +37,7 @@ def linkemu(tmp_path_factory):
         pytest.skip("albedo-linkemu is not built and there is no cc; set ALB_BIN_DIR")
     binary = tmp_path_factory.mktemp("linkemu") / "albedo-linkemu"
     subprocess.run(["cc", "-std=gnu17", "-O2", "-D_GNU_SOURCE", "-I", SOURCES.parent,
-                    *sorted(SOURCES.glob("*.c")), "-o", binary], check=True)
+                    *sorted(SOURCES.glob("*.c")), "-o", binary, "-lm"], check=True)
     return str(binary)
 
 
@@ -169,7 +169,7 @@ def test_the_emulator_tells_and_ends_on_sigterm(linkemu, tmp_path):
     with Lab(endpoints=0, linkemu=linkemu) as lab:
         assert lab.link.daemon.stop() == 0
         stats = json.loads(lab.link.stats_file.read_text())
-    assert set(stats) == {"ab", "ba", "valid"}
+    assert set(stats) == {"ab", "ba", "cpu_s", "valid"}
     assert {"packets", "bytes", "dropped", "queue_dropped", "lateness_us"} <= set(stats["ab"])
     assert set(stats["ab"]["lateness_us"]) == {"p50", "p99", "max"}
 

@@ -2,13 +2,16 @@
 /* emu/link.h – one direction of a link as pure arithmetic on (state, now): when does a packet
  * arrive?
  *
- * The queue is not a queue but a time: `free_ns` is when the line will have sent everything
- * accepted so far.  A packet of L bytes that arrives at `now` begins at max(now, free_ns), takes
- * L / rate, and reaches the other end one fixed delay later.  Its backlog is free_ns − now.  So
- * the rate is exact by construction and nothing has to be drained by a timer; only the moment at
- * which the caller acts on `due_ns` is subject to the machine's noise.
+ *     offer → random loss → policer → queue (limit, flows, CoDel) → line (rate) → air (delay,
+ *             jitter, pauses) → take
  *
- * Packets are never reordered: due times do not decrease, also across changes of rate and delay.
+ * The line works in virtual time: link_advance() lets it do all it would have done until `now`,
+ * each packet beginning exactly where the one before it ended.  So the rate is exact by
+ * construction, whenever the caller comes, and nothing has to be drained by a timer; only the
+ * moment at which the caller takes a packet that is due is subject to the machine's noise.  A
+ * caller who comes when link_due_ns() says misses nothing.
+ *
+ * Without `reorder` packets keep their order, also across changes of rate and delay.
  * No clock is read and nothing is allocated here; `now_ns` is monotonic and must not run back.
  */
 #pragma once
@@ -16,52 +19,90 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "emu/air.h"
+#include "emu/loss.h"
+#include "emu/packet_pool.h"
+#include "emu/policer.h"
+#include "emu/queue.h"
+
+#define LINK_IDLE UINT64_MAX
+
 struct link_params {
     uint64_t rate_bits;   /* bits per second, at least 1; headers of IP included, none below */
-    uint64_t delay_ns;    /* one way, beyond the time on the line */
-    uint64_t queue_bytes; /* tail-drop limit in bytes … */
-    uint64_t queue_ns;    /* … or, when queue_bytes is 0, in time at the current rate */
-    double loss;          /* share of packets lost at random before the queue, 0 to 1 */
-    bool down;            /* the cable is out: everything is lost */
+    uint64_t limit_bytes; /* of the queue, the packet on the line included; or, if 0, … */
+    uint64_t limit_ns;    /* … in time at the current rate; or, if that is 0 too, … */
+    uint32_t limit_packets;
+    struct queue_params queue;
+    struct loss_params loss;
+    struct policer_params policer;
+    struct air_params air;
+    bool down; /* the cable is out: everything is lost */
 };
 
 enum link_verdict {
-    LINK_PASS, /* will arrive at due_ns */
-    LINK_CUT,  /* the link is down */
-    LINK_LOST, /* lost at random */
-    LINK_FULL, /* tail drop */
+    LINK_PASS,    /* it is in the queue; there it may still be dropped for another's sake */
+    LINK_CUT,     /* the link is down */
+    LINK_LOST,    /* lost at random */
+    LINK_POLICED, /* beyond the policer's rate */
+    LINK_FULL,    /* tail drop */
 };
 
-struct link_times {
-    uint64_t depart_ns; /* the last bit leaves the queue */
-    uint64_t due_ns;    /* the last bit arrives at the other end */
+/* All since the start. */
+struct link_counts {
+    uint64_t sent_bytes; /* left the line */
+    uint64_t cut;        /* packets dropped: the link was down, or went down under them */
+    uint64_t lost;
+    uint64_t policed;
+    uint64_t full; /* dropped because the queue was full */
+};
+
+struct link_backlog {
+    uint64_t bytes; /* waiting, and what is left of the packet on the line */
+    uint64_t ns;    /* to send them at the current rate, pauses apart */
 };
 
 struct link {
     struct link_params params;
-    uint64_t free_ns;     /* the line is busy until then */
-    uint64_t free_rem;    /* fraction of a nanosecond beyond free_ns, in 1/rate_bits */
-    uint64_t last_due_ns; /* no later packet may arrive before this one */
-    uint64_t random;      /* state of the generator behind `loss` */
+    struct packet_pool *pool; /* borrowed */
+    struct link_counts counts;
+    struct loss loss;
+    struct policer policer;
+    struct queue queue;
+    struct air air;
+    uint64_t radio_seed;
+    uint32_t on_line;  /* slot of the packet being sent, or PACKET_NONE */
+    uint64_t free_ns;  /* the line is busy until then */
+    uint64_t free_rem; /* fraction of a nanosecond beyond free_ns, in 1/rate_bits */
 };
 
-/* What a change did, for link_retime(). */
-struct link_change {
-    uint64_t at_ns;
-    double stretch; /* old rate over new rate */
-};
+/* An idle link from `now_ns` on.  The same `seed` loses and delays the same packets; `radio_seed`
+ * is of the pauses of the air. */
+void link_init(struct link *link, struct packet_pool *pool, const struct link_params *params,
+               uint64_t seed, uint64_t radio_seed, uint64_t now_ns);
 
-/* An idle link.  The same `seed` loses the same packets. */
-void link_init(struct link *link, const struct link_params *params, uint64_t seed);
+/* Offer the packet in `slot`, whose data and bytes (IP header included) are set.  The link owns
+ * the slot from now on and gives it back to the pool unless it passes.  A packet that finds the
+ * line idle and nothing waiting always fits, however small the queue. */
+enum link_verdict link_offer(struct link *link, uint32_t slot, uint64_t now_ns);
 
-/* Offer a packet of `bytes` (IP header included) to the link.  Fills `times` only on LINK_PASS.
- * A packet that finds the line idle always fits, however small the queue. */
-enum link_verdict link_offer(struct link *link, uint32_t bytes, uint64_t now_ns,
-                             struct link_times *times);
+/* Do what the line would have done by `now_ns`. */
+void link_advance(struct link *link, uint64_t now_ns);
 
-/* Let `params` hold from `now_ns` on.  What still waits in the queue leaves at the new rate with
- * the new delay: call link_retime() for each packet not yet delivered, oldest first.  What has
- * left the queue keeps its arrival.  After a change to `down` the caller discards all of them. */
-struct link_change link_change(struct link *link, const struct link_params *params,
-                               uint64_t now_ns);
-void link_retime(struct link *link, const struct link_change *change, struct link_times *times);
+/* When to come next at the latest: nothing can be due before.  LINK_IDLE: the link is empty. */
+uint64_t link_due_ns(const struct link *link);
+
+/* The slot of the next packet that is due at `now_ns`, now the caller's, or PACKET_NONE. */
+uint32_t link_take(struct link *link, uint64_t now_ns);
+
+/* Let `params` hold from `now_ns` on: the rest of the packet on the line goes at the new rate,
+ * what waits follows by the new rules, and what has left the line keeps its arrival.  Going down
+ * loses everything. */
+void link_change(struct link *link, const struct link_params *params, uint64_t now_ns);
+
+/* The line stands still for `pause_ns`; packets wait for it. */
+void link_pause(struct link *link, uint64_t pause_ns, uint64_t now_ns);
+
+struct link_backlog link_backlog(const struct link *link, uint64_t now_ns);
+
+/* Packets dropped so far for whatever reason, by CoDel too. */
+uint64_t link_dropped(const struct link *link);

@@ -4,8 +4,9 @@
  *     ns-a  [ wan0 ] ── ab: rate, queue, delay ──> [ wan0 ]  ns-b
  *                    <── ba: rate, queue, delay ──
  *
- * One thread sleeps until a packet arrives, one is due, or a signal asks for something: SIGHUP or
- * SIGUSR1 reads the configuration again, SIGUSR2 writes the statistics, SIGTERM or SIGINT writes
+ * One thread sleeps until a packet arrives, one is due, the script or the queue trace wants its
+ * turn, or a signal asks for something: SIGHUP reads configuration and script again, SIGUSR1 does
+ * too and sets the script's clock to zero, SIGUSR2 writes the statistics, SIGTERM or SIGINT writes
  * them and ends.  Signals are read from a descriptor, since ppoll() under constant load returns
  * without ever delivering one.
  */
@@ -21,6 +22,8 @@
 #include <unistd.h>
 
 #include "emu/options.h"
+#include "emu/queue_trace.h"
+#include "emu/script.h"
 #include "emu/stats.h"
 #include "emu/tun.h"
 #include "emu/wire.h"
@@ -30,7 +33,10 @@
 struct emulator {
     int argc;
     char *const *argv;
-    struct emu_options options;
+    struct emu_options options; /* as the script has changed them */
+    struct script script;
+    uint64_t script_from_ns; /* its clock's zero */
+    struct queue_trace trace;
     struct wire wire[DIRS];
     int tun[SIDES];
     int signals;
@@ -54,6 +60,7 @@ int main(int argc, char **argv)
     if (ok && emu->options.help)
         return fputs(options_usage(), stdout) < 0;
     ok = ok && emulator_open(emu, &err) && emulator_run(emu, &err);
+    ok = ok && queue_trace_close(&emu->trace, &err);
     emulator_close(emu);
     if (ok)
         return 0;
@@ -85,35 +92,75 @@ static void noise_reduce(void)
     (void)sched_setscheduler(0, SCHED_FIFO, &priority);
 }
 
-static bool emulator_open(struct emulator *emu, struct emu_error *err)
+/* The script's next turn, if it is time for it. */
+static void script_step(struct emulator *emu, uint64_t now_ns)
 {
-    /* First of all, so that a signal during the set-up is not lost and does not kill. */
-    if (!signals_open(emu, err))
-        return false;
-    for (int i = 0; i < SIDES; i++)
-        if (!tun_open(&emu->options.side[i], err, &emu->tun[i]))
-            return false;
+    if (!script_run(&emu->script, now_ns - emu->script_from_ns, &emu->options))
+        return;
+    for (int i = 0; i < DIRS; i++) {
+        link_change(&emu->wire[i].link, &emu->options.link[i], now_ns);
+        if (emu->options.pause_ns[i] > 0)
+            link_pause(&emu->wire[i].link, emu->options.pause_ns[i], now_ns);
+        emu->options.pause_ns[i] = 0;
+    }
+}
+
+static bool wires_open(struct emulator *emu, uint64_t now_ns, struct emu_error *err)
+{
+    const struct emu_options *o = &emu->options;
     for (int i = 0; i < DIRS; i++) {
         struct wire *wire = &emu->wire[i];
-        if (!wire_init(wire, &emu->options.link[i], emu->options.seed + (uint64_t)i, err))
+        uint64_t seed = o->seed + (uint64_t)i;
+        if (!wire_init(wire, &o->link[i], seed, o->seed, now_ns, err))
             return false;
         wire->from_fd = emu->tun[i == DIR_AB ? SIDE_A : SIDE_B];
         wire->to_fd = emu->tun[i == DIR_AB ? SIDE_B : SIDE_A];
     }
+    return true;
+}
+
+static bool emulator_open(struct emulator *emu, struct emu_error *err)
+{
+    /* First of all, so that a signal during the set-up is not lost and does not kill. */
+    if (!signals_open(emu, err) || !script_read(&emu->options, err, &emu->script))
+        return false;
+    for (int i = 0; i < SIDES; i++)
+        if (!tun_open(&emu->options.side[i], err, &emu->tun[i]))
+            return false;
+    uint64_t now_ns = wire_now_ns();
+    if (!wires_open(emu, now_ns, err) ||
+        !queue_trace_open(&emu->trace, emu->options.queue_trace_path, emu->options.trace_every_ns,
+                          now_ns, err))
+        return false;
+    emu->script_from_ns = now_ns;
+    script_step(emu, now_ns);
     noise_reduce();
     return true;
 }
 
-static void reload(struct emulator *emu)
+/* What the script did so far is done again to the new options, but for its pauses. */
+static void reload(struct emulator *emu, bool from_zero)
 {
     struct emu_error err;
     struct emu_options options;
-    if (!options_read(emu->argc, emu->argv, &err, &options)) {
+    struct script script;
+    if (!options_read(emu->argc, emu->argv, &err, &options) ||
+        !script_read(&options, &err, &script)) {
         (void)fprintf(stderr, "event=linkemu.refused kept=old reason=\"%s\"\n", err.text);
         return;
     }
+    uint64_t now_ns = wire_now_ns();
+    if (from_zero)
+        emu->script_from_ns = now_ns;
+    else
+        (void)script_run(&script, now_ns - emu->script_from_ns, &options);
+    options.pause_ns[DIR_AB] = options.pause_ns[DIR_BA] = 0;
+    script_release(&emu->script);
+    emu->script = script;
+    emu->options = options;
     for (int i = 0; i < DIRS; i++)
-        wire_change(&emu->wire[i], &options.link[i]);
+        link_change(&emu->wire[i].link, &options.link[i], now_ns);
+    script_step(emu, now_ns);
     (void)fprintf(stderr, "event=linkemu.reloaded down=%d%d\n", options.link[DIR_AB].down,
                   options.link[DIR_BA].down);
 }
@@ -124,23 +171,32 @@ static bool signal_take(struct emulator *emu, struct emu_error *err)
     if (read(emu->signals, &info, sizeof info) != (ssize_t)sizeof info)
         return true;
     if (info.ssi_signo == SIGHUP || info.ssi_signo == SIGUSR1) {
-        reload(emu);
+        reload(emu, info.ssi_signo == SIGUSR1);
         return true;
     }
     emu->stop = info.ssi_signo != SIGUSR2;
+    queue_trace_flush(&emu->trace);
     if (!stats_write(&emu->wire[DIR_AB], &emu->wire[DIR_BA], emu->options.stats_path, err))
         return false;
     (void)fprintf(stderr, "event=linkemu.%s\n", emu->stop ? "stopped" : "stats");
     return true;
 }
 
-/* How long nothing will be due: zero if something is, NULL if nothing is on the link. */
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* How long nothing will be due: zero if something is, NULL if nothing is to come. */
 static const struct timespec *pause_for(struct emulator *emu, struct timespec *pause)
 {
-    uint64_t ab_ns = wire_due_ns(&emu->wire[DIR_AB]);
-    uint64_t ba_ns = wire_due_ns(&emu->wire[DIR_BA]);
-    uint64_t due_ns = ab_ns < ba_ns ? ab_ns : ba_ns;
-    if (due_ns == WIRE_IDLE)
+    uint64_t due_ns = queue_trace_next_ns(&emu->trace);
+    for (int i = 0; i < DIRS; i++)
+        due_ns = earlier(due_ns, link_due_ns(&emu->wire[i].link));
+    uint64_t event_ns = script_next_ns(&emu->script);
+    if (event_ns != UINT64_MAX)
+        due_ns = earlier(due_ns, emu->script_from_ns + event_ns);
+    if (due_ns == UINT64_MAX)
         return NULL;
     uint64_t now_ns = wire_now_ns();
     uint64_t left_ns = due_ns > now_ns ? due_ns - now_ns : 0;
@@ -167,6 +223,9 @@ static bool emulator_step(struct emulator *emu, struct emu_error *err)
         return false;
     for (int i = 0; i < DIRS; i++)
         wire_give_out(&emu->wire[i]);
+    uint64_t now_ns = wire_now_ns();
+    script_step(emu, now_ns);
+    queue_trace_run(&emu->trace, emu->wire, now_ns);
     return true;
 }
 
@@ -182,6 +241,7 @@ static bool emulator_run(struct emulator *emu, struct emu_error *err)
 
 static void emulator_close(struct emulator *emu)
 {
+    script_release(&emu->script);
     for (int i = 0; i < DIRS; i++)
         wire_release(&emu->wire[i]);
     for (int i = 0; i < SIDES; i++)

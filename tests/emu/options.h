@@ -5,7 +5,8 @@
  * The file has one `key value` per line, the keys being the command line's without the dashes;
  * `#` begins a comment.  The file wins over the command line, and a key that is removed from it
  * falls back to the command line.  So a test cuts the link by writing `down yes` and brings it
- * back by removing the line.  Only rate, delay, queue, loss and down take effect on a re-read.
+ * back by removing the line.  What describes the link takes effect on a re-read; names, addresses
+ * and paths stay.  A script (emu/script.h) changes the same keys at given times.
  */
 #pragma once
 
@@ -31,8 +32,13 @@ struct emu_side {
 struct emu_options {
     struct emu_side side[SIDES];
     struct link_params link[DIRS];
-    const char *config_path; /* or NULL */
-    const char *stats_path;  /* NULL is standard output */
+    uint64_t pause_ns[DIRS];      /* a pause asked for by the event just run; 0: none */
+    const char *rate_trace[DIRS]; /* files of "time,rate" lines, or NULL */
+    const char *script_path;      /* or NULL */
+    const char *config_path;      /* or NULL */
+    const char *stats_path;       /* NULL is standard output */
+    const char *queue_trace_path; /* or NULL */
+    uint64_t trace_every_ns;
     uint64_t seed;
     bool help;
 };

@@ -7,20 +7,34 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 static void direction_print(FILE *file, const char *name, const struct wire *wire)
 {
-    const struct wire_counts *c = &wire->counts;
+    const struct link_counts *c = &wire->link.counts;
+    const struct queue *q = &wire->link.queue;
     const struct lateness *l = &wire->lateness;
     (void)fprintf(file,
                   "  \"%s\": {\"packets\": %" PRIu64 ", \"bytes\": %" PRIu64
                   ", \"dropped\": %" PRIu64 ",\n    \"queue_dropped\": %" PRIu64
-                  ", \"lost\": %" PRIu64 ", \"cut\": %" PRIu64 ", \"pool_dropped\": %" PRIu64
+                  ", \"aqm_dropped\": %" PRIu64 ", \"marked\": %" PRIu64 ", \"policed\": %" PRIu64
+                  ",\n    \"lost\": %" PRIu64 ", \"cut\": %" PRIu64 ", \"pool_dropped\": %" PRIu64
                   ", \"refused\": %" PRIu64 ",\n    \"lateness_us\": {\"p50\": %" PRIu64
                   ", \"p99\": %" PRIu64 ", \"max\": %" PRIu64 "}},\n",
-                  name, c->packets, c->bytes, wire_dropped(wire), c->queue, c->lost, c->cut,
-                  c->pool, c->refused, lateness_quantile_us(l, 0.50), lateness_quantile_us(l, 0.99),
-                  l->max_ns / 1000);
+                  name, wire->counts.packets, wire->counts.bytes, wire_dropped(wire), c->full,
+                  q->dropped, q->marked, c->policed, c->lost, c->cut, wire->counts.pool,
+                  wire->counts.refused, lateness_quantile_us(l, 0.50),
+                  lateness_quantile_us(l, 0.99), l->max_ns / 1000);
+}
+
+/* Processor time of this process so far, in user mode and in the kernel. */
+static void cpu_print(FILE *file)
+{
+    struct rusage used = {0};
+    (void)getrusage(RUSAGE_SELF, &used);
+    (void)fprintf(file, "  \"cpu_s\": {\"user\": %ld.%06ld, \"system\": %ld.%06ld},\n",
+                  (long)used.ru_utime.tv_sec, (long)used.ru_utime.tv_usec,
+                  (long)used.ru_stime.tv_sec, (long)used.ru_stime.tv_usec);
 }
 
 static void print(FILE *file, const struct wire *ab, const struct wire *ba)
@@ -29,6 +43,7 @@ static void print(FILE *file, const struct wire *ab, const struct wire *ba)
     (void)fprintf(file, "{\n");
     direction_print(file, "ab", ab);
     direction_print(file, "ba", ba);
+    cpu_print(file);
     (void)fprintf(file, "  \"valid\": %s\n}\n", valid ? "true" : "false");
 }
 

@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "emu/packet_ring.h"
+#include "emu/packet_pool.h"
 
 #define TUN_QUEUE_PACKETS 10000
 

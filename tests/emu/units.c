@@ -32,6 +32,19 @@ static const struct quantity TIME = {
     1e10,   {{"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {NULL, 0}},
 };
 
+static const struct quantity MOMENT = {
+    "moment", "seconds, or a number with ms, s or min, at most 30 days, such as 20s", 0,
+    2.592e15, {{"", 1e9}, {"ms", 1e6}, {"s", 1e9}, {"min", 6e10}, {NULL, 0}},
+};
+
+static const struct quantity PACKETS = {
+    "number of packets",
+    "1packet to 10000packets, such as 50packets",
+    1,
+    1e4,
+    {{"packets", 1}, {"packet", 1}, {NULL, 0}},
+};
+
 static const struct quantity SIZE = {
     "size", "bytes as a bare number or with kB, KiB, MB or MiB, at most 1GB, such as 16000", 0,
     1e9,    {{"", 1}, {"kB", 1e3}, {"KiB", 1024}, {"MB", 1e6}, {"MiB", 1048576}, {NULL, 0}},
@@ -76,6 +89,20 @@ bool units_rate_parse(const char *text, struct emu_error *err, uint64_t *rate_bi
 bool units_time_parse(const char *text, struct emu_error *err, uint64_t *time_ns)
 {
     return whole_parse(&TIME, text, err, time_ns);
+}
+
+bool units_moment_parse(const char *text, struct emu_error *err, uint64_t *time_ns)
+{
+    return whole_parse(&MOMENT, text, err, time_ns);
+}
+
+bool units_packets_parse(const char *text, struct emu_error *err, uint32_t *packets)
+{
+    uint64_t whole;
+    if (!whole_parse(&PACKETS, text, err, &whole))
+        return false;
+    *packets = (uint32_t)whole;
+    return true;
 }
 
 bool units_size_parse(const char *text, struct emu_error *err, uint64_t *size_bytes)

@@ -18,6 +18,12 @@ bool units_rate_parse(const char *text, struct emu_error *err, uint64_t *rate_bi
 /* us, ms, s; at most 10 s. */
 bool units_time_parse(const char *text, struct emu_error *err, uint64_t *time_ns);
 
+/* The same or min, or bare seconds; at most 30 days: a moment in a script. */
+bool units_moment_parse(const char *text, struct emu_error *err, uint64_t *time_ns);
+
+/* 1packet, 50packets; at most 10,000. */
+bool units_packets_parse(const char *text, struct emu_error *err, uint32_t *packets);
+
 /* A bare number, kB, KiB, MB or MiB; at most 1 GB. */
 bool units_size_parse(const char *text, struct emu_error *err, uint64_t *size_bytes);
 

@@ -11,15 +11,15 @@
 #define NS_PER_S 1000000000u
 
 bool wire_init(struct wire *wire, const struct link_params *params, uint64_t seed,
-               struct emu_error *err)
+               uint64_t radio_seed, uint64_t now_ns, struct emu_error *err)
 {
-    link_init(&wire->link, params, seed);
-    return packet_ring_init(&wire->ring, err);
+    link_init(&wire->link, &wire->pool, params, seed, radio_seed, now_ns);
+    return packet_pool_init(&wire->pool, PACKET_SLOTS, err);
 }
 
 void wire_release(struct wire *wire)
 {
-    packet_ring_release(&wire->ring);
+    packet_pool_release(&wire->pool);
 }
 
 uint64_t wire_now_ns(void)
@@ -29,22 +29,15 @@ uint64_t wire_now_ns(void)
     return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
-static void judge(struct wire *wire, struct packet *packet)
-{
-    switch (link_offer(&wire->link, packet->bytes, wire_now_ns(), &packet->times)) {
-    case LINK_PASS: packet_ring_push(&wire->ring); break;
-    case LINK_CUT: wire->counts.cut++; break;
-    case LINK_LOST: wire->counts.lost++; break;
-    case LINK_FULL: wire->counts.queue++; break;
-    }
-}
-
 bool wire_take_in(struct wire *wire, struct emu_error *err)
 {
     for (int i = 0; i < BATCH_PACKETS; i++) {
         uint8_t scratch[PACKET_MTU];
-        struct packet *packet = packet_ring_spare(&wire->ring);
+        uint32_t slot = packet_pool_take(&wire->pool);
+        struct packet *packet = slot == PACKET_NONE ? NULL : packet_pool_at(&wire->pool, slot);
         ssize_t bytes = read(wire->from_fd, packet != NULL ? packet->data : scratch, PACKET_MTU);
+        if (bytes < 0 && packet != NULL)
+            packet_pool_give(&wire->pool, slot);
         if (bytes < 0 && (errno == EAGAIN || errno == EINTR))
             return true;
         if (bytes < 0)
@@ -57,49 +50,38 @@ bool wire_take_in(struct wire *wire, struct emu_error *err)
             continue;
         }
         packet->bytes = (uint32_t)bytes;
-        judge(wire, packet);
+        (void)link_offer(&wire->link, slot, wire_now_ns()); /* the link counts its verdicts */
     }
     return true;
 }
 
-void wire_give_out(struct wire *wire)
+static void hand_over(struct wire *wire, const struct packet *packet)
 {
-    struct packet *packet;
-    while ((packet = packet_ring_peek(&wire->ring)) != NULL) {
-        uint64_t now_ns = wire_now_ns();
-        if (packet->times.due_ns > now_ns)
-            return;
-        /* Measured before the write: what the kernel does with the packet is not our lateness. */
-        lateness_add(&wire->lateness, now_ns - packet->times.due_ns);
-        if (write(wire->to_fd, packet->data, packet->bytes) == (ssize_t)packet->bytes) {
-            wire->counts.packets++;
-            wire->counts.bytes += packet->bytes;
-        } else {
-            wire->counts.refused++;
-        }
-        packet_ring_pop(&wire->ring);
+    if (write(wire->to_fd, packet->data, packet->bytes) == (ssize_t)packet->bytes) {
+        wire->counts.packets++;
+        wire->counts.bytes += packet->bytes;
+    } else {
+        wire->counts.refused++;
     }
 }
 
-uint64_t wire_due_ns(struct wire *wire)
+void wire_give_out(struct wire *wire)
 {
-    const struct packet *packet = packet_ring_peek(&wire->ring);
-    return packet == NULL ? WIRE_IDLE : packet->times.due_ns;
-}
-
-void wire_change(struct wire *wire, const struct link_params *params)
-{
-    struct link_change change = link_change(&wire->link, params, wire_now_ns());
-    for (uint32_t i = 0; !params->down && i < packet_ring_count(&wire->ring); i++)
-        link_retime(&wire->link, &change, &packet_ring_at(&wire->ring, i)->times);
-    while (params->down && packet_ring_peek(&wire->ring) != NULL) {
-        packet_ring_pop(&wire->ring);
-        wire->counts.cut++;
+    for (;;) {
+        uint64_t now_ns = wire_now_ns();
+        link_advance(&wire->link, now_ns);
+        uint32_t slot = link_take(&wire->link, now_ns);
+        if (slot == PACKET_NONE)
+            return;
+        const struct packet *packet = packet_pool_at(&wire->pool, slot);
+        /* Measured before the write: what the kernel does with the packet is not our lateness. */
+        lateness_add(&wire->lateness, now_ns - packet->due_ns);
+        hand_over(wire, packet);
+        packet_pool_give(&wire->pool, slot);
     }
 }
 
 uint64_t wire_dropped(const struct wire *wire)
 {
-    const struct wire_counts *c = &wire->counts;
-    return c->queue + c->lost + c->cut + c->pool + c->refused;
+    return link_dropped(&wire->link) + wire->counts.pool + wire->counts.refused;
 }

@@ -9,32 +9,28 @@
 #include "emu/error.h"
 #include "emu/lateness.h"
 #include "emu/link.h"
-#include "emu/packet_ring.h"
+#include "emu/packet_pool.h"
 
-#define WIRE_IDLE UINT64_MAX
-
+/* What happens outside the link, which has its own counts. */
 struct wire_counts {
     uint64_t packets; /* delivered to the other end */
     uint64_t bytes;   /* of those, IP headers included */
-    uint64_t queue;   /* dropped: the queue was full */
-    uint64_t lost;    /* dropped: random loss */
-    uint64_t cut;     /* dropped: the link was down, or went down while they were on it */
     uint64_t pool;    /* dropped: the emulator's own memory was full; should be 0 */
     uint64_t refused; /* dropped: the kernel would not take the packet; should be 0 */
 };
 
 struct wire {
+    struct packet_pool pool;
     struct link link;
-    struct packet_ring ring;
     struct lateness lateness;
     struct wire_counts counts;
     int from_fd; /* borrowed */
     int to_fd;   /* borrowed */
 };
 
-/* `wire` is a zeroed struct. */
+/* `wire` is a zeroed struct; for the rest see link_init(). */
 bool wire_init(struct wire *wire, const struct link_params *params, uint64_t seed,
-               struct emu_error *err);
+               uint64_t radio_seed, uint64_t now_ns, struct emu_error *err);
 void wire_release(struct wire *wire);
 
 /* Read the packets that wait, at most a batch so that the other direction is not kept waiting.
@@ -43,12 +39,6 @@ bool wire_take_in(struct wire *wire, struct emu_error *err);
 
 /* Hand over every packet that is due. */
 void wire_give_out(struct wire *wire);
-
-/* When the next packet is due, or WIRE_IDLE. */
-uint64_t wire_due_ns(struct wire *wire);
-
-/* Change rate, delay, queue, loss or cut now; see link_change(). */
-void wire_change(struct wire *wire, const struct link_params *params);
 
 /* Dropped for whatever reason. */
 uint64_t wire_dropped(const struct wire *wire);
