@@ -30,6 +30,9 @@ struct gate_ops {
 struct gate {
     const struct gate_ops *ops;
     uint64_t passed_bytes; /* kept by the askers */
+    /* The asker's: it has no use for less, unless it wants less; then 0 is the better answer.  A
+     * gate that does not know better may give less all the same. */
+    size_t least;
     /* Who waits for a call; set by the asker when it is told to, NULL: nobody. */
     void (*wake)(void *wake_arg);
     void *wake_arg;

@@ -11,7 +11,8 @@ enum {
     QUANTA_IN_WINDOW = 8,
     GRANT_SIZE = 87,    /* on the wire: frame 13, TLS 22, TCP and IP 52            */
     REVERSE_SHARE = 50, /* one part in so many of the way back, for grants         */
-    GRANTS_PER_S = 500,
+    GRANTS_PER_S = 500, /* at most                                          */
+    GRANTS_PER_S_LEAST = 100,
 };
 
 /* ---- arithmetic ------------------------------------------------------------------------------ */
@@ -36,9 +37,11 @@ uint64_t http_credit_quantum(uint64_t rate_bps, uint64_t reverse_bps)
     double for_reverse =
         reverse_bps == 0 ? 0 : (double)rate_bps * REVERSE_SHARE * GRANT_SIZE / (double)reverse_bps;
 
-    if (for_reverse > QUANTUM_MOST)
-        return QUANTUM_MOST;
-    if (bytes < (uint64_t)for_reverse)
+    uint64_t most = rate_bps / 8 / GRANTS_PER_S_LEAST;
+
+    if (for_reverse > (double)most)
+        bytes = most;
+    else if (bytes < (uint64_t)for_reverse)
         bytes = (uint64_t)for_reverse;
     if (bytes < QUANTUM_LEAST)
         return QUANTUM_LEAST;
@@ -127,6 +130,8 @@ static uint64_t permitted(struct http_session *s, uint64_t due)
         return due;
     while (given < due && !s->is_credit_awaited) {
         uint64_t want = due - given < least ? due - given : least;
+
+        s->credit_gate->least = (size_t)want;
         size_t allowed = gate_ask(s->credit_gate, (size_t)want, now_ns, &retry_ns);
 
         if (allowed == 0)

@@ -22,7 +22,8 @@ void http_session_use_credit_gate(struct http_session *s, struct gate *gate);
  * have room for it beside what is under way.  What is right: http_credit_quantum(). */
 void http_session_set_quantum(struct http_session *s, uint64_t bytes);
 /* So large that grants, each a packet of its own on the way back, take at most 2 % of `reverse_bps`
- * (0: not known) when `rate_bps` comes, and not more than one each 2 ms. */
+ * (0: not known) when `rate_bps` comes, and not more than one each 2 ms.  But what is granted at
+ * once may come at once: it is never more than 10 ms of the rate (or 1,400 bytes). */
 uint64_t http_credit_quantum(uint64_t rate_bps, uint64_t reverse_bps);
 /* Takes back what the other side may still send: within one round trip nothing comes any more but
  * what the gate allows anew.  Calls stay open. */

@@ -44,7 +44,9 @@ static void on_granted(void *arg, struct tree_node *node, uint64_t bytes)
 
     (void)arg;
     leaf->in_hand_bytes += bytes;
-    gate_wake(&leaf->gate);
+    leaf->is_asleep = false;
+    if (leaf->in_hand_bytes >= leaf->awaited_bytes)
+        gate_wake(&leaf->gate);
 }
 
 /* ---- looking at what passed ------------------------------------------------------------------ */
@@ -174,11 +176,20 @@ static uint64_t on_wire(const struct shaper_leaf *leaf, uint64_t bytes)
     return (bytes * leaf->wire_per_1024 + ONE - 1) / ONE;
 }
 
+static uint64_t least_answer(const struct shaper_leaf *leaf, uint64_t wire)
+{
+    uint64_t least = on_wire(leaf, leaf->gate.least);
+
+    if (least < TREE_GRANT_MIN)
+        least = TREE_GRANT_MIN;
+    return wire < least ? wire : least;
+}
+
 static size_t leaf_ask(struct gate *g, size_t want, uint64_t now_ns, uint64_t *retry_ns)
 {
     struct shaper_leaf *leaf = leaf_of(g);
     uint64_t wire = on_wire(leaf, want);
-    uint64_t least = wire < TREE_GRANT_MIN ? wire : TREE_GRANT_MIN;
+    uint64_t least = least_answer(leaf, wire);
 
     look_from_now(leaf);
     if (tree_leaf_is_off(leaf->node))
@@ -191,6 +202,7 @@ static size_t leaf_ask(struct gate *g, size_t want, uint64_t now_ns, uint64_t *r
         return may < want ? (size_t)may : want;
     }
     *retry_ns = GATE_WILL_CALL;
+    leaf->awaited_bytes = least;
     arm(leaf->shaper);
     return 0;
 }

@@ -58,6 +58,7 @@ struct shaper_leaf {
     struct stream *stream;        /* watched; NULL: estimates stand */
     struct http_session *session; /* … by this one, for credit      */
     uint64_t in_hand_bytes;       /* granted on the wire, not used yet */
+    uint64_t awaited_bytes;       /* … and enough of it to call        */
     uint64_t charged_bytes;       /* on the wire, since it is watched; in hand excluded */
     uint64_t before_bytes;        /* measured when that began                           */
     uint64_t passed_bytes, seen_passed_bytes; /* as the asker says; at the last look    */

@@ -223,6 +223,7 @@ static void the_gate_is_asked_for_a_quantum_at_a_time(void **state)
     ask_for(p.duo, 300000);
     duo_run_ms(p.duo, 1000);
     assert_int_equal(p.purse.wanted, QUANTUM);
+    assert_int_equal(p.purse.gate.least, QUANTUM);
     unsigned asked = p.purse.asked;
     duo_run_ms(p.duo, 10000); /* told to wait for a call: it waits */
     assert_int_equal(p.purse.asked, asked);
@@ -265,7 +266,9 @@ static void a_quantum_takes_two_hundredths_of_the_way_back(void **state)
     (void)state;
     assert_int_equal(http_credit_quantum(0, 0), 1400);
     assert_int_equal(http_credit_quantum(10000000, 0), 2500);        /* one each 2 ms */
-    assert_int_equal(http_credit_quantum(10000000, 1000000), 43500); /* 28.7 grants/s × 696 bit */
+    assert_int_equal(http_credit_quantum(10000000, 10000000), 4350); /* 287 × 696 bit a second */
+    assert_int_equal(http_credit_quantum(10000000, 1000000), 12500); /* 10 ms */
+    assert_int_equal(http_credit_quantum(1000000, 1000000), 1400);
     assert_int_equal(http_credit_quantum(UINT64_MAX, 1), 256 << 10);
     assert_int_equal(http_credit_quantum(1000000000, 1000000000), 250000);
 }
