@@ -6,9 +6,9 @@ typedef unsigned __int128 wide;
 
 enum { BITS_PER_BYTE = 8 };
 #define NS_IN_S UINT64_C(1000000000)
-/* Times beyond are as good as never (146 years), debts beyond as good as unpayable (8 GiB); both
+/* Times beyond are as good as never (292 years), debts beyond as good as unpayable (8 GiB); both
  * keep the products below 2^128. */
-#define FAR_NS (UINT64_C(1) << 62)
+#define FAR_NS (UINT64_C(1) << 63)
 #define DEBT_MAX_BYTES (UINT64_C(1) << 33)
 
 static bool is_limited(const struct bucket *b)

@@ -27,7 +27,7 @@ struct bucket {
     uint64_t ns_per_byte_q31; /* 0 at rate 0 and without a limit           */
     uint64_t rate_bps;        /* bits per second                           */
     uint32_t tat_q31;         /* what tat_ns has beyond the whole, 2^-31 ns */
-    uint32_t burst_bytes;
+    uint32_t burst_bytes;     /* at most 1 GiB                              */
 };
 
 /* Full.  Rate 0: never; BUCKET_UNLIMITED: always. */

@@ -41,6 +41,8 @@ static uint32_t burst_of(uint64_t rate_bps, uint32_t asked_bytes)
     if (asked_bytes == 0)
         return share_of(rate_bps, BURSTS_PER_S, BURST_MIN, BURST_MAX);
     uint32_t least = share_of(rate_bps, LEAST_BURSTS_PER_S, BURST_MIN, BURST_MAX);
+    if (asked_bytes > BURST_MAX)
+        return BURST_MAX;
     return asked_bytes < least ? least : asked_bytes;
 }
 
