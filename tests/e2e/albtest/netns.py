@@ -37,6 +37,7 @@ NETNS_DIR = Path("/run/netns")
 WAN_PREFIX = 30
 LAN_PREFIX = 24
 LINKEMU = "albedo-linkemu"
+LINKEMU_ARGS = ("script", "rate-trace", "queue-trace", "trace-every", "seed", "if-a")  # no file's
 _labs = 0  # in this process so far
 
 
@@ -154,7 +155,8 @@ class WanLink:
              "--addr-a", f"{lab.hub.addr}/{WAN_PREFIX}",
              "--addr-b", f"{lab.reflector.wan_addr}/{WAN_PREFIX}",
              "--rate-ab", params["rate-ab"], "--rate-ba", params["rate-ba"],
-             "--config", self.config, "--stats", self.stats_file], log=lab.dir / "linkemu.log")
+             "--config", self.config, "--stats", self.stats_file, *self._args()],
+            log=lab.dir / "linkemu.log")
         lab.daemons.append(self.daemon)
         self.daemon.wait_line(r"event=linkemu\.ready")
 
@@ -183,8 +185,17 @@ class WanLink:
         return {"down": reflector.counters("wan0")["rx_bytes"],
                 "up": hub.counters("wan0")["rx_bytes"]}
 
+    @staticmethod
+    def _is_arg(key):
+        return key.startswith(LINKEMU_ARGS)
+
+    def _args(self):
+        return [word for key, value in self.params.items() if self._is_arg(key)
+                for word in (f"--{key}", value)]
+
     def _write(self):
-        lines = [f"{key} {value}\n" for key, value in self.params.items()]
+        lines = [f"{key} {value}\n" for key, value in self.params.items()
+                 if not self._is_arg(key)]
         part = self.config.with_suffix(".part")
         part.write_text("".join(lines) + ("down yes\n" if self.is_cut else ""))
         part.replace(self.config)
@@ -229,7 +240,8 @@ class Lab:
     def __init__(self, endpoints=1, rate="10mbit", delay="40ms", queue="150ms", linkemu=None,
                  **link):
         """`rate`, `delay` (one way) and `queue` hold for both directions; single ones can be
-        given as rate_ab="2mbit", loss_ba="0.5%" and so on (ab is from hub to branch)."""
+        given as rate_ab="2mbit", loss_ba="0.5%" and so on (ab is from hub to branch). All
+        options of albedo-linkemu that describe a link, and those of LINKEMU_ARGS."""
         self._count = endpoints
         self._linkemu = linkemu or linkemu_path()
         self._params = {f"{key}-{way}": value for way in ("ab", "ba")
@@ -306,8 +318,11 @@ class Lab:
         self.endpoints = [self._host(f"endpoint{i}", f"10.1.0.{11 + i}")
                           for i in range(self._count)]
         self._build_lan()
-        self.link = WanLink(self, self._linkemu, self._params)
+        self.link = self._make_link()
         _ip("-n", self.hub.ns, "route", "add", f"10.1.0.0/{LAN_PREFIX}", "via", "10.0.0.2")
+
+    def _make_link(self):
+        return WanLink(self, self._linkemu, self._params)
 
     def _build_lan(self):
         switch = self._host("switch", None)
