@@ -52,7 +52,7 @@ static const struct option_row ROWS[] = {
     {"aqm", set_aqm, KEYS_DIRECTION, OPTION_FILE},
     {"ecn", set_ecn, KEYS_DIRECTION, OPTION_FILE},
     {"police", set_police, KEYS_DIRECTION, OPTION_FILE},
-    {"wifi", set_wifi, KEYS_ONE, OPTION_FILE},
+    {"wifi", set_wifi, KEYS_DIRECTION, OPTION_FILE},
     {"down", set_down, KEYS_ONE, OPTION_FILE},
     {"pause", set_pause, KEYS_DIRECTION, OPTION_SCRIPT},
     {"rate-trace", set_rate_trace, KEYS_DIRECTION, OPTION_ARGS},
@@ -363,18 +363,16 @@ static bool wifi_parse(const char *text, struct emu_error *err, struct air_param
 
 static bool set_wifi(struct emu_options *o, int i, const char *text, struct emu_error *err)
 {
-    (void)i;
-    struct air_params air = {0};
+    struct air_params wanted = {0};
     if (strcmp(text, "yes") == 0)
-        air = (struct air_params){
+        wanted = (struct air_params){
             .pause_min_ns = WIFI_MIN_NS, .pause_max_ns = WIFI_MAX_NS, .pause_gap_ns = WIFI_GAP_NS};
-    else if (strcmp(text, "no") != 0 && !wifi_parse(text, err, &air))
+    else if (strcmp(text, "no") != 0 && !wifi_parse(text, err, &wanted))
         return false;
-    for (int dir = 0; dir < DIRS; dir++) {
-        o->link[dir].air.pause_min_ns = air.pause_min_ns;
-        o->link[dir].air.pause_max_ns = air.pause_max_ns;
-        o->link[dir].air.pause_gap_ns = air.pause_gap_ns;
-    }
+    struct air_params *air = &o->link[i].air;
+    air->pause_min_ns = wanted.pause_min_ns;
+    air->pause_max_ns = wanted.pause_max_ns;
+    air->pause_gap_ns = wanted.pause_gap_ns;
     return true;
 }
 

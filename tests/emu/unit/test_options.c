@@ -128,7 +128,7 @@ static void keys_that_are_none_are_not_found(void **state)
     (void)state;
     struct option option;
     static const char *const keys[] = {"",      "rat",     "rate-",   "rate-a", "ns",
-                                       "ns-ab", "down-ab", "wifi-ab", "ratex"};
+                                       "ns-ab", "down-ab", "seed-ab", "ratex"};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
         assert_false(option_find(keys[i], &option));
 }
