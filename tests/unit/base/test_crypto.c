@@ -70,6 +70,25 @@ static void a_running_digest_equals_the_one_of_the_whole(void **state)
 }
 
 /* RFC 5869, appendix A.3: no salt, no info. */
+/* RFC 4231, cases 2 and 6. */
+static void hmac_answers_the_rfcs_examples(void **state)
+{
+    static const char text[] = "what do ya want for nothing?";
+    static const char long_text[] = "Test Using Larger Than Block-Size Key - Hash Key First";
+    uint8_t key[131];
+    struct digest mac;
+    char hex[DIGEST_HEX_SIZE];
+
+    (void)state;
+    hmac_sha256("Jefe", 4, text, sizeof text - 1, &mac);
+    assert_string_equal(digest_hex(&mac, hex),
+                        "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    memset(key, 0xaa, sizeof key);
+    hmac_sha256(key, sizeof key, long_text, sizeof long_text - 1, &mac);
+    assert_string_equal(digest_hex(&mac, hex),
+                        "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+}
+
 static void hkdf_answers_the_rfcs_example(void **state)
 {
     uint8_t secret[22];
@@ -214,6 +233,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sha256_answers_the_standards_examples),
         cmocka_unit_test(a_running_digest_equals_the_one_of_the_whole),
+        cmocka_unit_test(hmac_answers_the_rfcs_examples),
         cmocka_unit_test(hkdf_answers_the_rfcs_example),
         cmocka_unit_test(aes_gcm_answers_the_specifications_examples),
         cmocka_unit_test(a_changed_sealed_byte_is_noticed_and_nothing_is_given_out),

@@ -11,7 +11,9 @@
 #include "wire/batch.h"
 #include "wire/manifest.h"
 #include "wire/policy_seal.h"
+#include "wire/probe.h"
 #include "wire/root.h"
+#include "wire/stamp.h"
 #include "wire/token.h"
 
 /* ---- samples ---- */
@@ -413,6 +415,60 @@ static struct alb_status read_token(const struct buf *b)
     return token_parse(text, &t);
 }
 
+static const uint8_t PROBE_KEY[PROBE_KEY_SIZE] = {0x4b};
+
+static void make_probe(struct buf *out)
+{
+    struct probe_packet p = {
+        .kind = PROBE_REQUEST, .sequence = 258, .sent_ns = UINT64_C(1000000000)};
+    uint8_t bytes[PROBE_PACKET_SIZE];
+
+    memset(p.id, 0xd1, sizeof p.id);
+    probe_packet_seal(&p, PROBE_KEY, bytes);
+    assert_ok(buf_append(out, bytes, sizeof bytes));
+    p.kind = PROBE_REPLY;
+    p.received_ns = UINT64_C(77000000000);
+    p.held_ns = 60000;
+    p.epoch = 0x2a01;
+    p.aggregate_bps = 9600000;
+    p.flows = 2;
+    probe_packet_seal(&p, PROBE_KEY, bytes);
+    assert_ok(buf_append(out, bytes, sizeof bytes));
+}
+
+static struct alb_status read_probe(const struct buf *b)
+{
+    struct probe_packet p;
+    struct alb_status st = probe_packet_read(buf_peek(b), PROBE_PACKET_SIZE, &p);
+
+    if (!alb_failed(st))
+        st = probe_packet_read(buf_peek(b) + PROBE_PACKET_SIZE, PROBE_PACKET_SIZE, &p);
+    assert_true(probe_packet_is_authentic(buf_peek(b), PROBE_KEY));
+    assert_true(probe_packet_is_authentic(buf_peek(b) + PROBE_PACKET_SIZE, PROBE_KEY));
+    return st;
+}
+
+static void make_stamp(struct buf *out)
+{
+    const struct stamp s = {.flags = STAMP_POLICY_LIMITED,
+                            .sent_ns = UINT64_C(77000000000),
+                            .cumulative_bytes = 1 << 20,
+                            .retransmitted = 3,
+                            .aggregate_bps = 9600000,
+                            .flows = 2};
+    uint8_t bytes[STAMP_SIZE];
+
+    stamp_encode(&s, bytes);
+    assert_ok(buf_append(out, bytes, sizeof bytes));
+}
+
+static struct alb_status read_stamp(const struct buf *b)
+{
+    struct stamp s;
+
+    return stamp_decode(buf_peek(b), buf_size(b), &s);
+}
+
 static const struct sample {
     const char *name;
     void (*make)(struct buf *out);
@@ -433,6 +489,8 @@ static const struct sample {
     {"upload_open", make_upload, read_upload},
     {"upload_answer", make_answer, read_answer},
     {"token", make_token, read_token},
+    {"probe", make_probe, read_probe},
+    {"stamp", make_stamp, read_stamp},
 };
 
 /* ---- files ---- */
