@@ -33,6 +33,7 @@ struct path_figures {
     uint64_t retransmitted;                        /* segments                           */
     uint64_t retransmitted_bytes;                  /* part of path_sent_bytes            */
     uint64_t path_sent_bytes;                      /* payload, sent again included       */
+    uint64_t acked_bytes;                          /* payload that the other side has    */
     uint64_t received_out_of_order;                /* segments: something before is lost */
     uint64_t delivery_bps;                         /* as the sender sees it              */
     bool is_delivery_app_limited;                  /* … while it had too little to send  */

@@ -76,6 +76,7 @@ void stream_event_tcp_figures(const struct event_stream *s, struct path_figures 
     out->segments_received = info.tcpi_segs_in;
     out->data_segments_sent = info.tcpi_data_segs_out;
     out->unsent_bytes = info.tcpi_notsent_bytes;
+    out->acked_bytes = info.tcpi_bytes_acked;
     if (info.tcpi_min_rtt != UINT32_MAX) /* nothing was measured yet */
         out->min_rtt_ns = (uint64_t)info.tcpi_min_rtt * NS_PER_US;
     out->delivery_bps = info.tcpi_delivery_rate * 8;

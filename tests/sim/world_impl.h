@@ -18,9 +18,9 @@
 
 enum {
     NODE_NAME_SIZE = 64,
-    SEGMENT_SIZE = 1460,
+    SEGMENT_SIZE = 1448,
     SEGMENT_MOST = 64 << 10,
-    HEADERS_SIZE = 40,   /* IPv4 and TCP with no options to speak of */
+    HEADERS_SIZE = 52,   /* IPv4, TCP and its time stamps */
     QUEUE_BUCKETS = 4096 /* one per millisecond */
 };
 
@@ -133,6 +133,8 @@ struct world_packet {
     uint8_t bytes[];
 };
 
+/* How many segments of TCP it stands for. */
+uint64_t world_packet_segments(const struct world_packet *p);
 /* Takes the packet to the far end of its connection's path, then calls world_conn_deliver(). */
 void world_packet_send(struct world_packet *p);
 void world_links_free(struct world *w);
@@ -158,7 +160,11 @@ struct world_end {
     uint64_t window_bytes, congestion_bytes;
     uint64_t sent_bytes, acked_bytes, other_consumed_bytes;
     bool is_finishing, is_finish_sent;
-    uint64_t rtt_ns;
+    uint64_t rtt_ns, min_rtt_ns; /* 0: not measured yet */
+    uint64_t segments_sent, data_segments_sent, segments_received;
+    uint64_t lost_segments, lost_bytes;           /* sent again */
+    uint64_t delivery_bps, rated_bytes, rated_ns; /* over the last round trip, which began then */
+    uint64_t held_up_segments;                    /* came behind one that was lost              */
     /* receiving */
     struct buf inbox;
     uint64_t received_bytes, consumed_bytes, reported_bytes;
@@ -169,7 +175,7 @@ struct world_end {
 struct world_conn {
     struct world_conn *next, **self;
     struct world *world;
-    uint64_t serial; /* of this world, from 1 */
+    uint64_t serial;     /* of this world, from 1 */
     unsigned references; /* ends the program holds, packets and events under way */
     uint16_t port;
     bool is_handshaken;

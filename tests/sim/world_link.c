@@ -76,6 +76,8 @@ static bool lose_by_chance(struct world_link *l, struct world_lane *lane, struct
     if (p->kind == PACKET_DATAGRAM)
         return true;
     p->late_ns += 2 * p->path->delay_ns;
+    p->conn->ends[1 - p->to].lost_segments += world_packet_segments(p);
+    p->conn->ends[1 - p->to].lost_bytes += p->size;
     lane->bytes += p->wire_size;
     return false;
 }
@@ -115,8 +117,10 @@ static void on_arrival(void *arg)
     struct world_end *to = &p->conn->ends[p->to];
     struct world *w = p->conn->world;
     uint64_t at_ns = w->now_ns + p->late_ns;
-    if (at_ns < to->not_before_ns && p->kind != PACKET_ACK)
+    if (at_ns < to->not_before_ns && p->kind != PACKET_ACK) {
         at_ns = to->not_before_ns;
+        to->held_up_segments += world_packet_segments(p);
+    }
     if (p->kind != PACKET_ACK)
         to->not_before_ns = at_ns;
     world_at(w, at_ns, on_delivery, p);

@@ -112,18 +112,24 @@ void world_conn_unref(struct world_conn *c)
         world_conn_free(c);
 }
 
+uint64_t world_packet_segments(const struct world_packet *p)
+{
+    return p->size == 0 ? 1 : (p->size + SEGMENT_SIZE - 1) / SEGMENT_SIZE;
+}
+
 struct world_packet *world_packet_new(struct world_end *from, enum packet_kind kind, size_t size)
 {
     struct world_packet *p = xalloc(sizeof(*p) + size);
-    size_t segments = size == 0 ? 1 : (size + SEGMENT_SIZE - 1) / SEGMENT_SIZE;
-
     p->path = from->path;
     p->conn = from->conn;
     p->to = 1 - from->index;
     p->kind = kind;
     p->size = size;
-    p->wire_size = size + segments * HEADERS_SIZE;
+    p->wire_size = size + world_packet_segments(p) * HEADERS_SIZE;
     p->sent_ns = from->conn->world->now_ns;
+    from->segments_sent += world_packet_segments(p);
+    if (kind == PACKET_DATA)
+        from->data_segments_sent += world_packet_segments(p);
     world_conn_ref(p->conn);
     return p;
 }
@@ -252,6 +258,18 @@ static void take_data(struct world_end *e, const struct world_packet *p)
     }
 }
 
+/* How fast what was sent is acknowledged, over a round trip at a time. */
+static void rate_delivery(struct world_end *e)
+{
+    uint64_t now_ns = e->conn->world->now_ns, past_ns = now_ns - e->rated_ns;
+
+    if (past_ns < e->rtt_ns)
+        return;
+    e->delivery_bps = (e->acked_bytes - e->rated_bytes) * 8 * NS_PER_S / past_ns;
+    e->rated_bytes = e->acked_bytes;
+    e->rated_ns = now_ns;
+}
+
 static void take_acknowledgement(struct world_end *e, const struct world_packet *p)
 {
     uint64_t sample_ns = e->conn->world->now_ns - p->sent_ns;
@@ -261,6 +279,9 @@ static void take_acknowledgement(struct world_end *e, const struct world_packet 
             lesser(e->congestion_bytes + p->acked_bytes - e->acked_bytes, e->window_bytes);
         e->acked_bytes = p->acked_bytes;
         e->rtt_ns = (7 * e->rtt_ns + sample_ns) / 8;
+        if (e->min_rtt_ns == 0 || sample_ns < e->min_rtt_ns)
+            e->min_rtt_ns = sample_ns;
+        rate_delivery(e);
     }
     if (p->consumed_bytes > e->other_consumed_bytes)
         e->other_consumed_bytes = p->consumed_bytes;
@@ -271,6 +292,7 @@ void world_conn_deliver(struct world_packet *p)
 {
     struct world_end *e = &p->conn->ends[p->to];
 
+    e->segments_received += world_packet_segments(p);
     switch (p->kind) {
     case PACKET_HANDSHAKE: world_handshake_deliver(p->conn, p->step); break;
     case PACKET_DATA: take_data(e, p); break;
@@ -345,8 +367,19 @@ static void end_figures(struct stream *s, struct path_figures *out)
 
     *out = (struct path_figures){
         .rtt_ns = e->rtt_ns,
+        .min_rtt_ns = e->min_rtt_ns,
+        .segments_sent = e->segments_sent + e->lost_segments,
+        .segments_received = e->segments_received,
+        .data_segments_sent = e->data_segments_sent + e->lost_segments,
+        .retransmitted = e->lost_segments,
+        .retransmitted_bytes = e->lost_bytes,
+        .path_sent_bytes = e->sent_bytes + e->lost_bytes,
+        .received_out_of_order = e->held_up_segments,
+        .delivery_bps = e->delivery_bps,
+        .is_delivery_app_limited = buf_size(&e->unsent) == 0,
         .unsent_bytes = buf_size(&e->unsent),
         .wire_sent_bytes = e->sent_bytes,
+        .acked_bytes = e->acked_bytes,
         .wire_received_bytes = e->received_bytes,
     };
 }
