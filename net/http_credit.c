@@ -92,6 +92,7 @@ static void on_gate_call(void *arg)
     struct http_session *s = arg;
 
     s->is_credit_awaited = false;
+    s->let_go_ns = loop_now_ns(s->stream->loop);
     http_session_wake(s);
 }
 
@@ -272,6 +273,11 @@ void http_credit_grant(struct http_session *s)
         grant_by_stream(s);
     if (!s->is_by_stream)
         grant_by_connection(s);
+}
+
+uint64_t http_session_expected_bytes(const struct http_session *s)
+{
+    return s->credit.announced_bytes;
 }
 
 uint64_t http_session_outstanding_bytes(const struct http_session *s)

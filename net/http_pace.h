@@ -30,6 +30,8 @@ uint64_t http_credit_quantum(uint64_t rate_bps, uint64_t reverse_bps);
 void http_session_revoke_credit(struct http_session *s);
 /* The same, and every call under way hears its end (CLOSED) from the loop; the session stays. */
 void http_session_stop_bodies(struct http_session *s);
+/* Body bytes that somebody here still expects: 0 when nothing is under way. */
+uint64_t http_session_expected_bytes(const struct http_session *s);
 /* Credit that is outstanding: what may still come though nothing more were granted. */
 uint64_t http_session_outstanding_bytes(const struct http_session *s);
 

@@ -439,7 +439,10 @@ void http_session_close(struct http_session *s)
 
 uint64_t http_session_held_until_ns(const struct http_session *s)
 {
-    return s->is_held ? loop_now_ns(s->stream->loop) : s->let_go_ns;
+    const bool is_starved =
+        s->is_credit_awaited && http_session_outstanding_bytes(s) < http_credit_least(&s->credit);
+
+    return s->is_held || is_starved ? loop_now_ns(s->stream->loop) : s->let_go_ns;
 }
 
 void http_session_set_window(struct http_session *s, uint64_t window_bytes)

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* shaper/wan.c – what is known of the line goes to the law; what it decides goes to the budgets.
+ */
+#include "shaper/wan.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "base/units.h"
+#include "shaper/wan_impl.h"
+
+enum {
+    ONE = 1024,
+    WIRE_ESTIMATE = 1083, /* of 1024 body bytes, until members know better: shaper/shaper.h */
+    WINDOW_DEFAULT = 4 << 20,
+};
+/* Bulk that rested so long is no bulk: the law and the probe rest too. */
+#define ACTIVE_NS (3 * NS_PER_S)
+#define RECENT_SLOT_NS (NS_PER_S / WAN_RECENT_SLOTS)
+
+static const char *const way_names[] = {[WAN_DOWN] = "down", [WAN_UP] = "up"};
+
+static void on_tick(void *arg);
+static void apply(struct wan_half *h);
+
+/* ---- birth and death ------------------------------------------------------------------------- */
+
+static struct node_terms node_of(uint64_t ceiling_bps, enum tree_class class)
+{
+    return (struct node_terms){.ceiling_bps = ceiling_bps, .class = class};
+}
+
+static void half_open(struct wan_half *h, struct wan *w, enum wan_way way)
+{
+    const struct wan_options *o = &w->options;
+    const uint64_t line = o->ceiling_bps[way] != 0 ? o->ceiling_bps[way] : TREE_UNLIMITED;
+    const struct node_terms control = node_of(TREE_UNLIMITED, TREE_URGENT);
+    const struct node_terms bulk = node_of(TREE_UNLIMITED, TREE_SCAVENGER);
+
+    h->wan = w;
+    h->way = way;
+    h->shaper =
+        shaper_new(o->loop, &(struct shaper_options){.link = {.ceiling_bps = line},
+                                                     .packet_overhead_bytes = o->packet_overhead});
+    h->control = shaper_node_new(h->shaper, NULL, &control);
+    h->bulk = shaper_node_new(h->shaper, NULL, &bulk);
+    h->bulk_bps = TREE_UNLIMITED;
+    h->terms.action.mode = o->is_shaped ? POLICY_MODE_SCAVENGE : POLICY_FULL;
+    law_init(&h->law, &(struct law_options){.now_ns = loop_now_ns(o->loop)});
+    wan_set_terms(w, way, &h->terms);
+}
+
+struct wan *wan_new(const struct wan_options *options)
+{
+    struct wan *w = xalloc(sizeof *w);
+
+    w->options = *options;
+    if (w->options.window_bytes == 0)
+        w->options.window_bytes = WINDOW_DEFAULT;
+    TAILQ_INIT(&w->members);
+    timer_init(&w->tick, options->loop, on_tick, w);
+    half_open(&w->halves[WAN_DOWN], w, WAN_DOWN);
+    half_open(&w->halves[WAN_UP], w, WAN_UP);
+    return w;
+}
+
+struct wan *wan_free(struct wan *w)
+{
+    if (w == NULL)
+        return NULL;
+    alb_assert(TAILQ_EMPTY(&w->members));
+    timer_stop(&w->tick);
+    for (size_t i = 0; i < WAN_WAYS; i++) {
+        struct wan_half *h = &w->halves[i];
+        shaper_node_free(h->shaper, h->control);
+        shaper_node_free(h->shaper, h->bulk);
+        shaper_free(h->shaper);
+    }
+    free(w);
+    return NULL;
+}
+
+/* ---- terms ----------------------------------------------------------------------------------- */
+
+static uint64_t lower(uint64_t a_bps, uint64_t b_bps)
+{
+    if (a_bps == 0 || b_bps == 0)
+        return a_bps + b_bps;
+    return a_bps < b_bps ? a_bps : b_bps;
+}
+
+/* The law counts bodies. */
+static uint64_t body_bps(uint64_t wire_bps)
+{
+    return wire_bps / WIRE_ESTIMATE * ONE;
+}
+
+static enum law_hold hold_of(enum policy_profile profile)
+{
+    switch (profile) {
+    case POLICY_HARVEST: return LAW_HOLD_HARVEST;
+    case POLICY_INVISIBLE: return LAW_HOLD_INVISIBLE;
+    case POLICY_PROFILE_UNSET:
+    case POLICY_BALANCED: return LAW_HOLD_NORMAL;
+    }
+    alb_unreachable();
+}
+
+static struct law_terms law_terms_of(const struct wan_half *h)
+{
+    const struct policy_action *a = &h->terms.action;
+    const uint64_t line = h->wan->options.ceiling_bps[h->way];
+    struct law_terms t = {.ceiling_percent = a->percent, .hold = hold_of(a->profile)};
+
+    switch (a->mode) {
+    case POLICY_OFF: t.off = true; return t;
+    case POLICY_MODE_SCAVENGE: t.ceiling_bps = lower(a->ceiling_bps, line); break;
+    case POLICY_CAPPED: t.ceiling_bps = lower(a->rate_bps, line); break;
+    case POLICY_FULL: t.ceiling_bps = lower(a->ceiling_bps, line); break;
+    }
+    t.ceiling_bps = body_bps(t.ceiling_bps);
+    t.floor_bps = body_bps(a->floor_bps);
+    t.insist = a->mode != POLICY_MODE_SCAVENGE;
+    return t;
+}
+
+void wan_set_terms(struct wan *w, enum wan_way way, const struct policy_terms *terms)
+{
+    struct wan_half *h = &w->halves[way];
+    struct law_terms t;
+
+    h->terms = *terms;
+    t = law_terms_of(h);
+    law_set_terms(&h->law, &t, loop_now_ns(w->options.loop));
+    wan_hear(w);
+}
+
+/* ---- deciding -------------------------------------------------------------------------------- */
+
+/* Of the bulk members' estimates, the mean. */
+static uint64_t wire_per_1024(const struct wan_half *h)
+{
+    const struct wan_member *m;
+    uint64_t sum = 0, count = 0;
+
+    TAILQ_FOREACH(m, &h->wan->members, link)
+    if (m->traffic == WAN_BULK) {
+        sum += h->way == WAN_DOWN ? m->down.wire_per_1024 : m->up.wire_per_1024;
+        count++;
+    }
+    return count > 0 ? sum / count : WIRE_ESTIMATE;
+}
+
+/* What policy and configuration allow bulk, whatever the law says: on the wire, exact. */
+static uint64_t allowed_bps(const struct wan_half *h)
+{
+    const struct policy_action *a = &h->terms.action;
+    const uint64_t limit = a->mode == POLICY_CAPPED ? a->rate_bps : a->ceiling_bps;
+
+    if (a->mode == POLICY_OFF)
+        return 0;
+    return limit != 0 ? limit : TREE_UNLIMITED;
+}
+
+static uint64_t law_bps(const struct wan_half *h)
+{
+    const uint64_t rate = h->verdict.rate_bps;
+
+    if (rate == LAW_UNLIMITED)
+        return TREE_UNLIMITED;
+    /* Where the ceiling is the rate, the ceiling is kept exactly by allowed_bps(). */
+    if (h->verdict.state == LAW_CAPPED && allowed_bps(h) != TREE_UNLIMITED)
+        return TREE_UNLIMITED;
+    return rate * wire_per_1024(h) / ONE;
+}
+
+static void note(struct wan_half *h, const struct law_verdict *before)
+{
+    const struct law_verdict *v = &h->verdict;
+    char text[LAW_TEXT_SIZE], rate[UNITS_TEXT_SIZE];
+
+    if (v->state == before->state && v->reason == before->reason)
+        return;
+    h->notes[h->note_count++ % WAN_NOTES] =
+        (struct wan_note){.at_ns = loop_now_ns(h->wan->options.loop), .verdict = *v};
+    if (v->state == before->state)
+        return;
+    log_event(LOG_DEBUG, "wan.law", "line=%s way=%s state=%s rate=\"%s\" why=\"%s\"",
+              h->wan->options.name, way_names[h->way], law_state_name(v->state),
+              v->rate_bps == LAW_UNLIMITED ? "no limit" : format_rate(v->rate_bps, rate),
+              law_reason_text(v, text, sizeof text));
+}
+
+static void decide(struct wan_half *h, uint64_t now_ns)
+{
+    const struct law_verdict before = h->verdict;
+
+    h->verdict = law_tick(&h->law, now_ns);
+    note(h, &before);
+    apply(h);
+}
+
+static void apply(struct wan_half *h)
+{
+    const uint64_t allowed = allowed_bps(h), by_law = law_bps(h);
+    const uint64_t bps = allowed < by_law ? allowed : by_law;
+    struct wan_member *m;
+
+    if (bps != h->bulk_bps) {
+        const struct node_terms terms = node_of(bps, TREE_SCAVENGER);
+        h->bulk_bps = bps;
+        shaper_node_set_terms(h->shaper, h->bulk, &terms);
+    }
+    TAILQ_FOREACH(m, &h->wan->members, link)
+    wan_member_apply(m);
+}
+
+static void set_pace(struct wan *w, enum probe_pace pace)
+{
+    if (w->pace == pace)
+        return;
+    w->pace = pace;
+    if (w->options.pace != NULL)
+        w->options.pace(w->options.arg, pace);
+}
+
+static bool is_yielded(const struct wan *w)
+{
+    return w->halves[WAN_DOWN].verdict.state == LAW_YIELD ||
+           w->halves[WAN_UP].verdict.state == LAW_YIELD;
+}
+
+static bool is_active(const struct wan *w, uint64_t now_ns)
+{
+    return w->active_ns != 0 && now_ns - w->active_ns < ACTIVE_NS;
+}
+
+static void look_at_all(struct wan *w, uint64_t now_ns)
+{
+    struct wan_member *m;
+
+    TAILQ_FOREACH(m, &w->members, link)
+    wan_member_look(m, now_ns);
+}
+
+static void arm(struct wan *w, uint64_t now_ns)
+{
+    uint64_t at_ns = law_next_ns(&w->halves[WAN_DOWN].law);
+    const uint64_t up_ns = law_next_ns(&w->halves[WAN_UP].law);
+
+    if (up_ns < at_ns)
+        at_ns = up_ns;
+    timer_set(&w->tick, at_ns > now_ns ? at_ns : now_ns);
+}
+
+void wan_hear(struct wan *w)
+{
+    const uint64_t now_ns = loop_now_ns(w->options.loop);
+
+    look_at_all(w, now_ns);
+    decide(&w->halves[WAN_DOWN], now_ns);
+    decide(&w->halves[WAN_UP], now_ns);
+    if (!w->options.is_shaped || !is_active(w, now_ns)) {
+        set_pace(w, PROBE_IDLE);
+        timer_stop(&w->tick);
+        return;
+    }
+    set_pace(w, is_yielded(w) ? PROBE_YIELDED : PROBE_ACTIVE);
+    arm(w, now_ns);
+}
+
+static void on_tick(void *arg)
+{
+    wan_hear(arg);
+}
+
+/* ---- what passes ----------------------------------------------------------------------------- */
+
+void wan_moved(struct wan_half *h, uint64_t bytes, uint64_t now_ns)
+{
+    struct wan_recent *r = &h->recent;
+    const uint64_t slot = now_ns / RECENT_SLOT_NS;
+
+    for (unsigned i = 0; r->slot < slot && i < WAN_RECENT_SLOTS; i++)
+        r->bytes[++r->slot % WAN_RECENT_SLOTS] = 0;
+    r->slot = slot;
+    r->bytes[slot % WAN_RECENT_SLOTS] += bytes;
+}
+
+static uint64_t recent_bps(const struct wan_half *h, uint64_t now_ns)
+{
+    const uint64_t slot = now_ns / RECENT_SLOT_NS;
+    uint64_t bytes = 0;
+
+    for (uint64_t i = 1; i < WAN_RECENT_SLOTS; i++) /* not the one that is not over */
+        if (slot - i <= h->recent.slot && h->recent.slot - (slot - i) < WAN_RECENT_SLOTS)
+            bytes += h->recent.bytes[(slot - i) % WAN_RECENT_SLOTS];
+    return bytes * 8 * WAN_RECENT_SLOTS / (WAN_RECENT_SLOTS - 1);
+}
+
+/* ---- what is measured ------------------------------------------------------------------------ */
+
+static void on_sample(void *arg, const struct probe_sample *s)
+{
+    struct wan *w = arg;
+    const struct law_sample down = {
+        .at_ns = s->at_ns, .rtt_ns = s->rtt_ns, .owd_ns = s->has_owd ? s->owd_down_ns : LAW_NO_OWD};
+    const struct law_sample up = {
+        .at_ns = s->at_ns, .rtt_ns = s->rtt_ns, .owd_ns = s->has_owd ? s->owd_up_ns : LAW_NO_OWD};
+
+    law_on_sample(&w->halves[WAN_DOWN].law, &down);
+    law_on_sample(&w->halves[WAN_UP].law, &up);
+    wan_hear(w);
+}
+
+static void on_lost(void *arg, uint64_t sent_ns)
+{
+    struct wan *w = arg;
+    const uint64_t now_ns = loop_now_ns(w->options.loop);
+
+    (void)sent_ns;
+    for (size_t i = 0; i < WAN_WAYS; i++)
+        law_on_lost(&w->halves[i].law, now_ns);
+    wan_hear(w);
+}
+
+static void on_forget(void *arg)
+{
+    struct wan *w = arg;
+    const uint64_t now_ns = loop_now_ns(w->options.loop);
+
+    for (size_t i = 0; i < WAN_WAYS; i++)
+        law_on_path_change(&w->halves[i].law, now_ns);
+    wan_hear(w);
+}
+
+static void on_mode(void *arg, enum probe_mode mode)
+{
+    ((struct wan *)arg)->is_by_ping = mode == PROBE_PING;
+}
+
+const struct probe_ops wan_probe_ops = {
+    .sample = on_sample, .lost = on_lost, .forget = on_forget, .mode = on_mode};
+
+/* ---- explained ------------------------------------------------------------------------------- */
+
+void wan_figures(const struct wan *w, enum wan_way way, struct wan_figures *out)
+{
+    const struct wan_half *h = &w->halves[way];
+    const struct wan_member *m;
+    struct node_figures node;
+
+    tree_node_figures(shaper_link(h->shaper), &node);
+    *out = (struct wan_figures){.is_shaped = w->options.is_shaped,
+                                .terms = h->terms,
+                                .verdict = h->verdict,
+                                .line_bps = w->options.ceiling_bps[way],
+                                .rate_bps = h->bulk_bps,
+                                .wire_bytes = node.granted_bytes,
+                                .bulk_bytes = h->delivered_bytes,
+                                .recent_bps = recent_bps(h, loop_now_ns(w->options.loop))};
+    TAILQ_FOREACH(m, &w->members, link)
+    out->members++;
+}
+
+bool wan_note_at(const struct wan *w, enum wan_way way, size_t back, struct wan_note *out)
+{
+    const struct wan_half *h = &w->halves[way];
+
+    if (back >= h->note_count || back >= WAN_NOTES)
+        return false;
+    *out = h->notes[(h->note_count - 1 - back) % WAN_NOTES];
+    return true;
+}
+
+unsigned wan_connections(const struct wan *w)
+{
+    const unsigned n = w->halves[WAN_DOWN].verdict.connections;
+
+    return n > 0 ? n : 1;
+}

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* shaper/wan_member.c – one connection over the line: its gates, and what it tells of itself. */
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "shaper/wan_impl.h"
+#include "wire/stamp.h"
+
+enum { FRAMES_IN_WINDOW = 2 };
+
+/* ---- credit: what bulk may come -------------------------------------------------------------- */
+
+static struct wan_member *of_credit(struct gate *g)
+{
+    return ALB_CONTAINER(g, struct wan_member, credit_gate);
+}
+
+static void leaf_called(void *arg)
+{
+    gate_wake(arg);
+}
+
+static void keep_active(struct wan *w, uint64_t now_ns)
+{
+    const bool was_resting = !timer_is_set(&w->tick);
+
+    w->active_ns = now_ns;
+    if (was_resting && w->options.is_shaped)
+        timer_set(&w->tick, now_ns);
+}
+
+static size_t credit_ask(struct gate *g, size_t want, uint64_t now_ns, uint64_t *retry_ns)
+{
+    struct wan_member *m = of_credit(g);
+    const size_t allowed = gate_ask(&m->down.gate, want, now_ns, retry_ns);
+
+    keep_active(m->wan, now_ns);
+    if (allowed == 0 && *retry_ns == GATE_WILL_CALL)
+        gate_await(&m->down.gate, leaf_called, g);
+    return allowed;
+}
+
+static void credit_spent(struct gate *g, size_t bytes, uint64_t now_ns)
+{
+    struct wan_member *m = of_credit(g);
+
+    m->granted_bytes[WAN_DOWN] += bytes;
+    law_on_granted(&m->wan->halves[WAN_DOWN].law, bytes, now_ns);
+    gate_spend(&m->down.gate, bytes, now_ns);
+}
+
+static void credit_forget(struct gate *g)
+{
+    gate_forget(&of_credit(g)->down.gate, g);
+}
+
+static const struct gate_ops credit_ops = {
+    .ask = credit_ask, .spent = credit_spent, .forget = credit_forget};
+
+/* ---- the stream: what leaves ----------------------------------------------------------------- */
+
+static struct wan_member *of_stream(struct gate *g)
+{
+    return ALB_CONTAINER(g, struct wan_member, stream_gate);
+}
+
+static uint64_t under_way(const struct wan_member *m)
+{
+    const uint64_t gone = m->granted_bytes[WAN_UP], arrived = m->delivered_bytes[WAN_UP];
+
+    return gone > arrived ? gone - arrived : 0;
+}
+
+/* Beyond W nothing more: the window of the way up.  What was acknowledged is only known by
+ * asking. */
+static size_t within_window(struct wan_member *m, size_t want, uint64_t now_ns, uint64_t *retry_ns)
+{
+    const struct law_verdict *v = &m->wan->halves[WAN_UP].verdict;
+    const uint64_t window = v->window_bytes;
+
+    if (window == LAW_UNLIMITED || v->state == LAW_OFF)
+        return want;
+    wan_member_look(m, now_ns);
+    if (under_way(m) + want <= window || under_way(m) == 0)
+        return want;
+    if (under_way(m) < window)
+        return (size_t)(window - under_way(m));
+    *retry_ns = now_ns + 2000000; /* two milliseconds: a packet at 6 Mbit/s */
+    return 0;
+}
+
+static size_t stream_ask(struct gate *g, size_t want, uint64_t now_ns, uint64_t *retry_ns)
+{
+    struct wan_member *m = of_stream(g);
+
+    if (m->is_uploading) {
+        keep_active(m->wan, now_ns);
+        want = within_window(m, want, now_ns, retry_ns);
+    }
+    if (want == 0)
+        return 0;
+    const size_t allowed = gate_ask(&m->up.gate, want, now_ns, retry_ns);
+    if (allowed == 0 && *retry_ns == GATE_WILL_CALL)
+        gate_await(&m->up.gate, leaf_called, g);
+    return allowed;
+}
+
+static void stream_spent(struct gate *g, size_t bytes, uint64_t now_ns)
+{
+    struct wan_member *m = of_stream(g);
+
+    m->granted_bytes[WAN_UP] += bytes;
+    if (m->is_uploading)
+        law_on_granted(&m->wan->halves[WAN_UP].law, bytes, now_ns);
+    gate_spend(&m->up.gate, bytes, now_ns);
+}
+
+static void stream_forget(struct gate *g)
+{
+    gate_forget(&of_stream(g)->up.gate, g);
+}
+
+static const struct gate_ops stream_ops = {
+    .ask = stream_ask, .spent = stream_spent, .forget = stream_forget};
+
+/* ---- stamps ---------------------------------------------------------------------------------- */
+
+static void on_stamp(void *arg, const uint8_t *bytes, size_t size)
+{
+    struct wan_member *m = arg;
+    struct wan *w = m->wan;
+    const uint64_t now_ns = loop_now_ns(w->options.loop);
+    struct stamp s;
+
+    if (alb_failed(stamp_decode(bytes, size, &s)))
+        return; /* of a newer program, say: it is advice, and we go on without it */
+    const struct law_stamp stamp = {
+        .stream = m->number,
+        .retransmitted = s.retransmitted,
+        .sender_limited = (s.flags & (STAMP_SOURCE_STARVED | STAMP_SENDER_LIMITED)) != 0,
+        .policy_limited = (s.flags & STAMP_POLICY_LIMITED) != 0,
+        .aggregate_bps = s.aggregate_bps,
+        .sisters = s.flows};
+    law_on_stamp(&w->halves[WAN_DOWN].law, &stamp, now_ns);
+    if (w->is_by_ping) {
+        const struct law_sample sample = {.at_ns = now_ns, .owd_ns = (int64_t)(now_ns - s.sent_ns)};
+        law_on_sample(&w->halves[WAN_DOWN].law, &sample);
+    }
+}
+
+/* ---- looking --------------------------------------------------------------------------------- */
+
+static void delivered(struct wan_member *m, enum wan_way way, uint64_t bytes, uint64_t now_ns)
+{
+    struct wan_half *h = &m->wan->halves[way];
+
+    if (bytes == 0)
+        return;
+    m->delivered_bytes[way] += bytes;
+    h->delivered_bytes += bytes;
+    law_on_delivered(&h->law, bytes, now_ns);
+    wan_moved(h, bytes, now_ns);
+}
+
+/* Credit that is not outstanding any more and did not come will never come. */
+static void forfeit(struct wan_member *m, uint64_t now_ns)
+{
+    const uint64_t open = http_session_outstanding_bytes(m->session);
+    const uint64_t known = m->granted_bytes[WAN_DOWN] > m->delivered_bytes[WAN_DOWN]
+                               ? m->granted_bytes[WAN_DOWN] - m->delivered_bytes[WAN_DOWN]
+                               : 0;
+
+    if (known <= open)
+        return;
+    m->granted_bytes[WAN_DOWN] -= known - open;
+    law_on_forfeit(&m->wan->halves[WAN_DOWN].law, known - open, now_ns);
+}
+
+void wan_member_look(struct wan_member *m, uint64_t now_ns)
+{
+    uint64_t received = 0, sent = 0;
+    struct path_figures f;
+
+    if (m->traffic != WAN_BULK)
+        return;
+    http_session_counts(m->session, &received, &sent);
+    stream_figures(http_session_stream(m->session), &f);
+    delivered(m, WAN_DOWN, received - m->received_bytes, now_ns);
+    m->received_bytes = received;
+    forfeit(m, now_ns);
+    if (f.received_out_of_order > m->out_of_order)
+        law_on_hole(&m->wan->halves[WAN_DOWN].law, now_ns);
+    m->out_of_order = f.received_out_of_order;
+    if (m->is_uploading && f.acked_bytes > m->acked_bytes)
+        delivered(m, WAN_UP, f.acked_bytes - m->acked_bytes, now_ns);
+    m->acked_bytes = f.acked_bytes;
+    if (http_session_expected_bytes(m->session) > 0)
+        m->wan->active_ns = now_ns;
+}
+
+/* ---- taking part ----------------------------------------------------------------------------- */
+
+static uint64_t bulk_members(const struct wan *w)
+{
+    const struct wan_member *m;
+    uint64_t count = 0;
+
+    TAILQ_FOREACH(m, &w->members, link)
+    count += m->traffic == WAN_BULK;
+    return count;
+}
+
+/* A little more or less is not worth waking a session for. */
+static bool differs(uint64_t a, uint64_t b)
+{
+    return a > b + b / 16 || b > a + a / 16;
+}
+
+static uint64_t window_of(const struct wan_member *m)
+{
+    const struct wan *w = m->wan;
+    const struct law_verdict *v = &w->halves[WAN_DOWN].verdict;
+    uint64_t window = w->options.window_bytes;
+
+    if (v->window_bytes != LAW_UNLIMITED && v->window_bytes / bulk_members(w) < window)
+        window = v->window_bytes / bulk_members(w);
+    if (window < FRAMES_IN_WINDOW * TREE_GRANT_MIN)
+        window = FRAMES_IN_WINDOW * TREE_GRANT_MIN;
+    return window;
+}
+
+void wan_member_apply(struct wan_member *m)
+{
+    const struct law_verdict *v = &m->wan->halves[WAN_DOWN].verdict;
+    const struct law_verdict *up = &m->wan->halves[WAN_UP].verdict;
+
+    if (m->traffic != WAN_BULK || !m->wan->options.is_shaped)
+        return;
+    const uint64_t window = window_of(m);
+    if (differs(window, m->window_bytes)) {
+        m->window_bytes = window;
+        http_session_set_window(m->session, window);
+        http_session_set_quantum(m->session, v->quantum_bytes);
+    }
+    if (v->state == LAW_OFF && !m->is_off)
+        http_session_revoke_credit(m->session);
+    m->is_off = v->state == LAW_OFF;
+    if (m->is_uploading && up->rate_bps != LAW_UNLIMITED)
+        http_session_set_frame_size(m->session, http_frame_size(up->rate_bps));
+}
+
+struct wan_member *wan_attach(struct wan *w, struct http_session *session, enum wan_traffic traffic)
+{
+    const struct node_terms terms = {.ceiling_bps = TREE_UNLIMITED};
+    struct wan_member *m = xalloc(sizeof *m);
+    struct wan_half *down = &w->halves[WAN_DOWN], *up = &w->halves[WAN_UP];
+    struct stream *stream = http_session_stream(session);
+
+    *m = (struct wan_member){.wan = w, .session = session, .traffic = traffic};
+    m->number = w->next_number++ % LAW_STREAMS;
+    m->credit_gate.ops = &credit_ops;
+    m->stream_gate.ops = &stream_ops;
+    shaper_leaf_start(&m->down, down->shaper, traffic == WAN_BULK ? down->bulk : down->control,
+                      &terms);
+    shaper_leaf_watch_received(&m->down, session);
+    shaper_leaf_start(&m->up, up->shaper, up->control, &terms);
+    shaper_leaf_watch_sent(&m->up, stream);
+    stream_use_gate(stream, &m->stream_gate);
+    http_session_use_credit_gate(session, traffic == WAN_BULK ? &m->credit_gate : &m->down.gate);
+    if (traffic == WAN_BULK)
+        http_session_on_stamp(session, on_stamp, m);
+    TAILQ_INSERT_TAIL(&w->members, m, link);
+    wan_hear(w);
+    return m;
+}
+
+struct wan_member *wan_detach(struct wan_member *m)
+{
+    if (m == NULL)
+        return NULL;
+    struct wan *w = m->wan;
+    const uint64_t now_ns = loop_now_ns(w->options.loop);
+
+    wan_member_look(m, now_ns);
+    http_session_on_stamp(m->session, NULL, NULL);
+    http_session_use_credit_gate(m->session, NULL);
+    stream_use_gate(http_session_stream(m->session), NULL);
+    shaper_leaf_stop(&m->down);
+    shaper_leaf_stop(&m->up);
+    if (m->traffic == WAN_BULK && m->granted_bytes[WAN_DOWN] > m->delivered_bytes[WAN_DOWN])
+        law_on_forfeit(&w->halves[WAN_DOWN].law,
+                       m->granted_bytes[WAN_DOWN] - m->delivered_bytes[WAN_DOWN], now_ns);
+    if (m->is_uploading)
+        law_on_forfeit(&w->halves[WAN_UP].law, under_way(m), now_ns);
+    TAILQ_REMOVE(&w->members, m, link);
+    free(m);
+    wan_hear(w);
+    return NULL;
+}
+
+/* Another leaf of the other kind: what waits asks again. */
+void wan_member_uploads(struct wan_member *m, bool is_uploading)
+{
+    const struct node_terms terms = {.ceiling_bps = TREE_UNLIMITED};
+    struct wan_half *up = &m->wan->halves[WAN_UP];
+
+    if (m->is_uploading == is_uploading)
+        return;
+    wan_member_look(m, loop_now_ns(m->wan->options.loop));
+    m->is_uploading = is_uploading;
+    m->granted_bytes[WAN_UP] = m->delivered_bytes[WAN_UP] = 0;
+    shaper_leaf_stop(&m->up);
+    shaper_leaf_start(&m->up, up->shaper, is_uploading ? up->bulk : up->control, &terms);
+    shaper_leaf_watch_sent(&m->up, http_session_stream(m->session));
+    gate_wake(&m->stream_gate);
+}
