@@ -52,12 +52,18 @@ void policy_set_trusted(struct policy *p, int64_t trusted_s);
 const struct policy_doc *policy_peek(const struct policy *p);
 const struct policy_overrides *policy_peek_overrides(const struct policy *p);
 
+/* Is this a time that is believed? */
+bool policy_has_clock(const struct policy *p, int64_t wall_s);
 struct policy_terms policy_now(const struct policy *p, const struct policy_place *place,
                                int64_t wall_s);
 /* The first instant after wall_s at which policy_now() differs in source or index; POLICY_NEVER
  * when there is none within the horizon or the clock is not known.  Exact to the second. */
 int64_t policy_next_change(const struct policy *p, const struct policy_place *place,
                            int64_t wall_s);
+
+/* The most that an action allows on a link whose measured capacity is this (0: not known yet);
+ * UINT64_MAX: no limit.  A share of it is never less than POLICY_LEAST_RATE_BPS. */
+uint64_t policy_limit_bps(const struct policy_action *a, uint64_t capacity_bps);
 
 /* The site whose subnet has this address (16 bytes; IPv4 as ::ffff:a.b.c.d), the longest prefix
  * first; NULL: none. */
@@ -70,10 +76,11 @@ int64_t policy_deadline(const struct policy *p, const char *layer, const char *s
                         int64_t wall_s);
 /* What it takes to have `bytes` by then; UINT64_MAX when it is past. */
 uint64_t policy_needed_bps(uint64_t bytes, int64_t by_s, int64_t wall_s);
-/* A job with a deadline, from its terms: while what was harvested so far (a mean over minutes;
- * UINT64_MAX: not known yet) is enough, they stay.  Needed above 0.8 of it: CAPPED at the
- * needed rate, in class normal; above all of it: FULL, in class urgent.  Only SCAVENGE and CAPPED
- * change, never what is off or what an override said, and a ceiling stays. */
+/* A job with a deadline, from its terms.  While what was harvested so far (a mean over minutes;
+ * UINT64_MAX: not known yet) is enough, they stay, in class scavenger.  Needed above 0.8 of it: the
+ * needed rate is the floor, in class normal.  Above all of it: FULL, in class urgent.  Ceiling and
+ * percent stay; what is off, capped or an override's is the operator's word and stays whole, in the
+ * class that it would have. */
 enum policy_class policy_escalate(struct policy_terms *terms, uint64_t needed_bps,
                                   uint64_t harvested_bps);
 

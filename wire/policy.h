@@ -44,7 +44,7 @@ enum policy_mode { POLICY_OFF, POLICY_MODE_SCAVENGE, POLICY_CAPPED, POLICY_FULL 
 struct policy_action {
     enum policy_mode mode;
     uint64_t rate_bps;    /* CAPPED: how much; with `percent`, while capacity is not known */
-    uint64_t ceiling_bps; /* SCAVENGE, FULL: at most                                         */
+    uint64_t ceiling_bps; /* at most, in any mode; no rule of mode CAPPED has one            */
     uint64_t floor_bps;   /* SCAVENGE: also while yielding                                   */
     uint32_t percent;     /* 1–100 of the measured capacity: the rate of CAPPED, a ceiling of
                              SCAVENGE and FULL (the lower one counts)                        */
@@ -159,7 +159,7 @@ struct policy_override {
     enum policy_scope scope;
     char of[104];
     uint8_t directions, places;
-    int64_t since_s, until_s; /* [since, until); what was made while a clock was wrong holds too */
+    int64_t since_s, until_s; /* it holds until; since is told only: clocks differ */
     char by[64];              /* the admin's device */
     char why[POLICY_NOTE_MAX];
 };

@@ -59,6 +59,17 @@ int32_t day_of_date(int32_t year, unsigned month, unsigned day)
     return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
 }
 
+int32_t year_of_day(int32_t day)
+{
+    int32_t year = 1970 + day / 366; /* too early, or right, after 1970; the reverse before */
+
+    while (day_of_date(year, 1, 1) > day)
+        year--;
+    while (day_of_date(year + 1, 1, 1) <= day)
+        year++;
+    return year;
+}
+
 static unsigned days_in_month(int32_t year, unsigned month)
 {
     int32_t next = month == 12 ? day_of_date(year + 1, 1, 1) : day_of_date(year, month + 1, 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* wire/policy_words.h – the values people write in a policy: times of day, days, dates, rates,
- * subnets; inside wire/.
+ * subnets; for wire/ and shaper/policy only.
  *
  * Reading refuses with what is allowed, as a literal.  Writing gives the one canonical spelling,
  * which reads back as the same value; nothing at all for a value that was not said.
@@ -11,6 +11,7 @@
 
 /* ---- days: 0 is 1970-01-01, a Thursday ---- */
 int32_t day_of_date(int32_t year, unsigned month, unsigned day); /* Gregorian, any year */
+int32_t year_of_day(int32_t day);
 /* "2026-12-24" between 1970 and 9999, as a date that there is. */
 ALB_MUST_USE struct alb_status date_parse(const char *text, size_t size, int32_t *day);
 void date_write(int32_t day, struct buf *out);

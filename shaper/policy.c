@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* shaper/policy.c – overrides, then rules, then the built-in; what holds, and until when. */
+#include "shaper/policy.h"
+
+#include "base/alloc.h"
+#include "shaper/policy_sites.h"
+#include "shaper/policy_window.h"
+#include "shaper/policy_zone.h"
+
+struct policy {
+    struct policy_doc *doc;
+    struct policy_sites *sites;
+    struct policy_overrides *overrides; /* NULL: none */
+    int64_t trusted_s;
+};
+
+/* One question with what the document knows of its place. */
+struct question {
+    const struct policy *policy;
+    const struct policy_place *place;
+    const char *link;
+    const struct zone *zone; /* NULL: could not be read */
+    int64_t wall_s;
+    bool has_clock;
+};
+
+static const struct policy_action BUILT_IN = {.mode = POLICY_MODE_SCAVENGE};
+
+/* A year of five digits is no clock either. */
+#define LAST_WALL_S INT64_C(253402300799)
+
+/* ---- what there is to ask ---- */
+
+struct policy *policy_new(struct policy_doc *doc, const char *zone_dir, int64_t trusted_s)
+{
+    struct policy *p = xalloc(sizeof *p);
+
+    p->doc = doc;
+    p->sites = policy_sites_new(doc, zone_dir);
+    p->trusted_s = trusted_s;
+    return p;
+}
+
+struct policy *policy_free(struct policy *p)
+{
+    if (p == NULL)
+        return NULL;
+    p->sites = policy_sites_free(p->sites);
+    p->doc = policy_doc_free(p->doc);
+    free(p->overrides);
+    free(p);
+    return NULL;
+}
+
+void policy_set_overrides(struct policy *p, const struct policy_overrides *o)
+{
+    if (p->overrides == NULL)
+        p->overrides = xalloc(sizeof *p->overrides);
+    *p->overrides = *o;
+}
+
+void policy_set_trusted(struct policy *p, int64_t trusted_s)
+{
+    p->trusted_s = trusted_s;
+}
+
+const struct policy_doc *policy_peek(const struct policy *p)
+{
+    return p->doc;
+}
+
+const struct policy_overrides *policy_peek_overrides(const struct policy *p)
+{
+    static const struct policy_overrides NONE;
+
+    return p->overrides == NULL ? &NONE : p->overrides;
+}
+
+const char *policy_site_of(const struct policy *p, const uint8_t address[16])
+{
+    return policy_sites_by_address(p->sites, address);
+}
+
+bool policy_has_clock(const struct policy *p, int64_t wall_s)
+{
+    return wall_s >= p->trusted_s && wall_s >= 0 && wall_s <= LAST_WALL_S;
+}
+
+static struct question question_of(const struct policy *p, const struct policy_place *place,
+                                   int64_t wall_s)
+{
+    struct policy_site_facts facts = policy_sites_find(p->sites, place->site);
+
+    return (struct question){p, place, facts.link, facts.zone, wall_s, policy_has_clock(p, wall_s)};
+}
+
+void policy_place_zone(const struct policy *p, const char *site, int64_t wall_s,
+                       struct policy_local *out)
+{
+    struct policy_site_facts facts = policy_sites_find(p->sites, site);
+    int64_t until_s;
+
+    *out = (struct policy_local){.zone = facts.zone_name,
+                                 .zone_is_known = facts.zone != NULL,
+                                 .clock_is_known = policy_has_clock(p, wall_s)};
+    if (out->zone_is_known && out->clock_is_known)
+        out->east_s = zone_offset(facts.zone, wall_s, &until_s);
+}
+
+/* ---- what fits a place ---- */
+
+static bool is_same(const char *asked, const char *of)
+{
+    return asked != NULL && asked[0] != '\0' && strcmp(asked, of) == 0;
+}
+
+static bool scope_fits(const struct question *q, enum policy_scope scope, const char *of)
+{
+    const char *job = q->place->job;
+
+    switch (scope) {
+    case POLICY_GLOBAL: return true;
+    case POLICY_LINK: return is_same(q->link, of);
+    case POLICY_SITE: return is_same(q->place->site, of);
+    case POLICY_CLIENT: return is_same(q->place->device, of);
+    case POLICY_JOB: return job != NULL && job[0] != '\0' && layer_is_under(job, of);
+    }
+    alb_unreachable();
+}
+
+static bool rule_fits(const struct question *q, const struct policy_rule *r)
+{
+    return (r->directions & q->place->direction) != 0 && (r->places & q->place->side) != 0 &&
+           (r->class == POLICY_ANY_CLASS || r->class == q->place->class) &&
+           scope_fits(q, r->scope, r->of);
+}
+
+/* Where nobody knows the time, who stops the line is believed, and who opens it is not. */
+static bool override_holds(const struct question *q, const struct policy_override *o)
+{
+    return (o->directions & q->place->direction) != 0 && (o->places & q->place->side) != 0 &&
+           (q->has_clock ? q->wall_s < o->until_s : o->what == POLICY_PAUSE) &&
+           scope_fits(q, o->scope, o->of);
+}
+
+/* Its index, or their number. */
+static size_t find_override(const struct question *q)
+{
+    const struct policy_overrides *o = policy_peek_overrides(q->policy);
+    size_t i = 0;
+
+    while (i < o->count && !override_holds(q, &o->list[i]))
+        i++;
+    return i;
+}
+
+static size_t find_rule(const struct question *q, int32_t east_s)
+{
+    const struct policy_doc *d = q->policy->doc;
+    size_t i = 0;
+
+    while (i < d->rule_count &&
+           !(rule_fits(q, &d->rules[i]) && window_holds(d, &d->rules[i].when, q->wall_s + east_s)))
+        i++;
+    return i;
+}
+
+/* ---- the strictest ---- */
+
+static uint64_t least(uint64_t a, uint64_t b) /* 0 is none */
+{
+    return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+static uint64_t absolute_limit(const struct policy_action *a)
+{
+    return a->mode == POLICY_CAPPED && a->percent == 0 ? least(a->rate_bps, a->ceiling_bps)
+                                                       : a->ceiling_bps;
+}
+
+static int strictness(enum policy_profile profile)
+{
+    switch (profile) {
+    case POLICY_HARVEST: return 0;
+    case POLICY_PROFILE_UNSET:
+    case POLICY_BALANCED: return 1;
+    case POLICY_INVISIBLE: return 2;
+    }
+    alb_unreachable();
+}
+
+/* At most what either allows, in every respect. */
+static struct policy_action stricter(const struct policy_action *a, const struct policy_action *b)
+{
+    struct policy_action both = {
+        .mode = a->mode < b->mode ? a->mode : b->mode,
+        .ceiling_bps = least(absolute_limit(a), absolute_limit(b)),
+        .floor_bps = a->floor_bps < b->floor_bps ? a->floor_bps : b->floor_bps,
+        .percent = (uint32_t)least(a->percent, b->percent),
+        .profile = strictness(a->profile) >= strictness(b->profile) ? a->profile : b->profile,
+        .max_queue_ms = (uint32_t)least(a->max_queue_ms, b->max_queue_ms),
+    };
+
+    if (both.mode == POLICY_OFF)
+        return (struct policy_action){.mode = POLICY_OFF};
+    if (both.mode == POLICY_CAPPED)
+        both.rate_bps = least(a->rate_bps, b->rate_bps);
+    if (both.mode != POLICY_MODE_SCAVENGE)
+        both.floor_bps = 0;
+    return both;
+}
+
+/* Of all rules that could hold at some time: down to the first that always does, or the built-in.
+ * The index is that of the strictest mode among them. */
+static struct policy_terms strictest(const struct question *q)
+{
+    const struct policy_doc *d = q->policy->doc;
+    struct policy_terms terms = {.source = POLICY_BY_DEFAULT, .action = BUILT_IN};
+    bool always = false;
+    size_t count = 0;
+
+    for (size_t i = 0; i < d->rule_count && !always; i++) {
+        const struct policy_rule *r = &d->rules[i];
+
+        if (!rule_fits(q, r))
+            continue;
+        always = window_is_always(&r->when);
+        if (count++ == 0 || r->action.mode < terms.action.mode) {
+            terms.index = (uint32_t)i;
+            terms.scope = r->scope;
+        }
+        terms.action = count == 1 ? r->action : stricter(&terms.action, &r->action);
+    }
+    if (count == 0)
+        return terms;
+    if (!always)
+        terms.action = stricter(&terms.action, &BUILT_IN);
+    terms.source = always && count == 1 ? POLICY_BY_RULE : POLICY_BY_STRICTEST;
+    return terms;
+}
+
+/* ---- what holds now ---- */
+
+static struct policy_terms override_terms(const struct question *q, size_t index)
+{
+    const struct policy_override *o = &policy_peek_overrides(q->policy)->list[index];
+
+    return (struct policy_terms){.action.mode = o->what == POLICY_PAUSE ? POLICY_OFF : POLICY_FULL,
+                                 .scope = o->scope,
+                                 .source = POLICY_BY_OVERRIDE,
+                                 .index = (uint32_t)index};
+}
+
+static struct policy_terms answer(const struct question *q)
+{
+    const struct policy_doc *d = q->policy->doc;
+    size_t index = find_override(q);
+    int64_t until_s;
+
+    if (index < policy_peek_overrides(q->policy)->count)
+        return override_terms(q, index);
+    if (!q->has_clock || q->zone == NULL)
+        return strictest(q);
+    index = find_rule(q, zone_offset(q->zone, q->wall_s, &until_s));
+    if (index == d->rule_count)
+        return (struct policy_terms){.source = POLICY_BY_DEFAULT, .action = BUILT_IN};
+    return (struct policy_terms){.action = d->rules[index].action,
+                                 .scope = d->rules[index].scope,
+                                 .source = POLICY_BY_RULE,
+                                 .index = (uint32_t)index};
+}
+
+struct policy_terms policy_now(const struct policy *p, const struct policy_place *place,
+                               int64_t wall_s)
+{
+    struct question q = question_of(p, place, wall_s);
+
+    return answer(&q);
+}
+
+uint64_t policy_limit_bps(const struct policy_action *a, uint64_t capacity_bps)
+{
+    __extension__ unsigned __int128 share = (unsigned __int128)capacity_bps * a->percent / 100;
+    uint64_t limit = a->mode == POLICY_CAPPED ? a->rate_bps : 0;
+
+    if (a->mode == POLICY_OFF)
+        return 0;
+    if (share > 0)
+        limit = share < POLICY_LEAST_RATE_BPS ? POLICY_LEAST_RATE_BPS : (uint64_t)share;
+    limit = least(limit, a->ceiling_bps);
+    return limit == 0 ? UINT64_MAX : limit;
+}
+
+/* ---- what comes next ---- */
+
+/* The stretches of constant offset that a question looks at. */
+struct spans {
+    struct {
+        int64_t from_s, to_s; /* UTC, `to` not included */
+        int32_t east_s;
+    } list[16];
+    size_t count;
+};
+
+static struct spans spans_of(const struct zone *zone, int64_t from_s)
+{
+    int64_t end_s = from_s + (int64_t)POLICY_HORIZON_DAYS * 86400;
+    struct spans s = {.count = 0};
+
+    while (from_s < end_s && s.count < ALB_COUNT(s.list)) {
+        int64_t until_s;
+        int32_t east_s = zone_offset(zone, from_s, &until_s);
+
+        s.list[s.count].from_s = from_s;
+        s.list[s.count].to_s = until_s < end_s ? until_s : end_s;
+        s.list[s.count].east_s = east_s;
+        from_s = s.list[s.count++].to_s;
+    }
+    return s;
+}
+
+/* The first instant of the spans, before `limit_s`, at which a rule holds, or not; POLICY_NEVER. */
+static int64_t next_of_rule(const struct policy_doc *d, const struct policy_rule *r, bool wanted,
+                            const struct spans *s, int64_t limit_s)
+{
+    for (size_t i = 0; i < s->count && s->list[i].from_s < limit_s; i++) {
+        int32_t east_s = s->list[i].east_s;
+        int64_t last_s = s->list[i].to_s < limit_s ? s->list[i].to_s : limit_s;
+        int64_t local_s =
+            window_next(d, &r->when, wanted, s->list[i].from_s + east_s, last_s - 1 + east_s);
+
+        if (local_s <= last_s - 1 + east_s)
+            return local_s - east_s;
+    }
+    return POLICY_NEVER;
+}
+
+/* The one that holds stops, or one before it begins. */
+static int64_t next_of_rules(const struct question *q, const struct policy_terms *now)
+{
+    const struct policy_doc *d = q->policy->doc;
+    struct spans spans = spans_of(q->zone, q->wall_s + 1);
+    size_t holding = now->source == POLICY_BY_RULE ? now->index : d->rule_count;
+    int64_t next_s = POLICY_NEVER;
+
+    if (holding < d->rule_count)
+        next_s = next_of_rule(d, &d->rules[holding], false, &spans, POLICY_NEVER);
+    for (size_t i = 0; i < holding; i++) {
+        int64_t begins_s;
+
+        if (!rule_fits(q, &d->rules[i]))
+            continue;
+        begins_s = next_of_rule(d, &d->rules[i], true, &spans, next_s);
+        if (begins_s < next_s)
+            next_s = begins_s;
+    }
+    return next_s;
+}
+
+int64_t policy_next_change(const struct policy *p, const struct policy_place *place, int64_t wall_s)
+{
+    struct question q = question_of(p, place, wall_s);
+    struct policy_terms now = answer(&q);
+
+    if (!q.has_clock)
+        return POLICY_NEVER;
+    if (now.source == POLICY_BY_OVERRIDE)
+        return policy_peek_overrides(p)->list[now.index].until_s;
+    return q.zone == NULL ? POLICY_NEVER : next_of_rules(&q, &now);
+}

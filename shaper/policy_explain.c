@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* shaper/policy_explain.c – what holds and what comes next, in words. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "shaper/policy.h"
+#include "shaper/policy_sites.h"
+
+/* A line that is cut where it ends, not refused. */
+struct line {
+    char *text;
+    size_t size;
+};
+
+static void put(struct line *l, const char *format, ...) ALB_PRINTF(2, 3);
+
+static void put(struct line *l, const char *format, ...)
+{
+    va_list args;
+    int size;
+
+    va_start(args, format);
+    size = vsnprintf(l->text + l->size, POLICY_LINE_MAX - l->size, format, args);
+    va_end(args);
+    l->size += size > 0 ? (size_t)size : 0;
+    if (l->size >= POLICY_LINE_MAX)
+        l->size = POLICY_LINE_MAX - 1;
+}
+
+static void put_action(struct line *l, const struct policy_action *a)
+{
+    char rate[UNITS_TEXT_SIZE];
+
+    put(l, "%s", policy_mode_word(a->mode));
+    if (a->rate_bps > 0)
+        put(l, ", %s", format_rate(a->rate_bps, rate));
+    if (a->mode == POLICY_CAPPED && a->percent > 0)
+        put(l, " until the capacity is measured, then %u %% of it", a->percent);
+    else if (a->percent > 0)
+        put(l, ", at most %u %% of the measured capacity", a->percent);
+    if (a->ceiling_bps > 0)
+        put(l, ", at most %s", format_rate(a->ceiling_bps, rate));
+    if (a->floor_bps > 0)
+        put(l, ", at least %s", format_rate(a->floor_bps, rate));
+    if (a->profile != POLICY_PROFILE_UNSET)
+        put(l, ", profile %s", policy_profile_word(a->profile));
+    if (a->max_queue_ms > 0)
+        put(l, ", adding at most %u ms of delay", a->max_queue_ms);
+}
+
+const char *policy_action_text(const struct policy_action *a, char out[POLICY_LINE_MAX])
+{
+    struct line l = {out, 0};
+
+    put_action(&l, a);
+    return out;
+}
+
+static void put_override(struct line *l, const struct policy_override *o)
+{
+    char until[UNITS_TEXT_SIZE];
+
+    put(l, "%s by %s until %s", o->what == POLICY_PAUSE ? "pause" : "go", o->by,
+        format_time(o->until_s, until));
+    if (o->why[0] != '\0')
+        put(l, " (%s)", o->why);
+    put(l, ": ");
+}
+
+static void put_terms(struct line *l, const struct policy *p, const struct policy_terms *t,
+                      bool has_clock)
+{
+    const struct policy_doc *d = policy_peek(p);
+
+    switch (t->source) {
+    case POLICY_BY_DEFAULT: put(l, "no rule holds: "); break;
+    case POLICY_BY_RULE: put(l, "rule %u (%s): ", t->index + 1, d->rules[t->index].name); break;
+    case POLICY_BY_OVERRIDE: put_override(l, &policy_peek_overrides(p)->list[t->index]); break;
+    case POLICY_BY_STRICTEST:
+        put(l, "%s, so the strictest that could hold, as in rule %u (%s): ",
+            has_clock ? "the site's time zone is not known here" : "the time is not known here",
+            t->index + 1, d->rules[t->index].name);
+        break;
+    }
+    put_action(l, &t->action);
+}
+
+/* "Mon 2026-11-23 18:00" by the clock of the site. */
+static void put_local(struct line *l, int64_t wall_s, const struct policy_local *where)
+{
+    static const char *const DAYS[] = {"Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"};
+    int64_t local_s = wall_s + where->east_s;
+    char text[UNITS_TEXT_SIZE];
+
+    (void)format_time(local_s, text);
+    put(l, "%s %.10s %.5s", DAYS[(local_s / 86400 % 7 + 7) % 7], text, text + 11);
+    if (local_s % 60 != 0)
+        put(l, "%.3s", text + 16);
+    put(l, " (%s)", where->zone_is_known ? where->zone : "UTC");
+}
+
+static void explain_next(const struct policy *p, const struct policy_place *place, int64_t wall_s,
+                         struct policy_explanation *out)
+{
+    struct line l = {out->next_text, 0};
+    struct policy_local local;
+
+    out->next_s = policy_next_change(p, place, wall_s);
+    if (out->next_s == POLICY_NEVER) {
+        put(&l, out->clock_is_known && out->zone_is_known
+                    ? "nothing else in the next 400 days"
+                    : "nothing else before the time is known");
+        return;
+    }
+    policy_place_zone(p, place->site, out->next_s, &local);
+    out->next = policy_now(p, place, out->next_s);
+    out->next_east_s = local.east_s;
+    put(&l, "at ");
+    put_local(&l, out->next_s, &local);
+    put(&l, ": ");
+    put_terms(&l, p, &out->next, true);
+}
+
+void policy_explain(const struct policy *p, const struct policy_place *place, int64_t wall_s,
+                    struct policy_explanation *out)
+{
+    struct line l = {out->now_text, 0};
+    struct policy_local local;
+
+    *out = (struct policy_explanation){.next_s = POLICY_NEVER};
+    policy_place_zone(p, place->site, wall_s, &local);
+    out->now = policy_now(p, place, wall_s);
+    out->now_east_s = local.east_s;
+    out->zone_is_known = local.zone_is_known;
+    out->clock_is_known = local.clock_is_known;
+    (void)snprintf(out->zone, sizeof out->zone, "%s", local.zone);
+    put_terms(&l, p, &out->now, local.clock_is_known);
+    explain_next(p, place, wall_s, out);
+}

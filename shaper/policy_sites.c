@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* shaper/policy_sites.c – sites sorted by name, subnets by address, zones read once each. */
+#include "shaper/policy_sites.h"
+
+#include "base/alloc.h"
+
+struct named_zone {
+    const char *name;
+    struct zone *zone; /* owned; NULL: not there */
+};
+
+struct policy_sites {
+    const struct policy_doc *doc;
+    const struct policy_site **by_name;
+    struct policy_subnet *by_address; /* sorted by bits, then address */
+    size_t bits_begin[130];           /* where each length begins; [129] is the end */
+    struct named_zone *zones;         /* sorted by name */
+    size_t zone_count;
+};
+
+/* ---- zones ---- */
+
+static int compare_zones(const void *a, const void *b)
+{
+    const struct named_zone *left = a, *right = b;
+
+    return strcmp(left->name, right->name);
+}
+
+static void read_zones(struct policy_sites *s, const char *dir)
+{
+    const struct policy_doc *d = s->doc;
+    size_t named = 0;
+
+    s->zones = xcalloc(d->site_count + 1, sizeof *s->zones);
+    s->zones[named++].name = d->zone;
+    for (size_t i = 0; i < d->site_count; i++)
+        if (d->sites[i].zone[0] != '\0')
+            s->zones[named++].name = d->sites[i].zone;
+    qsort(s->zones, named, sizeof *s->zones, compare_zones);
+    for (size_t i = 0; i < named; i++)
+        if (i == 0 || strcmp(s->zones[i].name, s->zones[s->zone_count - 1].name) != 0)
+            s->zones[s->zone_count++].name = s->zones[i].name;
+    for (size_t i = 0; i < s->zone_count; i++) {
+        struct zone *zone = NULL;
+
+        alb_ignore(zone_read(dir, s->zones[i].name, &zone),
+                   "a site whose zone is not here gets the strictest terms");
+        s->zones[i].zone = zone;
+    }
+}
+
+static const struct zone *find_zone(const struct policy_sites *s, const char *name)
+{
+    struct named_zone key = {.name = name};
+    const struct named_zone *found =
+        bsearch(&key, s->zones, s->zone_count, sizeof key, compare_zones);
+
+    return found == NULL ? NULL : found->zone;
+}
+
+/* ---- names ---- */
+
+static int compare_sites(const void *a, const void *b)
+{
+    const struct policy_site *left = *(const struct policy_site *const *)a;
+    const struct policy_site *right = *(const struct policy_site *const *)b;
+
+    return strcmp(left->name, right->name);
+}
+
+static int compare_name(const void *key, const void *item)
+{
+    return strcmp(key, (*(const struct policy_site *const *)item)->name);
+}
+
+struct policy_site_facts policy_sites_find(const struct policy_sites *s, const char *site)
+{
+    const struct policy_site *const *found = NULL;
+    struct policy_site_facts facts = {.link = "", .zone_name = s->doc->zone};
+
+    if (site != NULL)
+        found = bsearch(site, s->by_name, s->doc->site_count, sizeof *s->by_name, compare_name);
+    if (found != NULL) {
+        facts.link = (*found)->link;
+        if ((*found)->zone[0] != '\0')
+            facts.zone_name = (*found)->zone;
+    }
+    facts.zone = find_zone(s, facts.zone_name);
+    return facts;
+}
+
+/* ---- addresses ---- */
+
+static int compare_subnets(const void *a, const void *b)
+{
+    const struct policy_subnet *left = a, *right = b;
+
+    if (left->bits != right->bits)
+        return left->bits < right->bits ? -1 : 1;
+    return memcmp(left->address, right->address, sizeof left->address);
+}
+
+static void sort_subnets(struct policy_sites *s)
+{
+    const struct policy_doc *d = s->doc;
+    size_t at = 0;
+
+    s->by_address = xcalloc(d->subnet_count + 1, sizeof *s->by_address);
+    if (d->subnet_count > 0)
+        memcpy(s->by_address, d->subnets, d->subnet_count * sizeof *s->by_address);
+    qsort(s->by_address, d->subnet_count, sizeof *s->by_address, compare_subnets);
+    for (unsigned bits = 0; bits < ALB_COUNT(s->bits_begin); bits++) {
+        while (at < d->subnet_count && s->by_address[at].bits < bits)
+            at++;
+        s->bits_begin[bits] = at;
+    }
+}
+
+static struct policy_subnet masked(const uint8_t address[16], unsigned bits)
+{
+    struct policy_subnet s = {.bits = (uint8_t)bits};
+
+    memcpy(s.address, address, sizeof s.address);
+    for (unsigned i = 0; i < sizeof s.address; i++) {
+        unsigned kept = bits > 8 * i ? bits - 8 * i : 0;
+
+        if (kept < 8)
+            s.address[i] = (uint8_t)(s.address[i] & ~(0xffU >> kept));
+    }
+    return s;
+}
+
+const char *policy_sites_by_address(const struct policy_sites *s, const uint8_t address[16])
+{
+    for (unsigned bits = 129; bits-- > 0;) {
+        size_t first = s->bits_begin[bits], count = s->bits_begin[bits + 1] - first;
+        struct policy_subnet key = masked(address, bits);
+        const struct policy_subnet *found = NULL;
+
+        if (count > 0)
+            found = bsearch(&key, s->by_address + first, count, sizeof key, compare_subnets);
+        if (found != NULL)
+            return s->doc->sites[found->site].name;
+    }
+    return NULL;
+}
+
+/* ---- all ---- */
+
+struct policy_sites *policy_sites_new(const struct policy_doc *doc, const char *zone_dir)
+{
+    struct policy_sites *s = xalloc(sizeof *s);
+
+    s->doc = doc;
+    s->by_name = xcalloc(doc->site_count + 1, sizeof *s->by_name);
+    for (size_t i = 0; i < doc->site_count; i++)
+        s->by_name[i] = &doc->sites[i];
+    qsort(s->by_name, doc->site_count, sizeof *s->by_name, compare_sites);
+    sort_subnets(s);
+    read_zones(s, zone_dir);
+    return s;
+}
+
+struct policy_sites *policy_sites_free(struct policy_sites *s)
+{
+    if (s == NULL)
+        return NULL;
+    for (size_t i = 0; i < s->zone_count; i++)
+        (void)zone_free(s->zones[i].zone);
+    free(s->zones);
+    free(s->by_name);
+    free(s->by_address);
+    free(s);
+    return NULL;
+}
