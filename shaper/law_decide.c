@@ -6,7 +6,12 @@ enum { SEGMENT_BITS = 1448 * 8 };
 
 double law_floor_bps(const struct law *l)
 {
-    return l->terms.floor_bps != 0 ? (double)l->terms.floor_bps : l->c->floor_bps;
+    if (l->terms.floor_bps != 0)
+        return (double)l->terms.floor_bps;
+    if (l->capacity_bps <= 0)
+        return l->c->floor_bps;
+    double share = l->c->floor_share * l->capacity_bps;
+    return law_least(l->c->floor_bps, law_most(share, l->c->floor_least));
 }
 
 double law_ceiling_bps(const struct law *l)
@@ -73,11 +78,12 @@ bool law_is_sisters(const struct law *l, const struct law_view *v)
            (double)f->aggregate_bps >= l->c->short_share * l->aggregate_max_bps;
 }
 
-bool law_is_foreign(const struct law *l, const struct law_view *v)
+bool law_is_foreign(struct law *l, const struct law_view *v)
 {
     if (l->capacity_bps <= 0 || v->hole)
         return false;
-    return v->queue_s - law_own_queue_s(l) > l->c->foreign_share * v->queue_s;
+    double base = law_base_s(l), own = law_own_queue_lately_s(l, base + v->queue_s);
+    return v->queue_s - own > l->c->foreign_share * v->queue_s + l->c->foreign_base * base;
 }
 
 bool law_is_short(const struct law *l, const struct law_view *v)

@@ -73,6 +73,21 @@ double law_own_queue_s(const struct law *l)
     return law_most(0, (double)law_outstanding(l) * 8 / l->capacity_bps - law_base_s(l));
 }
 
+double law_own_queue_lately_s(struct law *l, double back_s)
+{
+    if (l->capacity_bps <= 0)
+        return 0;
+    const struct law_flow *f = &l->flow;
+    uint64_t slots = law_ns(back_s) / (uint64_t)SLOT_NS + 1, most = law_outstanding(l);
+    for (uint64_t i = 0; i < slots && i < LAW_SLOTS && f->slot >= f->first_slot + i; i++) {
+        const struct law_slot *s = &f->slots[(f->slot - i) % LAW_SLOTS];
+        uint64_t gone = s->delivered + f->forfeited;
+        if (s->granted > gone && s->granted - gone > most)
+            most = s->granted - gone;
+    }
+    return law_most(0, (double)most * 8 / l->capacity_bps - law_base_s(l));
+}
+
 void law_on_granted(struct law *l, uint64_t bytes, uint64_t now_ns)
 {
     struct law_slot *slot = slot_at(&l->flow, now_ns);

@@ -36,8 +36,8 @@ void law_knee_follow(struct law *l, const struct law_view *v)
 static bool is_believable(const struct law *l, uint64_t now_ns)
 {
     const struct law_knee *k = &l->knee;
-    return k->bps > l->c->knee_least * l->capacity_bps && k->bps < l->capacity_bps && k->drained &&
-           law_since(now_ns, k->at_ns) < l->c->knee_time;
+    return k->bps > l->c->knee_least * l->capacity_bps && k->bps < l->capacity_bps && k->queued &&
+           k->drained && law_since(now_ns, k->at_ns) < l->c->knee_time;
 }
 
 bool law_knee_twice(struct law *l, uint64_t now_ns)
@@ -58,4 +58,10 @@ bool law_knee_is_near(const struct law *l, uint64_t now_ns)
 {
     return is_believable(l, now_ns) && l->rate_bps >= l->c->knee_low * l->knee.bps &&
            l->rate_bps <= l->c->knee_high * l->knee.bps;
+}
+
+bool law_knee_is_met(const struct law *l, const struct law_view *v)
+{
+    double off = v->delivered_bps / law_most(l->knee.bps, 1) - 1;
+    return off > -l->c->knee_spread && off < l->c->knee_spread;
 }

@@ -58,6 +58,8 @@ double law_granted_bps(struct law *l, uint64_t from_ns, uint64_t to_ns);
 uint64_t law_outstanding(const struct law *l);
 /* The queue that our own outstanding bytes can make at the capacity. */
 double law_own_queue_s(const struct law *l);
+/* The most of it in the last `back_s`: a probe tells of a queue that was. */
+double law_own_queue_lately_s(struct law *l, double back_s);
 
 /* ---- law_decide.c: what an interval looked like, and what is not ours in it ---- */
 struct law_view {
@@ -77,7 +79,7 @@ void law_look(struct law *l, bool alarm, struct law_view *v, uint64_t now_ns);
 void law_decide(struct law *l, const struct law_view *v);
 void law_enter(struct law *l, enum law_state state, uint64_t now_ns);
 /* Is the queue more than our bytes can explain? */
-bool law_is_foreign(const struct law *l, const struct law_view *v);
+bool law_is_foreign(struct law *l, const struct law_view *v);
 /* Do we get less than the link can do, although we asked? */
 bool law_is_short(const struct law *l, const struct law_view *v);
 /* Does our sender fill its own egress with what is scavengers' as well? */
@@ -102,3 +104,5 @@ void law_knee_follow(struct law *l, const struct law_view *v);
 bool law_knee_twice(struct law *l, uint64_t now_ns);
 /* Does the ramp pass the rate at which we had to yield? */
 bool law_knee_is_near(const struct law *l, uint64_t now_ns);
+/* And is what comes now just that rate? */
+bool law_knee_is_met(const struct law *l, const struct law_view *v);

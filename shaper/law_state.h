@@ -159,7 +159,7 @@ struct law {
     struct law_knee {
         double bps, before_bps; /* what the link gave when we had to yield, and the time before */
         uint64_t at_ns, before_ns;
-        bool drained, before_drained;
+        bool queued, drained, before_drained;
     } knee;
     bool knee_pending; /* being measured: */
     uint64_t knee_target, knee_bytes, knee_began_ns;

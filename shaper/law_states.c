@@ -116,8 +116,9 @@ static bool count_shortfall(struct law *l, const struct law_view *v)
     const struct law_constants *c = l->c;
     bool congested = v->loss_share > 0 && v->queue_s > v->low_s;
     bool policed = v->loss_share > c->loss_congested;
-    if (!law_is_short(l, v) || law_is_sisters(l, v) ||
-        !(v->queue_s > v->low_s || policed || v->window_full)) {
+    bool signs = v->queue_s > v->low_s || policed || v->window_full;
+    bool foreign = v->queue_s > v->low_s && v->sampled && law_is_foreign(l, v);
+    if (law_is_sisters(l, v) || !(foreign || (signs && law_is_short(l, v)))) {
         l->shortfalls = 0;
         return false;
     }
@@ -136,7 +137,7 @@ static void ease(struct law *l, const struct law_view *v)
     l->trims = 0;
     l->rate_bps *= 1 - l->c->ease * part * v->interval_s / v->round_s;
     if (!v->hole && !v->demand_limited && v->delivered_mean_bps > 0.5 * l->capacity_bps)
-        l->rate_bps = law_least(l->rate_bps, 1.02 * v->delivered_most_bps);
+        l->rate_bps = law_least(l->rate_bps, v->delivered_most_bps);
 }
 
 static void climb(struct law *l, const struct law_view *v)
@@ -158,8 +159,11 @@ static void climb(struct law *l, const struct law_view *v)
     } else if (at < c->near_share) {
         l->rate_bps *= 1 + c->climb_near;
     } else {
+        /* Room for more than C only when our bytes would have made a queue by now. */
+        double frame_s = (double)l->verdict.quantum_bytes * 8 / law_most(l->capacity_bps, 1);
+        bool proven = law_own_queue_s(l) - frame_s - v->queue_s > v->low_s;
+        l->growth = proven ? law_least(2 * l->growth, c->climb_most) : c->climb_least;
         l->rate_bps *= 1 + l->growth;
-        l->growth = law_least(2 * l->growth, c->climb_most);
     }
     next_round(l, v);
 }
@@ -192,6 +196,7 @@ void law_give_way(struct law *l, const struct law_view *v, enum law_reason reaso
     l->knee.before_drained = l->knee.drained;
     l->knee.bps = 0;
     l->knee.drained = false;
+    l->knee.queued = v->queue_s > v->low_s && !v->lost;
     if (!begun)
         law_knee_begin(l, v->now_ns);
     l->rate_bps = law_most(law_floor_bps(l), c->yield_cut * rate);
@@ -233,11 +238,11 @@ void law_recover(struct law *l, const struct law_view *v)
     bool near = law_knee_is_near(l, v->now_ns);
     l->reason = LAW_BECAUSE_RECOVERING;
     if ((v->queue_s > v->high_s || v->lost) && !v->blind) {
-        if (!near || v->lost) {
+        if (!near || v->lost || !law_knee_is_met(l, v)) {
             law_give_way(l, v, v->lost ? LAW_BECAUSE_PROBES_LOST : LAW_BECAUSE_FOREIGN_QUEUE);
             return;
         }
-        l->capacity_bps = law_most(l->knee.bps, v->delivered_bps);
+        l->capacity_bps = l->knee.bps;
         l->knee = (struct law_knee){0};
         l->rate_bps = c->start_cut * l->capacity_bps;
         law_enter(l, LAW_CRUISE, v->now_ns);
