@@ -5,6 +5,7 @@ phase     figures
 idle      use %            wire bytes of the bulk, of what the link could carry
           p50 p95 p99 ms   round trips above the run's shortest, less the emulator's own lateness
           lost %           of the pings
+          stall s          the longest time in which less than 1 % of the link was used
 alone     (fg alone)       what share, and web_* are held against
 both      share %          foreground goodput, of what it had alone in the same run
           yield s          from its beginning until the bulk's 100 ms mean is below 10 % of the
@@ -82,7 +83,16 @@ def of_idle(run):
     p50, p95, p99 = inflation(run, begin, end)
     rate = run.row.rate_in("idle")
     return {"use": 100 * run.flow("bulk").bps(begin, end) / rate, "p50": p50, "p95": p95,
-            "p99": p99, "lost": lost_percent(within(run.trips, begin, end))}
+            "p99": p99, "lost": lost_percent(within(run.trips, begin, end)),
+            "stall": longest_stall(run.flow("bulk"), begin, end, rate)}
+
+
+def longest_stall(flow, begin, end, rate):
+    longest = now = 0.0
+    for _, bps in flow.means(begin, end, BIN_S):
+        now = now + BIN_S if bps < 0.01 * rate else 0.0
+        longest = max(longest, now)
+    return longest
 
 
 def goodput(run, name):
@@ -182,7 +192,7 @@ def of_cap(run):
 
 def of_several(run):
     begin, end = run.settled("idle")
-    each = [run.shares[name][1].bps(begin, end) for name in sorted(run.shares)
+    each = [max(flow.bps(begin, end) for flow in run.shares[name]) for name in sorted(run.shares)
             if name.startswith("endpoint")]
     return {"jain": jain(each)}
 

@@ -25,7 +25,8 @@ class Result:
     trouble: str = ""
 
     def missed(self, kind):
-        return [bar for bar in getattr(self.row, kind) if not bar.holds(self.figures.get(bar.figure))]
+        bars = getattr(self.row, kind)
+        return [bar for bar in bars if not bar.holds(self.figures.get(bar.figure))]
 
     @property
     def verdict(self):

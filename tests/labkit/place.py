@@ -9,13 +9,14 @@ import os
 import shutil
 import sys
 import tempfile
+import types
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 
-from albtest.netns import WAN_PREFIX, Lab, _ip  # noqa: E402
-from albtest.site import Site  # noqa: E402
+from albtest.netns import WAN_PREFIX, Lab, WanLink, _ip  # noqa: E402
+from albtest.site import TREE_PORT, Reflector, Site  # noqa: E402
 
 from labkit.row import emu_params  # noqa: E402
 
@@ -44,33 +45,77 @@ class Ground(Lab):
     """A Lab whose last endpoint is the desk; on a cable when the scenario has no emulator."""
 
     def __init__(self, row):
-        params = emu_params(row.link)
         super().__init__(endpoints=row.endpoints + 1)
-        self._params |= params
-        self._kind = row.kind
+        self.row = row
+        self._params |= emu_params(row.link)
+
+    def _make_link(self):
+        if self.row.kind == "veth":
+            return Veth(self)
+        self.queue_trace = self.dir / "queue.csv"
+        told = {"queue-trace": self.queue_trace, "seed": os.getpid()}
+        return WanLink(self, self._linkemu, self._params | told)
 
     def _build(self):
-        if self._kind == "emulated":
-            super()._build()
-        else:
-            self._build_on_cable()
+        super()._build()
         self.desk = self.endpoints.pop()
-        self._use_cubic()
+        self.meter_at = self.reflector
+        self.shares_at = "lan0"
+        self._use_cubic("10.1.0.0/24")
+        if self.row.block_udp:
+            self._block_udp()
 
-    def _build_on_cable(self):
-        import albtest.netns as netns
-        real, netns.WanLink = netns.WanLink, lambda lab, *_: Veth(lab)
-        try:
-            super()._build()
-        finally:
-            netns.WanLink = real
-
-    def _use_cubic(self):
+    def _use_cubic(self, *networks):
         """What Debian takes by default, for whatever does not choose; by route, since a namespace
         may not set every default."""
         far = self.reflector.wan_addr
         self.hub.run(["ip", "route", "replace", f"{far}/32", "dev", "wan0", "congctl", "cubic"])
-        self.hub.run(["ip", "route", "replace", "10.1.0.0/24", "via", far, "congctl", "cubic"])
+        for network in networks:
+            self.hub.run(["ip", "route", "replace", network, "via", far, "congctl", "cubic"])
+
+    def _block_udp(self):
+        """As firewalls do: datagrams to the tree's port vanish."""
+        self.hub.run(["tc", "qdisc", "add", "dev", "wan0", "clsact"])
+        self.hub.run(["tc", "filter", "add", "dev", "wan0", "ingress", "protocol", "ip", "u32",
+                      "match", "ip", "protocol", "17", "0xff", "match", "ip", "dport",
+                      str(TREE_PORT), "0xffff", "action", "drop"])
+
+
+class Sites(Ground):
+    """A hub behind one line, and several sites each behind one of its own:
+
+        [ hub ] wan0 ══ row.link ══ wan0 [ reflector = core, desk ] wan1 ══ row.branch ══ [ site 1 ]
+                                                                    wan2 ══ row.branch ══ [ site 2 ]
+    A site is one machine, which is reflector and endpoint.
+    """
+
+    def _build_lan(self):
+        """In place of a LAN: the sites' own lines."""
+        self.branches = [self._branch(number) for number in range(1, self.row.sites + 1)]
+        self.reflector.run(["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"])
+
+    def _branch(self, number):
+        near, far = f"10.0.{number}.1", f"10.0.{number}.2"
+        host = self._host(f"site{number}", far)
+        host.wan_addr = far
+        folder = self.dir / host.name
+        folder.mkdir()
+        core = types.SimpleNamespace(ns=self.reflector.ns, addr=near)
+        view = types.SimpleNamespace(dir=folder, daemons=self.daemons, hub=core, reflector=host)
+        params = self._params | emu_params(self.row.branch) | {"if-a": f"wan{number}"}
+        host.link = WanLink(view, self._linkemu, params)
+        _ip("-n", host.ns, "route", "add", "default", "via", near)
+        return host
+
+    def _build(self):
+        Lab._build(self)
+        self.endpoints = self.branches
+        self.desk = self.meter_at = self.reflector
+        self.shares_at = "wan0"
+        self._use_cubic(*[f"10.0.{number}.0/30" for number in range(1, self.row.sites + 1)])
+        for host in self.branches:
+            _ip("-n", self.reflector.ns, "route", "replace", f"{host.addr}/32",
+                "dev", f"wan{host.name[4:]}", check=False)
 
 
 class Place:
@@ -80,7 +125,7 @@ class Place:
 
     def __init__(self, row, with_site):
         self.row, self.with_site = row, with_site
-        self.ground = Ground(row)
+        self.ground = Sites(row) if row.sites > 1 else Ground(row)
         self.site = None
 
     def __enter__(self):
@@ -104,17 +149,28 @@ class Place:
         site.start_hub()
         self._configure(site.hub)
         site.admin.albedo("trust", "init")
-        site.start_reflector(site.reflector)
-        self._configure(site.reflector)
-        token = site.token("endpoint", "--site", "branch", "--uses", str(len(site.endpoints)))
-        for endpoint in site.endpoints:
-            site.join(endpoint, token, upstream=None if self.row.direct else site.reflector)
+        (self._settle_sites if self.row.sites > 1 else self._settle_branch)(site)
         for number in range(len(site.endpoints)):
             self._publish(number)
         if self.row.policy:
             document = self.folder / "policy.json"
             document.write_text(self.row.policy, encoding="utf-8")
             site.admin.albedo("policy", "set", document)
+
+    def _settle_branch(self, site):
+        token = site.token("endpoint", "--site", "branch", "--uses", str(len(site.endpoints)))
+        if not self.row.direct:
+            site.start_reflector(site.reflector)
+            self._configure(site.reflector)
+        for endpoint in site.endpoints:
+            site.join(endpoint, token, upstream=None if self.row.direct else site.reflector)
+
+    def _settle_sites(self, site):
+        for endpoint in site.endpoints:
+            box = Reflector(site, f"reflector-{endpoint.host.name}", endpoint.host, TREE_PORT)
+            site.start_reflector(box)
+            self._configure(box)
+            site.join(endpoint, site.token("endpoint", "--site", "branch"), upstream=box)
 
     def _configure(self, box):
         lines = self.row.config.get(box.kind, [])
@@ -129,7 +185,8 @@ class Place:
 
     def _publish(self, number):
         """Random bytes: neither compression nor other endpoints' chunks shorten the pull."""
-        share = 1.0 if len(self.site.endpoints) == 1 else 1.5 / len(self.site.endpoints)
+        count = len(self.site.endpoints)
+        share = 1.0 if count == 1 else 1.5 / count
         top = self.folder / f"tree{number}"
         top.mkdir()
         left, part = int(self.row.bulk_bytes() * share), 0

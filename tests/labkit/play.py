@@ -29,6 +29,7 @@ class Run:
     meters: dict          # foreground downloads: {kind: [samples of each]}
     pages: list
     calls: list           # VoIP round trips
+    queue: list           # (time, milliseconds) towards the branch, by the emulator itself
 
     @property
     def valid(self):
@@ -105,6 +106,8 @@ def play(row, bulk, out):
         phases, span = play_phases(place, traffic, row)
         traffic.stop_measuring()
         stats = place.ground.link.stats()
+        if row.kind == "emulated":
+            shutil.copy(place.ground.queue_trace, out / "queue.csv")
         if place.site is not None:
             shutil.copytree(place.site.logs, out / "logs")
     (out / "run.json").write_text(json.dumps(
@@ -117,8 +120,12 @@ def collect(row, bulk, out, phases, span, stats):
                flows=samples.read_tap(out / "tap.csv"),
                trips=samples.read_trips(out / "ping.csv"),
                shares=samples.read_tap(out / "tap-lan.csv"),
-               meters={kind: [samples.read_meter(path) for path in sorted(out.glob(f"{kind}-*.csv"))]
+               meters={kind: [samples.read_meter(path) for path in files(out, kind)]
                        for kind in [*FOREGROUND, "upload-cubic"]},
-               pages=[p for path in sorted(out.glob("web-*.csv")) for p in samples.read_pages(path)],
-               calls=[t for path in sorted(out.glob("voip-*.csv"))
-                      for t in samples.read_trips(path)])
+               pages=[p for path in files(out, "web") for p in samples.read_pages(path)],
+               calls=[t for path in files(out, "voip") for t in samples.read_trips(path)],
+               queue=samples.read_queue(out / "queue.csv"))
+
+
+def files(out, kind):
+    return sorted(out.glob(f"{kind}-*.csv"))

@@ -49,7 +49,7 @@ def nice(value):
     """The next round number above: 1, 2, 2.5 or 5 times a power of ten."""
     step = 1e-3
     while True:
-        for factor in (1, 2, 2.5, 4, 5, 8):
+        for factor in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8):
             if step * factor >= value:
                 return step * factor
         step *= 10
@@ -106,11 +106,10 @@ def rates(run, begin, end):
 def draw(run, figures, path):
     begin, end = run.span
     trips = [trip for trip in run.trips if begin <= trip.at < end]
-    least_down = min(t.down for t in trips if t.down is not None)
-    queue = [(t.at, t.down and 1e3 * (t.down - least_down)) for t in trips]
+    queue = [(at, value) for at, value in run.queue if begin <= at < end]
     round_trips = [(t.at, t.rtt and 1e3 * t.rtt) for t in trips]
     flows = rates(run, begin, end)
-    highest = max([run.row.rate / 1e6] + [v for points in flows.values() for _, v in points][:0])
+    highest = run.row.rate / 1e6
     panels = [Panel(0, "rate, Mbit/s", begin, end, highest * 1.05),
               Panel(1, "queue towards the branch, ms", begin, end, most(queue)),
               Panel(2, "round trip of a ping, ms", begin, end, most(round_trips))]
@@ -126,8 +125,8 @@ def draw(run, figures, path):
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
         f'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>'
         f'{head}{phases(run, panels)}{legend(list(flows))}'
-        f'{"".join(p.axes() + body for p, body in zip(panels, bodies))}{seconds(panels[-1])}</svg>\n',
-        encoding="utf-8")
+        f'{"".join(panel.axes() + body for panel, body in zip(panels, bodies))}'
+        f'{seconds(panels[-1])}</svg>\n', encoding="utf-8")
 
 
 def most(points):

@@ -17,8 +17,12 @@
     [goal]
     use = ">= 95"
 
-Beside these: endpoints (how many pull), sites, direct (without a reflector), config (lines for the
-programs' configuration), policy (a document to set), meter ("lan" where shares are counted there).
+The usual phases have a short form, in place of [[phase]]; seconds may be given, see `usual`:
+
+    [timeline]
+    foreground = "cubic"     # alone, rest, idle, both, after; without it: idle
+
+Beside these: see the fields of Row.
 """
 import dataclasses
 import operator
@@ -94,7 +98,7 @@ class Phase:
     traffic: list = dataclasses.field(default_factory=list)
     settle: float = 0.0
     link: dict = dataclasses.field(default_factory=dict)
-    admin: list = dataclasses.field(default_factory=list)  # words for `albedo`, run at its beginning
+    admin: list = dataclasses.field(default_factory=list)  # commands of the admin at its beginning
 
 
 @dataclasses.dataclass
@@ -106,17 +110,19 @@ class Row:
     phases: list
     must: list
     goal: list
-    endpoints: int = 1
-    sites: int = 1
-    direct: bool = False
+    endpoints: int = 1        # how many pull, each something else
+    sites: int = 1            # above 1: a hub's line, then a line to each site
+    direct: bool = False      # endpoints without a reflector
     kind: str = "emulated"    # or "veth": no emulator, no bottleneck
-    config: dict = dataclasses.field(default_factory=dict)
-    policy: str = ""
-    meter: str = "wan"
+    config: dict = dataclasses.field(default_factory=dict)  # lines by program: hub, reflector
+    policy: str = ""          # a document for `albedo policy set`
+    meter: str = "wan"        # "lan": what each endpoint gets is counted too
     cap: str = ""             # the limit that is checked, for figures of accuracy
     bulks: list = dataclasses.field(default_factory=lambda: ["albedo"])
     long: bool = False        # only when asked for by name
-    block_udp: bool = False
+    block_udp: bool = False   # where the probes would go
+    branch: dict = dataclasses.field(default_factory=dict)  # with several sites: each one's link
+    capacity: str = ""        # where it is not the link's rate that bounds
 
     @classmethod
     def read(cls, path):
@@ -131,14 +137,15 @@ class Row:
     @classmethod
     def make(cls, name, data):
         data = dict(data)
-        phases = [Phase(**phase) for phase in data.pop("phase")]
+        phases = [Phase(**phase) for phase in data.pop("phase", [])]
+        phases = phases or usual(**data.pop("timeline"))
         bars = {kind: [Bar.read(*item) for item in data.pop(kind, {}).items()]
                 for kind in ("must", "goal")}
         return cls(name=name, phases=phases, **bars, **data)
 
     @property
     def rate(self):
-        return rate_bps(self.link.get("rate_down") or self.link["rate"])
+        return rate_bps(self.capacity or self.link.get("rate_down") or self.link["rate"])
 
     @property
     def seconds(self):
@@ -158,6 +165,15 @@ class Row:
         """More than the link can carry while bulk is on it."""
         bits = sum(self.rate_in(p.name) * p.seconds for p in self.phases if "bulk" in p.traffic)
         return int(bits / 8 * 1.1) + (2 << 20)
+
+
+def usual(foreground="", alone=20, idle=15, settle=5, both=20, after=15):
+    """Somebody alone, the bulk alone, both, the bulk alone again."""
+    if not foreground:
+        return [Phase("idle", idle, ["bulk"], settle)]
+    return [Phase("alone", alone, [foreground]), Phase("rest", 2),
+            Phase("idle", idle, ["bulk"], settle), Phase("both", both, ["bulk", foreground]),
+            Phase("after", after, ["bulk"])]
 
 
 def natural(name):
@@ -180,3 +196,7 @@ def find(words):
             raise RowError(f"there is no scenario '{word}'; there are {', '.join(all_names())}")
         found += [Row.read(ROWS / f"{name}.toml") for name in names]
     return found
+
+
+def all_rows():
+    return [Row.read(ROWS / f"{name}.toml") for name in all_names()]

@@ -84,3 +84,8 @@ def read_trips(path):
 def read_pages(path):
     return [Page(int(row["began_us"]) / 1e6, int(row["bytes"]), int(row["took_us"]) / 1e6)
             for row in rows(path)]
+
+
+def read_queue(path):
+    return [(float(row["t_s"]), float(row["backlog_ms"])) for row in rows(path)
+            if row["dir"] == "ab"]

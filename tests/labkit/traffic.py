@@ -14,10 +14,10 @@ import os
 import shutil
 from pathlib import Path
 
-from labkit.place import ROOT
+from labkit.place import ROOT, TREE_PORT
 
 TRAFFIC = "albedo-traffic"
-TREE_PORT, PING_PORT, VOIP_PORT, WEB_PORT = 7443, 5005, 5006, 5003
+PING_PORT, VOIP_PORT, WEB_PORT = 5005, 5006, 5003
 FOREGROUND = {"cubic": 5001, "bbr": 5002}
 RIVALS = {"cubic": 5011, "bbr": 5012}
 PING_HZ, PING_BYTES, VOIP_BYTES = 50, 48, 172
@@ -60,15 +60,14 @@ class Traffic:
 
     def measure(self, seconds):
         """The tap at the branch's end of the link, and the ping."""
-        branch = self.ground.reflector
         kinds = [f"{kind}=0:{port}" for kind, port in self._ports()]
-        self.tap = self._daemon(branch, "tap", "tap", "wan0", *kinds)
-        self.tap.wait_line("^bin_us")
-        self.meters = [self.tap]
+        tap = self._daemon(self.ground.meter_at, "tap", "tap", "wan0", *kinds)
+        tap.wait_line("^bin_us")
+        ping = self._daemon(self.ground.desk, "ping", "ping", self.ground.hub.addr, PING_PORT,
+                            PING_HZ, int(seconds) + 1, PING_BYTES)
+        self.meters = [tap, ping]
         if self.place.row.meter == "lan":
             self.meters += [self._shares()]
-        self._daemon(self.ground.desk, "ping", "ping", self.ground.hub.addr, PING_PORT, PING_HZ,
-                     int(seconds) + 1, PING_BYTES)
 
     def _ports(self):
         yield "bulk", TREE_PORT
@@ -81,7 +80,7 @@ class Traffic:
     def _shares(self):
         """What each endpoint gets, on the LAN."""
         kinds = [f"endpoint{n}={host.addr}:0" for n, host in enumerate(self.ground.endpoints)]
-        tap = self._daemon(self.ground.reflector, "tap-lan", "tap", "lan0", *kinds)
+        tap = self._daemon(self.ground.meter_at, "tap-lan", "tap", self.ground.shares_at, *kinds)
         tap.wait_line("^bin_us")
         return tap
 
