@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+# e2e/test_lab.py – the lab judges rightly: its figures from made-up samples, its rows, its verdicts.
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from labkit import advise, figures, report, row, samples  # noqa: E402
+from labkit.judge import Result  # noqa: E402
+from labkit.play import Run  # noqa: E402
+
+STATS = {way: {"lateness_us": {"p50": 0, "p99": 0, "max": 0}} for way in ("ab", "ba")}
+MBIT = 125_000  # bytes a second
+
+
+def flow(*stretches):
+    """(from, to, Mbit/s): even bytes in every bin."""
+    made = samples.Flow(samples.TAP_BIN_S)
+    for begin, end, mbit in stretches:
+        for number in range(round(begin * 100), round(end * 100)):
+            made.add(number / 100, mbit * MBIT / 100)
+    return made
+
+
+def standard_run(bulk, fg=(), meters=(), trips=(), phases=None, **more):
+    """A run of S2: alone 0–20, idle 22–37, both 37–57, after 57–72."""
+    phases = phases or {"alone": (0, 20), "rest": (20, 22), "idle": (22, 37), "both": (37, 57),
+                        "after": (57, 72)}
+    given = {"row": row.find(["S2"])[0], "pages": [], "calls": [], "shares": {}, **more}
+    return Run(bulk="albedo", out=None, phases=phases, stats=STATS, span=(0, 72),
+               flows={"bulk": (flow(*bulk), flow()), "fg": (flow(*fg), flow())},
+               trips=list(trips) or [samples.Trip(0, 0.04, 0.02, 0.02),
+                                     samples.Trip(30, 0.04, 0.02, 0.02)],
+               meters={"cubic": list(meters)}, queue=[], **given)
+
+
+def meter(begin, end, mbit):
+    return [(begin + n / 10, mbit * MBIT / 10) for n in range(round((end - begin) * 10))]
+
+
+def test_use_is_of_what_the_link_could_carry_after_settling():
+    run = standard_run([(24, 27, 2), (27, 37, 9.5)])
+    assert figures.of_run(run)["use"] == pytest.approx(95, abs=0.1)
+
+
+def test_yield_counts_from_the_foregrounds_beginning_and_has_to_last():
+    run = standard_run([(22, 37.5, 9.5), (37.8, 38.0, 9.5), (38.0, 57, 0.1), (57, 72, 9)],
+                       meters=[meter(37.1, 57, 9)])
+    told = figures.of_run(run)
+    assert told["yield"] == pytest.approx(0.9, abs=0.11)  # not in the gap from 37.5 to 37.8
+    assert told["ours"] == pytest.approx(1, abs=0.05)
+
+
+def test_what_never_yields_has_no_time_and_misses_the_bar():
+    run = standard_run([(22, 72, 9)], meters=[meter(0, 20, 9.6), meter(37, 57, 1)])
+    told = figures.of_run(run)
+    assert told["yield"] is None
+    assert told["share"] == pytest.approx(100 / 9.6, abs=0.5)
+    missed = Result(run.row, "albedo", [told], 0, told).missed("must")
+    assert {"yield", "share", "ours"} <= {bar.figure for bar in missed}
+
+
+def test_recovery_counts_from_the_foregrounds_end():
+    run = standard_run([(22, 37, 9), (59, 60, 5), (60, 72, 9)])
+    assert figures.of_run(run)["recover"] == pytest.approx(3, abs=0.11)
+
+
+def test_inflation_is_above_the_runs_own_shortest_round_trip():
+    trips = [samples.Trip(n / 50, 0.040 if n < 1000 else 0.040 + (n % 100) / 1e4, 0.02, 0.02)
+             for n in range(72 * 50)]
+    told = figures.of_run(standard_run([(22, 72, 9)], trips=trips))
+    assert told["p50"] == pytest.approx(5, abs=0.2)
+    assert told["p95"] == pytest.approx(9.5, abs=0.2)
+
+
+def test_lost_pings_are_counted_and_do_not_count_as_fast():
+    trips = [samples.Trip(n / 10, 0.04 if n % 4 else None, 0.02, 0.02) for n in range(720)]
+    told = figures.of_run(standard_run([(22, 72, 9)], trips=trips))
+    assert told["lost"] == pytest.approx(25, abs=1)
+
+
+def test_web_pages_are_held_against_the_same_pages_alone():
+    alone = [samples.Page(n, 30_000, 0.1) for n in range(20)]
+    beside = [samples.Page(100 + n, 30_000, 0.1 if n % 2 else 0.12) for n in range(21)]
+    phases = {"alone": (0, 75), "rest": (75, 77), "idle": (77, 87), "web": (87, 162)}
+    run = standard_run([(77, 162, 3)], fg=[(87, 162, 4)], phases=phases, row=row.find(["S16"])[0],
+                       pages=alone + beside,
+                       trips=[samples.Trip(80, 0.04, 0.02, 0.02)] * 3)
+    told = figures.of_run(run)
+    assert told["web_30k"] == pytest.approx(20)
+    assert told["harvest"] == pytest.approx(50, abs=1)
+
+
+def test_a_limit_is_checked_in_every_window():
+    uneven = flow((0, 10, 4), (10, 10.5, 8), (10.5, 30, 4))
+    assert figures.worst_error(uneven, 0, 30, 1.0, 4e6) == pytest.approx(50, abs=1)
+    assert figures.worst_error(uneven, 0, 30, 10.0, 4e6) == pytest.approx(5, abs=0.2)
+
+
+def test_jains_index():
+    assert figures.jain([1, 1, 1, 1]) == 1
+    assert figures.jain([1, 0, 0, 0]) == 0.25
+
+
+def test_a_median_of_what_mostly_never_happened_is_never():
+    assert figures.medians([{"yield": 0.3}, {"yield": None}, {"yield": None}]) == {"yield": None}
+    assert figures.medians([{"yield": 0.3}, {"yield": 0.5}, {"yield": None}]) == {"yield": 0.4}
+
+
+def test_every_scenario_reads_and_its_bars_name_figures_that_it_has():
+    known = figures.__doc__
+    for each in row.all_rows():
+        assert each.seconds > 0 and each.must, each.name
+        for bar in each.must + each.goal:
+            stem = bar.figure.split("_")[0]
+            assert stem in known, f"{each.name}: {bar.figure}"
+
+
+@pytest.mark.parametrize("link,said", [
+    ("4mbit,60ms", "RATE,RTT,QUEUE"), ("4,60ms,150ms", "rate: '4' needs"),
+    ("4mbit,60,150ms", "time: '60' needs")])
+def test_a_link_that_says_nothing_is_refused_with_the_reason(link, said):
+    with pytest.raises(row.RowError, match=said):
+        advise.row_of(link, "")
+
+
+def test_a_link_may_be_asymmetric():
+    made = advise.row_of("16mbit/1mbit,30ms,100ms", "")
+    assert row.emu_params(made.link) == {
+        "rate-ab": "16mbit", "rate-ba": "1mbit", "delay-ab": "15000us", "delay-ba": "15000us",
+        "queue-ab": "100ms", "queue-ba": "100ms"}
+
+
+def test_an_unknown_scenario_is_named_with_those_that_exist():
+    done = subprocess.run([ROOT / "tests/lab", "S99"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "no scenario 'S99'" in done.stderr and "S2" in done.stderr
+
+
+def test_a_run_on_a_late_machine_is_neither_held_nor_missed():
+    made = row.find(["S2"])[0]
+    assert Result(made, "albedo", [], 6, {}).verdict == "noisy"
+    assert "noisy" in report.table([Result(made, "albedo", [], 6, {})])
+
+
+def test_half_a_line_of_a_killed_tool_is_left_out(tmp_path):
+    (tmp_path / "x.csv").write_text("sent_us,rtt_us,up_us,down_us\n1000000,40000,2,3\n2000000,400")
+    assert [trip.rtt for trip in samples.read_trips(tmp_path / "x.csv")] == [0.04]
