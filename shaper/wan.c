@@ -82,6 +82,11 @@ struct wan *wan_free(struct wan *w)
     return NULL;
 }
 
+bool wan_is_shaped(const struct wan *w)
+{
+    return w->options.is_shaped;
+}
+
 /* ---- terms ----------------------------------------------------------------------------------- */
 
 static uint64_t lower(uint64_t a_bps, uint64_t b_bps)

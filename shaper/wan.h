@@ -45,6 +45,7 @@ struct wan_options {
 
 struct wan *wan_new(const struct wan_options *options);
 struct wan *wan_free(struct wan *w); /* members are gone; NULL is fine */
+bool wan_is_shaped(const struct wan *w);
 
 /* What the policy says from now on; in force for the next byte. */
 void wan_set_terms(struct wan *w, enum wan_way way, const struct policy_terms *terms);

@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/units.h"
+#include "shaper/wan.h"
 #include "transfer/upstream_impl.h"
 #include "wire/json.h"
 #include "wire/routes.h"
@@ -73,6 +74,7 @@ static void drop_link(struct upstream_link *link)
     }
     if (link->session != NULL) {
         uint64_t received = 0, sent = 0;
+        link->member = wan_detach(link->member);
         http_session_counts(link->session, &received, &sent);
         link->upstream->body_received += received;
         link->upstream->body_sent += sent;
@@ -109,13 +111,18 @@ static void dial_link(struct upstream *u, struct upstream_link *link)
                                               .timeout_ns = DIAL_TIMEOUT_NS,
                                               .bulk = link == &u->data};
     const struct http_session_options session_options = {
-        .window_bytes = link == &u->data ? u->options.window_bytes : 0, .dead_timeout_ns = DEAD_NS};
+        .window_bytes = link == &u->data ? u->options.window_bytes : 0,
+        .dead_timeout_ns = DEAD_NS,
+        .is_paced = link == &u->data && u->options.wan != NULL && wan_is_shaped(u->options.wan)};
     struct stream *stream = loop_dial(u->options.loop, &dial_options);
 
     if (u->options.gate != NULL)
         stream_use_gate(stream, u->options.gate);
     link->session = http_connect(stream, &session_options, &link_ops, link);
     http_session_set_user(link->session, link);
+    if (u->options.wan != NULL)
+        link->member =
+            wan_attach(u->options.wan, link->session, link == &u->data ? WAN_BULK : WAN_CONTROL);
 }
 
 static void dial(void *arg)
@@ -390,6 +397,7 @@ static void link_closed(void *arg, struct http_session *s, struct alb_status st)
     if (http_session_user(s) != link)
         return; /* one we dropped ourselves */
     uint64_t received = 0, sent = 0;
+    link->member = wan_detach(link->member);
     http_session_counts(s, &received, &sent);
     link->upstream->body_received += received;
     link->upstream->body_sent += sent;

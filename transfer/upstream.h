@@ -13,7 +13,7 @@
  * alone is sent again a little later, three times.
  *
  * When the parent ends the events (we were too slow for it), they are asked for again, and "trust",
- * "revoked" and "layers" are told once, since they may have been missed.
+ * "revoked", "layers", "policy" and "override" are told once, since they may have been missed.
  */
 #pragma once
 
@@ -24,6 +24,7 @@
 #include "net/loop.h"
 
 struct upstream;
+struct wan;
 struct upstream_request;
 
 enum { UPSTREAM_PLACES_MAX = 8, UPSTREAM_HOST_SIZE = 256 };
@@ -42,7 +43,8 @@ struct upstream_options {
     size_t place_count;
     struct tls_context *tls; /* borrowed */
     uint64_t window_bytes;   /* credit of the data connection; 0: 4 MiB */
-    struct gate *gate;       /* what leaves towards the parent; NULL: open */
+    struct wan *wan;         /* whose connections these are; borrowed; NULL: nobody's */
+    struct gate *gate;       /* without a wan: what leaves towards the parent; NULL: open */
     bool wants_grant;        /* ask for one and present it               */
     bool wants_events;
     const void *grant; /* the last one, copied; may be NULL        */

@@ -10,6 +10,7 @@ enum { UPSTREAM_GRANT_MAX = 64 << 10 };
 struct upstream_link {
     struct upstream *upstream;
     struct http_session *session; /* NULL while down                          */
+    struct wan_member *member;    /* its part in the wan; NULL: there is none */
     struct http_call *call;       /* the small call under way: grant or greet */
     struct buf answer;
     unsigned answer_status;

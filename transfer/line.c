@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* transfer/line.c – policy, probe and wan put together. */
+#include "transfer/line_impl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+/* ---- what the policy says -------------------------------------------------------------------- */
+
+/* On a LAN nobody has to give way unless somebody said so. */
+static void take_terms(struct line *l, enum wan_way way)
+{
+    struct policy_terms terms = l->watch[way].terms;
+
+    if (!l->is_wan && terms.source == POLICY_BY_DEFAULT)
+        terms.action.mode = POLICY_FULL;
+    wan_set_terms(l->wan, way, &terms);
+}
+
+static void down_changed(struct policy_watch *watch)
+{
+    take_terms(ALB_CONTAINER(watch, struct line, watch[WAN_DOWN]), WAN_DOWN);
+}
+
+static void up_changed(struct policy_watch *watch)
+{
+    take_terms(ALB_CONTAINER(watch, struct line, watch[WAN_UP]), WAN_UP);
+}
+
+static void follow_policy(struct line *l, enum wan_way way)
+{
+    struct policy_watch *watch = &l->watch[way];
+
+    if (l->options.policy == NULL)
+        return;
+    watch->place = (struct policy_place){.site = l->options.site,
+                                         .device = l->options.device,
+                                         .direction = way == WAN_DOWN ? POLICY_DOWN : POLICY_UP,
+                                         .side = l->is_wan ? POLICY_WAN : POLICY_LAN,
+                                         .class = POLICY_SCAVENGER};
+    watch->changed = way == WAN_DOWN ? down_changed : up_changed;
+    policy_book_watch(l->options.policy, watch);
+    take_terms(l, way);
+}
+
+/* ---- how far it is --------------------------------------------------------------------------- */
+
+static void set_pace(void *arg, enum probe_pace pace)
+{
+    const struct line *l = arg;
+
+    if (l->probe != NULL)
+        path_probe_set_pace(l->probe, pace);
+}
+
+/* ---- birth and death ------------------------------------------------------------------------- */
+
+static bool is_this_machine(const char *host)
+{
+    return strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 ||
+           strncmp(host, "127.", 4) == 0;
+}
+
+static bool leads_to_a_wan(const struct line_options *o)
+{
+    if (o->kind != LINE_IS_AUTO)
+        return o->kind == LINE_IS_WAN;
+    for (size_t i = 0; i < o->place_count; i++)
+        if (!is_this_machine(o->places[i].host))
+            return true;
+    return false;
+}
+
+struct line *line_new(const struct line_options *options)
+{
+    struct line *l = xalloc(sizeof *l);
+
+    l->options = *options;
+    l->is_wan = leads_to_a_wan(options);
+    snprintf(l->name, sizeof l->name, "%s:%u", options->places[0].host, options->places[0].port);
+    l->wan = wan_new(&(struct wan_options){.loop = options->loop,
+                                           .is_shaped = l->is_wan,
+                                           .ceiling_bps = {options->down_bps, options->up_bps},
+                                           .window_bytes = options->window_bytes,
+                                           .packet_overhead = options->packet_overhead,
+                                           .name = l->name,
+                                           .pace = set_pace,
+                                           .arg = l});
+    follow_policy(l, WAN_DOWN);
+    follow_policy(l, WAN_UP);
+    return l;
+}
+
+void line_measure(struct line *l, struct upstream *upstream)
+{
+    if (l->is_wan)
+        l->probe = path_probe_new(&(struct path_probe_options){
+            .loop = l->options.loop, .upstream = upstream, .ops = &wan_probe_ops, .arg = l->wan});
+}
+
+void line_measure_no_more(struct line *l)
+{
+    if (l != NULL)
+        l->probe = path_probe_free(l->probe);
+}
+
+struct line *line_free(struct line *l)
+{
+    if (l == NULL)
+        return NULL;
+    alb_assert(l->probe == NULL);
+    for (size_t i = 0; i < WAN_WAYS && l->options.policy != NULL; i++)
+        policy_book_unwatch(l->options.policy, &l->watch[i]);
+    wan_free(l->wan);
+    free(l);
+    return NULL;
+}
+
+struct wan *line_wan(struct line *l)
+{
+    return l->wan;
+}

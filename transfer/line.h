@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* transfer/line.h – the line to the parents, complete: its wan, measured, ruled by the policy.
+ *
+ *     policy_book ──terms──> wan <──samples── path_probe
+ *                             ^──connections── upstream
+ *
+ * Made before the upstream, which takes its connections to line_wan(); told of it afterwards.
+ */
+#pragma once
+
+#include "shaper/wan.h"
+#include "transfer/policy_book.h"
+#include "transfer/upstream.h"
+
+struct json_writer;
+struct line;
+
+/* What leads to the parents. */
+enum line_kind {
+    LINE_IS_AUTO, /* a WAN, unless every parent is this machine itself */
+    LINE_IS_WAN,
+    LINE_IS_LAN
+};
+
+struct line_options {
+    struct loop *loop;
+    const struct upstream_place *places; /* the parents; the first names the line; borrowed */
+    size_t place_count;
+    enum line_kind kind;
+    uint64_t down_bps, up_bps; /* of the configuration, on the wire; 0: none */
+    uint64_t window_bytes;     /* most credit outstanding; 0: 4 MiB          */
+    uint32_t packet_overhead;
+    struct policy_book *policy; /* borrowed, outlives it; NULL: scavenge without limits */
+    const char *site, *device;  /* who we are, to the policy; borrowed */
+};
+
+struct line *line_new(const struct line_options *options);
+/* The upstream that was made with line_wan(): measured from now on. */
+void line_measure(struct line *l, struct upstream *upstream);
+/* Before that upstream is freed. */
+void line_measure_no_more(struct line *l);
+struct line *line_free(struct line *l); /* after the upstream; NULL is fine */
+struct wan *line_wan(struct line *l);
+
+/* Everything known of it, as an object "line" of a status: what `albedo explain rate` shows. */
+void line_show(const struct line *l, struct json_writer *w);

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* transfer/line_impl.h – what the line's two files share. */
+#pragma once
+
+#include "transfer/line.h"
+#include "transfer/path_probe.h"
+
+struct line {
+    struct line_options options;
+    char name[UPSTREAM_HOST_SIZE + 8];
+    struct wan *wan;
+    struct path_probe *probe;            /* NULL: not measured */
+    struct policy_watch watch[WAN_WAYS]; /* unless there is no policy */
+    bool is_wan;
+};
