@@ -29,24 +29,16 @@ static void on_timer(void *arg);
 static void arm(struct shaper *s)
 {
     uint64_t at_ns = tree_next_ns(s->tree);
+    uint64_t now_ns = loop_now_ns(s->loop);
 
     if (s->look_ns < at_ns)
         at_ns = s->look_ns;
+    if (at_ns < now_ns)
+        at_ns = now_ns; /* behind those who are woken now */
     if (at_ns == UINT64_MAX)
         timer_stop(&s->timer);
     else if (!timer_is_set(&s->timer) || s->timer.at_ns != at_ns)
         timer_set(&s->timer, at_ns);
-}
-
-static void on_granted(void *arg, struct tree_node *node, uint64_t bytes)
-{
-    struct shaper_leaf *leaf = tree_node_arg(node);
-
-    (void)arg;
-    leaf->in_hand_bytes += bytes;
-    leaf->is_asleep = false;
-    if (leaf->in_hand_bytes >= leaf->awaited_bytes)
-        gate_wake(&leaf->gate);
 }
 
 /* ---- looking at what passed ------------------------------------------------------------------ */
@@ -81,6 +73,19 @@ static void look_no_more(struct shaper_leaf *leaf)
         leaf->shaper->looked_at = leaf->next;
     if (leaf->next != NULL)
         leaf->next->prev = leaf->prev;
+}
+
+/* Who got all of what it asked for hears of it before others are given more. */
+static bool on_granted(void *arg, struct tree_node *node, uint64_t bytes)
+{
+    struct shaper_leaf *leaf = tree_node_arg(node);
+
+    (void)arg;
+    leaf->in_hand_bytes += bytes;
+    look_from_now(leaf);
+    if (leaf->in_hand_bytes >= leaf->awaited_bytes || !tree_leaf_wants(node))
+        gate_wake(&leaf->gate);
+    return tree_leaf_wants(node);
 }
 
 static uint64_t measure(const struct shaper_leaf *leaf)
@@ -147,7 +152,8 @@ static void look_at_all(struct shaper *s, uint64_t now_ns)
         correct(leaf, now_ns);
         if (!was_asleep || !leaf->is_asleep)
             continue;
-        drop_hand(leaf, now_ns);
+        if (!tree_leaf_wants(leaf->node)) /* else it waits for the rest */
+            drop_hand(leaf, now_ns);
         look_no_more(leaf);
     }
     s->look_ns = s->looked_at == NULL ? UINT64_MAX : now_ns + LOOK_EVERY_MS * NS_PER_MS;

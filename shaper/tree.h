@@ -88,6 +88,7 @@ void tree_leaf_set_job(struct tree_node *leaf, struct tree_job *j, uint64_t now_
  * queued before, now for that many) and tree_run() will grant them, perhaps in parts.  With `bytes`
  * 0 it wants nothing any more. */
 uint64_t tree_leaf_want(struct tree_node *leaf, uint64_t bytes, uint64_t now_ns);
+bool tree_leaf_wants(const struct tree_node *leaf); /* is it queued? */
 /* Is a limit above it 0, so that nothing will be granted until terms change? */
 bool tree_leaf_is_off(const struct tree_node *leaf);
 /* These passed as well, in whatever debt that ends. */
@@ -95,11 +96,12 @@ void tree_leaf_charge(struct tree_node *leaf, uint64_t bytes, uint64_t now_ns);
 /* These were granted, or charged, and did not pass. */
 void tree_leaf_refund(struct tree_node *leaf, uint64_t bytes, uint64_t now_ns);
 
-/* Hears of a grant to a queued leaf.  May call anything of this header but tree_run() and
+/* Hears of a grant to a queued leaf; false: stop here for now.  Stop when a leaf got all it wanted
+ * and will want more a moment later: the run would give others, less urgent, what is its due.  May call anything of this header but tree_run() and
  * tree_free(); what it wants again is granted in the same run as far as the limits go, so without
  * any limit it must not want for ever. */
-typedef void (*tree_granted_fn)(void *arg, struct tree_node *leaf, uint64_t bytes);
-/* Grants all that may go now. */
+typedef bool (*tree_granted_fn)(void *arg, struct tree_node *leaf, uint64_t bytes);
+/* Grants all that may go now, or until told to stop. */
 void tree_run(struct tree *t, uint64_t now_ns, tree_granted_fn granted, void *arg);
 /* When tree_run() is worth calling: 0 at once, UINT64_MAX not until something changes. */
 uint64_t tree_next_ns(const struct tree *t);

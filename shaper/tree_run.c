@@ -89,6 +89,11 @@ uint64_t tree_leaf_want(struct tree_node *leaf, uint64_t bytes, uint64_t now_ns)
     return 0;
 }
 
+bool tree_leaf_wants(const struct tree_node *leaf)
+{
+    return leaf->wanted_bytes > 0;
+}
+
 bool tree_leaf_is_off(const struct tree_node *leaf)
 {
     for (const struct tree_node *n = leaf; n != NULL; n = n->up)
@@ -206,8 +211,8 @@ void tree_run(struct tree *t, uint64_t now_ns, tree_granted_fn granted, void *ar
     t->is_running = true;
     while (node_offer(t->link) != 0) {
         uint64_t bytes = grant_next(t, &turn, now);
-        if (bytes > 0)
-            granted(arg, turn.leaf, bytes);
+        if (bytes > 0 && !granted(arg, turn.leaf, bytes))
+            break;
     }
     t->is_running = false;
 }
