@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# e2e/test_lab.py – the lab judges rightly: its figures from made-up samples, its rows, its verdicts.
+# e2e/test_lab.py – the lab judges rightly: figures of made-up samples, scenarios, verdicts.
 import subprocess
 import sys
 from pathlib import Path
