@@ -15,8 +15,7 @@
 #include "base/units.h"
 
 enum {
-    MEMORY =
-        256, /* probes remembered, at 20 a second 12 s: late answers are told from strange ones */
+    MEMORY = 256, /* probes remembered: at 20 a second an answer may be 12 s late */
     RTTS_LOST = 3,
     SILENT_LEAST = 3, /* unanswered probes before UDP is taken for blocked */
 };
@@ -67,7 +66,7 @@ static void turn(void *arg);
 static void on_reply(void *arg, const void *bytes, size_t size, const struct datagram_peer *from,
                      uint64_t at_ns);
 
-/* ---- telling the owner: it may free the probe in any of these, but its memory stays a moment -- */
+/* ---- telling the owner, who may free the probe then; its memory stays a moment longer -------- */
 
 static void tell_mode(struct probe *p, enum probe_mode mode)
 {
@@ -315,15 +314,14 @@ static void on_reply(void *arg, const void *bytes, size_t size, const struct dat
     struct probe_memory *m = match(p, bytes, size, &reply);
 
     (void)from; /* whoever has the key may answer from wherever it is */
-    if (m == NULL || at_ns < m->sent_ns) {
+    if (m == NULL || at_ns < m->sent_ns || at_ns - m->sent_ns < reply.held_ns) {
         p->figures.wrong++;
         return;
     }
-    const uint64_t whole_ns = at_ns - m->sent_ns;
     const struct probe_sample s = {
         .sent_ns = m->sent_ns,
         .at_ns = at_ns,
-        .rtt_ns = whole_ns > reply.held_ns ? whole_ns - reply.held_ns : 0,
+        .rtt_ns = at_ns - m->sent_ns - reply.held_ns,
         .has_owd = true,
         .owd_down_ns = (int64_t)(at_ns - (reply.received_ns + reply.held_ns)),
         .owd_up_ns = (int64_t)(reply.received_ns - m->sent_ns),

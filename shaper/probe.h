@@ -17,11 +17,20 @@
  * it is silent.  It answers each sequence number of a ticket once, with as many bytes as it got, to
  * whatever address the request came from (addresses change behind NATs), at most 100 times a
  * second for each ticket.
+ *
+ * What an answerer that lies can cause: wrong times in samples, hence transfers from itself that
+ * are too slow, or too fast within their limits; a round trip is never shorter than 0 nor longer
+ * than it was.  What somebody on the way without the key can cause: loss and delay, as ever.
+ *
+ * Probes pass no gate, being what the gates are set by.  What they cost, to be charged by whoever
+ * keeps accounts: PROBE_WIRE_SIZE each, both ways.
  */
 #pragma once
 
 #include "net/datagram.h"
 #include "wire/probe.h"
+
+enum { PROBE_WIRE_SIZE = PROBE_PACKET_SIZE + 28 /* IPv4 and UDP; with IPv6 20 more */ };
 
 /* ---- asking ---------------------------------------------------------------------------------- */
 
