@@ -13,6 +13,7 @@ enum { MEMORY_DEFAULT = 4 << 20 };
 struct endpoint {
     struct endpoint_options options;
     struct authority *authority;
+    struct policy_book *policy;
     struct own_grant grant;
     struct upstream *upstream;
     struct supply *supply;
@@ -29,8 +30,15 @@ static void on_event(void *arg, const char *line)
         record_book_forget(e->records, NULL);
     else if (strcmp(line, "trust") == 0)
         authority_refresh(e->authority);
-    else
-        feed_hear_revoked(e->authority, line);
+    else if (!feed_hear_revoked(e->authority, line))
+        policy_book_hear(e->policy, line);
+}
+
+static void on_authority_changed(void *arg)
+{
+    struct endpoint *e = arg;
+
+    policy_book_refresh(e->policy); /* what is signed by a new key may have been refused */
 }
 
 static struct alb_status granted(void *arg, const uint8_t *bytes, size_t size,
@@ -57,7 +65,8 @@ static void start_upstream(struct endpoint *e)
 
     memcpy(up.places, e->options.parents, sizeof up.places);
     e->upstream = upstream_new(&up);
-    authority_follow(e->authority, e->upstream, NULL, NULL);
+    authority_follow(e->authority, e->upstream, on_authority_changed, e);
+    policy_book_follow(e->policy, e->upstream);
 }
 
 static void start_books(struct endpoint *e)
@@ -99,6 +108,8 @@ struct alb_status endpoint_start(const struct endpoint_options *options, struct 
                                   .authority = e->authority,
                                   .device = options->device};
     own_grant_init(&e->grant);
+    e->policy = policy_book_open(&(struct policy_book_options){
+        .loop = options->loop, .authority = e->authority, .catalogue = options->catalogue});
     start_upstream(e);
     start_books(e);
     *out = e;
@@ -112,6 +123,7 @@ struct endpoint *endpoint_free(struct endpoint *e)
     root_book_free(e->roots);
     record_book_free(e->records);
     supply_free(e->supply);
+    policy_book_close(e->policy);
     authority_close(e->authority);
     upstream_free(e->upstream);
     own_grant_release(&e->grant);
@@ -142,6 +154,11 @@ struct supply *endpoint_supply(struct endpoint *e)
 struct upstream *endpoint_upstream(struct endpoint *e)
 {
     return e->upstream;
+}
+
+struct policy_book *endpoint_policy(struct endpoint *e)
+{
+    return e->policy;
 }
 
 bool endpoint_has_grant(const struct endpoint *e)

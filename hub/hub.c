@@ -16,6 +16,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "hub/hub_impl.h"
+#include "hub/policy.h"
 #include "hub/tokens.h"
 
 #define STOP_DEADLINE_NS (5 * NS_PER_S)
@@ -77,6 +78,10 @@ static struct alb_status start_tree(struct hub *h)
     serve_set(h->serve, ROUTE_TOKEN_REVOKE, hub_handle_token_revoke, h);
     serve_set(h->serve, ROUTE_DEVICES, hub_handle_devices, h);
     serve_set(h->serve, ROUTE_REVOKE, hub_handle_revoke, h);
+    serve_set(h->serve, ROUTE_POLICY_PUT, hub_handle_policy_put, h);
+    serve_set(h->serve, ROUTE_OVERRIDE_PUT, hub_handle_override_put, h);
+    serve_set(h->serve, ROUTE_OVERRIDE_END, hub_handle_override_end, h);
+    policy_book_serve(h->policy, h->serve);
     serve_set(h->serve, ROUTE_STATUS, hub_handle_status, h);
     serve_set(h->serve, ROUTE_EXPLAIN, hub_handle_explain, h);
     return loop_listen(o->loop, &listen, serve_accept, h->serve, &h->listener);
@@ -116,6 +121,8 @@ static struct alb_status load(struct hub *h)
             &h->authority);
     if (!alb_failed(st))
         st = hub_load_trust(h);
+    if (!alb_failed(st))
+        st = hub_load_policy(h);
     if (!alb_failed(st))
         st = ledger_repair(&h->ledger);
     if (!alb_failed(st))
@@ -273,6 +280,7 @@ struct hub *hub_free(struct hub *h)
     root_book_free(h->roots);
     record_book_free(h->records);
     supply_free(h->supply);
+    policy_book_close(h->policy);
     authority_close(h->authority);
     feed_free(h->feed);
     h->is_dying = true;

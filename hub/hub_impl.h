@@ -10,6 +10,7 @@
 #include "hub/task.h"
 #include "hub/upload.h"
 #include "transfer/feed_revoked.h"
+#include "transfer/policy_book.h"
 
 enum { HUB_ANSWER_MAX = 64 << 20 };
 
@@ -20,6 +21,7 @@ struct hub {
     struct gate gate;
     struct ledger ledger; /* constant once started: jobs may use it */
     struct authority *authority;
+    struct policy_book *policy;
     struct keeper *keeper;
     struct supply *supply;
     struct record_book *records;

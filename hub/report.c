@@ -247,6 +247,8 @@ static struct alb_status put_status(const struct hub_state *s, struct buf *out)
     json_text(w, "hub_key", s->hub_key);
     json_number(w, "trust_version", s->trust_version);
     json_number(w, "revocation_number", s->revocation_number);
+    json_number(w, "policy_number", s->policy_number);
+    json_number(w, "override_number", s->override_number);
     json_number(w, "uptime_s", s->uptime_s);
     if (!s->is_whole) {
         json_end(w);
@@ -298,6 +300,8 @@ static void gather(const struct hub *h, struct hub_state *out)
     bytes_hex(h->online_public.bytes, SIGN_PUBLIC_SIZE, out->hub_key);
     out->trust_version = trust == NULL ? 0 : trust->version;
     out->revocation_number = authority_revocation_number(h->authority);
+    out->policy_number = policy_book_number(h->policy, POLICY_RULES);
+    out->override_number = policy_book_number(h->policy, POLICY_OVERRIDES);
     out->uptime_s = (loop_now_ns(h->options.loop) - h->started_ns) / NS_PER_S;
     out->worst_lag_ms =
         h->options.worst_lag_ns == NULL ? 0 : h->options.worst_lag_ns(h->options.loop) / NS_PER_MS;

@@ -8,7 +8,8 @@
 struct hub_state {
     char org[ID_SIZE];
     char hub_key[2 * SIGN_PUBLIC_SIZE + 1]; /* hex */
-    uint64_t trust_version, revocation_number, uptime_s, worst_lag_ms;
+    uint64_t trust_version, revocation_number, policy_number, override_number, uptime_s,
+        worst_lag_ms;
     uint64_t layers, devices;
     bool is_whole; /* for an operator; others are not told what there is in all */
     struct chunk_store_stats store;

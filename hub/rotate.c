@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "hub/commands.h"
+#include "hub/policy.h"
 #include "transfer/authority.h"
 #include "wire/signed.h"
 
@@ -221,6 +222,43 @@ static struct alb_status sign_list(const struct ledger *l, const struct former *
     return is_none ? ALB_STATUS_OK : st;
 }
 
+static struct alb_status decode_former_policy(const struct ledger *l, const struct former *former,
+                                              enum policy_part part, const struct buf *bytes,
+                                              struct policy_seal *out)
+{
+    struct trust judge = l->self;
+    struct alb_status st = alb_fail(ALB_CORRUPT, "a policy that no key of this hub has signed");
+
+    for (size_t i = 0; i < former->count && alb_failed(st); i++) {
+        judge.hub_key = former->keys[i];
+        st = policy_seal_decode(part, buf_peek(bytes), buf_size(bytes), &judge, out);
+    }
+    return st;
+}
+
+static struct alb_status sign_policy(const struct ledger *l, const struct former *former,
+                                     enum policy_part part, int64_t now_wall_s)
+{
+    struct buf text, again;
+    struct policy_record r;
+
+    policy_record_init(&r);
+    buf_init(&text, SIGNED_MAX);
+    buf_init(&again, SIGNED_MAX);
+    struct alb_status st = policy_record_read(l, part, &r);
+    const bool is_formers = st.code == ALB_CORRUPT;
+    if (is_formers)
+        st = decode_former_policy(l, former, part, &r.bytes, &r.seal);
+    if (!alb_failed(st) && is_formers)
+        st = buf_append(&text, r.seal.text, r.seal.text_size);
+    if (!alb_failed(st) && is_formers)
+        st = policy_record_write(l, part, &r, &text, now_wall_s, &again);
+    policy_record_release(&r);
+    buf_release(&text);
+    buf_release(&again);
+    return st;
+}
+
 struct names {
     char **at; /* owned */
     size_t count;
@@ -254,5 +292,9 @@ struct alb_status rotate_sign_anew(const struct ledger *l, const struct authorit
         free(heads.at[i]);
     }
     free(heads.at);
-    return alb_failed(st) ? st : sign_list(l, former, now_wall_s);
+    if (!alb_failed(st))
+        st = sign_list(l, former, now_wall_s);
+    for (int part = 0; part < POLICY_PARTS && !alb_failed(st); part++)
+        st = sign_policy(l, former, (enum policy_part)part, now_wall_s);
+    return st;
 }

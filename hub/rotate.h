@@ -4,7 +4,7 @@
  *     albedo-hub rotate-key        online.next is made, its public half is told
  *     albedo trust rotate-hub KEY  the next trust file names it; the hub takes the file ...
  *     serve, begun anew            ... online.next becomes online.key, and what the old key signed
- *                                  (heads, the revocation list) is signed anew
+ *                                  (heads, revocation list, policy) is signed anew
  *
  * A crash in between is harmless: each step looks at what the newest trust file says.  All block.
  */

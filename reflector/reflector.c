@@ -30,6 +30,7 @@ static struct alb_status judge_grant(void *arg, const uint8_t *bytes, size_t siz
                                      int64_t *renew_wall_s);
 static void on_event(void *arg, const char *line);
 static void on_authority_changed(void *arg);
+static void on_policy_taken(void *arg, enum policy_part part);
 
 /* What changed while the line was down, no event has told. */
 static void on_line_up(struct upstream_listener *l)
@@ -68,6 +69,7 @@ static void start_upstream(struct reflector *r)
     r->on_line = (struct upstream_listener){.up = on_line_up, .down = on_line_down};
     upstream_listen(r->upstream, &r->on_line);
     authority_follow(r->authority, r->upstream, on_authority_changed, r);
+    policy_book_follow(r->policy, r->upstream);
 }
 
 static void start_supply(struct reflector *r)
@@ -111,6 +113,7 @@ static struct alb_status start_serve(struct reflector *r)
     serve_set(r->serve, ROUTE_RENEW, reflector_handle_renew, r);
     serve_set(r->serve, ROUTE_LAYERS, reflector_handle_layers, r);
     serve_set(r->serve, ROUTE_STATUS, reflector_handle_status, r);
+    policy_book_serve(r->policy, r->serve);
     return loop_listen(o->loop, &listen, serve_accept, r->serve, &r->listener);
 }
 
@@ -135,6 +138,11 @@ struct alb_status reflector_start(const struct reflector_options *options, struc
                                       .authority = r->authority,
                                       .device = options->device};
         own_grant_init(&r->grant);
+        r->policy = policy_book_open(&(struct policy_book_options){.loop = options->loop,
+                                                                   .authority = r->authority,
+                                                                   .catalogue = options->catalogue,
+                                                                   .arg = r,
+                                                                   .taken = on_policy_taken});
         reflector_open_grants(r);
         reflector_open_layers(r);
         reflector_open_reports(r);
@@ -176,7 +184,7 @@ static void on_event(void *arg, const char *line)
     } else if (strcmp(line, "trust") == 0) {
         authority_refresh(r->authority);
         return; /* told on once it is here and judged */
-    } else if (feed_hear_revoked(r->authority, line)) {
+    } else if (feed_hear_revoked(r->authority, line) || policy_book_hear(r->policy, line)) {
         return; /* the same */
     }
     feed_say(r->feed, line);
@@ -191,6 +199,14 @@ static void on_authority_changed(void *arg)
     serve_recheck(r->serve);
     feed_say_revoked(r->feed, r->authority);
     feed_say(r->feed, "trust");
+    policy_book_refresh(r->policy); /* what is signed by a new key may have been refused */
+}
+
+static void on_policy_taken(void *arg, enum policy_part part)
+{
+    struct reflector *r = arg;
+
+    policy_book_say(r->policy, part, r->feed);
 }
 
 /* ---- stopping ---- */
@@ -219,6 +235,7 @@ static void close_parts(struct reflector *r)
     r->roots = root_book_free(r->roots);
     r->records = record_book_free(r->records);
     r->supply = supply_free(r->supply);
+    r->policy = policy_book_close(r->policy);
     r->authority = authority_close(r->authority);
     r->upstream = upstream_free(r->upstream);
     r->feed = feed_free(r->feed);

@@ -7,6 +7,7 @@
 #include "reflector/reflector.h"
 #include "transfer/feed_revoked.h"
 #include "transfer/own_grant.h"
+#include "transfer/policy_book.h"
 #include "transfer/renewal.h"
 #include "wire/json.h"
 
@@ -29,6 +30,7 @@ struct reflector {
     uint64_t started_ns;
     struct gate wan_gate, lan_gate;
     struct authority *authority;
+    struct policy_book *policy;
     struct upstream *upstream;
     struct upstream_listener on_line;
     struct keeper *keeper;

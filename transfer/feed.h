@@ -3,10 +3,11 @@
  *
  *     head LAYER    the layer's head changed        trust     there is a newer trust file
  *     revoked LIST  the revocation list changed     layers    a layer came or went
+ *     policy DOC    the policy changed              override DOC   so did the overrides
  *
- * An event only says "ask again": nothing is believed because of it.  (LIST is the signed list
- * itself, when it is short: judged like one that was asked for, it saves the asking;
- * feed_revoked.h.)  A listener that does not keep up loses lines, never memory: when its queue is
+ * An event only says "ask again": nothing is believed because of it.  (LIST and DOC are the signed
+ * things themselves, when they are short: judged like what was asked for, it saves the asking;
+ * feed_revoked.h, policy_book.h.)  A listener that does not keep up loses lines, never memory: when its queue is
  * full it is cut off, comes back and asks anew.
  */
 #pragma once

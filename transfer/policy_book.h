@@ -23,6 +23,8 @@
  */
 #pragma once
 
+#include <sys/queue.h>
+
 #include "shaper/policy.h"
 #include "transfer/authority.h"
 #include "transfer/feed.h"
@@ -59,8 +61,7 @@ struct policy_watch {
     void (*changed)(struct policy_watch *w);
     struct policy_terms terms;
     int64_t next_s; /* when the clock changes them, as far as known; POLICY_NEVER */
-    bool is_told;   /* the book's */
-    TAILQ_ENTRY(policy_watch) link;
+    LIST_ENTRY(policy_watch) link;
 };
 /* Sets w->terms at once. */
 void policy_book_watch(struct policy_book *b, struct policy_watch *w);
@@ -98,3 +99,6 @@ void policy_book_say(const struct policy_book *b, enum policy_part part, struct 
 bool policy_book_hear(struct policy_book *b, const char *line);
 /* Answer GET /v1/policy and /v1/override at `s`; `?after=N`: 404 unless the number is higher. */
 void policy_book_serve(struct policy_book *b, struct serve *s);
+/* The highest number in force anywhere, as far as known: a hub that was restored from a backup
+ * hears from its reflectors that theirs are higher, and goes on from there. */
+uint64_t policy_book_highest(const struct policy_book *b, enum policy_part part);

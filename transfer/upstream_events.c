@@ -29,6 +29,8 @@ static void events_head(void *arg, struct http_call *c, unsigned status)
     tell(u, "trust"); /* heads need none: they are believed for seconds only */
     tell(u, "revoked");
     tell(u, "layers");
+    tell(u, "policy");
+    tell(u, "override");
 }
 
 static void events_data(void *arg, struct http_call *c, const uint8_t *bytes, size_t size)

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* transfer/policy_book.c – two signed documents, and those who must know what they say now. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "transfer/policy_book_impl.h"
+
+/* At least this often a watch is looked at, whatever the clock did meanwhile. */
+#define LOOK_MOST_NS (60 * NS_PER_S)
+/* The wall clock has whole seconds: within the last one before a change it is looked at often. */
+#define LOOK_LEAST_NS (100 * NS_PER_MS)
+
+static void load(struct policy_book *b, enum policy_part part);
+static struct alb_status understand(struct policy_book *b, enum policy_part part,
+                                    const struct policy_seal *seal);
+static void hold(struct policy_copy *c, const struct policy_seal *seal, const void *bytes,
+                 size_t size, const struct sign_public *key);
+static void keep(const struct policy_copy *c);
+static void look_soon(struct policy_book *b);
+static void look(void *book);
+
+struct policy_book *policy_book_open(const struct policy_book_options *options)
+{
+    struct policy_book *b = xalloc(sizeof *b);
+
+    b->options = *options;
+    b->policy = policy_new(policy_doc_new(), NULL, 0);
+    LIST_INIT(&b->watches);
+    LIST_INIT(&b->todo);
+    timer_init(&b->look, options->loop, look, b);
+    log_limit_init(&b->refused_lines, "policy.refused");
+    for (int part = 0; part < POLICY_PARTS; part++) {
+        b->copies[part].book = b;
+        b->copies[part].part = (enum policy_part)part;
+        buf_init(&b->copies[part].bytes, SIGNED_MAX);
+    }
+    policy_book_init_travel(b);
+    if (options->catalogue != NULL)
+        for (int part = 0; part < POLICY_PARTS; part++)
+            load(b, (enum policy_part)part);
+    return b;
+}
+
+struct policy_book *policy_book_close(struct policy_book *b)
+{
+    if (b == NULL)
+        return NULL;
+    alb_assert(LIST_EMPTY(&b->watches) && LIST_EMPTY(&b->todo));
+    b->is_over = true;
+    timer_stop(&b->look);
+    policy_book_stop_travel(b);
+    for (int part = 0; part < POLICY_PARTS; part++)
+        buf_release(&b->copies[part].bytes);
+    policy_free(b->policy);
+    b->policy = NULL;
+    loop_bury(b->options.loop, free, b); /* a watch may have been told just now */
+    return NULL;
+}
+
+/* ---- what was kept --------------------------------------------------------------------------- */
+
+/* By the hub key of the trust file in force, or of one before it: the hub signs anew when its key
+ * changes, and until that has come the last word holds. */
+static struct alb_status judge_kept(const struct policy_book *b, enum policy_part part,
+                                    const struct buf *bytes, struct policy_seal *seal,
+                                    struct sign_public *key)
+{
+    const struct trust *newest = authority_trust(b->options.authority);
+    struct trust judge = newest == NULL ? (struct trust){.version = 0} : *newest;
+    struct alb_status st = policy_seal_decode(part, buf_peek(bytes), buf_size(bytes),
+                                              newest == NULL ? NULL : &judge, seal);
+
+    for (uint64_t v = judge.version; v > 1 && st.code == ALB_CORRUPT; v--) {
+        struct trust former;
+        struct buf file;
+
+        buf_init(&file, SIGNED_MAX);
+        if (!alb_failed(authority_trust_bytes(b->options.authority, v - 1, &file)) &&
+            !alb_failed(trust_decode_unchecked(buf_peek(&file), buf_size(&file), &former))) {
+            judge.hub_key = former.hub_key;
+            trust_release(&former);
+            st = policy_seal_decode(part, buf_peek(bytes), buf_size(bytes), &judge, seal);
+        }
+        buf_release(&file);
+    }
+    *key = judge.hub_key;
+    return st;
+}
+
+static void load(struct policy_book *b, enum policy_part part)
+{
+    struct policy_seal seal;
+    struct sign_public key;
+    struct buf bytes;
+
+    buf_init(&bytes, SIGNED_MAX);
+    struct alb_status st =
+        catalogue_get(b->options.catalogue, policy_part_name(part), &bytes, NULL);
+    const bool is_none = st.code == ALB_NOT_FOUND;
+    if (!alb_failed(st))
+        st = judge_kept(b, part, &bytes, &seal, &key);
+    if (!alb_failed(st))
+        st = understand(b, part, &seal);
+    if (!alb_failed(st))
+        hold(&b->copies[part], &seal, buf_peek(&bytes), buf_size(&bytes), &key);
+    else if (!is_none)
+        log_status(LOG_WARN, "policy.damaged", st,
+                   "name=%s next=\"the copy kept here is left out; the parent is asked for it\"",
+                   policy_part_name(part));
+    buf_release(&bytes);
+}
+
+/* ---- taking ---------------------------------------------------------------------------------- */
+
+static void say_first(const struct policy_findings *f, enum policy_part part)
+{
+    char text[LOG_TEXT_SIZE];
+
+    if (f->count > 0)
+        log_event(LOG_WARN, "policy.finding", "name=%s errors=%zu first=%s", policy_part_name(part),
+                  f->errors, log_text(f->list[0].text, text));
+}
+
+static struct alb_status read_rules(struct policy_book *b, const struct policy_seal *seal,
+                                    struct policy_findings *findings)
+{
+    struct policy_doc *doc = NULL;
+    struct alb_status st =
+        policy_doc_decode(seal->text, seal->text_size, NULL, NULL, findings, &doc);
+
+    if (alb_failed(st))
+        return st;
+    struct policy *next = policy_new(doc, NULL, 0);
+    policy_set_overrides(next, policy_peek_overrides(b->policy));
+    policy_free(b->policy);
+    b->policy = next;
+    return ALB_STATUS_OK;
+}
+
+static struct alb_status read_overrides(struct policy_book *b, const struct policy_seal *seal,
+                                        struct policy_findings *findings)
+{
+    AUTO_FREE struct policy_overrides *list = xalloc(sizeof *list);
+    struct alb_status st = policy_overrides_decode(seal->text, seal->text_size, findings, list);
+
+    if (!alb_failed(st))
+        policy_set_overrides(b->policy, list);
+    return st;
+}
+
+/* What the seal holds is put to use, or nothing changes. */
+static struct alb_status understand(struct policy_book *b, enum policy_part part,
+                                    const struct policy_seal *seal)
+{
+    struct policy_findings findings;
+
+    policy_findings_init(&findings);
+    struct alb_status st =
+        part == POLICY_RULES ? read_rules(b, seal, &findings) : read_overrides(b, seal, &findings);
+    if (alb_failed(st))
+        say_first(&findings, part);
+    policy_findings_release(&findings);
+    return st;
+}
+
+static void hold(struct policy_copy *c, const struct policy_seal *seal, const void *bytes,
+                 size_t size, const struct sign_public *key)
+{
+    c->number = seal->number;
+    c->issued_wall_s = seal->issued_wall_s;
+    c->key = *key;
+    buf_clear(&c->bytes);
+    alb_ignore(buf_append(&c->bytes, bytes, size), "it was opened, so it is within the limit");
+    look_soon(c->book);
+}
+
+uint64_t policy_book_number(const struct policy_book *b, enum policy_part part)
+{
+    const struct trust *trust = authority_trust(b->options.authority);
+    const struct policy_copy *c = &b->copies[part];
+
+    return trust != NULL && sign_public_equal(&trust->hub_key, &c->key) ? c->number : 0;
+}
+
+static struct alb_status judge_number(const struct policy_book *b, enum policy_part part,
+                                      uint64_t number)
+{
+    const uint64_t held = policy_book_number(b, part);
+
+    if (number < held)
+        return alb_fail(ALB_REFUSED, "the policy is older than the one held here");
+    if (number == held)
+        return alb_fail(ALB_REFUSED, "the policy is another than the one of that number held here");
+    return ALB_STATUS_OK;
+}
+
+struct alb_status policy_book_take(struct policy_book *b, enum policy_part part, const void *bytes,
+                                   size_t size)
+{
+    const struct trust *trust = authority_trust(b->options.authority);
+    struct policy_copy *c = &b->copies[part];
+    struct policy_seal seal;
+
+    if (size > 0 && size == buf_size(&c->bytes) && memcmp(bytes, buf_peek(&c->bytes), size) == 0)
+        return ALB_STATUS_OK; /* the one held here */
+    struct alb_status st = policy_seal_decode(part, bytes, size, trust, &seal);
+    if (!alb_failed(st))
+        st = judge_number(b, part, seal.number);
+    if (!alb_failed(st))
+        st = understand(b, part, &seal);
+    if (alb_failed(st))
+        return st;
+    hold(c, &seal, bytes, size, &trust->hub_key);
+    authority_saw_time(b->options.authority, seal.issued_wall_s);
+    log_event(LOG_INFO, "policy.new", "name=%s number=%" PRIu64, policy_part_name(part), c->number);
+    if (b->options.catalogue != NULL)
+        keep(c);
+    if (b->options.taken != NULL)
+        b->options.taken(b->options.arg, part);
+    return ALB_STATUS_OK;
+}
+
+const uint8_t *policy_book_bytes(const struct policy_book *b, enum policy_part part, size_t *size)
+{
+    *size = buf_size(&b->copies[part].bytes);
+    return buf_peek(&b->copies[part].bytes);
+}
+
+int64_t policy_book_issued_s(const struct policy_book *b, enum policy_part part)
+{
+    return b->copies[part].issued_wall_s;
+}
+
+/* ---- keeping --------------------------------------------------------------------------------- */
+
+/* A job sees only itself: the book may be gone when it is done, the catalogue not. */
+struct keep_job {
+    struct job job;
+    struct catalogue *catalogue;
+    enum policy_part part;
+    struct buf bytes;
+    struct alb_status st;
+};
+
+static void keep_run(struct job *job)
+{
+    struct keep_job *k = ALB_CONTAINER(job, struct keep_job, job);
+
+    k->st = catalogue_swap(k->catalogue, policy_part_name(k->part), CATALOGUE_ANY,
+                           buf_peek(&k->bytes), buf_size(&k->bytes), NULL);
+}
+
+/* A disk that is full must not keep a pause from being in force. */
+static void keep_done(struct job *job)
+{
+    struct keep_job *k = ALB_CONTAINER(job, struct keep_job, job);
+
+    if (alb_failed(k->st))
+        log_status(LOG_WARN, "policy.not_kept", k->st,
+                   "name=%s next=\"it is in force; asked for again after a restart\"",
+                   policy_part_name(k->part));
+    buf_release(&k->bytes);
+    free(k);
+}
+
+static void keep(const struct policy_copy *c)
+{
+    struct keep_job *k = xalloc(sizeof *k);
+
+    k->catalogue = c->book->options.catalogue;
+    k->part = c->part;
+    buf_init(&k->bytes, SIGNED_MAX);
+    alb_ignore(buf_append(&k->bytes, buf_peek(&c->bytes), buf_size(&c->bytes)), "the same limit");
+    k->job = (struct job){
+        .run = keep_run, .done = keep_done, .lane = JOB_ORDERED, .work_bytes = buf_size(&k->bytes)};
+    loop_submit(c->book->options.loop, &k->job);
+}
+
+/* ---- what holds ------------------------------------------------------------------------------ */
+
+const struct policy *policy_book_peek(const struct policy_book *b)
+{
+    return b->policy;
+}
+
+int64_t policy_book_now_s(const struct policy_book *b)
+{
+    const int64_t wall_s = loop_wall_s(b->options.loop);
+    const int64_t floor_s = authority_floor_s(b->options.authority);
+
+    if (wall_s < floor_s - POLICY_CLOCK_SLACK_S)
+        return POLICY_NO_CLOCK;
+    return wall_s > floor_s ? wall_s : floor_s;
+}
+
+struct policy_terms policy_book_terms(const struct policy_book *b, const struct policy_place *place)
+{
+    return policy_now(b->policy, place, policy_book_now_s(b));
+}
+
+static void ask(const struct policy_book *b, struct policy_watch *w, int64_t now_s)
+{
+    w->terms = policy_now(b->policy, &w->place, now_s);
+    w->next_s = policy_next_change(b->policy, &w->place, now_s);
+}
+
+void policy_book_watch(struct policy_book *b, struct policy_watch *w)
+{
+    ask(b, w, policy_book_now_s(b));
+    LIST_INSERT_HEAD(&b->watches, w, link);
+    if (!b->is_changed)
+        timer_set_in(&b->look, LOOK_LEAST_NS); /* which sees when it is to be set for */
+}
+
+void policy_book_unwatch(struct policy_book *b, struct policy_watch *w)
+{
+    LIST_REMOVE(w, link);
+    if (LIST_EMPTY(&b->watches) && LIST_EMPTY(&b->todo) && !b->is_changed)
+        timer_stop(&b->look);
+}
+
+static void look_soon(struct policy_book *b)
+{
+    b->is_changed = true;
+    timer_set_in(&b->look, 0);
+}
+
+static bool action_is_same(const struct policy_action *a, const struct policy_action *b)
+{
+    return a->mode == b->mode && a->rate_bps == b->rate_bps && a->ceiling_bps == b->ceiling_bps &&
+           a->floor_bps == b->floor_bps && a->percent == b->percent && a->profile == b->profile &&
+           a->max_queue_ms == b->max_queue_ms;
+}
+
+static bool is_same(const struct policy_terms *a, const struct policy_terms *b)
+{
+    return a->scope == b->scope && a->source == b->source && a->index == b->index &&
+           action_is_same(&a->action, &b->action);
+}
+
+/* Looking for the next change costs far more than what holds now: only when it can have moved. */
+static void look_at(struct policy_book *b, struct policy_watch *w, int64_t now_s, bool is_changed)
+{
+    const struct policy_terms before = w->terms;
+
+    if (is_changed || now_s >= w->next_s)
+        ask(b, w, now_s);
+    if (!is_same(&before, &w->terms))
+        w->changed(w);
+}
+
+static void set_next_look(struct policy_book *b, int64_t now_s)
+{
+    const struct policy_watch *w;
+    uint64_t delay_ns = LOOK_MOST_NS;
+
+    LIST_FOREACH(w, &b->watches, link)
+    {
+        if (now_s == POLICY_NO_CLOCK || w->next_s == POLICY_NEVER)
+            continue;
+        const int64_t left_s = w->next_s - now_s;
+        const uint64_t left_ns =
+            left_s <= 1 ? LOOK_LEAST_NS : (left_s > 60 ? 60 : (uint64_t)left_s - 1) * NS_PER_S;
+        delay_ns = left_ns < delay_ns ? left_ns : delay_ns;
+    }
+    if (!LIST_EMPTY(&b->watches))
+        timer_set_in(&b->look, delay_ns);
+}
+
+static void move_watches(struct policy_watches *from, struct policy_watches *to)
+{
+    struct policy_watch *w;
+
+    while ((w = LIST_FIRST(from)) != NULL) {
+        LIST_REMOVE(w, link);
+        LIST_INSERT_HEAD(to, w, link);
+    }
+}
+
+/* Whoever is told may watch, unwatch, or close the book. */
+static void look(void *book)
+{
+    struct policy_book *b = book;
+    const int64_t now_s = policy_book_now_s(b);
+    /* A clock that was set back, lost or found may be within any window. */
+    const bool is_changed = b->is_changed || now_s < b->looked_s || b->looked_s == POLICY_NO_CLOCK;
+    struct policy_watch *w;
+
+    b->is_changed = false;
+    b->looked_s = now_s;
+    move_watches(&b->watches, &b->todo);
+    while (!b->is_over && (w = LIST_FIRST(&b->todo)) != NULL) {
+        LIST_REMOVE(w, link);
+        LIST_INSERT_HEAD(&b->watches, w, link);
+        look_at(b, w, now_s, is_changed);
+    }
+    if (!b->is_over && !b->is_changed)
+        set_next_look(b, now_s);
+}

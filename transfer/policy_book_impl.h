@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* transfer/policy_book_impl.h – what the policy book's own files share. */
+#pragma once
+
+#include "base/log_limit.h"
+#include "transfer/policy_book.h"
+
+LIST_HEAD(policy_watches, policy_watch);
+
+/* One of the two documents. */
+struct policy_copy {
+    struct policy_book *book;
+    enum policy_part part;
+    struct buf bytes; /* signed; empty: none */
+    uint64_t number;
+    int64_t issued_wall_s;
+    struct sign_public key; /* that signed it */
+    struct upstream_request *asking;
+    uint64_t said_below; /* the highest number that a reflector below says it has, bounded */
+    bool ask_again;      /* told of a change while asking: the answer may be from before */
+};
+
+struct policy_book {
+    struct policy_book_options options;
+    struct policy_copy copies[POLICY_PARTS];
+    struct policy *policy; /* both, ready to be asked; never NULL */
+    struct policy_watches watches, todo;
+    struct timer look;
+    int64_t looked_s; /* when watches were last looked at */
+    bool is_changed;  /* a document is another since then */
+    bool is_over;
+    struct upstream *upstream;
+    struct upstream_listener listener;
+    struct timer ask_again;
+    struct log_limit refused_lines; /* of what a parent sent and is not taken */
+};
+
+void policy_book_init_travel(struct policy_book *b);
+void policy_book_stop_travel(struct policy_book *b);
