@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* shaper/shaper.c – one timer that runs the tree, and looks every 100 ms at what really passed. */
+/* shaper/shaper.c – one timer that runs the tree, and a look each 100 ms at what really passed. */
 #include "shaper/shaper.h"
 
 #include <string.h>
@@ -191,6 +191,17 @@ static uint64_t least_answer(const struct shaper_leaf *leaf, uint64_t wire)
     return wire < least ? wire : least;
 }
 
+/* What is granted at once may be a part; who got nothing is queued for the rest. */
+static void collect(struct shaper_leaf *leaf, uint64_t wire, uint64_t now_ns)
+{
+    uint64_t got = 1;
+
+    while (got > 0 && leaf->in_hand_bytes < wire) {
+        got = tree_leaf_want(leaf->node, wire - leaf->in_hand_bytes, now_ns);
+        leaf->in_hand_bytes += got;
+    }
+}
+
 static size_t leaf_ask(struct gate *g, size_t want, uint64_t now_ns, uint64_t *retry_ns)
 {
     struct shaper_leaf *leaf = leaf_of(g);
@@ -200,8 +211,7 @@ static size_t leaf_ask(struct gate *g, size_t want, uint64_t now_ns, uint64_t *r
     look_from_now(leaf);
     if (tree_leaf_is_off(leaf->node))
         drop_hand(leaf, now_ns);
-    if (leaf->in_hand_bytes < wire)
-        leaf->in_hand_bytes += tree_leaf_want(leaf->node, wire - leaf->in_hand_bytes, now_ns);
+    collect(leaf, wire, now_ns);
     if (leaf->in_hand_bytes >= least) {
         uint64_t may = leaf->in_hand_bytes * ONE / leaf->wire_per_1024;
         tree_leaf_want(leaf->node, 0, now_ns); /* it will ask again for the rest */

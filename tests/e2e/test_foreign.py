@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+# e2e/test_foreign.py – other people's HTTP/2 beside ours: credit alone paces nginx.
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from albtest.procs import wait_until
+from albtest.site import free_port
+
+NGINX = """daemon off; worker_processes 1; pid {dir}/pid; error_log {dir}/error.log; {user}
+events {{ worker_connections 64; }}
+http {{
+  access_log off; sendfile on; keepalive_requests 1000000; send_timeout 60s;
+  client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3;
+  uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
+  server {{ listen 127.0.0.1:{port} http2; root {dir}; }}
+}}
+"""
+
+
+def paced_program():
+    return Path(os.environ["ALB_BIN_DIR"]).parent / "tests" / "bench_paced"
+
+
+@pytest.fixture
+def nginx(tmp_path):
+    program = Path("/usr/sbin/nginx")
+    if not program.exists():
+        pytest.skip("no nginx; Debian's nginx-light has HTTP/2")
+    port = free_port()
+    user = "user root;" if os.geteuid() == 0 else ""
+    (tmp_path / "nginx.conf").write_text(NGINX.format(dir=tmp_path, port=port, user=user))
+    (tmp_path / "large").write_bytes(os.urandom(8 << 20))
+    (tmp_path / "small").write_bytes(os.urandom(3000))
+    server = subprocess.Popen(
+        [program, "-c", tmp_path / "nginx.conf", "-e", tmp_path / "error.log"])
+    try:
+        wait_until(lambda: (tmp_path / "pid").exists(), 10, "nginx to start")
+        yield port
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def ask(port, path, rate, seconds, *more):
+    words = [paced_program(), "127.0.0.1", str(port), path, str(rate), str(seconds), *more]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def bits(said, first, last):
+    return 8 * sum(said["came"][first:last])
+
+
+@pytest.mark.parametrize("rate", [500_000, 30_000_000])
+def test_credit_alone_holds_nginx_to_a_rate_from_the_first_byte_on(nginx, rate):
+    said = ask(nginx, "/large", rate, 12)
+    off = said["off_at"]
+    # From the start: what nobody granted does not come either (50 ms of burst, a few packets).
+    assert bits(said, 0, 10) <= rate * 1.05 + 12_000, said
+    for first in (10, 20, 30, 40):
+        assert bits(said, first, first + 10) == pytest.approx(rate, rel=0.05), said
+    assert bits(said, 10, off) == pytest.approx(rate * (off - 10) / 10, rel=0.02), said
+    # Off: what was granted is taken back; a round trip of loopback is far below 100 ms.
+    assert bits(said, off + 1, off + said["off_ticks"]) <= 8 * 2000, said
+    # On again: no burst of what was not sent.
+    again = off + said["off_ticks"]
+    assert bits(said, again, again + 10) <= rate * 1.05 + 12_000, said
+    assert bits(said, again + 10, again + 40) == pytest.approx(3 * rate, rel=0.03), said
+    assert said["failures"] == 0, said
+
+
+def test_small_answers_of_nginx_are_held_to_the_rate_too(nginx):
+    said = ask(nginx, "/small", 1_000_000, 5, "3000")
+    off = said["off_at"]
+    assert bits(said, 10, off) <= 1_050_000 * (off - 10) / 10, said
+    assert bits(said, 10, off) >= 700_000 * (off - 10) / 10, said
+    assert said["failures"] == 0 and said["answers"] > 30, said
