@@ -172,10 +172,10 @@ static uint64_t least(uint64_t a, uint64_t b) /* 0 is none */
     return a == 0 || (b != 0 && b < a) ? b : a;
 }
 
+/* A rate that is a fallback is taken as a limit, too: which of the two is lower is not known. */
 static uint64_t absolute_limit(const struct policy_action *a)
 {
-    return a->mode == POLICY_CAPPED && a->percent == 0 ? least(a->rate_bps, a->ceiling_bps)
-                                                       : a->ceiling_bps;
+    return least(a->rate_bps, a->ceiling_bps);
 }
 
 static int strictness(enum policy_profile profile)
@@ -285,7 +285,7 @@ uint64_t policy_limit_bps(const struct policy_action *a, uint64_t capacity_bps)
 
     if (a->mode == POLICY_OFF)
         return 0;
-    if (share > 0)
+    if (a->percent > 0 && capacity_bps > 0)
         limit = share < POLICY_LEAST_RATE_BPS ? POLICY_LEAST_RATE_BPS : (uint64_t)share;
     limit = least(limit, a->ceiling_bps);
     return limit == 0 ? UINT64_MAX : limit;
