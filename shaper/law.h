@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* shaper/law.h – how fast the scavenger may go now: a control law that is a pure function of events.
+/* shaper/law.h – how fast the scavenger may go now: a control law, a pure function of events.
  *
  * One `struct law` stands for one bottleneck.  It is told what happens (a probe came back, credit
  * was granted, bytes arrived, a sender's stamp) and answers with a rate R, a window W that the
@@ -13,7 +13,7 @@
  *
  *     START → CRUISE ⇄ (trim)          CRUISE → YIELD → (queue gone for `hold`) → RECOVER → CRUISE
  *
- * Rates are bits per second of what on_granted() and on_delivered() count (body bytes), sizes bytes.
+ * Rates are bits per second of what on_granted() and on_delivered() count (body bytes).
  * Several connections through one bottleneck share one law: sum their bytes.
  * Every constant stands in shaper/law_constants.def.  Nothing here can fail.
  */
@@ -77,7 +77,7 @@ void law_on_path_change(struct law *l, uint64_t now_ns);
 
 /* Decide.  May be called at any time; it does nothing before law_next_ns(). */
 struct law_verdict law_tick(struct law *l, uint64_t now_ns);
-/* When law_tick() is due: in the past when a sample just raised an alarm, so ask after each event. */
+/* When law_tick() is due: in the past when a sample just raised an alarm: ask after each. */
 uint64_t law_next_ns(const struct law *l);
 
 /* "yield: queue 23 ms, delivered 41 % of 9.6 Mbit/s"; `out` holds LAW_TEXT_SIZE; returned. */

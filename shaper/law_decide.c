@@ -42,7 +42,9 @@ static void look_at_rates(struct law *l, bool alarm, struct law_view *v)
     if (from > lag)
         v->asked_bps = law_granted_bps(l, from - lag, now - lag);
     v->window_full = law_outstanding(l) * 100 >= l->verdict.window_bytes / 100 * 85;
-    v->demand_limited = !v->window_full && law_granted_bps(l, from, now) < 0.85 * l->rate_bps;
+    v->coarse = l->rate_bps * v->interval_s / 8 < 4 * (double)l->verdict.quantum_bytes;
+    v->demand_limited =
+        !v->coarse && !v->window_full && law_granted_bps(l, from, now) < 0.85 * l->rate_bps;
     double segments = law_most(1, v->delivered_bps * v->interval_s / SEGMENT_BITS);
     v->loss_share = l->flow.losses / (segments + l->flow.losses);
 }
@@ -88,7 +90,7 @@ bool law_is_foreign(struct law *l, const struct law_view *v)
 
 bool law_is_short(const struct law *l, const struct law_view *v)
 {
-    if (l->capacity_bps <= 0 || v->hole || v->sender_limited || v->demand_limited)
+    if (l->capacity_bps <= 0 || v->hole || v->sender_limited || v->demand_limited || v->coarse)
         return false;
     double asked = v->window_full ? l->rate_bps : law_least(l->rate_bps, v->asked_bps);
     double can = law_least(l->capacity_bps, law_ceiling_bps(l));

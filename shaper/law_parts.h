@@ -72,6 +72,7 @@ struct law_view {
     double asked_bps;    /* credit granted one RTT earlier */
     bool window_full;    /* W held the credit back */
     bool demand_limited; /* nobody asked for more */
+    bool coarse;         /* so few grants in an interval that rates say nothing */
     bool sender_limited, hole, sampled, blind, lost;
     double loss_share; /* of the segments that came */
 };

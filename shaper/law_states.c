@@ -13,7 +13,9 @@ static void climb(struct law *l, const struct law_view *v);
 /* Does what is asked for come? */
 static bool follows(const struct law *l, const struct law_view *v, double share)
 {
-    return !v->demand_limited && !v->sender_limited && v->delivered_bps >= share * l->rate_bps;
+    if (v->sender_limited || v->demand_limited)
+        return false;
+    return v->coarse || v->delivered_bps >= share * l->rate_bps;
 }
 
 static void next_round(struct law *l, const struct law_view *v)
@@ -80,7 +82,7 @@ void law_cruise(struct law *l, const struct law_view *v)
         climb(l, v);
 }
 
-/* The first sign of somebody else may be a hiccup of this machine: halve, and look again at once. */
+/* The first sign of somebody else may be a hiccup of this machine: halve, and look again. */
 static bool suspect(struct law *l, const struct law_view *v)
 {
     l->reason = LAW_BECAUSE_FOREIGN_QUEUE;
@@ -183,7 +185,7 @@ static double first_hold_s(const struct law *l)
 void law_give_way(struct law *l, const struct law_view *v, enum law_reason reason)
 {
     const struct law_constants *c = l->c;
-    double first = first_hold_s(l);
+    double first = law_most(first_hold_s(l), c->hold_rounds * law_base_s(l));
     bool soon = l->recover_ns != 0 && law_since(v->now_ns, l->recover_ns) < c->hold_soon;
     l->hold_s =
         l->hold_s > 0 && soon ? law_least(l->hold_s * c->hold_gain, first * c->hold_most) : first;

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fluid/main.c – fluid_run: the matrix in virtual time, as a table.
+ *
+ * usage: fluid_run [--must] [--runs N] [--law albedo|ledbat++] [ROW…]
+ *        fluid_run --constants
+ * Each figure is the median of N runs (5); with --must it fails when one misses its MUST bar.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fluid/rows.h"
+
+static bool is_time(enum figure f)
+{
+    return f == FIG_P50 || f == FIG_P95 || f == FIG_P99 || f == FIG_CALL95 || f == FIG_BASE;
+}
+
+static void print_value(enum figure f, double value)
+{
+    if (value >= FIGURE_NEVER)
+        printf("%9s", "never");
+    else if (is_time(f))
+        printf("%6.1f ms", value * 1e3);
+    else if (f == FIG_YIELD || f == FIG_RECOVER || f == FIG_DOWN || f == FIG_UP || f == FIG_STALL)
+        printf("%7.1f s", value);
+    else
+        printf("%7.1f %%", value * 100);
+}
+
+static bool print_bar(const struct bar *b, double value)
+{
+    bool must = bar_holds(b->figure, value, b->must), goal = bar_holds(b->figure, value, b->goal);
+    printf("  %-12s", figure_name(b->figure));
+    print_value(b->figure, value);
+    printf("   must");
+    print_value(b->figure, b->must);
+    printf("   goal");
+    print_value(b->figure, b->goal);
+    printf("   %s\n", goal ? "goal" : must ? "must" : "MISSED");
+    return must;
+}
+
+static bool run_row(const struct row *r, const struct fluid_law *law, unsigned runs)
+{
+    double of[FIGURES];
+    struct trial t = r->trial();
+    trial_median(&t, law, t.end_s > 1000 ? 1 : runs, of);
+    printf("%-12s %s (%s)\n", r->name, r->what, law->name);
+    bool holds = true;
+    for (size_t i = 0; i < ROW_BARS && (r->bars[i].must > 0 || r->bars[i].goal > 0); i++)
+        holds = print_bar(&r->bars[i], of[r->bars[i].figure]) && holds;
+    return holds;
+}
+
+static int print_constants(void)
+{
+    struct law_constant row;
+    for (size_t i = 0; law_constant_at(&law_constants_default, i, &row); i++)
+        printf("%-18s %10g %-12s %s\n", row.name, row.value, row.unit, row.why);
+    return 0;
+}
+
+static int usage(void)
+{
+    fprintf(stderr, "usage: fluid_run [--must] [--runs N] [--law albedo|ledbat++] [ROW...]\n"
+                    "       fluid_run --constants\n");
+    return 2;
+}
+
+struct order {
+    bool must;
+    unsigned runs;
+    const struct fluid_law *law;
+    const char *names[64];
+    unsigned name_count;
+};
+
+static bool read_order(int argc, char **argv, struct order *o)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *next = i + 1 < argc ? argv[i + 1] : "";
+        if (strcmp(argv[i], "--must") == 0) {
+            o->must = true;
+        } else if (strcmp(argv[i], "--runs") == 0) {
+            o->runs = (unsigned)strtoul(next, NULL, 10);
+            i++;
+        } else if (strcmp(argv[i], "--law") == 0) {
+            o->law = strcmp(next, fluid_ledbat.name) == 0      ? &fluid_ledbat
+                     : strcmp(next, fluid_scavenger.name) == 0 ? &fluid_scavenger
+                                                               : NULL;
+            i++;
+        } else if (row_find(argv[i]) != NULL && o->name_count < 64) {
+            o->names[o->name_count++] = argv[i];
+        } else {
+            return false;
+        }
+    }
+    return o->runs > 0 && o->law != NULL;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && strcmp(argv[1], "--constants") == 0)
+        return print_constants();
+    struct order o = {.runs = 5, .law = &fluid_scavenger};
+    if (!read_order(argc, argv, &o))
+        return usage();
+    bool holds = true;
+    for (size_t i = 0; i < row_count; i++) {
+        bool asked = o.name_count == 0;
+        for (unsigned k = 0; k < o.name_count; k++)
+            asked = asked || strcmp(o.names[k], rows[i].name) == 0;
+        if (asked)
+            holds = run_row(&rows[i], o.law, o.runs) && holds;
+    }
+    return o.must && !holds ? 1 : 0;
+}
