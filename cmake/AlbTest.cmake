@@ -177,7 +177,7 @@ function(alb_lab_traffic)
     alb_view(view labkit labkit ${path})
     add_executable(albedo-traffic ${sources})
     target_include_directories(albedo-traffic PRIVATE ${view})
-    target_link_libraries(albedo-traffic PRIVATE Threads::Threads alb_warnings)
+    target_link_libraries(albedo-traffic PRIVATE Threads::Threads m alb_warnings)
 endfunction()
 
 # tests/emu/unit/test_<file>.c: the laws of the link, without an interface or a clock; and the gate,

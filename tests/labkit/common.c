@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { OUTPUT_BYTES = 1 << 16, RECEIVE_BYTES = 4 << 20 };
+enum { OUTPUT_BYTES = 1 << 16, RECEIVE_BYTES = 4 << 20, BACKLOG = 64 };
 
 volatile bool tool_stopped;
 
@@ -142,6 +142,21 @@ void tcp_use(int fd, const char *congestion)
     if (congestion != NULL &&
         setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, congestion, (socklen_t)strlen(congestion)) != 0)
         tool_fail("the kernel has no congestion control '%s'", congestion);
+}
+
+int tcp_listen(uint16_t port, const char *congestion)
+{
+    struct sockaddr_in own = {.sin_family = AF_INET, .sin_port = htons(port)};
+    int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        tool_fail("cannot open a socket");
+    tcp_use(fd, congestion);
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (bind(fd, (struct sockaddr *)&own, sizeof own) != 0 || listen(fd, BACKLOG) != 0)
+        tool_fail("cannot listen on port %u", port);
+    (void)puts("ready");
+    (void)fflush(stdout);
+    return fd;
 }
 
 int tcp_connect(const struct sockaddr_in *to, const char *congestion)

@@ -45,5 +45,8 @@ ssize_t udp_receive(int fd, void *out, size_t size, struct sockaddr_in *from, ui
 /* Congestion control by name ("cubic", "bbr"); NULL leaves the system's default. */
 void tcp_use(int fd, const char *congestion);
 
+/* A listening stream whose children take `congestion`, or tool_fail(). */
+int tcp_listen(uint16_t port, const char *congestion);
+
 /* A connected stream, or tool_fail(). */
 int tcp_connect(const struct sockaddr_in *to, const char *congestion);

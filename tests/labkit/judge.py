@@ -12,7 +12,7 @@ from labkit.plot import draw
 from labkit.traffic import TrafficError
 
 REPEAT, MORE = 3, 2
-INVALID_MOST = 6
+LATE_MOST = 6
 
 
 @dataclasses.dataclass
@@ -23,6 +23,7 @@ class Result:
     invalid: int
     figures: dict         # the medians
     trouble: str = ""
+    last: dict = dataclasses.field(default_factory=dict)  # of the last run, late or not
 
     def missed(self, kind):
         bars = getattr(self.row, kind)
@@ -42,8 +43,8 @@ class Result:
 class Judge:
     """Runs and remembers; `out` gets samples, plots and the report."""
 
-    def __init__(self, out, repeat=REPEAT, keep=True):
-        self.out, self.repeat = out, repeat
+    def __init__(self, out, repeat=REPEAT, late_most=LATE_MOST):
+        self.out, self.repeat, self.late_most = out, repeat, late_most
         self.more = MORE if repeat == REPEAT else 0
 
     def judge(self, row, bulk):
@@ -58,7 +59,7 @@ class Judge:
         return result
 
     def _run_until(self, result, wanted):
-        while len(result.runs) < wanted and result.invalid < INVALID_MOST:
+        while len(result.runs) < wanted and result.invalid < self.late_most:
             number = len(result.runs) + 1
             folder = self.out / f"{result.row.name}-{result.bulk}-{number}"
             run = play(result.row, result.bulk, folder)
@@ -72,6 +73,7 @@ class Judge:
                 result.runs.append(told)
             else:
                 result.invalid += 1
+            result.last = told
         result.figures = figures.medians(result.runs)
 
 

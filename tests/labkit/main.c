@@ -18,6 +18,8 @@ static const struct tool {
     {"fetch", 3, tool_fetch, "HOST PORT SECONDS           one download, bytes every 100 ms"},
     {"push", 4, tool_push, "HOST PORT SECONDS CONGESTION  one upload"},
     {"web", 5, tool_web, "HOST PORT SECONDS THINK_MS BYTES…  small objects in turn"},
+    {"lend", 1, tool_lend, "PORT                        the other end of ledbat"},
+    {"ledbat", 3, tool_ledbat, "HOST PORT SECONDS         one download by a LEDBAT++-like window"},
 };
 enum { TOOL_COUNT = sizeof TOOLS / sizeof TOOLS[0] };
 

@@ -16,9 +16,9 @@ def bars_of(row, figure):
 
 def cell(result, name):
     """`95.2 (>=90 >=95)`, with a mark at what was missed."""
+    if result.bulk != "albedo" or not result.runs:
+        return f"{name} {show((result.figures or result.last)[name])}"
     value = show(result.figures[name])
-    if result.bulk != "albedo":
-        return f"{name} {value}"
     missed = {bar.figure for bar in result.missed("must")}
     below = {bar.figure for bar in result.missed("goal")} - missed
     mark = " !!" if name in missed else " ." if name in below else ""
@@ -34,7 +34,7 @@ def table(results):
         if result.row.name != title:
             title = result.row.name
             lines.append(f"{title}: {result.row.title}")
-        figures = "  ".join(cell(result, name) for name in result.figures)
+        figures = "  ".join(cell(result, name) for name in result.figures or result.last)
         runs = f"{len(result.runs)} runs" + (f", {result.invalid} late" if result.invalid else "")
         verdict = result.verdict if result.bulk == "albedo" else "-"
         lines.append(f"  {result.bulk:11} {verdict:7} {figures or result.trouble}  [{runs}]")

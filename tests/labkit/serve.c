@@ -15,7 +15,7 @@
 #include "labkit/common.h"
 #include "labkit/tools.h"
 
-enum { REQUEST_BYTES = 4096, PIECE_BYTES = 1 << 16, BACKLOG = 64 };
+enum { REQUEST_BYTES = 4096, PIECE_BYTES = 1 << 16 };
 
 static char piece[PIECE_BYTES]; /* zeros: nothing between here and there compresses */
 
@@ -78,18 +78,7 @@ int tool_serve(int argc, char **argv)
 {
     (void)argc;
     tool_begin(false);
-    struct sockaddr_in own = {.sin_family = AF_INET,
-                              .sin_port =
-                                  htons((uint16_t)arg_number("port", argv[0], 1, UINT16_MAX))};
-    int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        tool_fail("cannot open a socket");
-    tcp_use(fd, argv[1]); /* inherited by what it accepts */
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (bind(fd, (struct sockaddr *)&own, sizeof own) != 0 || listen(fd, BACKLOG) != 0)
-        tool_fail("cannot listen on port %s", argv[0]);
-    (void)puts("ready");
-    (void)fflush(stdout);
+    int fd = tcp_listen((uint16_t)arg_number("port", argv[0], 1, UINT16_MAX), argv[1]);
     while (!tool_stopped) {
         int got = accept(fd, NULL, NULL);
         if (got >= 0)

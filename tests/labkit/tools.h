@@ -23,3 +23,7 @@ int tool_push(int argc, char **argv);
 /* web HOST PORT SECONDS THINK_MS BYTES… – objects one after the other, each over a connection of
  * its own, with a pause between. */
 int tool_web(int argc, char **argv);
+
+/* lend PORT – sends what is granted; ledbat HOST PORT SECONDS – grants it by a LEDBAT++-like law. */
+int tool_lend(int argc, char **argv);
+int tool_ledbat(int argc, char **argv);

@@ -20,9 +20,10 @@ TRAFFIC = "albedo-traffic"
 PING_PORT, VOIP_PORT, WEB_PORT = 5005, 5006, 5003
 FOREGROUND = {"cubic": 5001, "bbr": 5002}
 RIVALS = {"cubic": 5011, "bbr": 5012}
+LEND_PORT = 5013
 PING_HZ, PING_BYTES, VOIP_BYTES = 50, 48, 172
 WEB_SIZES, THINK_MS = (30_000, 300_000, 2_000_000), 1000
-BULKS = ("albedo", "curl-cubic", "curl-bbr", "curl-cap")
+BULKS = ("albedo", "curl-cubic", "curl-bbr", "curl-cap", "ledbat")
 CAP_SHARE = 0.5  # of the link: what an administrator might allow by hand
 ENDLESS = 10 ** 12
 
@@ -55,6 +56,7 @@ class Traffic:
         for name, port in [*FOREGROUND.items(), *RIVALS.items()]:
             self._daemon(hub, f"serve-{port}", "serve", port, name).wait_line("^ready")
         self._daemon(hub, "serve-web", "serve", WEB_PORT, "cubic").wait_line("^ready")
+        self._daemon(hub, "lend", "lend", LEND_PORT).wait_line("^ready")
         for port in (PING_PORT, VOIP_PORT):
             self._daemon(hub, f"echo-{port}", "echo", port).wait_line("^ready")
 
@@ -71,7 +73,7 @@ class Traffic:
 
     def _ports(self):
         yield "bulk", TREE_PORT
-        for port in RIVALS.values():
+        for port in [*RIVALS.values(), LEND_PORT]:
             yield "bulk", port
         for port in [*FOREGROUND.values(), WEB_PORT, VOIP_PORT]:
             yield "fg", port
@@ -98,7 +100,7 @@ class Traffic:
     def _start(self, kind, name, seconds):
         hub, desk = self.ground.hub.addr, self.ground.desk
         if kind == "bulk":
-            return self._start_bulk()
+            return self._start_bulk(seconds)
         if kind in FOREGROUND:
             return [self._daemon(desk, name, "fetch", hub, FOREGROUND[kind], seconds)]
         if kind == "upload-cubic":
@@ -109,11 +111,14 @@ class Traffic:
             return [self._daemon(desk, name, "ping", hub, VOIP_PORT, 50, seconds, VOIP_BYTES)]
         raise TrafficError(f"there is no traffic of kind '{kind}'")
 
-    def _start_bulk(self):
+    def _start_bulk(self, seconds):
         hosts = self.ground.endpoints
         if self.bulk == "albedo":
             return [member.start("pull", self.place.layer(n), self.place.folder / f"target{n}")
                     for n, member in enumerate(self.place.site.endpoints)]
+        if self.bulk == "ledbat":
+            return [self._daemon(host, f"bulk-{n}", "ledbat", self.ground.hub.addr, LEND_PORT,
+                                 seconds + 5) for n, host in enumerate(hosts)]
         words = ["curl", "-sS", "-o", "/dev/null"]
         if self.bulk == "curl-cap":
             words += ["--limit-rate", f"{self.place.row.rate * CAP_SHARE / 8:.0f}"]
