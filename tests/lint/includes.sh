@@ -7,7 +7,7 @@
 set -euo pipefail
 
 folders='base|chunk|wire|config|image|store|store/disk|net|shaper|transfer|hub|reflector|client'
-test_folders='support|sim|emu|labkit|fuzz|crash'
+test_folders='support|sim|fluid|emu|labkit|fuzz|crash'
 failed=0
 
 offence() { # offence TEXT LINES

@@ -1,1 +1,0 @@
-/work/main/tests/fluid/pipe.h

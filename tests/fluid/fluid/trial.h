@@ -1,1 +1,0 @@
-/work/main/tests/fluid/trial.h
