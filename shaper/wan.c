@@ -24,6 +24,7 @@ static const char *const way_names[] = {[WAN_DOWN] = "down", [WAN_UP] = "up"};
 
 static void on_tick(void *arg);
 static void apply(struct wan_half *h);
+static void take_terms(struct wan_half *h, const struct policy_terms *terms);
 
 /* ---- birth and death ------------------------------------------------------------------------- */
 
@@ -49,7 +50,7 @@ static void half_open(struct wan_half *h, struct wan *w, enum wan_way way)
     h->bulk_bps = TREE_UNLIMITED;
     h->terms.action.mode = o->is_shaped ? POLICY_MODE_SCAVENGE : POLICY_FULL;
     law_init(&h->law, &(struct law_options){.now_ns = loop_now_ns(o->loop)});
-    wan_set_terms(w, way, &h->terms);
+    take_terms(h, &h->terms);
 }
 
 struct wan *wan_new(const struct wan_options *options)
@@ -131,14 +132,18 @@ static struct law_terms law_terms_of(const struct wan_half *h)
     return t;
 }
 
-void wan_set_terms(struct wan *w, enum wan_way way, const struct policy_terms *terms)
+static void take_terms(struct wan_half *h, const struct policy_terms *terms)
 {
-    struct wan_half *h = &w->halves[way];
     struct law_terms t;
 
     h->terms = *terms;
     t = law_terms_of(h);
-    law_set_terms(&h->law, &t, loop_now_ns(w->options.loop));
+    law_set_terms(&h->law, &t, loop_now_ns(h->wan->options.loop));
+}
+
+void wan_set_terms(struct wan *w, enum wan_way way, const struct policy_terms *terms)
+{
+    take_terms(&w->halves[way], terms);
     wan_hear(w);
 }
 

@@ -8,6 +8,34 @@
 
 enum { FRAMES_IN_WINDOW = 2 };
 
+/* ---- what came, what arrived ------------------------------------------------------------------ */
+
+static void delivered(struct wan_member *m, enum wan_way way, uint64_t bytes, uint64_t now_ns)
+{
+    struct wan_half *h = &m->wan->halves[way];
+
+    if (bytes == 0)
+        return;
+    m->delivered_bytes[way] += bytes;
+    if (m->delivered_bytes[way] > m->granted_bytes[way]) {
+        /* On its way when the credit was taken back: it was granted after all. */
+        law_on_granted(&h->law, m->delivered_bytes[way] - m->granted_bytes[way], now_ns);
+        m->granted_bytes[way] = m->delivered_bytes[way];
+    }
+    h->delivered_bytes += bytes;
+    law_on_delivered(&h->law, bytes, now_ns);
+    wan_moved(h, bytes, now_ns);
+}
+
+static void count_received(struct wan_member *m, uint64_t now_ns)
+{
+    uint64_t received = 0, sent = 0;
+
+    http_session_counts(m->session, &received, &sent);
+    delivered(m, WAN_DOWN, received - m->received_bytes, now_ns);
+    m->received_bytes = received;
+}
+
 /* ---- credit: what bulk may come -------------------------------------------------------------- */
 
 static struct wan_member *of_credit(struct gate *g)
@@ -35,6 +63,7 @@ static size_t credit_ask(struct gate *g, size_t want, uint64_t now_ns, uint64_t 
     const size_t allowed = gate_ask(&m->down.gate, want, now_ns, retry_ns);
 
     keep_active(m->wan, now_ns);
+    count_received(m, now_ns);
     if (allowed == 0 && *retry_ns == GATE_WILL_CALL)
         gate_await(&m->down.gate, leaf_called, g);
     return allowed;
@@ -150,18 +179,6 @@ static void on_stamp(void *arg, const uint8_t *bytes, size_t size)
 
 /* ---- looking --------------------------------------------------------------------------------- */
 
-static void delivered(struct wan_member *m, enum wan_way way, uint64_t bytes, uint64_t now_ns)
-{
-    struct wan_half *h = &m->wan->halves[way];
-
-    if (bytes == 0)
-        return;
-    m->delivered_bytes[way] += bytes;
-    h->delivered_bytes += bytes;
-    law_on_delivered(&h->law, bytes, now_ns);
-    wan_moved(h, bytes, now_ns);
-}
-
 /* Credit that is not outstanding any more and did not come will never come. */
 static void forfeit(struct wan_member *m, uint64_t now_ns)
 {
@@ -178,15 +195,12 @@ static void forfeit(struct wan_member *m, uint64_t now_ns)
 
 void wan_member_look(struct wan_member *m, uint64_t now_ns)
 {
-    uint64_t received = 0, sent = 0;
     struct path_figures f;
 
     if (m->traffic != WAN_BULK)
         return;
-    http_session_counts(m->session, &received, &sent);
     stream_figures(http_session_stream(m->session), &f);
-    delivered(m, WAN_DOWN, received - m->received_bytes, now_ns);
-    m->received_bytes = received;
+    count_received(m, now_ns);
     forfeit(m, now_ns);
     if (f.received_out_of_order > m->out_of_order)
         law_on_hole(&m->wan->halves[WAN_DOWN].law, now_ns);
