@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/log_limit.h"
 #include "base/units.h"
 #include "net/http_pace.h"
 
@@ -18,6 +19,8 @@ struct path_probe {
     struct upstream_request *asking;
     struct probe *probe; /* NULL while there is no line, or no answer yet */
     enum probe_pace pace;
+    bool is_invited; /* the probe has a way by UDP */
+    struct log_limit mode_lines;
 };
 
 static void invited(void *arg, const struct upstream_answer *answer);
@@ -50,11 +53,14 @@ static void on_forget(void *arg)
 
 static void on_mode(void *arg, enum probe_mode mode)
 {
-    const struct path_probe_options *o = &((struct path_probe *)arg)->options;
+    struct path_probe *p = arg;
+    const struct path_probe_options *o = &p->options;
+    const bool is_blocked = mode == PROBE_PING && p->is_invited;
 
-    log_event(LOG_INFO, "probe.mode", "by=%s%s", probe_mode_name(mode),
-              mode == PROBE_PING ? " why=\"UDP to the parent is not answered: is its port open?\""
-                                 : "");
+    if (log_limit_passes(&p->mode_lines, loop_now_ns(o->loop)))
+        log_event(LOG_INFO, "probe.mode", "by=%s%s", probe_mode_name(mode),
+                  is_blocked ? " why=\"UDP to the parent is not answered: is its port open?\""
+                             : "");
     if (o->ops->mode != NULL)
         o->ops->mode(o->arg, mode);
 }
@@ -138,7 +144,7 @@ static void invited(void *arg, const struct upstream_answer *answer)
     p->asking = NULL;
     if (control == NULL || p->probe != NULL)
         return;
-    (void)accept_invite(answer, control, &o, &to);
+    p->is_invited = accept_invite(answer, control, &o, &to);
     p->probe = probe_new(&o);
     probe_set_pace(p->probe, p->pace);
     on_forget(p); /* may free us: last */
@@ -165,6 +171,7 @@ struct path_probe *path_probe_new(const struct path_probe_options *options)
     struct path_probe *p = xalloc(sizeof *p);
 
     p->options = *options;
+    log_limit_init(&p->mode_lines, "probe.mode");
     p->on_line = (struct upstream_listener){.up = line_up, .down = line_down};
     upstream_listen(options->upstream, &p->on_line);
     if (upstream_is_up(options->upstream))
