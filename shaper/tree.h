@@ -48,15 +48,15 @@ enum {
 enum tree_class { TREE_INHERIT, TREE_URGENT, TREE_NORMAL, TREE_SCAVENGER };
 
 struct node_terms {
-    uint64_t
-        assured_bps; /* 0: nothing; above the ceiling counts as the ceiling; not for the link */
-    uint64_t
-        ceiling_bps; /* 0: nothing passes; TREE_UNLIMITED                                     */
-    uint32_t weight; /* 0 counts as 1                                                         */
-    enum tree_class class; /* of the leaves beneath; fixed when a node is made.  INHERIT: as the
-                              parent, normal at the link                                           */
-    uint32_t
-        burst_bytes; /* 0: 20 ms of the ceiling; never less than 3,000 and 5 ms of it         */
+    /* 0: nothing; above the ceiling counts as the ceiling; of the link it means nothing. */
+    uint64_t assured_bps;
+    uint64_t ceiling_bps; /* 0: nothing passes; TREE_UNLIMITED */
+    uint32_t weight;      /* 0 counts as 1                     */
+    /* Of the leaves beneath; fixed when a node is made.  INHERIT: its parent's, at the link normal.
+     */
+    enum tree_class class;
+    /* 0: 20 ms of the ceiling; never less than 3,000 and 5 ms of the ceiling. */
+    uint32_t burst_bytes;
 };
 
 struct tree;
@@ -97,9 +97,9 @@ void tree_leaf_charge(struct tree_node *leaf, uint64_t bytes, uint64_t now_ns);
 void tree_leaf_refund(struct tree_node *leaf, uint64_t bytes, uint64_t now_ns);
 
 /* Hears of a grant to a queued leaf; false: stop here for now.  Stop when a leaf got all it wanted
- * and will want more a moment later: the run would give others, less urgent, what is its due.  May call anything of this header but tree_run() and
- * tree_free(); what it wants again is granted in the same run as far as the limits go, so without
- * any limit it must not want for ever. */
+ * and will want more a moment later: the run would give others, less urgent, what is its due.  May
+ * call anything of this header but tree_run() and tree_free(); what it wants again is granted in
+ * the same run as far as the limits go, so without any limit it must not want for ever. */
 typedef bool (*tree_granted_fn)(void *arg, struct tree_node *leaf, uint64_t bytes);
 /* Grants all that may go now, or until told to stop. */
 void tree_run(struct tree *t, uint64_t now_ns, tree_granted_fn granted, void *arg);
