@@ -19,9 +19,11 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "emu/options.h"
+#include "emu/pace.h"
 #include "emu/queue_trace.h"
 #include "emu/script.h"
 #include "emu/stats.h"
@@ -37,6 +39,7 @@ struct emulator {
     struct script script;
     uint64_t script_from_ns; /* its clock's zero */
     struct queue_trace trace;
+    struct pace pace;
     struct wire wire[DIRS];
     int tun[SIDES];
     int signals;
@@ -133,6 +136,7 @@ static bool emulator_open(struct emulator *emu, struct emu_error *err)
                           now_ns, err))
         return false;
     emu->script_from_ns = now_ns;
+    emu->pace.nap_ns = emu->options.nap_ns;
     script_step(emu, now_ns);
     noise_reduce();
     return true;
@@ -205,25 +209,41 @@ static const struct timespec *pause_for(struct emulator *emu, struct timespec *p
     return pause;
 }
 
+/* Wait for something to do; `waits` tells what came from outside. */
+static bool wait(struct emulator *emu, struct pollfd waits[3], struct emu_error *err)
+{
+    struct timespec pause = {0};
+    uint64_t nap_ns = pace_nap_until_ns(&emu->pace);
+    if (nap_ns > 0) {
+        struct timespec until = {(time_t)(nap_ns / NS_PER_S), (long)(nap_ns % NS_PER_S)};
+        (void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+    }
+    int ready = ppoll(waits, 3, nap_ns > 0 ? &pause : pause_for(emu, &pause), NULL);
+    if (ready < 0 && errno != EINTR)
+        return emu_fail(err, "cannot wait for packets (%s)", strerrordesc_np(errno));
+    return true;
+}
+
 static bool emulator_step(struct emulator *emu, struct emu_error *err)
 {
-    struct timespec pause;
+    uint32_t packets = 0;
     struct pollfd waits[] = {
         {.fd = emu->wire[DIR_AB].from_fd, .events = POLLIN},
         {.fd = emu->wire[DIR_BA].from_fd, .events = POLLIN},
         {.fd = emu->signals, .events = POLLIN},
     };
-    int ready = ppoll(waits, 3, pause_for(emu, &pause), NULL);
-    if (ready < 0 && errno != EINTR)
-        return emu_fail(err, "cannot wait for packets (%s)", strerrordesc_np(errno));
-    for (int i = 0; ready > 0 && i < DIRS; i++)
-        if (waits[i].revents != 0 && !wire_take_in(&emu->wire[i], err))
+    if (!wait(emu, waits, err))
+        return false;
+    uint64_t now_ns = wire_now_ns();
+    for (int i = 0; i < DIRS; i++)
+        if (waits[i].revents != 0 && !wire_take_in(&emu->wire[i], err, &packets))
             return false;
-    if (ready > 0 && waits[2].revents != 0 && !signal_take(emu, err))
+    if (waits[2].revents != 0 && !signal_take(emu, err))
         return false;
     for (int i = 0; i < DIRS; i++)
-        wire_give_out(&emu->wire[i]);
-    uint64_t now_ns = wire_now_ns();
+        packets += wire_give_out(&emu->wire[i]);
+    pace_served(&emu->pace, packets, now_ns);
+    now_ns = wire_now_ns();
     script_step(emu, now_ns);
     queue_trace_run(&emu->trace, emu->wire, now_ns);
     return true;

@@ -37,7 +37,8 @@ struct option_row {
 
 static option_setter set_ns, set_ifname, set_addr, set_rate, set_delay, set_queue, set_loss,
     set_jitter, set_reorder, set_aqm, set_ecn, set_police, set_wifi, set_down, set_pause,
-    set_rate_trace, set_script, set_config, set_stats, set_queue_trace, set_trace_every, set_seed;
+    set_rate_trace, set_script, set_config, set_stats, set_queue_trace, set_trace_every, set_nap,
+    set_seed;
 
 static const struct option_row ROWS[] = {
     {"ns", set_ns, KEYS_SIDE, OPTION_ARGS},
@@ -61,6 +62,7 @@ static const struct option_row ROWS[] = {
     {"stats", set_stats, KEYS_ONE, OPTION_ARGS},
     {"queue-trace", set_queue_trace, KEYS_ONE, OPTION_ARGS},
     {"trace-every", set_trace_every, KEYS_ONE, OPTION_ARGS},
+    {"nap", set_nap, KEYS_ONE, OPTION_ARGS},
     {"seed", set_seed, KEYS_ONE, OPTION_ARGS},
 };
 
@@ -441,6 +443,18 @@ static bool set_trace_every(struct emu_options *o, int i, const char *text, stru
     if (every_ns < MS)
         return emu_fail(err, "'%s' is too often; give 1ms or more", text);
     o->trace_every_ns = every_ns;
+    return true;
+}
+
+static bool set_nap(struct emu_options *o, int i, const char *text, struct emu_error *err)
+{
+    (void)i;
+    uint64_t nap_ns;
+    if (!units_time_parse(text, err, &nap_ns))
+        return false;
+    if (nap_ns > MS)
+        return emu_fail(err, "'%s' would make every run too late to count; give 1ms or less", text);
+    o->nap_ns = nap_ns;
     return true;
 }
 

@@ -10,6 +10,7 @@
 
 #define LINE_MAX_BYTES 512
 #define QUEUE_DEFAULT_NS 150000000u /* the usual buffer of the test matrix: 150 ms */
+#define NAP_DEFAULT_NS 200000u      /* what network cards wait to gather packets */
 #define TRACE_DEFAULT_NS 10000000u  /* ten lines in the shortest reaction that plots show */
 
 const char *options_usage(void)
@@ -45,6 +46,8 @@ const char *options_usage(void)
            "  --stats FILE              where the JSON goes on SIGTERM, and on SIGUSR2\n"
            "  --queue-trace FILE        CSV: backlog, bytes out and drops in each interval\n"
            "  --trace-every TIME        that interval (10ms)\n"
+           "  --nap TIME                between looks at a thick stream, to spare the processor\n"
+           "                            (200us); it shows in the lateness\n"
            "  --seed NUMBER             of everything random (1)\n"
            "a to b is from ns-a to ns-b.  IPv4 only, MTU 1500.  Needs root and /dev/net/tun.\n";
 }
@@ -140,6 +143,7 @@ bool options_read(int argc, char *const *argv, struct emu_error *err, struct emu
         .side = {{.ifname = "wan0"}, {.ifname = "wan0"}},
         .link = {link, link},
         .trace_every_ns = TRACE_DEFAULT_NS,
+        .nap_ns = NAP_DEFAULT_NS,
         .seed = 1,
     };
     if (!args_read(argc, argv, err, &o))

@@ -39,6 +39,7 @@ struct emu_options {
     const char *stats_path;       /* NULL is standard output */
     const char *queue_trace_path; /* or NULL */
     uint64_t trace_every_ns;
+    uint64_t nap_ns; /* see emu/pace.h */
     uint64_t seed;
     bool help;
 };

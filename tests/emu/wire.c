@@ -7,7 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BATCH_PACKETS 32 /* about 0.2 ms of work */
+#include "emu/pace.h"
+
 #define NS_PER_S 1000000000u
 
 bool wire_init(struct wire *wire, const struct link_params *params, uint64_t seed,
@@ -29,9 +30,9 @@ uint64_t wire_now_ns(void)
     return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
-bool wire_take_in(struct wire *wire, struct emu_error *err)
+bool wire_take_in(struct wire *wire, struct emu_error *err, uint32_t *count)
 {
-    for (int i = 0; i < BATCH_PACKETS; i++) {
+    for (uint32_t i = 0; i < PACE_BATCH; i++) {
         uint8_t scratch[PACKET_MTU];
         uint32_t slot = packet_pool_take(&wire->pool);
         struct packet *packet = slot == PACKET_NONE ? NULL : packet_pool_at(&wire->pool, slot);
@@ -45,6 +46,7 @@ bool wire_take_in(struct wire *wire, struct emu_error *err)
                             "an interface of the link is gone (%s); was its namespace "
                             "deleted?",
                             strerrordesc_np(errno));
+        ++*count;
         if (packet == NULL) {
             wire->counts.pool++;
             continue;
@@ -65,14 +67,14 @@ static void hand_over(struct wire *wire, const struct packet *packet)
     }
 }
 
-void wire_give_out(struct wire *wire)
+uint32_t wire_give_out(struct wire *wire)
 {
-    for (;;) {
+    for (uint32_t count = 0;; count++) {
         uint64_t now_ns = wire_now_ns();
         link_advance(&wire->link, now_ns);
         uint32_t slot = link_take(&wire->link, now_ns);
         if (slot == PACKET_NONE)
-            return;
+            return count;
         const struct packet *packet = packet_pool_at(&wire->pool, slot);
         /* Measured before the write: what the kernel does with the packet is not our lateness. */
         lateness_add(&wire->lateness, now_ns - packet->due_ns);

@@ -33,12 +33,12 @@ bool wire_init(struct wire *wire, const struct link_params *params, uint64_t see
                uint64_t radio_seed, uint64_t now_ns, struct emu_error *err);
 void wire_release(struct wire *wire);
 
-/* Read the packets that wait, at most a batch so that the other direction is not kept waiting.
- * Fails when the interface is gone. */
-bool wire_take_in(struct wire *wire, struct emu_error *err);
+/* Read the packets that wait, at most a batch so that the other direction is not kept waiting, and
+ * add their number to `count`.  Fails when the interface is gone. */
+bool wire_take_in(struct wire *wire, struct emu_error *err, uint32_t *count);
 
-/* Hand over every packet that is due. */
-void wire_give_out(struct wire *wire);
+/* Hand over every packet that is due; how many. */
+uint32_t wire_give_out(struct wire *wire);
 
 /* Dropped for whatever reason. */
 uint64_t wire_dropped(const struct wire *wire);
