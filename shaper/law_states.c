@@ -74,8 +74,6 @@ void law_cruise(struct law *l, const struct law_view *v)
     }
     if (count_shortfall(l, v))
         return;
-    if (law_since(v->now_ns, l->cruise_ns) > l->c->hold_forgive)
-        l->hold_s = 0;
     if (v->queue_s > v->low_s)
         ease(l, v);
     else
@@ -153,7 +151,9 @@ static void climb(struct law *l, const struct law_view *v)
     bool full = l->rate_bps > l->capacity_bps && follows(l, v, c->short_share);
     if (full && v->delivered_mean_bps > l->capacity_bps)
         l->capacity_bps = v->delivered_mean_bps;
-    if (v->now_ns < l->round_ns || v->blind || v->hole || !follows(l, v, 0.85))
+    bool enough = v->queue_s > c->climb_queue * v->low_s &&
+                  l->rate_bps > c->far_share * l->capacity_bps;
+    if (v->now_ns < l->round_ns || v->blind || v->hole || enough || !follows(l, v, 0.85))
         return;
     double at = l->rate_bps / law_most(l->capacity_bps, 1);
     if (at < c->far_share) {
@@ -186,9 +186,13 @@ void law_give_way(struct law *l, const struct law_view *v, enum law_reason reaso
 {
     const struct law_constants *c = l->c;
     double first = law_most(first_hold_s(l), c->hold_rounds * law_base_s(l));
-    bool soon = l->recover_ns != 0 && law_since(v->now_ns, l->recover_ns) < c->hold_soon;
-    l->hold_s =
-        l->hold_s > 0 && soon ? law_least(l->hold_s * c->hold_gain, first * c->hold_most) : first;
+    double out_s = l->recover_ns != 0 ? law_since(v->now_ns, l->recover_ns) : 1e9;
+    if (l->hold_s <= 0 || out_s > c->hold_forget)
+        l->hold_s = first;
+    else if (out_s < c->hold_soon + c->hold_rounds * law_base_s(l))
+        l->hold_s = law_least(l->hold_s * c->hold_gain, first * c->hold_most);
+    else
+        l->hold_s = law_most(l->hold_s * c->hold_ease, first * c->hold_least);
     bool begun = l->suspect_bps > 0;
     double rate = begun ? l->suspect_bps : l->rate_bps;
     if (l->capacity_bps > v->delivered_most_bps)
