@@ -104,6 +104,7 @@ void law_enter(struct law *l, enum law_state state, uint64_t now_ns)
     l->state_ns = now_ns;
     l->round_ns = now_ns;
     l->growth = l->c->climb_least;
+    l->proof_bps = l->capacity_bps;
     l->shortfalls = l->trims = 0;
     l->suspect_bps = 0;
     l->delay.flat_since_ns = 0;

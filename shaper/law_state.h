@@ -150,6 +150,7 @@ struct law {
     uint64_t tick_ns, next_ns, round_ns; /* last and next interval; next step upwards */
     uint64_t began_ns, trim_ns, state_ns;
     bool alarm;
+    double proof_bps;                        /* delivered when the step last grew */
     double growth; /* next step upwards at the capacity */
     unsigned shortfalls, trims;
     double hold_s;

@@ -93,11 +93,18 @@ static bool suspect(struct law *l, const struct law_view *v)
     return true;
 }
 
+/* The capacity is here: the next steps upwards are small again. */
+static void timid(struct law *l)
+{
+    l->growth = l->c->climb_least;
+    l->proof_bps = l->capacity_bps;
+}
+
 static void trim(struct law *l, const struct law_view *v, enum law_reason reason)
 {
     const struct law_constants *c = l->c;
     l->reason = reason;
-    l->growth = c->climb_least;
+    timid(l);
     if (law_since(v->now_ns, l->trim_ns) < law_base_s(l) + v->high_s)
         return;
     if (++l->trims > 2 * (unsigned)c->trim_patience) {
@@ -133,7 +140,7 @@ static void ease(struct law *l, const struct law_view *v)
 {
     double part = (v->queue_s - v->low_s) / (v->high_s - v->low_s);
     l->reason = LAW_BECAUSE_STEADY;
-    l->growth = l->c->climb_least;
+    timid(l);
     l->trims = 0;
     l->rate_bps *= 1 - l->c->ease * part * v->interval_s / v->round_s;
     if (!v->hole && !v->demand_limited && v->delivered_mean_bps > 0.5 * l->capacity_bps)
@@ -161,10 +168,11 @@ static void climb(struct law *l, const struct law_view *v)
     } else if (at < c->near_share) {
         l->rate_bps *= 1 + c->climb_near;
     } else {
-        /* Room for more than C only when our bytes would have made a queue by now. */
-        double frame_s = (double)l->verdict.quantum_bytes * 8 / law_most(l->capacity_bps, 1);
-        bool proven = law_own_queue_s(l) - frame_s - v->queue_s > v->low_s;
-        l->growth = proven ? law_least(2 * l->growth, c->climb_most) : c->climb_least;
+        /* Bolder each time the link has shown that it does carry a little more. */
+        if (v->delivered_mean_bps > (1 + c->climb_proof) * l->proof_bps) {
+            l->growth = law_least(2 * l->growth, c->climb_most);
+            l->proof_bps = v->delivered_mean_bps;
+        }
         l->rate_bps *= 1 + l->growth;
     }
     next_round(l, v);

@@ -46,18 +46,19 @@ static uint32_t burst_of(uint64_t rate_bps, uint32_t asked_bytes)
     return asked_bytes < least ? least : asked_bytes;
 }
 
-static void set_terms(struct tree_node *n, const struct node_terms *terms)
-{
-    n->terms = *terms;
-    n->weight = terms->weight == 0 ? 1 : terms->weight;
-    if (n->weight > TREE_WEIGHT_MAX)
-        n->weight = TREE_WEIGHT_MAX;
-    n->quantum_bytes = share_of(terms->ceiling_bps, QUANTUMS_PER_S, QUANTUM_MIN, TREE_GRANT_MAX);
-}
-
 static uint64_t assured_of(const struct node_terms *terms)
 {
     return terms->assured_bps < terms->ceiling_bps ? terms->assured_bps : terms->ceiling_bps;
+}
+
+static void set_terms(struct tree_node *n, const struct node_terms *terms)
+{
+    n->terms = *terms;
+    n->weight = TREE_WEIGHT_MAX;
+    if (terms->weight < TREE_WEIGHT_MAX)
+        n->weight = terms->weight == 0 ? 1 : (uint8_t)terms->weight;
+    n->is_assured = n->up != NULL && assured_of(terms) > 0;
+    n->quantum_bytes = share_of(terms->ceiling_bps, QUANTUMS_PER_S, QUANTUM_MIN, TREE_GRANT_MAX);
 }
 
 static struct tree_node *node_new(struct tree *t, struct tree_node *up,

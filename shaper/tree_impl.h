@@ -33,26 +33,31 @@ struct tree_inner {
     unsigned children;
 };
 
+/* What a grant touches comes first, in two lines of the cache: with 100,000 leaves that is what a
+ * grant costs. */
 struct tree_node {
     struct tree_node *up; /* NULL: the link */
     struct tree_inner *inner;
-    struct bucket ceiling;
+    struct tree *tree;
+    struct tree_job *job;
+    void *arg;
     uint64_t wanted_bytes;
     uint64_t granted_bytes;
-    uint32_t weight, quantum_bytes;
-    uint8_t prio;              /* 0 urgent, 1 normal, 2 scavenger */
-    uint8_t mask;              /* by ring; empty: nothing to send */
-    uint8_t seated;            /* in which of the parent's rings  */
-    bool is_red;               /* at its ceiling                  */
-    bool is_green;             /* below its assured rate          */
-    bool is_in_job;            /* waits for its job               */
-    struct tree_seat seats[2]; /* a leaf's: owed, not owed */
-    struct tree_job *job;
-    struct tree *tree;
+    uint8_t prio;   /* 0 urgent, 1 normal, 2 scavenger */
+    uint8_t mask;   /* by ring; empty: nothing to send */
+    uint8_t seated; /* in which of the parent's rings  */
+    uint8_t weight;
+    bool is_red : 1;      /* at its ceiling                  */
+    bool is_green : 1;    /* below its assured rate          */
+    bool is_assured : 1;  /* … and it has one                */
+    bool is_in_job : 1;   /* waits for its job               */
+    bool is_on_wheel : 1; /* `wake` is set                   */
+    struct bucket ceiling;
+    struct tree_seat seats[2]; /* a leaf's: not owed, owed */
     struct bucket assured;
     struct wheel_entry wake; /* the end of being red, else of not being green */
     struct tree_node *job_prev, *job_next;
-    void *arg;
+    uint32_t quantum_bytes; /* of its children's turns, at most */
     struct node_terms terms;
 };
 

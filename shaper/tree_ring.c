@@ -6,7 +6,7 @@
 
 static struct tree_seat *seat_of(struct tree_node *n, unsigned ring)
 {
-    return n->inner != NULL ? &n->inner->seats[ring] : &n->seats[ring / CLASSES];
+    return n->inner != NULL ? &n->inner->seats[ring] : &n->seats[ring < CLASSES];
 }
 
 /* Behind all others, or, in the middle of a turn, before them. */
@@ -73,16 +73,19 @@ static void judge(struct tree_node *n, uint64_t now_ns)
         n->is_red = free_ns > now_ns;
         if (n->is_red) {
             wake_ns = free_ns;
-        } else if (n->assured.rate_bps != 0) {
+        } else if (n->is_assured) {
             uint64_t owed_ns = bucket_eligible_ns(&n->assured, TREE_GRANT_MIN);
             n->is_green = owed_ns <= now_ns;
             wake_ns = n->is_green ? BUCKET_NEVER : owed_ns;
         }
     }
-    if (wake_ns == BUCKET_NEVER)
+    if (wake_ns != BUCKET_NEVER) {
+        if (!n->is_on_wheel || n->wake.at_ns != wake_ns)
+            wheel_set(&n->tree->waiting, &n->wake, wake_ns);
+    } else if (n->is_on_wheel) {
         wheel_remove(&n->tree->waiting, &n->wake);
-    else if (!wheel_entry_is_set(&n->wake) || n->wake.at_ns != wake_ns)
-        wheel_set(&n->tree->waiting, &n->wake, wake_ns);
+    }
+    n->is_on_wheel = wake_ns != BUCKET_NEVER;
 }
 
 /* Sit where the node should; says whether its parent's mask changed. */

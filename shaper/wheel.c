@@ -125,6 +125,9 @@ static void spread(struct wheel *w, uint32_t slot)
     mark(w, slot, false);
     while (e != NULL) {
         struct wheel_entry *next = e->next;
+        __builtin_prefetch((const char *)e - 3 * 64);
+        __builtin_prefetch((const char *)e - 2 * 64);
+        __builtin_prefetch((const char *)e - 64);
         e->slot = WHEEL_IDLE;
         wheel_set(w, e, e->at_ns);
         e = next;
