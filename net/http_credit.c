@@ -13,6 +13,7 @@ enum {
     REVERSE_SHARE = 50, /* one part in so many of the way back, for grants         */
     GRANTS_PER_S = 500, /* at most                                          */
     GRANTS_PER_S_LEAST = 100,
+    PARDON_FIRST = 64 << 10,
 };
 
 /* ---- arithmetic ------------------------------------------------------------------------------ */
@@ -168,8 +169,24 @@ static void grant_by_connection(struct http_session *s)
         return;
     }
     uint64_t bytes = permitted(s, due);
+    s->granted_bytes += bytes;
     if (bytes > 0)
         widen(s, 0, bytes);
+}
+
+/* What was under way when a stream was reset still comes, and nobody is at fault. */
+void http_credit_told_reset(struct http_session *s)
+{
+    s->pardoned_bytes += connection_window(s);
+}
+
+/* nghttp2 gives back what it passed over (bodies of streams that were reset, padding), without end
+ * for who goes on sending them.  Beyond what there was a reason for that is not our credit. */
+void http_credit_told(struct http_session *s, int32_t bytes)
+{
+    s->told_bytes += (uint64_t)bytes;
+    if (s->told_bytes > s->granted_bytes + s->pardoned_bytes + s->received_bytes + PARDON_FIRST)
+        http_session_finish(s, alb_fail(ALB_CORRUPT, "what was broken off is still being sent"));
 }
 
 /* ---- by the stream (net/http_pace.h says why) ------------------------------------------------ */

@@ -260,6 +260,8 @@ static int on_stream_close(nghttp2_session *h2, int32_t stream_id, uint32_t erro
     (void)h2;
     if (s->is_over)
         return 0;
+    if (error == NGHTTP2_FLOW_CONTROL_ERROR)
+        http_session_finish(s, alb_fail(ALB_CORRUPT, "more was sent than was granted"));
     if (error != NGHTTP2_NO_ERROR && s->side == &http_server_side)
         count_reset(s);
     if (message != NULL)
@@ -281,6 +283,10 @@ static int on_frame_send(nghttp2_session *h2, const nghttp2_frame *frame, void *
     int32_t id = frame->hd.stream_id;
 
     (void)h2;
+    if (frame->hd.type == NGHTTP2_WINDOW_UPDATE && id == 0)
+        http_credit_told(s, frame->window_update.window_size_increment);
+    if (frame->hd.type == NGHTTP2_RST_STREAM)
+        http_credit_told_reset(s);
     if (!s->is_over && (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
         (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)
         s->side->sent_last(s, message_of(s, id), id);

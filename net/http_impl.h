@@ -131,10 +131,13 @@ struct http_session {
     struct timer credit_timer; /* the gate said: try again then                  */
     bool is_credit_awaited;    /* it or the timer will call                      */
     bool is_by_stream;         /* credit is each stream's, not the connection's  */
-    uint32_t stream_window;    /* what our last SETTINGS said a new stream has   */
-    bool is_stopping;          /* break off what is under way, from the loop     */
-    uint32_t frame_size;       /* of DATA that leaves                            */
-    uint64_t flushed_bytes;    /* of `out`, to the stream, so far                */
+    /* The connection's window: granted by us; told, also by nghttp2 in place of what came for
+     * streams that were reset; and as much of that as there is a reason for. */
+    uint64_t granted_bytes, told_bytes, pardoned_bytes;
+    uint32_t stream_window; /* what our last SETTINGS said a new stream has   */
+    bool is_stopping;       /* break off what is under way, from the loop     */
+    uint32_t frame_size;    /* of DATA that leaves                            */
+    uint64_t flushed_bytes; /* of `out`, to the stream, so far                */
     struct http_ping pings[HTTP_PINGS_MAX];
     uint64_t last_ping;
     struct http_stamps stamps;
@@ -178,6 +181,9 @@ void http_session_message_died(struct http_session *s);
 void http_credit_grant(struct http_session *s);
 void http_credit_open(struct http_session *s);
 void http_credit_forget_gate(struct http_session *s);
+/* A WINDOW_UPDATE of the connection has left, or a RST_STREAM. */
+void http_credit_told(struct http_session *s, int32_t bytes);
+void http_credit_told_reset(struct http_session *s);
 /* Keep one stream's own window from running out; the connection's is the brake. */
 void http_frames_refill(struct http_session *s, int32_t stream_id);
 /* SETTINGS: what a stream may send by itself, as s->is_by_stream says. */

@@ -249,6 +249,8 @@ FLOODS = {
     "endless continuation": lambda n: frame(HEADERS, 0, 1, headers("GET", "/")) if n == 0
     else frame(CONTINUATION, 0, 1, literal("x" + str(n), "y" * 1000)),
     "unknown frames": lambda n: frame(0xfa, 0, 0, bytes(1000)),
+    "stamps": lambda n: frame(0xe5, 0, n % 2, bytes(n % 65)),
+    "stamps of 16 kB": lambda n: frame(0xe5, 0, 0, bytes(16384)),
     "priority": lambda n: frame(PRIORITY, 0, 2 * n + 1, bytes(4) + b"\x10"),
     "empty data": lambda n: frame(HEADERS, 4, 1, headers("POST", "/v1/enrol")) if n == 0
     else frame(DATA, 0, 1),
@@ -287,6 +289,8 @@ BREACHES = {
     "a ping of odd length": frame(PING, 0, 0, bytes(5)),
     "a continuation of nothing": frame(CONTINUATION, 4, 1, b""),
     "headers that are no HPACK": frame(HEADERS, 5, 1, b"\xff\xff\xff\xff\xff\xff"),
+    "more than was granted": frame(HEADERS, 4, 1, headers("POST", "/v1/grant"))
+    + frame(DATA, 0, 1, bytes(16384)) * 8,
     "a stream opened twice": frame(HEADERS, 5, 1, headers("GET", "/")) * 2,
     "bytes that are no frame": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 20,
 }
