@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* labkit/credit.c – a download whose receiver grants every packet, as a rival's window law wants it.
+/* labkit/credit.c – a download whose receiver grants each packet, as a rival's window law wants.
  *
  * The receiver sends credits of one packet with the time on them; the sender answers each with a
  * packet that carries the time back.  TCP below is a pipe that always has less to do than it could.
@@ -72,17 +72,19 @@ struct borrower {
     int fd;
     struct ledbat law;
     uint64_t outstanding; /* bytes granted and not yet here */
+    uint64_t left;        /* bytes not yet granted */
     char packet[LEDBAT_PACKET];
     size_t have;
 };
 
 static void credits_send(struct borrower *b)
 {
-    while (b->outstanding + LEDBAT_PACKET <= ledbat_window(&b->law)) {
+    while (b->left > 0 && b->outstanding + LEDBAT_PACKET <= ledbat_window(&b->law)) {
         struct credit credit = {.sent_us = clock_us()};
         if (send(b->fd, &credit, sizeof credit, 0) != sizeof credit)
             tool_fail("the lender went away");
         b->outstanding += LEDBAT_PACKET;
+        b->left -= b->left < LEDBAT_PACKET ? b->left : LEDBAT_PACKET;
     }
 }
 
@@ -106,14 +108,15 @@ static void loans_take(struct borrower *b)
 
 int tool_ledbat(int argc, char **argv)
 {
-    (void)argc;
     tool_begin(false);
     struct sockaddr_in to = arg_address(argv[0], argv[1]);
     uint64_t until_us = clock_us() + US_PER_S * arg_number("seconds", argv[2], 1, 86400);
-    struct borrower b = {.fd = tcp_connect(&to, "cubic")};
+    struct borrower b = {.fd = tcp_connect(&to, "cubic"), .left = UINT64_MAX};
+    if (argc > 3)
+        b.left = arg_number("bytes", argv[3], 1, UINT64_MAX);
     no_delay(b.fd);
     ledbat_init(&b.law, clock_us());
-    while (clock_us() < until_us && !tool_stopped) {
+    while (b.left + b.outstanding > 0 && clock_us() < until_us && !tool_stopped) {
         struct pollfd wait = {.fd = b.fd, .events = POLLIN};
         credits_send(&b);
         if (poll(&wait, 1, 100) > 0)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "labkit/common.h"
+#include "labkit/http.h"
 #include "labkit/tools.h"
 
 enum { PIECE_BYTES = 1 << 16, BIN_US = 100000 };
@@ -45,14 +46,6 @@ static bool wait_ready(int fd, short events)
     return poll(&wait, 1, BIN_US / 1000) > 0;
 }
 
-static void request_send(int fd, unsigned long long bytes)
-{
-    char head[64];
-    int size = snprintf(head, sizeof head, "GET /%llu HTTP/1.1\r\n\r\n", bytes);
-    if (send(fd, head, (size_t)size, 0) != size)
-        tool_fail("cannot ask for %llu bytes", bytes);
-}
-
 int tool_fetch(int argc, char **argv)
 {
     (void)argc;
@@ -63,7 +56,7 @@ int tool_fetch(int argc, char **argv)
     meter_begin(&meter);
     uint64_t until_us = meter.began_us + seconds * US_PER_S;
     int fd = tcp_connect(&to, NULL);
-    request_send(fd, 1ull << 40);
+    http_ask(fd, 1ull << 40);
     while (clock_us() < until_us && !tool_stopped) {
         ssize_t got = wait_ready(fd, POLLIN) ? recv(fd, piece, sizeof piece, MSG_DONTWAIT) : 0;
         if (got < 0 && errno != EAGAIN && errno != EINTR)
@@ -113,13 +106,9 @@ static uint64_t object_fetch(const struct sockaddr_in *to, unsigned long long by
 {
     uint64_t began_us = clock_us();
     int fd = tcp_connect(to, NULL);
-    request_send(fd, bytes);
-    ssize_t got;
-    uint64_t have = 0;
-    while ((got = recv(fd, piece, sizeof piece, 0)) > 0)
-        have += (uint64_t)got;
+    bool whole = http_get(fd, bytes);
     close(fd);
-    return got == 0 && have >= bytes && !tool_stopped ? clock_us() - began_us : 0;
+    return whole ? clock_us() - began_us : 0;
 }
 
 int tool_web(int argc, char **argv)

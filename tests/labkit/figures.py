@@ -16,6 +16,9 @@ after     recover s        from the foreground's end until the bulk is above 80 
 down, up  reach_down, reach_up s   the same, after the rate changed; use_down, p95_down there
 web       web_30k …        added time of the objects, p50 in %; web_p95 the worst of their p95
           harvest %        bulk, of what the objects left of the link
+day       page_p50 page_p95 s         loading time of whole pages beside the updates; quiet_p50,
+          quiet_p95 the same pages alone; added_p50 added_p95 ms: what each took more (the very same
+          page, in both), added_worst % of page_p95; done % of the updates' bytes that came
 call      call_p95 ms      of the way down, above the shortest; call_lost %
 cap       err_1s err_10s % the farthest a window's mean is from the limit
 several   sum %            all endpoints' bytes at the bottleneck; jain: how even their shares are
@@ -165,6 +168,23 @@ def of_web(run):
     return figures
 
 
+def of_day(run):
+    """The same office twice: alone, and beside the day's updates."""
+    quiet, busy = ({page.name: page.took for page in run.pages if begin <= page.at < end}
+                   for begin, end in (run.phases["alone"], run.phases["day"]))
+    both = sorted(quiet.keys() & busy.keys())
+    added = [1e3 * (busy[name] - quiet[name]) for name in both]
+    figures = {"pages": len(both)}
+    for label, took in (("quiet", quiet), ("page", busy)):
+        for share in (50, 95):
+            figures[f"{label}_p{share}"] = quantile([took[name] for name in both], share / 100)
+    figures |= {f"added_p{share}": quantile(added, share / 100) for share in (50, 95)}
+    figures["added_worst"] = 100 * (figures["page_p95"] / figures["quiet_p95"] - 1)
+    wanted = run.row.updates["count"] * run.row.updates["bytes"]
+    figures["done"] = min(100, 100 * run.flow("bulk").bytes(*run.phases["day"]) / wanted)
+    return figures
+
+
 def of_call(run):
     begin, end = run.settled("call")
     answered = [t.down for t in run.calls if t.down is not None]
@@ -201,7 +221,7 @@ def of_run(run):
     """{figure: value} of all that the scenario's phases can tell."""
     figures = {}
     for name, measure in (("idle", of_idle), ("both", of_both), ("web", of_web), ("call", of_call),
-                          ("cap", of_cap)):
+                          ("day", of_day), ("cap", of_cap)):
         if run.has(name):
             figures |= measure(run)
     if run.has("after"):

@@ -14,18 +14,19 @@
 enum { LEDBAT_PACKET = 1448, LEDBAT_BASES = 10 };
 
 struct ledbat {
-    double window, threshold;       /* bytes */
-    uint64_t base_us[LEDBAT_BASES]; /* the least of each of the last minutes; 0: none yet */
-    uint64_t minute_us;             /* when the newest of them began */
-    uint64_t least_us;              /* of this round */
-    uint64_t round_us, rtt_us;      /* when this round ends; its length */
-    uint64_t slow_at_us, slow_from_us, slow_until_us; /* slowdowns; 0: none */
+    double window, threshold;          /* bytes */
+    uint64_t base_us[LEDBAT_BASES];    /* the least of each of the last minutes; 0: none yet */
+    uint64_t minute_us;                /* when the newest of them began */
+    uint64_t least_us;                 /* of this round */
+    uint64_t round_us, rtt_us;         /* when this round ends; its length */
+    uint64_t slow_at_us, slow_from_us; /* the next slowdown, 0: none; the one before */
+    uint64_t slow_until_us;
     uint64_t halved_us;
     uint32_t lost;
 };
 
 void ledbat_init(struct ledbat *l, uint64_t now_us);
-/* A packet of ours came back after `rtt_us`; the sender has retransmitted `lost` segments so far. */
+/* A packet came back after `rtt_us`; the sender has retransmitted `lost` segments so far. */
 void ledbat_on_arrival(struct ledbat *l, uint64_t rtt_us, uint32_t lost, uint64_t now_us);
 /* Bytes that may be on their way. */
 uint64_t ledbat_window(const struct ledbat *l);

@@ -18,6 +18,7 @@ static const struct tool {
     {"fetch", 3, tool_fetch, "HOST PORT SECONDS           one download, bytes every 100 ms"},
     {"push", 4, tool_push, "HOST PORT SECONDS CONGESTION  one upload"},
     {"web", 5, tool_web, "HOST PORT SECONDS THINK_MS BYTES…  small objects in turn"},
+    {"pages", 6, tool_pages, "HOST PORT SECONDS PEOPLE PAUSE_S SEED  an office that reads"},
     {"lend", 1, tool_lend, "PORT                        the other end of ledbat"},
     {"ledbat", 3, tool_ledbat, "HOST PORT SECONDS         one download by a LEDBAT++-like window"},
 };

@@ -150,7 +150,7 @@ class Place:
         self._configure(site.hub)
         site.admin.albedo("trust", "init")
         (self._settle_sites if self.row.sites > 1 else self._settle_branch)(site)
-        for number in range(len(site.endpoints)):
+        for number in range(self.row.updates.get("count", len(site.endpoints))):
             self._publish(number)
         if self.row.policy:
             document = self.folder / "policy.json"

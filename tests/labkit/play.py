@@ -122,7 +122,8 @@ def collect(row, bulk, out, phases, span, stats):
                shares=samples.read_tap(out / "tap-lan.csv"),
                meters={kind: [samples.read_meter(path) for path in files(out, kind)]
                        for kind in [*FOREGROUND, "upload-cubic"]},
-               pages=[p for path in files(out, "web") for p in samples.read_pages(path)],
+               pages=[page for kind in ("web", "pages") for path in files(out, kind)
+                      for page in samples.read_pages(path)],
                calls=[t for path in files(out, "voip") for t in samples.read_trips(path)],
                queue=samples.read_queue(out / "queue.csv"))
 

@@ -120,6 +120,7 @@ class Row:
     cap: str = ""             # the limit that is checked, for figures of accuracy
     bulks: list = dataclasses.field(default_factory=lambda: ["albedo"])
     long: bool = False        # only when asked for by name
+    updates: dict = dataclasses.field(default_factory=dict)  # {count, bytes}: of traffic "updates"
     block_udp: bool = False   # where the probes would go
     branch: dict = dataclasses.field(default_factory=dict)  # with several sites: each one's link
     capacity: str = ""        # where it is not the link's rate that bounds
@@ -163,6 +164,8 @@ class Row:
 
     def bulk_bytes(self):
         """More than the link can carry while bulk is on it."""
+        if self.updates:
+            return self.updates["bytes"]
         bits = sum(self.rate_in(p.name) * p.seconds for p in self.phases if "bulk" in p.traffic)
         return int(bits / 8 * 1.1) + (2 << 20)
 
@@ -195,7 +198,7 @@ def find(words):
         if not names:
             raise RowError(f"there is no scenario '{word}'; there are {', '.join(all_names())}")
         found += [Row.read(ROWS / f"{name}.toml") for name in names]
-    return found
+    return list({each.name: each for each in found}.values())
 
 
 def all_rows():

@@ -53,6 +53,7 @@ class Page:
     at: float
     bytes: int
     took: float
+    name: str = ""   # of whom and the how-manieth, where the same office is played twice
 
 
 def read_tap(path):
@@ -82,8 +83,8 @@ def read_trips(path):
 
 
 def read_pages(path):
-    return [Page(int(row["began_us"]) / 1e6, int(row["bytes"]), int(row["took_us"]) / 1e6)
-            for row in rows(path)]
+    return [Page(int(row["began_us"]) / 1e6, int(row["bytes"]), int(row["took_us"]) / 1e6,
+                 row.get("name", "")) for row in rows(path)]
 
 
 def read_queue(path):

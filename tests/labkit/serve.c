@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* labkit/serve.c – a small web server: GET /BYTES is answered with so many, PUT is drained.
  *
- * One thread for each connection, one request on each, HTTP/1.1 enough for curl.  The sender's
- * congestion control decides how a download behaves, so one server runs for each kind.
+ * One thread for each connection, requests one after another, enough HTTP/1.1 for curl.  The
+ * sender's congestion control decides how a download behaves, so one server runs for each kind.
  */
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -40,8 +40,7 @@ static void get_answer(int fd, const char *path)
     unsigned long long bytes = strtoull(path, NULL, 10);
     char head[128];
     int size =
-        snprintf(head, sizeof head,
-                 "HTTP/1.1 200 OK\r\nContent-Length: %llu\r\nConnection: close\r\n\r\n", bytes);
+        snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %llu\r\n\r\n", bytes);
     if (send(fd, head, (size_t)size, bytes > 0 ? MSG_MORE : 0) != size)
         return;
     while (bytes > 0) {
@@ -56,7 +55,7 @@ static void *connection_serve(void *arg)
 {
     int fd = (int)(intptr_t)arg;
     char head[REQUEST_BYTES], sink[4096];
-    if (head_read(fd, head) && strncmp(head, "GET /", 5) == 0)
+    while (head_read(fd, head) && strncmp(head, "GET /", 5) == 0)
         get_answer(fd, head + 5);
     while (recv(fd, sink, sizeof sink, 0) > 0)
         ; /* an upload, or the end of the connection */

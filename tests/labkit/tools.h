@@ -24,6 +24,9 @@ int tool_push(int argc, char **argv);
  * its own, with a pause between. */
 int tool_web(int argc, char **argv);
 
-/* lend PORT – sends what is granted; ledbat HOST PORT SECONDS – grants it by a LEDBAT++-like law. */
+/* pages HOST PORT SECONDS PEOPLE PAUSE_S SEED – an office of people who open pages. */
+int tool_pages(int argc, char **argv);
+
+/* lend PORT – sends what is granted; ledbat HOST PORT SECONDS [BYTES] – grants by a window law. */
 int tool_lend(int argc, char **argv);
 int tool_ledbat(int argc, char **argv);

@@ -7,11 +7,14 @@
     upload-cubic        one endless upload by the desk
     web                 30 kB, 300 kB and 2 MB in turn, a second of thought between them
     voip                50 packets of 200 bytes a second, both ways
+    pages               an office of 40, each of whom opens a page a minute (labkit/pages.c)
+    updates             bulk in pieces: row.updates["count"] of them, evenly over the phase
 
 Beside them a ping of 48 bytes runs all the time, 50 times a second.
 """
 import os
 import shutil
+import threading
 from pathlib import Path
 
 from labkit.place import ROOT, TREE_PORT
@@ -26,6 +29,8 @@ WEB_SIZES, THINK_MS = (30_000, 300_000, 2_000_000), 1000
 BULKS = ("albedo", "curl-cubic", "curl-bbr", "curl-cap", "ledbat")
 CAP_SHARE = 0.5  # of the link: what an administrator might allow by hand
 ENDLESS = 10 ** 12
+PEOPLE, PAGE_EVERY_S, OFFICE_SEED = 40, 60, 20
+LAST_PAGES_S = 10  # nobody opens a page that late in a phase
 
 
 class TrafficError(RuntimeError):
@@ -109,27 +114,47 @@ class Traffic:
             return [self._daemon(desk, name, "web", hub, WEB_PORT, seconds, THINK_MS, *WEB_SIZES)]
         if kind == "voip":
             return [self._daemon(desk, name, "ping", hub, VOIP_PORT, 50, seconds, VOIP_BYTES)]
+        if kind == "pages":
+            return [self._daemon(desk, name, "pages", hub, WEB_PORT, seconds - LAST_PAGES_S,
+                                 PEOPLE, PAGE_EVERY_S, OFFICE_SEED)]
+        if kind == "updates":
+            return [Updates(self, seconds)]
         raise TrafficError(f"there is no traffic of kind '{kind}'")
 
     def _start_bulk(self, seconds):
         hosts = self.ground.endpoints
         if self.bulk == "albedo":
-            return [member.start("pull", self.place.layer(n), self.place.folder / f"target{n}")
-                    for n, member in enumerate(self.place.site.endpoints)]
+            return [self.pull(member, n) for n, member in enumerate(self.place.site.endpoints)]
+        return [self.rival(host, n, seconds + 5, ENDLESS) for n, host in enumerate(hosts)]
+
+    def pull(self, member, number):
+        return member.start("pull", self.place.layer(number), self.place.folder / f"target{number}")
+
+    def rival(self, host, number, seconds, size):
+        """One of the others in our place: `size` bytes, or until it is ended."""
+        hub = self.ground.hub.addr
         if self.bulk == "ledbat":
-            return [self._daemon(host, f"bulk-{n}", "ledbat", self.ground.hub.addr, LEND_PORT,
-                                 seconds + 5) for n, host in enumerate(hosts)]
+            return self._daemon(host, f"bulk-{number}", "ledbat", hub, LEND_PORT, seconds, size)
         words = ["curl", "-sS", "-o", "/dev/null"]
         if self.bulk == "curl-cap":
             words += ["--limit-rate", f"{self.place.row.rate * CAP_SHARE / 8:.0f}"]
         port = RIVALS["bbr" if self.bulk == "curl-bbr" else "cubic"]
-        words += [f"http://{self.ground.hub.addr}:{port}/{ENDLESS}"]
-        return [host.daemon(words, self.out / f"bulk-{n}.log") for n, host in enumerate(hosts)]
+        words += [f"http://{hub}:{port}/{size}"]
+        return host.daemon(words, self.out / f"bulk-{number}.log")
+
+    def update(self, number, seconds):
+        """One piece of the day's updates."""
+        if self.bulk == "albedo":
+            return self.pull(self.place.site.endpoints[0], number)
+        host = self.ground.endpoints[0]
+        return self.rival(host, number, seconds, self.place.row.updates["bytes"])
 
     def end(self, kind):
         """What has not ended by itself is ended; bulk that has was too little, or broke off."""
         for daemon in self.running.pop(kind):
-            if kind == "bulk":
+            if kind == "updates":
+                daemon.end()
+            elif kind == "bulk":
                 self._end_bulk(daemon)
             elif daemon.stop() != 0:
                 raise TrafficError(f"{kind} failed: {daemon.log_text()}")
@@ -148,3 +173,32 @@ class Traffic:
         path = self.out / f"{name}.csv"
         path.unlink(missing_ok=True)
         return host.daemon([self.tool, *words], path)
+
+
+class Updates:
+    """Pieces of bulk that begin evenly over the time, each whenever its moment comes."""
+
+    def __init__(self, traffic, seconds):
+        self.traffic, self.seconds = traffic, seconds
+        self.count = traffic.place.row.updates["count"]
+        self.commands = []
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self):
+        for number in range(self.count):
+            self.commands.append(self.traffic.update(number, self.seconds))
+            if self.ended.wait(self.seconds / self.count):
+                return
+
+    def end(self):
+        """Those that are not done say so in the figures: fewer bytes."""
+        self.ended.set()
+        self.thread.join()
+        for command in self.commands:
+            daemon = getattr(command, "daemon", command)
+            if daemon.is_running():
+                daemon.kill()
+            elif daemon.process.returncode != 0:
+                raise TrafficError(f"an update failed: {daemon.log_text()[-600:]}")
