@@ -4,6 +4,7 @@
 # How exact it is, tests/emu/gate measures. Rates are IP bits per second. A run in which the
 # machine itself stalled (the emulator says so) proves nothing about the link and is repeated.
 
+import csv
 import json
 import os
 import shutil
@@ -152,6 +153,46 @@ def test_a_rate_changed_in_mid_run_holds_from_then_on(linkemu, tmp_path):
 
 
 @needs_lab
+def test_a_script_begins_again_on_sigusr1_and_is_read_again_on_sighup(linkemu, tmp_path):
+    def is_up():
+        return ping(lab, tmp_path, count=1)["lost"] == 0
+    script = tmp_path / "script"
+    script.write_text("at 0s down=ab\nat 3s down=no\n")
+    with Lab(endpoints=0, rate="10mbit", delay="1ms", linkemu=linkemu, script=script) as lab:
+        wait_until(is_up, 10, "the script to bring the link up")
+        cut = lab.link.stats()["ab"]["cut"]
+        lab.link.daemon.signal(signal.SIGUSR1)
+        assert not is_up()
+        assert lab.link.stats()["ab"]["cut"] == cut + 1
+        wait_until(is_up, 10, "the script to bring the link up again")
+        script.write_text("at 100ms delay=30ms\n")  # long ago
+        lab.link.change(queue="100ms")
+        assert ping(lab, tmp_path, count=3)["min_ms"] > 60
+        script.write_text("at 1s fly=high\n")
+        with pytest.raises(RuntimeError, match="script:1: unknown key 'fly'"):
+            lab.link.change(queue="50ms")
+        assert ping(lab, tmp_path, count=3)["min_ms"] > 60
+
+
+@needs_lab
+def test_the_queue_trace_tells_what_the_statistics_tell(linkemu, tmp_path):
+    trace = tmp_path / "queue.csv"
+    with Lab(endpoints=0, rate="4mbit", delay="1ms", queue="50ms", linkemu=linkemu,
+             queue_trace=trace, trace_every="20ms") as lab:
+        before = time.monotonic()
+        flood(lab, tmp_path, 6e6, 2)
+        stats = lab.link.stats()["ab"]
+        with trace.open() as file:
+            lines = [line for line in csv.DictReader(file) if line["dir"] == "ab"]
+    assert sum(int(line["sent_bytes"]) for line in lines) == stats["bytes"]
+    assert sum(int(line["drops"]) for line in lines) == stats["queue_dropped"]
+    assert 48 <= max(float(line["backlog_ms"]) for line in lines) <= 50
+    assert max(int(line["backlog_bytes"]) for line in lines) <= 25000  # 50 ms at 4 Mbit/s
+    assert {line["rate_bits"] for line in lines} == {"4000000"}
+    assert before - 5 < float(lines[0]["t_s"]) < float(lines[-1]["t_s"]) < before + 20
+
+
+@needs_lab
 def test_endpoints_reach_the_hub_and_each_other(linkemu, tmp_path):
     with Lab(endpoints=2, rate="10mbit", delay="1ms", linkemu=linkemu) as lab:
         first, second = lab.endpoints
@@ -228,6 +269,13 @@ REQUIRED = {"--ns-a": "nope-a", "--ns-b": "nope-b", "--addr-a": "10.0.0.1/30",
     ({"--seed": "x"}, "not a whole number"),
     ({"--speed": "1"}, "unknown option '--speed'"),
     ({"--config": "/nonexistent"}, "create it, it may be empty"),
+    ({"--script": "/nonexistent"}, "cannot read /nonexistent"),
+    ({"--rate-trace-ab": "/nonexistent"}, "check --script and --rate-trace"),
+    ({"--queue-trace": "/nonexistent/x"}, "check --queue-trace"),
+    ({"--trace-every": "10us"}, "give 1ms or more"),
+    ({"--nap": "2ms"}, "give 1ms or less"),
+    ({"--aqm-ab": "red"}, "neither fifo, codel, fq nor fq_codel"),
+    ({"--pause": "200ms"}, "unknown option '--pause'"),
     ({"--ns-a": None}, "--ns-a is missing"),
     ({"--addr-b": None}, "--addr-b is missing"),
     ({"--rate-ba": None}, "--rate-ba is missing"),

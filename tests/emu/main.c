@@ -125,15 +125,16 @@ static bool wires_open(struct emulator *emu, uint64_t now_ns, struct emu_error *
 static bool emulator_open(struct emulator *emu, struct emu_error *err)
 {
     /* First of all, so that a signal during the set-up is not lost and does not kill. */
-    if (!signals_open(emu, err) || !script_read(&emu->options, err, &emu->script))
+    uint64_t now_ns = wire_now_ns();
+    if (!signals_open(emu, err) || !script_read(&emu->options, err, &emu->script) ||
+        !queue_trace_open(&emu->trace, emu->options.queue_trace_path, emu->options.trace_every_ns,
+                          now_ns, err))
         return false;
     for (int i = 0; i < SIDES; i++)
         if (!tun_open(&emu->options.side[i], err, &emu->tun[i]))
             return false;
-    uint64_t now_ns = wire_now_ns();
-    if (!wires_open(emu, now_ns, err) ||
-        !queue_trace_open(&emu->trace, emu->options.queue_trace_path, emu->options.trace_every_ns,
-                          now_ns, err))
+    now_ns = wire_now_ns(); /* time passes when interfaces are made */
+    if (!wires_open(emu, now_ns, err))
         return false;
     emu->script_from_ns = now_ns;
     emu->pace.nap_ns = emu->options.nap_ns;
