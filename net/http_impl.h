@@ -139,7 +139,6 @@ struct http_session {
     uint32_t frame_size;    /* of DATA that leaves                            */
     uint64_t flushed_bytes; /* of `out`, to the stream, so far                */
     struct http_ping pings[HTTP_PINGS_MAX];
-    uint64_t last_ping;
     struct http_stamps stamps;
     struct buf out;     /* frames on their way to the stream */
     struct timer again; /* run the pump, from the loop       */

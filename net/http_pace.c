@@ -94,7 +94,7 @@ bool http_session_ping(struct http_session *s, void (*done)(void *arg, uint64_t 
 
     if (p == NULL || s->is_over || !s->is_begun)
         return false;
-    uint64_t id = ++s->last_ping;
+    uint64_t id = loop_random(s->stream->loop) | 1; /* so that no answer is ready beforehand */
     memcpy(opaque, &id, sizeof(opaque));
     if (nghttp2_submit_ping(s->h2, NGHTTP2_FLAG_NONE, opaque) != 0)
         return false;
