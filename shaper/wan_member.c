@@ -159,9 +159,9 @@ static void on_stamp(void *arg, const uint8_t *bytes, size_t size)
     struct wan_member *m = arg;
     struct wan *w = m->wan;
     const uint64_t now_ns = loop_now_ns(w->options.loop);
-    struct stamp s;
+    struct sender_stamp s;
 
-    if (alb_failed(stamp_decode(bytes, size, &s)))
+    if (alb_failed(sender_stamp_decode(bytes, size, &s)))
         return; /* of a newer program, say: it is advice, and we go on without it */
     const struct law_stamp stamp = {
         .stream = m->number,

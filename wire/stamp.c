@@ -15,7 +15,7 @@ static uint32_t steps_of(uint64_t bps)
     return steps < UINT32_MAX ? (uint32_t)steps : UINT32_MAX;
 }
 
-void stamp_encode(const struct stamp *s, uint8_t out[STAMP_SIZE])
+void sender_stamp_encode(const struct sender_stamp *s, uint8_t out[STAMP_SIZE])
 {
     uint8_t room[STAMP_SIZE + 1]; /* a buf that never has to ask for memory, with its zero */
     struct buf bytes = {.bytes = room, .capacity = sizeof(room), .limit = STAMP_SIZE};
@@ -34,9 +34,9 @@ void stamp_encode(const struct stamp *s, uint8_t out[STAMP_SIZE])
     memcpy(out, room, STAMP_SIZE);
 }
 
-struct alb_status stamp_decode(const void *bytes, size_t size, struct stamp *out)
+struct alb_status sender_stamp_decode(const void *bytes, size_t size, struct sender_stamp *out)
 {
-    struct stamp s = {.flags = 0};
+    struct sender_stamp s = {.flags = 0};
     struct unpack r;
 
     unpack_init(&r, bytes, size);

@@ -27,7 +27,7 @@ enum stamp_flag {
 };
 enum { STAMP_FLAGS = 7 };
 
-struct stamp {
+struct sender_stamp {
     unsigned flags;            /* of stamp_flag                                         */
     uint64_t sent_ns;          /* the sender's monotonic clock when it was written      */
     uint64_t cumulative_bytes; /* of this connection below TLS, repetitions left out    */
@@ -36,6 +36,7 @@ struct stamp {
     uint16_t flows;            /* how many sites share in it                            */
 };
 
-void stamp_encode(const struct stamp *s, uint8_t out[STAMP_SIZE]);
+void sender_stamp_encode(const struct sender_stamp *s, uint8_t out[STAMP_SIZE]);
 /* CORRUPT: another length, unknown flags; INVALID: another version. */
-ALB_MUST_USE struct alb_status stamp_decode(const void *bytes, size_t size, struct stamp *out);
+ALB_MUST_USE struct alb_status sender_stamp_decode(const void *bytes, size_t size,
+                                                   struct sender_stamp *out);

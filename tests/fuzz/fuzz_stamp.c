@@ -11,11 +11,11 @@ const struct fuzz_bound fuzz_bound = {.fixed = 16 << 10, .per_byte = 16};
 void fuzz_one(const uint8_t *bytes, size_t size)
 {
     uint8_t again[STAMP_SIZE];
-    struct stamp s;
+    struct sender_stamp s;
 
-    if (alb_failed(stamp_decode(bytes, size, &s)))
+    if (alb_failed(sender_stamp_decode(bytes, size, &s)))
         return;
     alb_assert(size == STAMP_SIZE);
-    stamp_encode(&s, again);
+    sender_stamp_encode(&s, again);
     alb_assert(memcmp(again, bytes, STAMP_SIZE) == 0);
 }

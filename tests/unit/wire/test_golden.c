@@ -450,23 +450,23 @@ static struct alb_status read_probe(const struct buf *b)
 
 static void make_stamp(struct buf *out)
 {
-    const struct stamp s = {.flags = STAMP_POLICY_LIMITED,
-                            .sent_ns = UINT64_C(77000000000),
-                            .cumulative_bytes = 1 << 20,
-                            .retransmitted = 3,
-                            .aggregate_bps = 9600000,
-                            .flows = 2};
+    const struct sender_stamp s = {.flags = STAMP_POLICY_LIMITED,
+                                   .sent_ns = UINT64_C(77000000000),
+                                   .cumulative_bytes = 1 << 20,
+                                   .retransmitted = 3,
+                                   .aggregate_bps = 9600000,
+                                   .flows = 2};
     uint8_t bytes[STAMP_SIZE];
 
-    stamp_encode(&s, bytes);
+    sender_stamp_encode(&s, bytes);
     assert_ok(buf_append(out, bytes, sizeof bytes));
 }
 
 static struct alb_status read_stamp(const struct buf *b)
 {
-    struct stamp s;
+    struct sender_stamp s;
 
-    return stamp_decode(buf_peek(b), buf_size(b), &s);
+    return sender_stamp_decode(buf_peek(b), buf_size(b), &s);
 }
 
 static const struct sample {
