@@ -311,7 +311,7 @@ static void write_dates(const struct policy_column *c, const struct policy_doc *
 
 /* ---- lists: a word at a time ---- */
 
-/* The next word of `*rest`, in `out`, which has room for any that can be right; false at the end. */
+/* The next word of `*rest`, in `out`, which has room for any that is right; false at the end. */
 static bool next_word(const char **rest, char out[128])
 {
     static const char BETWEEN[] = " ,;\t";

@@ -114,7 +114,7 @@ static void check_covered(const struct policy_doc *d, const struct week *weeks, 
             warn_covered(d, index, &i, 1, findings);
             return;
         }
-        if (!is_of_every_week(when))
+        if (!is_of_every_week(when) || week_holds(&together, &weeks[i]))
             continue;
         for (size_t word = 0; word < WEEK_WORDS; word++)
             together.minutes[word] |= weeks[i].minutes[word];

@@ -5,12 +5,12 @@
  * Which of the two it is, the header line says.  Errors name the line.
  *
  * Mirage's: SubnetMaskV4,Site,Download Limit,Upload Limit[,Start Time,End Time,Days of Week].
- * Limits are kilobytes (of 1,000 bytes) per second there, without a unit; 2000 is 16 Mbit/s.  A rule
- * has a subnet or a site; 0.0.0.0/0 is everything.  Each subnet becomes a site of its own name.
- * Times were the endpoint's, and become the site's, in `zone`.  What it says is a limit, so a rule
- * becomes `scavenge` with that ceiling: never more, and less while others want the line.  The table
- * has no order of its own, ours has: sites before wide subnets before everything, rules with hours
- * before those without.
+ * Limits are kilobytes (of 1,000 bytes) per second there, without a unit; 2000 is 16 Mbit/s.  A
+ * rule has a subnet or a site; 0.0.0.0/0 is everything.  Each subnet becomes a site with a name of
+ * ours.  Times were the endpoint's and become the site's, in `zone`.  What it says is a limit, so a
+ * rule becomes `scavenge` with that ceiling: never more, and less while others want the line.  The
+ * table has no order that its documents speak of, ours has: sites and subnets go before everything,
+ * rules with hours or days before those without.
  *
  * Ours: one row a rule, site, calendar or deadline; the columns are listed in FORMAT.md and may
  * come in any order.

@@ -82,7 +82,7 @@ static const struct policy_column DEADLINE[] = {
     {CELL("by", policy_deadline, by_s, cell_instant), .is_required = true},
 };
 static const struct policy_column OVERRIDE[] = {
-    {CELL("id", policy_override, id, cell_id), .is_required = true},
+    {CELL("id", policy_override, id, cell_id), .is_required = true, .is_label = true},
     {CELL("what", policy_override, what, cell_word), .words = WHATS, .is_required = true,
      .wrong = "what is pause or go"},
     {CELL("scope", policy_override, scope, cell_scope), .is_required = true},

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* wire/policy_rows.h – what a rule, site, calendar, deadline and override consist of, as one table of
- * named columns each; JSON and CSV are two spellings of these; inside wire/.
+/* wire/policy_rows.h – what a rule, site, calendar, deadline and override consist of, as one table
+ * of named columns each; JSON and CSV are two spellings of these; inside wire/.
  */
 #pragma once
 
