@@ -56,8 +56,10 @@ void law_set_terms(struct law *l, const struct law_terms *terms, uint64_t now_ns
 void law_on_sample(struct law *l, const struct law_sample *s)
 {
     double queue_s = law_delay_sample(l, s);
-    if (queue_s > law_low_s(l))
+    if (queue_s > law_low_s(l)) {
+        law_silence_ended(l, s->at_ns);
         l->delay.calm_ns = 0;
+    }
     else if (l->delay.calm_ns == 0)
         l->delay.calm_ns = s->at_ns;
     bool running = l->state == LAW_CRUISE || l->state == LAW_RECOVER;
@@ -190,7 +192,8 @@ static uint64_t window_bytes(const struct law *l, const struct law_view *v, doub
     double can = law_most(l->capacity_bps, v->delivered_most_bps);
     double paced = l->capacity_bps > 0 ? law_least(bps, 1.05 * can) : bps;
     double window = paced * (base + c->window_slack) / 8 + c->window_frames * frame;
-    if (v->hole)
+    bool congested = l->flow.loss_ns != 0 && law_since(v->now_ns, l->flow.loss_ns) < c->connections_calm;
+    if (v->hole && !congested)
         window += c->hole_window * paced * base / 8;
     return (uint64_t)window;
 }

@@ -27,6 +27,8 @@ static void look_at_rates(struct law *l, bool alarm, struct law_view *v)
     uint64_t now = v->now_ns, width = law_ns(v->interval_s);
     uint64_t from = now > width ? now - width : 0;
     v->delivered_bps = law_delivered_bps(l, from, now);
+    if (v->queue_s <= v->low_s)
+        l->best_bps = law_most(l->best_bps, v->delivered_bps);
     if (!alarm)
         l->rates[l->rate_count++ % LAW_RATES] = v->delivered_bps;
     v->delivered_most_bps = v->delivered_bps;
@@ -64,7 +66,7 @@ void law_look(struct law *l, bool alarm, struct law_view *v, uint64_t now_ns)
     v->blind = !v->lost && law_since(now_ns, l->delay.sample_ns) > c->stale_after + 2 * base;
     if (v->lost)
         v->queue_s = 2 * v->high_s;
-    v->hole = now_ns < l->flow.hole_until_ns;
+    v->hole = now_ns < l->flow.hole_until_ns + law_ns(3 * v->interval_s);
     v->sender_limited = now_ns < l->flow.limited_until_ns;
     look_at_rates(l, alarm, v);
     if (!alarm)
@@ -110,8 +112,10 @@ void law_enter(struct law *l, enum law_state state, uint64_t now_ns)
     l->delay.flat_since_ns = 0;
     if (state == LAW_CRUISE)
         l->cruise_ns = now_ns;
-    if (state == LAW_RECOVER)
+    if (state == LAW_RECOVER) {
         l->recover_ns = now_ns;
+        l->best_bps = 0;
+    }
 }
 
 void law_decide(struct law *l, const struct law_view *v)

@@ -68,7 +68,12 @@ static void spread_add(struct law_delay *d, double queue_s)
 
 double law_delay_spread(const struct law_delay *d)
 {
-    return d->window_count >= LAW_SPREAD_SAMPLES / 2 ? spread_of(d->window, d->window_count) : 0;
+    return d->window_count >= 3 ? spread_of(d->window, d->window_count) : 0;
+}
+
+unsigned law_delay_seen(const struct law_delay *d)
+{
+    return d->spread_count * LAW_SPREAD_SAMPLES + d->window_count;
 }
 
 static double noise_s(const struct law *l)

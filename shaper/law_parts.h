@@ -50,6 +50,8 @@ void law_delay_rebase(struct law *l, uint64_t now_ns);
 bool law_delay_is_flat(struct law *l, double queue_s, uint64_t now_ns);
 /* p90-p10 of the newest samples, 0 while there are too few. */
 double law_delay_spread(const struct law_delay *d);
+/* Samples so far (not counted for ever). */
+unsigned law_delay_seen(const struct law_delay *d);
 
 /* ---- law_flow.c: credit out, bytes in, and what the senders say ---- */
 void law_flow_reset(struct law *l, uint64_t now_ns);
@@ -94,6 +96,8 @@ void law_start(struct law *l, const struct law_view *v);
 void law_cruise(struct law *l, const struct law_view *v);
 void law_yield(struct law *l, const struct law_view *v);
 void law_recover(struct law *l, const struct law_view *v);
+/* Somebody came before we were back: was the hold too long? */
+void law_silence_ended(struct law *l, uint64_t now_ns);
 void law_give_way(struct law *l, const struct law_view *v, enum law_reason reason);
 
 /* ---- law_knee.c: is it a slower link rather than somebody else? ---- */

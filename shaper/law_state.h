@@ -150,6 +150,8 @@ struct law {
     uint64_t tick_ns, next_ns, round_ns; /* last and next interval; next step upwards */
     uint64_t began_ns, trim_ns, state_ns;
     bool alarm;
+    double best_bps;                         /* delivered since the last return, without a queue */
+    unsigned vain, silences;                 /* returns that were not worth it; gaps missed since */
     double proof_bps;                        /* delivered when the step last grew */
     double growth; /* next step upwards at the capacity */
     unsigned shortfalls, trims;

@@ -33,16 +33,20 @@ void law_start(struct law *l, const struct law_view *v)
     bool stuck = law_since(v->now_ns, l->progress_ns) > c->start_patience && !v->demand_limited &&
                  !v->sender_limited && v->delivered_mean_bps > law_floor_bps(l);
     if (queue || stuck || v->lost) {
-        l->capacity_bps = law_most(l->capacity_bps, v->delivered_most_bps);
-        l->rate_bps = c->start_cut * v->delivered_most_bps;
+        /* What stood behind a hole comes all at once: no faster than it was asked for. */
+        double came = law_least(v->delivered_most_bps, l->rate_bps);
+        l->capacity_bps = law_most(l->capacity_bps, came);
+        l->rate_bps = c->start_cut * came;
         law_enter(l, LAW_CRUISE, v->now_ns);
         return;
     }
-    bool early = law_since(v->now_ns, l->began_ns) < c->late_time;
-    if (early && law_delay_spread(&l->delay) > c->late_spread) {
-        l->reason = LAW_BECAUSE_LATECOMER;
-        l->rate_bps = law_least(l->rate_bps, c->start_rate);
-        return;
+    bool unmoved = l->rate_bps <= c->start_rate;
+    if (unmoved && law_since(v->now_ns, l->began_ns) < c->late_time) {
+        bool seen = law_delay_seen(&l->delay) >= (unsigned)c->late_samples;
+        if (seen && law_delay_spread(&l->delay) > c->late_spread)
+            l->reason = LAW_BECAUSE_LATECOMER;
+        if (!seen || l->reason == LAW_BECAUSE_LATECOMER)
+            return;
     }
     if (v->now_ns < l->round_ns || v->blind || !follows(l, v, 0.5))
         return;
@@ -156,7 +160,8 @@ static void climb(struct law *l, const struct law_view *v)
                 : v->demand_limited ? LAW_BECAUSE_IDLE
                                     : LAW_BECAUSE_ROOM;
     bool full = l->rate_bps > l->capacity_bps && follows(l, v, c->short_share);
-    if (full && v->delivered_mean_bps > l->capacity_bps)
+    bool honest = !v->hole && v->delivered_mean_bps < c->burst_share * l->rate_bps;
+    if (full && honest && v->delivered_mean_bps > l->capacity_bps)
         l->capacity_bps = v->delivered_mean_bps;
     bool enough = v->queue_s > c->climb_queue * v->low_s &&
                   l->rate_bps > c->far_share * l->capacity_bps;
@@ -197,10 +202,13 @@ void law_give_way(struct law *l, const struct law_view *v, enum law_reason reaso
     double out_s = l->recover_ns != 0 ? law_since(v->now_ns, l->recover_ns) : 1e9;
     if (l->hold_s <= 0 || out_s > c->hold_forget)
         l->hold_s = first;
-    else if (out_s < c->hold_soon + c->hold_rounds * law_base_s(l))
+    else if (l->best_bps < c->hold_worth * l->capacity_bps)
         l->hold_s = law_least(l->hold_s * c->hold_gain, first * c->hold_most);
     else
         l->hold_s = law_most(l->hold_s * c->hold_ease, first * c->hold_least);
+    bool vain = l->best_bps < c->hold_worth * l->capacity_bps;
+    l->vain = vain ? l->vain + (l->vain < 8) : 0;
+    l->silences = 0;
     bool begun = l->suspect_bps > 0;
     double rate = begun ? l->suspect_bps : l->rate_bps;
     if (l->capacity_bps > v->delivered_most_bps)
@@ -218,6 +226,19 @@ void law_give_way(struct law *l, const struct law_view *v, enum law_reason reaso
     l->yield_ns = v->now_ns;
     l->delay.calm_ns = 0;
     l->reason = reason;
+}
+
+void law_silence_ended(struct law *l, uint64_t now_ns)
+{
+    const struct law_constants *c = l->c;
+    if (l->state != LAW_YIELD || l->delay.calm_ns == 0)
+        return;
+    double first = law_most(first_hold_s(l), c->hold_rounds * law_base_s(l));
+    double lasted = law_since(now_ns, l->delay.calm_ns);
+    if (lasted <= first || ++l->silences < 2 * l->vain)
+        return;
+    l->silences = 0;
+    l->hold_s = law_most(c->hold_least * first, law_least(l->hold_s, c->hold_gap * lasted));
 }
 
 void law_yield(struct law *l, const struct law_view *v)
