@@ -24,6 +24,21 @@ int64_t loop_wall_s(struct loop *loop)
     return loop->ops->wall_s(loop);
 }
 
+void loop_on_clock_set(struct loop *loop, loop_fn fn, void *arg)
+{
+    loop->clock_set = fn;
+    loop->clock_set_arg = arg;
+    if (fn != NULL && !loop->watches_clock && loop->ops->watch_clock != NULL)
+        loop->ops->watch_clock(loop);
+    loop->watches_clock = loop->watches_clock || fn != NULL;
+}
+
+void loop_clock_was_set(struct loop *loop)
+{
+    if (loop->clock_set != NULL)
+        loop->clock_set(loop->clock_set_arg);
+}
+
 uint64_t loop_random(struct loop *loop)
 {
     return loop->ops->random(loop);

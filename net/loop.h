@@ -22,6 +22,8 @@ struct stream;
 struct listener;
 struct tls_context;
 
+typedef void (*loop_fn)(void *arg);
+
 /* Monotonic, does not run backwards; the loop's own cached now is fresh at each callback. */
 uint64_t loop_now_ns(struct loop *loop);
 /* How long the machine has slept (suspend) since it started, which loop_now_ns() does not count.
@@ -29,14 +31,15 @@ uint64_t loop_now_ns(struct loop *loop);
 uint64_t loop_asleep_ns(struct loop *loop);
 /* Seconds since 1970, for signatures, certificates and schedules only. */
 int64_t loop_wall_s(struct loop *loop);
+/* fn(arg) from the loop whenever that clock was set, or the machine woke: it has not just run on.
+ * The last fn counts; NULL: nobody. */
+void loop_on_clock_set(struct loop *loop, loop_fn fn, void *arg);
 /* Seeded in the simulator; cryptographic in the kernel's loop. */
 uint64_t loop_random(struct loop *loop);
 /* A value in [low, high]. */
 uint64_t loop_random_between(struct loop *loop, uint64_t low, uint64_t high);
 
 /* ---- timers and deferred calls --------------------------------------------------------------- */
-
-typedef void (*loop_fn)(void *arg);
 
 struct timer {
     struct loop *loop;

@@ -94,6 +94,7 @@ static const struct loop_ops event_ops = {
     .now_ns = now_ns,
     .asleep_ns = asleep_ns,
     .wall_s = wall_s,
+    .watch_clock = clock_event_watch,
     .random = random_value,
     .arm = arm,
     .submit = submit,
@@ -311,6 +312,7 @@ struct loop *loop_free(struct loop *loop)
     for (size_t i = 0; i < ALB_COUNT(l->signals); i++)
         if (l->signals[i] != NULL)
             event_free(l->signals[i]);
+    clock_event_stop(l);
     event_free(l->job_done);
     event_free(l->wake);
     event_base_free(l->events);

@@ -21,6 +21,7 @@ struct loop_event {
     struct event *wake;     /* the one timer: the head of the heap      */
     struct event *job_done; /* the workers' eventfd                     */
     struct event *signals[2];
+    struct event *clock_set; /* clock_event.c's; NULL: nobody asked */
     int job_fd;
     struct worker_pool *workers;
     struct job *done;              /* finished, done() not called yet           */
@@ -38,6 +39,9 @@ struct loop_event {
 /* The loop must be of this back end. */
 struct loop_event *loop_event_of(struct loop *loop);
 void loop_event_enter(struct loop_event *l);
+
+void clock_event_watch(struct loop *loop);
+void clock_event_stop(struct loop_event *l);
 
 struct stream *stream_event_dial(struct loop *loop, const struct dial_options *options);
 struct alb_status listener_event_open(struct loop *loop, const struct listen_options *options,

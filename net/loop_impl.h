@@ -17,6 +17,8 @@ struct loop_ops {
     uint64_t (*now_ns)(struct loop *loop);
     uint64_t (*asleep_ns)(struct loop *loop);
     int64_t (*wall_s)(struct loop *loop);
+    /* Call loop_clock_was_set() from now on; once.  NULL: whoever sets the clock does it anyway. */
+    void (*watch_clock)(struct loop *loop);
     uint64_t (*random)(struct loop *loop);
     void (*arm)(struct loop *loop, uint64_t at_ns); /* UINT64_MAX: nothing to wait for */
     void (*submit)(struct loop *loop, struct job *job);
@@ -42,6 +44,9 @@ struct loop {
     size_t grave_count, grave_capacity;
     uint64_t armed_ns;   /* 0 while loop_turn() runs: it arms at its end */
     uint64_t next_order; /* of the timer set next */
+    loop_fn clock_set;
+    void *clock_set_arg;
+    bool watches_clock;
 };
 
 struct listener_ops {
@@ -57,5 +62,6 @@ void loop_init(struct loop *loop, const struct loop_ops *ops);
 void loop_release(struct loop *loop); /* empties the graveyard */
 /* Run the timers that are due, then empty the graveyard, then arm the next wake-up. */
 void loop_turn(struct loop *loop);
+void loop_clock_was_set(struct loop *loop);
 /* Is there a timer whose time has come? */
 bool loop_is_due(struct loop *loop);

@@ -20,6 +20,7 @@ static void hold(struct policy_copy *c, const struct policy_seal *seal, const vo
 static void keep(const struct policy_copy *c);
 static void look_soon(struct policy_book *b);
 static void look(void *book);
+static void on_clock_set(void *book);
 
 struct policy_book *policy_book_open(const struct policy_book_options *options)
 {
@@ -30,6 +31,7 @@ struct policy_book *policy_book_open(const struct policy_book_options *options)
     LIST_INIT(&b->watches);
     LIST_INIT(&b->todo);
     timer_init(&b->look, options->loop, look, b);
+    loop_on_clock_set(options->loop, on_clock_set, b);
     log_limit_init(&b->refused_lines, "policy.refused");
     for (int part = 0; part < POLICY_PARTS; part++) {
         b->copies[part].book = b;
@@ -50,6 +52,7 @@ struct policy_book *policy_book_close(struct policy_book *b)
     alb_assert(LIST_EMPTY(&b->watches) && LIST_EMPTY(&b->todo));
     b->is_over = true;
     timer_stop(&b->look);
+    loop_on_clock_set(b->options.loop, NULL, NULL);
     policy_book_stop_travel(b);
     for (int part = 0; part < POLICY_PARTS; part++)
         buf_release(&b->copies[part].bytes);
@@ -325,6 +328,11 @@ static void look_soon(struct policy_book *b)
 {
     b->is_changed = true;
     timer_set_in(&b->look, 0);
+}
+
+static void on_clock_set(void *book)
+{
+    look_soon(book);
 }
 
 static bool action_is_same(const struct policy_action *a, const struct policy_action *b)

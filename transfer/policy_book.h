@@ -9,7 +9,7 @@
  *     parent's event, answer ──> policy_book_take(): signed? newer? readable? ──> kept (a job)
  *                                    │                                              taken(part)
  *                                    └──> every watch is looked at again ──> watch->changed()
- *     the clock: at the next change of a watch, and every minute at least ──^
+ *     the clock: at a watch's next change, when it is set, every minute at least ──^
  *
  * Only a higher number is taken: nobody on the way can bring back what was in force before.  What
  * a former hub key signed counts as number 0 once a trust file names another: who stole that key

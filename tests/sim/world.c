@@ -122,7 +122,14 @@ void world_node_sleep(struct loop *node, uint64_t ns)
 
 static int64_t node_wall_s(struct loop *loop)
 {
-    return WALL_START_S + (int64_t)(node_now_ns(loop) / NS_PER_S);
+    return WALL_START_S + (int64_t)(node_now_ns(loop) / NS_PER_S) +
+           world_node_of(loop)->clock_ahead_s;
+}
+
+void world_node_set_clock(struct loop *node, int64_t ahead_s)
+{
+    world_node_of(node)->clock_ahead_s = ahead_s;
+    loop_clock_was_set(node);
 }
 
 static uint64_t node_random(struct loop *loop)

@@ -50,6 +50,9 @@ struct loop *world_node(struct world *w, const char *name); /* or NULL */
 /* The node's machine slept for that long just now: its loop_asleep_ns() grows. */
 void world_node_sleep(struct loop *node, uint64_t ns);
 
+/* Its wall clock is set: from now on that far before the world's (behind it: negative). */
+void world_node_set_clock(struct loop *node, int64_t ahead_s);
+
 /* `rate_bps` in bytes per second in each direction; `delay_ns` one way. */
 struct world_link *world_add_link(struct world *w, const char *name, uint64_t rate_bps,
                                   uint64_t delay_ns);

@@ -58,6 +58,7 @@ struct world_node {
     struct world *world;
     uint32_t number; /* from 1; its address is 10.0.0.0 + number */
     uint64_t asleep_ns;
+    int64_t clock_ahead_s;
     char name[NODE_NAME_SIZE];
     struct identity identity;
     struct gen gen;

@@ -1,0 +1,526 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* unit/transfer/test_policy_book.c – a child's policy: what it takes, from whom, and who is told
+ * what holds when. */
+/* LINKS: sim_world */
+#include "support/liar.h"
+
+#include "store/ram.h"
+#include "transfer/policy_book.h"
+#include "wire/token.h"
+
+/* The world begins on Thursday 2026-01-01 at 00:00 UTC. */
+#define DAY_S INT64_C(86400)
+#define HOUR_NS (3600 * NS_PER_S)
+
+static const char OFFICE[] = "{\"format\":1,\"zone\":\"UTC\",\"rules\":[{\"name\":\"office\","
+                             "\"scope\":\"global\",\"hours\":\"08:00-18:00\",\"mode\":\"off\"}]}";
+static const char CAPPED[] = "{\"format\":1,\"zone\":\"UTC\",\"rules\":[{\"name\":\"all\","
+                             "\"scope\":\"global\",\"mode\":\"capped\",\"rate\":\"1Mbit\"}]}";
+static const char NOBODY[] = "{\"format\":1,\"overrides\":[]}";
+static const char PAUSED[] =
+    "{\"format\":1,\"overrides\":[{\"id\":\"o1\",\"what\":\"pause\",\"scope\":\"global\","
+    "\"since\":\"2026-01-01T00:00:00Z\",\"until\":\"2026-01-01T02:00:00Z\",\"by\":\"admin\"}]}";
+
+struct book_stage {
+    struct liar_stage net; /* first */
+    struct sign_secret root_key, hub_key, next_key, stranger;
+    struct trust trust;
+    struct buf trust_bytes;
+    struct catalogue *catalogue;
+    struct authority *authority;
+    struct upstream *upstream;
+    struct policy_book *book;
+    struct policy_watch watch;
+    unsigned changed, taken;
+    struct buf answers[POLICY_PARTS]; /* what the parent says */
+    unsigned asked[POLICY_PARTS];
+    char after[POLICY_PARTS][32];
+};
+
+/* ---- the stage ------------------------------------------------------------------------------- */
+
+static void seal_by(struct book_stage *s, enum policy_part part, uint64_t number, const char *text,
+                    const struct sign_secret *key)
+{
+    struct policy_seal seal = {.org = "acme",
+                               .number = number,
+                               .issued_wall_s = loop_wall_s(s->net.hub),
+                               .text = text,
+                               .text_size = strlen(text)};
+
+    buf_clear(&s->answers[part]);
+    assert_int_equal(policy_seal_encode(part, &seal, key, &s->answers[part]).code, ALB_OK);
+}
+
+static void seal(struct book_stage *s, enum policy_part part, uint64_t number, const char *text)
+{
+    seal_by(s, part, number, text, &s->hub_key);
+}
+
+static struct alb_status take(struct book_stage *s, enum policy_part part)
+{
+    return policy_book_take(s->book, part, buf_peek(&s->answers[part]),
+                            buf_size(&s->answers[part]));
+}
+
+static void make_trust(struct book_stage *s, uint64_t version, const struct sign_secret *hub)
+{
+    const struct trust before = s->trust;
+
+    s->trust = (struct trust){
+        .org = "acme", .version = version, .threshold = 1, .root_count = 1, .delegations = NULL};
+    sign_public_of(&s->root_key, &s->trust.roots[0]);
+    sign_public_of(hub, &s->trust.hub_key);
+    buf_clear(&s->trust_bytes);
+    assert_int_equal(trust_encode(&s->trust, &s->root_key, 1, &s->trust_bytes).code, ALB_OK);
+    assert_true(version == 1 || before.version + 1 == version);
+    assert_int_equal(
+        authority_add_trust(s->authority, buf_peek(&s->trust_bytes), buf_size(&s->trust_bytes))
+            .code,
+        ALB_OK);
+}
+
+static void on_changed(struct policy_watch *w)
+{
+    ALB_CONTAINER(w, struct book_stage, watch)->changed++;
+}
+
+static void on_taken(void *arg, enum policy_part part)
+{
+    struct book_stage *s = arg;
+
+    (void)part;
+    s->taken++;
+}
+
+static void open_authority(struct book_stage *s)
+{
+    const struct authority_options options = {.loop = s->net.box, .catalogue = s->catalogue};
+
+    assert_int_equal(authority_open(&options, &s->authority).code, ALB_OK);
+}
+
+static void open_book(struct book_stage *s)
+{
+    s->book = policy_book_open(&(struct policy_book_options){.loop = s->net.box,
+                                                             .authority = s->authority,
+                                                             .catalogue = s->catalogue,
+                                                             .arg = s,
+                                                             .taken = on_taken});
+    s->watch = (struct policy_watch){
+        .place = {.direction = POLICY_DOWN, .side = POLICY_WAN, .class = POLICY_SCAVENGER},
+        .changed = on_changed};
+    policy_book_watch(s->book, &s->watch);
+}
+
+static void close_book(struct book_stage *s)
+{
+    policy_book_unwatch(s->book, &s->watch);
+    s->book = policy_book_close(s->book);
+}
+
+static int set_up(void **state)
+{
+    struct book_stage *s = xalloc(sizeof *s);
+
+    liar_stage_open(&s->net);
+    memset(s->root_key.seed, 1, sizeof s->root_key.seed);
+    memset(s->hub_key.seed, 2, sizeof s->hub_key.seed);
+    memset(s->next_key.seed, 3, sizeof s->next_key.seed);
+    memset(s->stranger.seed, 4, sizeof s->stranger.seed);
+    buf_init(&s->trust_bytes, SIGNED_MAX);
+    for (int part = 0; part < POLICY_PARTS; part++)
+        buf_init(&s->answers[part], SIGNED_MAX);
+    s->catalogue = ram_catalogue_new(&(struct ram_options){0});
+    open_authority(s);
+    make_trust(s, 1, &s->hub_key);
+    open_book(s);
+    *state = s;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct book_stage *s = *state;
+
+    close_book(s);
+    authority_close(s->authority);
+    if (s->upstream != NULL)
+        upstream_free(s->upstream);
+    liar_stage_close(&s->net);
+    catalogue_close(s->catalogue);
+    buf_release(&s->trust_bytes);
+    for (int part = 0; part < POLICY_PARTS; part++)
+        buf_release(&s->answers[part]);
+    free(s);
+    return 0;
+}
+
+static void run_ns(struct book_stage *s, uint64_t ns)
+{
+    world_run(s->net.world, world_now_ns(s->net.world) + ns);
+}
+
+static enum policy_mode mode(const struct book_stage *s)
+{
+    return s->watch.terms.action.mode;
+}
+
+/* ---- taking ---------------------------------------------------------------------------------- */
+
+static void without_a_policy_everything_scavenges(void **state)
+{
+    struct book_stage *s = *state;
+
+    assert_int_equal(mode(s), POLICY_MODE_SCAVENGE);
+    assert_int_equal(s->watch.terms.source, POLICY_BY_DEFAULT);
+    assert_int_equal(policy_book_number(s->book, POLICY_RULES), 0);
+}
+
+static void a_newer_policy_is_in_force_and_told_of_from_the_loop(void **state)
+{
+    struct book_stage *s = *state;
+
+    seal(s, POLICY_RULES, 1, CAPPED);
+    assert_int_equal(take(s, POLICY_RULES).code, ALB_OK);
+    assert_int_equal(policy_book_terms(s->book, &s->watch.place).action.mode, POLICY_CAPPED);
+    assert_int_equal(s->changed, 0); /* never from inside */
+    run_ns(s, NS_PER_MS);
+    assert_int_equal(s->changed, 1);
+    assert_int_equal(mode(s), POLICY_CAPPED);
+    assert_int_equal(s->watch.terms.action.rate_bps, 1000000);
+    assert_int_equal(take(s, POLICY_RULES).code, ALB_OK); /* once more is nothing new */
+    run_ns(s, HOUR_NS);
+    assert_int_equal(s->changed, 1);
+    assert_int_equal(s->taken, 1);
+}
+
+static void an_older_policy_is_refused(void **state)
+{
+    struct book_stage *s = *state;
+
+    seal(s, POLICY_RULES, 7, CAPPED);
+    assert_int_equal(take(s, POLICY_RULES).code, ALB_OK);
+    seal(s, POLICY_RULES, 6, OFFICE);
+    assert_int_equal(take(s, POLICY_RULES).code, ALB_REFUSED);
+    seal(s, POLICY_RULES, 7, OFFICE);
+    assert_int_equal(take(s, POLICY_RULES).code, ALB_REFUSED); /* another of that number */
+    run_ns(s, NS_PER_S);
+    assert_int_equal(mode(s), POLICY_CAPPED);
+    assert_int_equal(s->taken, 1);
+}
+
+static void a_policy_that_somebody_altered_or_signed_is_refused(void **state)
+{
+    struct book_stage *s = *state;
+    struct buf *b = &s->answers[POLICY_RULES];
+
+    seal_by(s, POLICY_RULES, 9, OFFICE, &s->stranger);
+    assert_int_equal(take(s, POLICY_RULES).code, ALB_CORRUPT);
+    seal(s, POLICY_RULES, 9, CAPPED);
+    for (size_t i = 0; i < buf_size(b); i++) {
+        b->bytes[b->head + i] ^= 0x20;
+        assert_true(alb_failed(take(s, POLICY_RULES)));
+        b->bytes[b->head + i] ^= 0x20;
+    }
+    assert_int_equal(s->taken, 0);
+    assert_int_equal(policy_book_number(s->book, POLICY_RULES), 0);
+    seal(s, POLICY_RULES, 9, "{\"format\":2}"); /* signed, but nothing this program can read */
+    assert_int_equal(take(s, POLICY_RULES).code, ALB_INVALID);
+    assert_int_equal(take(s, POLICY_OVERRIDES).code, ALB_CORRUPT);
+}
+
+static void overrides_have_numbers_of_their_own_and_go_before_the_rules(void **state)
+{
+    struct book_stage *s = *state;
+
+    seal(s, POLICY_RULES, 5, CAPPED);
+    seal(s, POLICY_OVERRIDES, 1, PAUSED);
+    assert_int_equal(take(s, POLICY_RULES).code, ALB_OK);
+    assert_int_equal(take(s, POLICY_OVERRIDES).code, ALB_OK);
+    run_ns(s, NS_PER_S);
+    assert_int_equal(s->watch.terms.source, POLICY_BY_OVERRIDE);
+    assert_int_equal(mode(s), POLICY_OFF);
+    seal(s, POLICY_RULES, 6, OFFICE); /* the overrides stay when the rules change */
+    assert_int_equal(take(s, POLICY_RULES).code, ALB_OK);
+    run_ns(s, NS_PER_S);
+    assert_int_equal(s->watch.terms.source, POLICY_BY_OVERRIDE);
+    run_ns(s, 2 * HOUR_NS - 2 * NS_PER_S - 2 * NS_PER_MS);
+    assert_int_equal(s->watch.terms.source, POLICY_BY_OVERRIDE);
+    run_ns(s, 200 * NS_PER_MS); /* it ends by itself */
+    assert_int_equal(s->watch.terms.source, POLICY_BY_DEFAULT);
+    seal(s, POLICY_OVERRIDES, 2, NOBODY);
+    assert_int_equal(take(s, POLICY_OVERRIDES).code, ALB_OK);
+}
+
+static void what_was_taken_is_there_after_a_restart(void **state)
+{
+    struct book_stage *s = *state;
+
+    seal(s, POLICY_RULES, 3, CAPPED);
+    seal(s, POLICY_OVERRIDES, 4, PAUSED);
+    assert_int_equal(take(s, POLICY_RULES).code, ALB_OK);
+    assert_int_equal(take(s, POLICY_OVERRIDES).code, ALB_OK);
+    run_ns(s, NS_PER_S);
+    close_book(s);
+    run_ns(s, NS_PER_S);
+    open_book(s);
+    assert_int_equal(policy_book_number(s->book, POLICY_RULES), 3);
+    assert_int_equal(policy_book_number(s->book, POLICY_OVERRIDES), 4);
+    assert_int_equal(mode(s), POLICY_OFF);
+    assert_int_equal(s->taken, 2); /* what is kept is no news */
+}
+
+static void a_damaged_copy_is_left_out_at_start(void **state)
+{
+    struct book_stage *s = *state;
+
+    close_book(s);
+    assert_int_equal(catalogue_swap(s->catalogue, "policy", CATALOGUE_ANY, "garbage", 7, NULL).code,
+                     ALB_OK);
+    open_book(s);
+    assert_int_equal(policy_book_number(s->book, POLICY_RULES), 0);
+    assert_int_equal(mode(s), POLICY_MODE_SCAVENGE);
+}
+
+static void what_a_former_hub_key_signed_holds_until_the_new_key_says_otherwise(void **state)
+{
+    struct book_stage *s = *state;
+
+    seal(s, POLICY_RULES, UINT64_C(1) << 60, CAPPED); /* a thief's last word */
+    assert_int_equal(take(s, POLICY_RULES).code, ALB_OK);
+    run_ns(s, NS_PER_S);
+    make_trust(s, 1 + s->trust.version, &s->next_key);
+    assert_int_equal(policy_book_number(s->book, POLICY_RULES), 0);
+    close_book(s);
+    open_book(s);
+    assert_int_equal(mode(s), POLICY_CAPPED);
+    assert_int_equal(policy_book_number(s->book, POLICY_RULES), 0);
+    seal(s, POLICY_RULES, 100, OFFICE); /* the old key may say nothing any more */
+    assert_int_equal(take(s, POLICY_RULES).code, ALB_CORRUPT);
+    seal_by(s, POLICY_RULES, 2, OFFICE, &s->next_key);
+    assert_int_equal(take(s, POLICY_RULES).code, ALB_OK);
+    assert_int_equal(policy_book_number(s->book, POLICY_RULES), 2);
+}
+
+/* ---- the clock ------------------------------------------------------------------------------- */
+
+static void a_window_begins_and_ends_within_a_second_of_its_time(void **state)
+{
+    struct book_stage *s = *state;
+
+    seal(s, POLICY_RULES, 1, OFFICE);
+    assert_int_equal(take(s, POLICY_RULES).code, ALB_OK);
+    for (uint64_t day = 0; day < 3; day++) {
+        world_run(s->net.world, day * 24 * HOUR_NS + 8 * HOUR_NS - NS_PER_MS);
+        assert_int_equal(mode(s), POLICY_MODE_SCAVENGE);
+        run_ns(s, 200 * NS_PER_MS);
+        assert_int_equal(mode(s), POLICY_OFF);
+        world_run(s->net.world, day * 24 * HOUR_NS + 18 * HOUR_NS - NS_PER_MS);
+        assert_int_equal(mode(s), POLICY_OFF);
+        run_ns(s, 200 * NS_PER_MS);
+        assert_int_equal(mode(s), POLICY_MODE_SCAVENGE);
+        assert_int_equal(s->changed, 2 * (day + 1));
+    }
+}
+
+static void a_clock_that_is_set_is_noticed_at_once(void **state)
+{
+    struct book_stage *s = *state;
+
+    seal(s, POLICY_RULES, 1, OFFICE);
+    assert_int_equal(take(s, POLICY_RULES).code, ALB_OK);
+    run_ns(s, NS_PER_S);
+    world_node_set_clock(s->net.box, 9 * 3600);
+    run_ns(s, NS_PER_MS);
+    assert_int_equal(mode(s), POLICY_OFF);
+    world_node_set_clock(s->net.box, 20 * 3600); /* past the end, too */
+    run_ns(s, NS_PER_MS);
+    assert_int_equal(mode(s), POLICY_MODE_SCAVENGE);
+    world_node_set_clock(s->net.box, 12 * 3600); /* back into it */
+    run_ns(s, NS_PER_MS);
+    assert_int_equal(mode(s), POLICY_OFF);
+}
+
+static void a_clock_that_forgot_means_the_strictest_of_all(void **state)
+{
+    struct book_stage *s = *state;
+
+    seal(s, POLICY_RULES, 1, OFFICE);
+    assert_int_equal(take(s, POLICY_RULES).code, ALB_OK);
+    run_ns(s, NS_PER_S);
+    assert_int_equal(mode(s), POLICY_MODE_SCAVENGE);
+    world_node_set_clock(s->net.box, -400 * DAY_S);
+    run_ns(s, NS_PER_MS);
+    assert_int_equal(mode(s), POLICY_OFF);
+    assert_int_equal(s->watch.terms.source, POLICY_BY_STRICTEST);
+    assert_true(policy_book_now_s(s->book) == POLICY_NO_CLOCK);
+    world_node_set_clock(s->net.box, 0);
+    run_ns(s, NS_PER_MS);
+    assert_int_equal(mode(s), POLICY_MODE_SCAVENGE);
+}
+
+static void a_clock_a_little_behind_the_hub_s_is_good_enough(void **state)
+{
+    struct book_stage *s = *state;
+
+    world_node_set_clock(s->net.box, -120);
+    seal(s, POLICY_RULES, 1, OFFICE); /* issued now, by the hub's clock */
+    assert_int_equal(take(s, POLICY_RULES).code, ALB_OK);
+    run_ns(s, NS_PER_MS);
+    assert_int_equal(s->watch.terms.source, POLICY_BY_DEFAULT);
+    assert_int_equal(policy_book_now_s(s->book), loop_wall_s(s->net.hub));
+}
+
+/* ---- from the parent ------------------------------------------------------------------------- */
+
+static void answer_part(struct book_stage *s, struct http_exchange *x, enum policy_part part)
+{
+    s->asked[part]++;
+    snprintf(s->after[part], sizeof s->after[part], "%s", http_exchange_query(x));
+    if (buf_size(&s->answers[part]) == 0)
+        http_answer(x, 404, "text/plain", "none", 4);
+    else
+        http_answer(x, 200, "application/octet-stream", buf_peek(&s->answers[part]),
+                    buf_size(&s->answers[part]));
+}
+
+static void answer(struct liar *l, struct http_exchange *x)
+{
+    struct book_stage *s = l->arg;
+    const char *path = http_exchange_path(x);
+
+    for (int part = 0; part < POLICY_PARTS; part++) {
+        if (strcmp(path + strlen("/v1/"), policy_part_name((enum policy_part)part)) == 0) {
+            answer_part(s, x, (enum policy_part)part);
+            return;
+        }
+    }
+    http_answer(x, 200, "text/plain", "", 0);
+}
+
+static void connect_box(struct book_stage *s)
+{
+    s->net.liar.answer = answer;
+    s->net.liar.arg = s;
+    liar_listen(&s->net.liar);
+    s->upstream = upstream_new(&(struct upstream_options){
+        .loop = s->net.box, .places = {{"hub", LIAR_PORT}}, .place_count = 1});
+    policy_book_follow(s->book, s->upstream);
+    run_ns(s, 2 * NS_PER_S);
+}
+
+static void both_are_asked_for_when_the_line_comes_up(void **state)
+{
+    struct book_stage *s = *state;
+
+    seal(s, POLICY_RULES, 5, CAPPED);
+    connect_box(s);
+    assert_int_equal(s->asked[POLICY_RULES], 1);
+    assert_int_equal(s->asked[POLICY_OVERRIDES], 1);
+    assert_string_equal(s->after[POLICY_RULES], "after=0");
+    assert_int_equal(mode(s), POLICY_CAPPED);
+    liar_hang_up(&s->net.liar);
+    run_ns(s, 5 * NS_PER_S);
+    assert_string_equal(s->after[POLICY_RULES], "after=5");
+}
+
+static void a_parent_that_lies_changes_nothing(void **state)
+{
+    struct book_stage *s = *state;
+    struct buf *b = &s->answers[POLICY_RULES];
+
+    seal(s, POLICY_RULES, 5, CAPPED);
+    connect_box(s);
+    seal(s, POLICY_RULES, 4, OFFICE); /* an old one */
+    policy_book_refresh(s->book);
+    run_ns(s, NS_PER_S);
+    seal(s, POLICY_RULES, 6, OFFICE);
+    b->bytes[b->tail / 2] ^= 1; /* an altered one */
+    policy_book_refresh(s->book);
+    run_ns(s, NS_PER_S);
+    assert_int_equal(s->asked[POLICY_RULES], 3);
+    assert_int_equal(policy_book_number(s->book, POLICY_RULES), 5);
+    assert_int_equal(mode(s), POLICY_CAPPED);
+    assert_int_equal(s->taken, 1);
+}
+
+static void an_event_with_the_document_needs_no_question(void **state)
+{
+    struct book_stage *s = *state;
+    char line[FEED_LINE_MAX] = "override ";
+
+    connect_box(s);
+    seal(s, POLICY_OVERRIDES, 1, PAUSED);
+    base64url_encode(buf_peek(&s->answers[POLICY_OVERRIDES]),
+                     buf_size(&s->answers[POLICY_OVERRIDES]), line + strlen(line));
+    assert_true(policy_book_hear(s->book, line));
+    run_ns(s, NS_PER_MS);
+    assert_int_equal(mode(s), POLICY_OFF);
+    assert_int_equal(s->asked[POLICY_OVERRIDES], 1);
+    assert_true(policy_book_hear(s->book, "policy"));
+    assert_true(policy_book_hear(s->book, "policy !!!"));
+    assert_true(policy_book_hear(s->book, "override AAAA"));
+    assert_false(policy_book_hear(s->book, "policyx"));
+    assert_false(policy_book_hear(s->book, "head base/os"));
+    run_ns(s, NS_PER_S);
+    assert_int_equal(s->asked[POLICY_RULES], 3); /* told during a question: once more after it */
+    assert_int_equal(s->asked[POLICY_OVERRIDES], 2);
+}
+
+/* ---- those who are told ---------------------------------------------------------------------- */
+
+struct closing_watch {
+    struct policy_watch watch; /* first */
+    struct book_stage *stage;
+};
+
+static void close_from_within(struct policy_watch *w)
+{
+    struct book_stage *s = ((struct closing_watch *)w)->stage;
+
+    policy_book_unwatch(s->book, w);
+    policy_book_unwatch(s->book, &s->watch);
+    s->book = policy_book_close(s->book);
+}
+
+static void a_watch_may_close_the_book_while_it_is_told(void **state)
+{
+    struct book_stage *s = *state;
+    struct closing_watch c = {.watch = {.place = s->watch.place, .changed = close_from_within},
+                              .stage = s};
+
+    policy_book_watch(s->book, &c.watch);
+    seal(s, POLICY_RULES, 1, CAPPED);
+    assert_int_equal(take(s, POLICY_RULES).code, ALB_OK);
+    run_ns(s, NS_PER_S);
+    assert_null(s->book);
+    open_book(s);
+    assert_int_equal(mode(s), POLICY_CAPPED);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(without_a_policy_everything_scavenges),
+        TEST(a_newer_policy_is_in_force_and_told_of_from_the_loop),
+        TEST(an_older_policy_is_refused),
+        TEST(a_policy_that_somebody_altered_or_signed_is_refused),
+        TEST(overrides_have_numbers_of_their_own_and_go_before_the_rules),
+        TEST(what_was_taken_is_there_after_a_restart),
+        TEST(a_damaged_copy_is_left_out_at_start),
+        TEST(what_a_former_hub_key_signed_holds_until_the_new_key_says_otherwise),
+        TEST(a_window_begins_and_ends_within_a_second_of_its_time),
+        TEST(a_clock_that_is_set_is_noticed_at_once),
+        TEST(a_clock_that_forgot_means_the_strictest_of_all),
+        TEST(a_clock_a_little_behind_the_hub_s_is_good_enough),
+        TEST(both_are_asked_for_when_the_line_comes_up),
+        TEST(a_parent_that_lies_changes_nothing),
+        TEST(an_event_with_the_document_needs_no_question),
+        TEST(a_watch_may_close_the_book_while_it_is_told),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
