@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# e2e/test_foreign.py – other people's HTTP/2 beside ours: credit alone paces nginx.
+# e2e/test_foreign.py – other people's HTTP/2: credit alone paces nginx, and it bears our stamps.
 
 import json
 import os
