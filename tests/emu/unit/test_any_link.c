@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -23,6 +24,7 @@
 #define POOL_SLOTS 2048u
 #define LINKS 200u
 #define STEPS 2000u
+#define FLOWS 5u
 
 static struct packet_pool pool;
 static struct link link;
@@ -31,7 +33,8 @@ static struct dice dice;
 struct tally {
     uint64_t offered, delivered;
     uint64_t last_due_ns;
-    uint64_t sent_before; /* bytes, when this rate began to hold */
+    uint64_t newest[FLOWS]; /* number of the latest packet that came */
+    uint64_t sent_before;   /* bytes, when this rate began to hold */
     uint64_t rate_from_ns;
 };
 
@@ -88,23 +91,37 @@ static void offer(struct tally *tally, uint64_t now_ns)
     if (slot == PACKET_NONE)
         return;
     struct packet *packet = packet_pool_at(&pool, slot);
-    packet->bytes = 20 + (uint32_t)below(PACKET_MTU - 19);
+    packet->bytes = 32 + (uint32_t)below(PACKET_MTU - 31);
     packet->data[0] = 0x45;
     packet->data[1] = (uint8_t)below(4);
     packet->data[9] = 17;
-    packet->data[23] = (uint8_t)below(5);
+    packet->data[23] = (uint8_t)below(FLOWS);
     tally->offered++;
+    memcpy(packet->data + 24, &tally->offered, sizeof tally->offered);
     (void)link_offer(&link, slot, now_ns);
+}
+
+/* Within a flow, the numbers of packets grow. */
+static void order_holds(struct tally *tally, const struct packet *packet)
+{
+    uint64_t number;
+    uint64_t *newest = &tally->newest[packet->data[23]];
+    memcpy(&number, packet->data + 24, sizeof number);
+    assert_true(number > *newest);
+    *newest = number;
 }
 
 static void take(struct tally *tally, uint64_t now_ns)
 {
     link_advance(&link, now_ns);
     for (uint32_t slot; (slot = link_take(&link, now_ns)) != PACKET_NONE;) {
-        uint64_t due_ns = packet_pool_at(&pool, slot)->due_ns;
+        const struct packet *packet = packet_pool_at(&pool, slot);
+        uint64_t due_ns = packet->due_ns;
         assert_true(due_ns <= now_ns);
-        if (!link.params.air.reorder)
+        if (!link.params.air.reorder) {
             assert_true(due_ns >= tally->last_due_ns);
+            order_holds(tally, packet);
+        }
         tally->last_due_ns = due_ns;
         tally->delivered++;
         packet_pool_give(&pool, slot);
