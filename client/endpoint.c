@@ -15,6 +15,7 @@ struct endpoint {
     struct authority *authority;
     struct policy_book *policy;
     struct own_grant grant;
+    struct line *line;
     struct upstream *upstream;
     struct supply *supply;
     struct record_book *records;
@@ -49,11 +50,25 @@ static struct alb_status granted(void *arg, const uint8_t *bytes, size_t size,
     return own_grant_judge(&e->grant, bytes, size, renew_wall_s);
 }
 
+static void start_line(struct endpoint *e)
+{
+    const struct endpoint_options *o = &e->options;
+
+    e->line = line_new(&(struct line_options){.loop = o->loop,
+                                              .places = e->options.parents,
+                                              .place_count = o->parent_count,
+                                              .kind = o->line,
+                                              .policy = e->policy,
+                                              .site = o->site,
+                                              .device = o->device});
+}
+
 static void start_upstream(struct endpoint *e)
 {
     struct upstream_options up = {.loop = e->options.loop,
                                   .place_count = e->options.parent_count,
                                   .tls = e->options.dial_tls,
+                                  .wan = line_wan(e->line),
                                   .wants_grant = true,
                                   .wants_events = true,
                                   .grant = buf_peek(&e->grant.bytes),
@@ -67,6 +82,7 @@ static void start_upstream(struct endpoint *e)
     e->upstream = upstream_new(&up);
     authority_follow(e->authority, e->upstream, on_authority_changed, e);
     policy_book_follow(e->policy, e->upstream);
+    line_measure(e->line, e->upstream);
 }
 
 static void start_books(struct endpoint *e)
@@ -110,6 +126,7 @@ struct alb_status endpoint_start(const struct endpoint_options *options, struct 
     own_grant_init(&e->grant);
     e->policy = policy_book_open(&(struct policy_book_options){
         .loop = options->loop, .authority = e->authority, .catalogue = options->catalogue});
+    start_line(e);
     start_upstream(e);
     start_books(e);
     *out = e;
@@ -123,9 +140,11 @@ struct endpoint *endpoint_free(struct endpoint *e)
     root_book_free(e->roots);
     record_book_free(e->records);
     supply_free(e->supply);
+    line_stop(e->line);
     policy_book_close(e->policy);
     authority_close(e->authority);
     upstream_free(e->upstream);
+    line_free(e->line);
     own_grant_release(&e->grant);
     loop_bury(e->options.loop, free, e);
     return NULL;
@@ -154,6 +173,11 @@ struct supply *endpoint_supply(struct endpoint *e)
 struct upstream *endpoint_upstream(struct endpoint *e)
 {
     return e->upstream;
+}
+
+struct line *endpoint_line(struct endpoint *e)
+{
+    return e->line;
 }
 
 struct policy_book *endpoint_policy(struct endpoint *e)

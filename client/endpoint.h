@@ -7,6 +7,7 @@
 #pragma once
 
 #include "net/tls.h"
+#include "transfer/line.h"
 #include "transfer/own_grant.h"
 #include "transfer/policy_book.h"
 #include "transfer/root_book.h"
@@ -21,6 +22,8 @@ struct endpoint_options {
     struct tls_context *dial_tls;
     const char *device;             /* borrowed */
     const struct digest *trust_pin; /* of trust file 1; NULL: as the catalogue has it */
+    enum line_kind line;            /* what leads to the parents */
+    const char *site;               /* ours, to the policy; borrowed */
     uint64_t memory_bytes;          /* for chunks passing through; 0: 4 MiB */
 };
 
@@ -35,6 +38,7 @@ struct record_book *endpoint_records(struct endpoint *e);
 struct root_book *endpoint_roots(struct endpoint *e);
 struct supply *endpoint_supply(struct endpoint *e);
 struct upstream *endpoint_upstream(struct endpoint *e);
+struct line *endpoint_line(struct endpoint *e);
 struct policy_book *endpoint_policy(struct endpoint *e);
 /* Is there a read grant?  Without one the parent answers as if nothing existed. */
 bool endpoint_has_grant(const struct endpoint *e);

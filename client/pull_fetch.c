@@ -161,9 +161,12 @@ static enum exit_code start_endpoint(struct pull *p)
                                        .parent_count = 1,
                                        .dial_tls = p->tls,
                                        .device = who->device,
+                                       .site = who->site,
                                        .trust_pin = who->has_trust_pin ? &who->trust_pin : NULL};
 
-    options.parents[0] = who->upstream.host[0] != '\0' ? who->upstream : who->hub;
+    const bool is_hub = who->upstream.host[0] == '\0';
+    options.parents[0] = is_hub ? who->hub : who->upstream;
+    options.line = is_hub ? LINE_IS_AUTO : LINE_IS_LAN;
     struct alb_status st = endpoint_start(&options, &p->endpoint);
     if (alb_failed(st))
         return output_fail_status(p->output, st, "state %s: its trust files", p->state->dir);

@@ -24,6 +24,8 @@
 
 enum { CONFIG_ERROR_SIZE = 2048, CONFIG_PATH_SIZE = 1024, CONFIG_URLS_MAX = 8 };
 
+enum config_line { LINE_AUTO, LINE_WAN, LINE_LAN };
+
 struct config_urls {
     struct url at[CONFIG_URLS_MAX];
     size_t count;
@@ -37,13 +39,16 @@ struct config_urls {
 #define CONFIG_URLS(key) struct config_urls key
 #define CONFIG_DIGEST(key) struct digest key
 #define CONFIG_SIZE(key) uint64_t key##_bytes
+#define CONFIG_RATE(key) uint64_t key##_bps /* 0: no limit */
+#define CONFIG_LINE(key) enum config_line key
 #define CONFIG_NUMBER(key) uint64_t key
 #define CONFIG_LEVEL(key) enum log_level key
 
 #define NO_OPTION(key, type, need, text, help)
 #define OPTION(key, type, need, text, help) CONFIG_##type(key);
 
-/* data, org, listen, admin_listen, memory_cache_bytes, max_sessions, workers, log_level */
+/* data, org, listen, link_rate_bps, admin_listen, packet_overhead, memory_cache_bytes,
+ * max_sessions, workers, log_level */
 #define HUB OPTION
 #define REFLECTOR NO_OPTION
 #define BOTH OPTION
@@ -53,7 +58,8 @@ struct hub_config {
 #undef HUB
 #undef REFLECTOR
 
-/* data, device, site, trust_pin, parents, listen, cache_quota_bytes, window_bytes, and as above */
+/* data, device, site, trust_pin, parents, listen, cache_quota_bytes, window_bytes,
+ * parent_line, wan_down_bps, wan_up_bps, lan_rate_bps, and as above */
 #define HUB NO_OPTION
 #define REFLECTOR OPTION
 struct reflector_config {

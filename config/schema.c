@@ -15,6 +15,8 @@
 #define MEMBER_URLS(key) key
 #define MEMBER_DIGEST(key) key
 #define MEMBER_SIZE(key) key##_bytes
+#define MEMBER_RATE(key) key##_bps
+#define MEMBER_LINE(key) key
 #define MEMBER_NUMBER(key) key
 #define MEMBER_LEVEL(key) key
 

@@ -135,6 +135,67 @@ static struct alb_status digest_show(const void *member, struct buf *out)
     return show_quoted(digest_hex(member, hex), out);
 }
 
+/* ---- RATE, LINE ---- */
+
+#define RATE_LEAST_BPS 12000
+#define RATE_MOST_BPS UINT64_C(1000000000000)
+
+static struct alb_status rate_read(const char *const *texts, size_t count, void *member)
+{
+    uint64_t bps = 0;
+
+    (void)count;
+    if (strcmp(texts[0], "none") == 0) {
+        *(uint64_t *)member = 0;
+        return ALB_STATUS_OK;
+    }
+    struct alb_status st = parse_rate(texts[0], &bps);
+    if (alb_failed(st))
+        return st;
+    if (bps < RATE_LEAST_BPS)
+        return alb_fail(ALB_INVALID, "below 12kbit, one packet a second, nothing gets through: to "
+                                     "stop all, use the policy (albedo pause)");
+    if (bps > RATE_MOST_BPS)
+        return alb_fail(ALB_INVALID, "no line has more than 1000Gbit");
+    *(uint64_t *)member = bps;
+    return ALB_STATUS_OK;
+}
+
+/* In the largest unit that loses nothing. */
+static struct alb_status rate_show(const void *member, struct buf *out)
+{
+    static const char *const words[] = {"bit", "kbit", "Mbit", "Gbit"};
+    uint64_t bps = *(const uint64_t *)member;
+    size_t unit = 0;
+
+    if (bps == 0)
+        return buf_printf(out, "none");
+    while (bps % 1000 == 0 && unit + 1 < ALB_COUNT(words)) {
+        bps /= 1000;
+        unit++;
+    }
+    return buf_printf(out, "%" PRIu64 "%s", bps, words[unit]);
+}
+
+static const char *const line_names[] = {
+    [LINE_AUTO] = "auto", [LINE_WAN] = "wan", [LINE_LAN] = "lan"};
+
+static struct alb_status line_read(const char *const *texts, size_t count, void *member)
+{
+    (void)count;
+    for (size_t i = 0; i < ALB_COUNT(line_names); i++)
+        if (strcmp(texts[0], line_names[i]) == 0) {
+            *(enum config_line *)member = (enum config_line)i;
+            return ALB_STATUS_OK;
+        }
+    return alb_fail(ALB_INVALID, "a line is auto, wan or lan");
+}
+
+static struct alb_status line_show(const void *member, struct buf *out)
+{
+    return buf_printf(out, "%s", line_names[*(const enum config_line *)member]);
+}
+
 /* ---- SIZE, NUMBER, LEVEL ---- */
 
 static struct alb_status size_read(const char *const *texts, size_t count, void *member)

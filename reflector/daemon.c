@@ -27,6 +27,9 @@ struct daemon {
 };
 
 /* Each returns an exit code after saying what is wrong. */
+static const enum line_kind line_kinds[] = {
+    [LINE_AUTO] = LINE_IS_AUTO, [LINE_WAN] = LINE_IS_WAN, [LINE_LAN] = LINE_IS_LAN};
+
 static int open_config(struct daemon *d, log_sink sink);
 static int open_doors(struct daemon *d);
 static int open_tls(struct daemon *d);
@@ -239,6 +242,10 @@ static int start(struct daemon *d)
                                         .site = c->site,
                                         .memory_cache_bytes = c->memory_cache_bytes,
                                         .window_bytes = c->window_bytes,
+                                        .line = line_kinds[c->parent_line],
+                                        .wan_down_bps = c->wan_down_bps,
+                                        .wan_up_bps = c->wan_up_bps,
+                                        .packet_overhead = (uint32_t)c->packet_overhead,
                                         .max_sessions = fitting_sessions(c->max_sessions)};
     copy_parents(&c->parents, &options);
     struct alb_status st = reflector_start(&options, &d->reflector);

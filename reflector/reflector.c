@@ -47,6 +47,23 @@ static void on_line_down(struct upstream_listener *l)
     (void)l; /* what is held goes on being served */
 }
 
+static void start_line(struct reflector *r)
+{
+    const struct reflector_options *o = &r->options;
+
+    r->line = line_new(&(struct line_options){.loop = o->loop,
+                                              .places = r->options.parents,
+                                              .place_count = o->parent_count,
+                                              .kind = o->line,
+                                              .down_bps = o->wan_down_bps,
+                                              .up_bps = o->wan_up_bps,
+                                              .window_bytes = o->window_bytes,
+                                              .packet_overhead = o->packet_overhead,
+                                              .policy = r->policy,
+                                              .site = o->site,
+                                              .device = o->device});
+}
+
 static void start_upstream(struct reflector *r)
 {
     const struct reflector_options *o = &r->options;
@@ -54,7 +71,7 @@ static void start_upstream(struct reflector *r)
                                   .place_count = o->parent_count,
                                   .tls = o->dial_tls,
                                   .window_bytes = o->window_bytes,
-                                  .gate = &r->wan_gate,
+                                  .wan = line_wan(r->line),
                                   .wants_grant = true,
                                   .wants_events = true,
                                   .grant = buf_peek(&r->grant.bytes),
@@ -70,6 +87,7 @@ static void start_upstream(struct reflector *r)
     upstream_listen(r->upstream, &r->on_line);
     authority_follow(r->authority, r->upstream, on_authority_changed, r);
     policy_book_follow(r->policy, r->upstream);
+    line_measure(r->line, r->upstream);
 }
 
 static void start_supply(struct reflector *r)
@@ -123,7 +141,6 @@ struct alb_status reflector_start(const struct reflector_options *options, struc
 
     r->options = *options;
     r->started_ns = loop_now_ns(options->loop);
-    gate_init_open(&r->wan_gate);
     gate_init_open(&r->lan_gate);
     timer_init(&r->stop_timer, options->loop, reflector_stop_turn, r);
     struct alb_status st = authority_open(
@@ -146,6 +163,7 @@ struct alb_status reflector_start(const struct reflector_options *options, struc
         reflector_open_grants(r);
         reflector_open_layers(r);
         reflector_open_reports(r);
+        start_line(r);
         start_upstream(r);
         start_supply(r);
         st = reflector_open_renewals(r);
@@ -235,9 +253,11 @@ static void close_parts(struct reflector *r)
     r->roots = root_book_free(r->roots);
     r->records = record_book_free(r->records);
     r->supply = supply_free(r->supply);
+    line_stop(r->line);
     r->policy = policy_book_close(r->policy);
     r->authority = authority_close(r->authority);
     r->upstream = upstream_free(r->upstream);
+    r->line = line_free(r->line);
     r->feed = feed_free(r->feed);
 }
 

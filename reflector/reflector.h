@@ -10,6 +10,7 @@
 #include "net/tls.h"
 #include "store/catalogue.h"
 #include "store/chunk_store.h"
+#include "transfer/line.h"
 #include "transfer/serve.h"
 
 struct reflector;
@@ -32,10 +33,13 @@ struct reflector_options {
     void (*renewed)(void *arg, const char *certificate_pem);
     void *renewed_arg;
     const char *site;
-    uint64_t memory_cache_bytes; /* 0: 64 MiB */
-    uint64_t max_pending_bytes;  /* verified but not yet stored; 0: 64 MiB */
-    uint64_t window_bytes;       /* credit towards the parent; 0: 4 MiB */
-    size_t max_sessions;         /* downstream; 0: 4,096 */
+    uint64_t memory_cache_bytes;       /* 0: 64 MiB */
+    uint64_t max_pending_bytes;        /* verified but not yet stored; 0: 64 MiB */
+    uint64_t window_bytes;             /* credit towards the parent; 0: 4 MiB */
+    enum line_kind line;               /* what leads to the parents; AUTO at first */
+    uint64_t wan_down_bps, wan_up_bps; /* of that line, at most; 0: whatever it carries */
+    uint32_t packet_overhead;          /* bytes that a line adds to each IP packet */
+    size_t max_sessions;               /* downstream; 0: 4,096 */
 };
 
 /* IO, CORRUPT (kept trust does not verify), INVALID (address). */

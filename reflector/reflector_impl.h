@@ -28,9 +28,10 @@ struct layers_list {
 struct reflector {
     struct reflector_options options;
     uint64_t started_ns;
-    struct gate wan_gate, lan_gate;
+    struct gate lan_gate;
     struct authority *authority;
     struct policy_book *policy;
+    struct line *line;
     struct upstream *upstream;
     struct upstream_listener on_line;
     struct keeper *keeper;

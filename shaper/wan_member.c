@@ -60,8 +60,8 @@ static void keep_active(struct wan *w, uint64_t now_ns)
 static size_t credit_ask(struct gate *g, size_t want, uint64_t now_ns, uint64_t *retry_ns)
 {
     struct wan_member *m = of_credit(g);
+    m->down.gate.least = g->least;
     const size_t allowed = gate_ask(&m->down.gate, want, now_ns, retry_ns);
-
     keep_active(m->wan, now_ns);
     count_received(m, now_ns);
     if (allowed == 0 && *retry_ns == GATE_WILL_CALL)
@@ -243,6 +243,23 @@ static uint64_t window_of(const struct wan_member *m)
     return window;
 }
 
+/* Two packets at once from where they take 12 ms: each grant is a packet the other way, and each
+ * DATA frame has a TLS record of its own. */
+static uint64_t quantum_of(const struct wan_member *m)
+{
+    enum { TWO_PACKETS = 2800, TWELVE_MS = 12 };
+    const struct wan_half *down = &m->wan->halves[WAN_DOWN];
+    const uint64_t rate = down->verdict.rate_bps, reverse = m->wan->options.ceiling_bps[WAN_UP];
+    uint64_t quantum = down->verdict.quantum_bytes;
+
+    if (rate == LAW_UNLIMITED)
+        return 0;
+    if (quantum < TWO_PACKETS && rate / 8 * TWELVE_MS / 1000 >= TWO_PACKETS)
+        quantum = TWO_PACKETS;
+    const uint64_t for_reverse = http_credit_quantum(rate, reverse);
+    return reverse != 0 && quantum < for_reverse ? for_reverse : quantum;
+}
+
 void wan_member_apply(struct wan_member *m)
 {
     const struct law_verdict *v = &m->wan->halves[WAN_DOWN].verdict;
@@ -254,7 +271,7 @@ void wan_member_apply(struct wan_member *m)
     if (differs(window, m->window_bytes)) {
         m->window_bytes = window;
         http_session_set_window(m->session, window);
-        http_session_set_quantum(m->session, v->quantum_bytes);
+        http_session_set_quantum(m->session, quantum_of(m));
     }
     if (v->state == LAW_OFF && !m->is_off)
         http_session_revoke_credit(m->session);

@@ -101,19 +101,21 @@ void line_measure(struct line *l, struct upstream *upstream)
             .loop = l->options.loop, .upstream = upstream, .ops = &wan_probe_ops, .arg = l->wan});
 }
 
-void line_measure_no_more(struct line *l)
+void line_stop(struct line *l)
 {
-    if (l != NULL)
-        l->probe = path_probe_free(l->probe);
+    if (l == NULL)
+        return;
+    l->probe = path_probe_free(l->probe);
+    for (size_t i = 0; i < WAN_WAYS && l->options.policy != NULL; i++)
+        policy_book_unwatch(l->options.policy, &l->watch[i]);
+    l->options.policy = NULL;
 }
 
 struct line *line_free(struct line *l)
 {
     if (l == NULL)
         return NULL;
-    alb_assert(l->probe == NULL);
-    for (size_t i = 0; i < WAN_WAYS && l->options.policy != NULL; i++)
-        policy_book_unwatch(l->options.policy, &l->watch[i]);
+    line_stop(l);
     wan_free(l->wan);
     free(l);
     return NULL;

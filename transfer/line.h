@@ -35,11 +35,11 @@ struct line_options {
 };
 
 struct line *line_new(const struct line_options *options);
-/* The upstream that was made with line_wan(): measured from now on. */
+/* The upstream that was made with line_wan(), measured from now on. */
 void line_measure(struct line *l, struct upstream *upstream);
-/* Before that upstream is freed. */
-void line_measure_no_more(struct line *l);
-struct line *line_free(struct line *l); /* after the upstream; NULL is fine */
+/* Neither measured nor ruled any more: before the policy book and the upstream go. */
+void line_stop(struct line *l);         /* NULL is fine */
+struct line *line_free(struct line *l); /* after line_stop() and the upstream; NULL is fine */
 struct wan *line_wan(struct line *l);
 
 /* Everything known of it, as an object "line" of a status: what `albedo explain rate` shows. */

@@ -233,14 +233,16 @@ static void start_endpoint(void *arg, const struct scenario_site *site, unsigned
     e->catalogue = ram_catalogue_new(&(struct ram_options){0});
     give_trust(c, e->catalogue);
     admit(c, ROLE_ENDPOINT, e->device, site->name);
-    must(endpoint_start(&(struct endpoint_options){.loop = loop,
-                                                   .catalogue = e->catalogue,
-                                                   .parents = {place_of(site->name)},
-                                                   .parent_count = 1,
-                                                   .device = e->device,
-                                                   .trust_pin = &c->trust_pin,
-                                                   .memory_bytes = 4 << 20},
-                        &e->endpoint));
+    must(endpoint_start(
+        &(struct endpoint_options){.loop = loop,
+                                   .catalogue = e->catalogue,
+                                   .parents = {place_of(site->name)},
+                                   .parent_count = 1,
+                                   .line = site->parent == NULL ? LINE_IS_WAN : LINE_IS_LAN,
+                                   .device = e->device,
+                                   .trust_pin = &c->trust_pin,
+                                   .memory_bytes = 4 << 20},
+        &e->endpoint));
     c->endpoints[number] = e;
     if (number >= c->endpoint_count)
         c->endpoint_count = number + 1;

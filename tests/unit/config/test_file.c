@@ -64,7 +64,8 @@ static void values_and_defaults_arrive(void **state)
     struct reflector_config c;
     struct alb_status st = load(state,
                                 SOUND "window = \"8MiB\" # a comment\n"
-                                      "listen = [::1]:99\nlog_level = debug\nsite = north",
+                                      "listen = [::1]:99\nlog_level = debug\nsite = north\n"
+                                      "wan_down = 2Mbit\nparent_line = wan",
                                 &c, error);
 
     assert_string_equal(error, "");
@@ -76,6 +77,9 @@ static void values_and_defaults_arrive(void **state)
     assert_int_equal(c.memory_cache_bytes, 64 << 20);
     assert_int_equal(c.max_sessions, 4096);
     assert_int_equal(c.log_level, LOG_DEBUG);
+    assert_int_equal(c.wan_down_bps, 2000000);
+    assert_int_equal(c.wan_up_bps, 0);
+    assert_int_equal(c.parent_line, LINE_WAN);
     assert_string_equal(c.listen.host, "::1");
     assert_int_equal(c.listen.port, 99);
     assert_int_equal(c.trust_pin.bytes[1], 0x11);
@@ -110,6 +114,11 @@ static void each_mistake_is_told_with_its_line(void **state)
             "r.conf:10: there is no option \"lisen\"; did you mean \"listen\"?");
     refused(state, SOUND "wibble = 3\n", "r.conf:5: there is no option \"wibble\"; see");
     refused(state, SOUND "window = 8MIB\n", "r.conf:5: window: \"8MIB\": unknown unit of a size");
+    refused(state, SOUND "wan_down = 0Mbit\n", "r.conf:5: wan_down: \"0Mbit\": below 12kbit");
+    refused(state, SOUND "wan_down = 11kbit\n", "to stop all, use the policy (albedo pause)");
+    refused(state, SOUND "wan_up = 2\n", "r.conf:5: wan_up: \"2\": a rate needs a unit");
+    refused(state, SOUND "lan_rate = 1001Gbit\n", "no line has more than 1000Gbit");
+    refused(state, SOUND "parent_line = dsl\n", "a line is auto, wan or lan");
     refused(state, SOUND "workers = many\n", "workers: \"many\": a number is expected");
     refused(state, SOUND "log_level = loud\n", "r.conf:5: log_level: \"loud\": ");
     refused(state, SOUND "site = Nord\n", "site: \"Nord\": an id begins with a-z or 0-9");

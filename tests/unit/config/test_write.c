@@ -99,6 +99,10 @@ static void what_is_written_reads_the_same(void **state)
     c.window_bytes = 3000;
     c.cache_quota_bytes = UINT64_C(2) << 40;
     c.log_level = LOG_ERROR;
+    c.wan_down_bps = 1500000;
+    c.wan_up_bps = 0;
+    c.lan_rate_bps = 12345;
+    c.parent_line = LINE_LAN;
     buf_init(&text, TEXT_MOST);
     assert_false(alb_failed(reflector_config_write(&c, &text)));
     tmpdir_write(*state, "r.conf", buf_peek(&text), buf_size(&text));
@@ -115,6 +119,10 @@ static void what_is_written_reads_the_same(void **state)
     assert_int_equal(again.window_bytes, 3000);
     assert_int_equal(again.cache_quota_bytes, c.cache_quota_bytes);
     assert_int_equal(again.log_level, LOG_ERROR);
+    assert_int_equal(again.wan_down_bps, 1500000);
+    assert_int_equal(again.wan_up_bps, 0);
+    assert_int_equal(again.lan_rate_bps, 12345);
+    assert_int_equal(again.parent_line, LINE_LAN);
     assert_int_equal(again.memory_cache_bytes, c.memory_cache_bytes);
 }
 
