@@ -72,8 +72,6 @@ void law_on_lost(struct law *l, uint64_t now_ns)
     if (l->delay.lost_run++ == 0)
         l->delay.lost_since_ns = now_ns;
     l->delay.calm_ns = 0;
-    if (l->delay.queue_s > law_low_s(l))
-        l->delay.lossy_queue = true;
 }
 
 void law_on_resume(struct law *l, uint64_t now_ns)
@@ -192,8 +190,7 @@ static uint64_t window_bytes(const struct law *l, const struct law_view *v, doub
     double can = law_most(l->capacity_bps, v->delivered_most_bps);
     double paced = l->capacity_bps > 0 ? law_least(bps, 1.05 * can) : bps;
     double window = paced * (base + c->window_slack) / 8 + c->window_frames * frame;
-    bool congested = l->flow.loss_ns != 0 && law_since(v->now_ns, l->flow.loss_ns) < c->connections_calm;
-    if (v->hole && !congested)
+    if (v->hole)
         window += c->hole_window * paced * base / 8;
     return (uint64_t)window;
 }

@@ -66,7 +66,8 @@ void law_look(struct law *l, bool alarm, struct law_view *v, uint64_t now_ns)
     v->blind = !v->lost && law_since(now_ns, l->delay.sample_ns) > c->stale_after + 2 * base;
     if (v->lost)
         v->queue_s = 2 * v->high_s;
-    v->hole = now_ns < l->flow.hole_until_ns + law_ns(3 * v->interval_s);
+    v->full = law_losses_are_ours(l);
+    v->hole = !v->full && now_ns < l->flow.hole_until_ns + law_ns(3 * v->interval_s);
     v->sender_limited = now_ns < l->flow.limited_until_ns;
     look_at_rates(l, alarm, v);
     if (!alarm)

@@ -90,8 +90,7 @@ static double noise_s(const struct law *l)
 
 double law_packet_s(const struct law *l)
 {
-    double bps = l->capacity_bps > 0 ? l->capacity_bps : l->c->start_rate * 4;
-    return 12000 / bps;
+    return 12000 / (l->capacity_bps > 0 ? l->capacity_bps : law_most(l->rate_bps, 1));
 }
 
 double law_low_s(const struct law *l)
@@ -141,7 +140,8 @@ double law_delay_sample(struct law *l, const struct law_sample *s)
     d->lost_run = 0;
     d->newest_s = queue_s;
     d->fresh_s = d->fresh_s < 0 ? queue_s : law_least(d->fresh_s, queue_s);
-    d->deepest_s = law_most(d->deepest_s, queue_s);
+    d->deepest_s = law_most(d->deepest_s * (1 - l->c->deepest_forget), queue_s);
+    d->peak_s = law_most(queue_s, d->peak_s * l->c->peak_forget);
     if (queue_s <= l->c->dip_margin + noise_s(l))
         d->low_ns = s->at_ns;
     return queue_s;

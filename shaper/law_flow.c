@@ -119,16 +119,24 @@ void law_on_hole(struct law *l, uint64_t now_ns)
         l->flow.hole_until_ns = until;
 }
 
+bool law_losses_are_ours(const struct law *l)
+{
+    return l->flow.congested > 0.5;
+}
+
+/* A loss at the deepest queue ever seen is a full buffer; chance strikes at any depth. */
 static void on_losses(struct law *l, double count, uint64_t now_ns)
 {
     struct law_delay *d = &l->delay;
-    l->flow.losses += count;
-    double queue_s = d->fresh_s >= 0 ? d->fresh_s : d->queue_s;
-    if (law_most(queue_s, d->queue_s) > law_low_s(l)) {
-        l->flow.loss_ns = now_ns;
-        d->lossy_queue = true;
+    struct law_flow *f = &l->flow;
+    bool full = d->peak_s > l->c->full_share * d->deepest_s && d->peak_s > law_low_s(l);
+    f->losses += count;
+    f->congested += l->c->congested_weight * ((full ? 1 : 0) - f->congested);
+    if (full) {
+        f->loss_ns = now_ns;
+        d->lossy_queue = law_losses_are_ours(l);
     } else {
-        l->flow.random_ns = now_ns;
+        f->random_ns = now_ns;
     }
 }
 

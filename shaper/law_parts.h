@@ -60,6 +60,8 @@ double law_granted_bps(struct law *l, uint64_t from_ns, uint64_t to_ns);
 uint64_t law_outstanding(const struct law *l);
 /* The queue that our own outstanding bytes can make at the capacity. */
 double law_own_queue_s(const struct law *l);
+/* Do losses mean a full buffer here, rather than a bad line? */
+bool law_losses_are_ours(const struct law *l);
 /* The most of it in the last `back_s`: a probe tells of a queue that was. */
 double law_own_queue_lately_s(struct law *l, double back_s);
 
@@ -74,6 +76,7 @@ struct law_view {
     double asked_bps;    /* credit granted one RTT earlier */
     bool window_full;    /* W held the credit back */
     bool demand_limited; /* nobody asked for more */
+    bool full;           /* losses are of a full buffer */
     bool coarse;         /* so few grants in an interval that rates say nothing */
     bool sender_limited, hole, sampled, blind, lost;
     double loss_share; /* of the segments that came */

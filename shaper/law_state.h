@@ -106,7 +106,8 @@ struct law_delay {
     double spreads[LAW_SPREADS]; /* of complete windows */
     unsigned spread_count, spread_next;
     double deepest_s; /* the highest queue seen, slowly forgotten */
-    bool lossy_queue; /* a loss was seen beside a queue: `deepest_s` is the buffer */
+        double peak_s;               /* likewise, within the newest few samples */
+    bool lossy_queue;            /* a loss was seen at the deepest: that is the buffer */
     unsigned lost_run;
     uint64_t lost_since_ns;
     double flat_low_s, flat_high_s; /* extremes since flat_since_ns */
@@ -127,7 +128,8 @@ struct law_flow {
     uint64_t retransmitted[LAW_STREAMS];
     bool stamped[LAW_STREAMS];
     double losses;      /* new retransmissions since the last interval */
-    uint64_t loss_ns;   /* the newest congestion loss */
+        double congested;     /* share of losses that were of a full buffer, smoothed */
+    uint64_t loss_ns;     /* the newest congestion loss */
     uint64_t random_ns; /* the newest loss without a queue */
     uint64_t aggregate_bps;
     unsigned sisters;

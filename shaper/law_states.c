@@ -78,7 +78,9 @@ void law_cruise(struct law *l, const struct law_view *v)
     }
     if (count_shortfall(l, v))
         return;
-    if (v->queue_s > v->low_s)
+    if (v->loss_share > 0 && v->full)
+        trim(l, v, LAW_BECAUSE_OWN_QUEUE);
+    else if (v->queue_s > v->low_s)
         ease(l, v);
     else
         climb(l, v);
@@ -125,9 +127,9 @@ static void trim(struct law *l, const struct law_view *v, enum law_reason reason
 static bool count_shortfall(struct law *l, const struct law_view *v)
 {
     const struct law_constants *c = l->c;
-    bool congested = v->loss_share > 0 && v->queue_s > v->low_s;
+    bool congested = v->loss_share > 0 && v->full;
     bool policed = v->loss_share > c->loss_congested;
-    bool signs = v->queue_s > v->low_s || policed || v->window_full;
+    bool signs = v->queue_s > v->low_s || policed || congested || v->window_full;
     bool foreign = v->queue_s > v->low_s && v->sampled && law_is_foreign(l, v);
     if (law_is_sisters(l, v) || !(foreign || (signs && law_is_short(l, v)))) {
         l->shortfalls = 0;
@@ -287,10 +289,16 @@ void law_recover(struct law *l, const struct law_view *v)
     if (v->now_ns < l->round_ns || v->blind)
         return;
     if (v->queue_s > v->low_s) {
+        l->shortfalls += v->sampled && law_is_foreign(l, v);
+        if (l->shortfalls >= (unsigned)c->recover_count) {
+            law_give_way(l, v, LAW_BECAUSE_FOREIGN_QUEUE);
+            return;
+        }
         l->rate_bps = law_most(law_floor_bps(l), l->rate_bps * c->recover_back);
         next_round(l, v);
         return;
     }
+    l->shortfalls = 0;
     if (follows(l, v, 0.4)) {
         l->rate_bps *= near ? c->knee_gain : c->recover_gain;
         next_round(l, v);
