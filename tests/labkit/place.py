@@ -74,11 +74,12 @@ class Ground(Lab):
             self.hub.run(["ip", "route", "replace", network, "via", far, "congctl", "cubic"])
 
     def _block_udp(self):
-        """As firewalls do: datagrams to the tree's port vanish."""
-        self.hub.run(["tc", "qdisc", "add", "dev", "wan0", "clsact"])
-        self.hub.run(["tc", "filter", "add", "dev", "wan0", "ingress", "protocol", "ip", "u32",
-                      "match", "ip", "protocol", "17", "0xff", "match", "ip", "dport",
-                      str(TREE_PORT), "0xffff", "action", "drop"])
+        """As firewalls do: datagrams to the tree's port vanish. By routing rules, since these can
+        tell ports and every machine has them; the rule has to come before the local table's."""
+        for words in (["add", "pref", "10", "lookup", "local"],
+                      ["add", "pref", "5", "ipproto", "udp", "dport", str(TREE_PORT), "blackhole"],
+                      ["del", "pref", "0"]):
+            self.hub.run(["ip", "rule", *words])
 
 
 class Sites(Ground):
