@@ -98,8 +98,10 @@ static bool grow(struct script *script, struct emu_error *err)
     size_t room = script->room == 0 ? ROOM_FIRST : 2 * script->room;
     struct script_event *events =
         script->count < SCRIPT_EVENTS_MAX ? realloc(script->events, room * sizeof events[0]) : NULL;
-    if (events == NULL)
-        return emu_fail(err, "too many events; %u are the most", SCRIPT_EVENTS_MAX);
+    if (events == NULL) {
+        (void)emu_fail(err, "too many events, or no memory; %u are the most", SCRIPT_EVENTS_MAX);
+        return false;
+    }
     script->events = events;
     script->room = room;
     return true;
