@@ -88,13 +88,20 @@ static void limit_set(struct limit *l, uint64_t rate_bps)
         l->level = l->burst;
 }
 
-static void limit_charge(struct limit *l, uint64_t bytes)
+static void limit_add(struct limit *l, wide bytes)
 {
     limit_advance(l);
     if (l->rate_bps == TREE_UNLIMITED)
         return;
-    l->level -= bytes * BYTE;
-    assert_true(l->level >= 0); /* never above the ceiling and its burst, in any window */
+    l->level += bytes * BYTE;
+    limit_advance(l);
+}
+
+static void limit_grant(struct limit *l, wide bytes)
+{
+    limit_add(l, -bytes);
+    /* never above the ceiling and its burst, in any window */
+    assert_true(l->rate_bps == TREE_UNLIMITED || l->level >= 0);
 }
 
 /* Could a packet have passed already at the last tick of the wheel? */
@@ -120,13 +127,18 @@ static unsigned job_of(const struct actor *a)
     return (unsigned)(a - play.stage->actors) % (JOBS + 1); /* JOBS: none */
 }
 
+static void for_path(struct actor *a, void (*fn)(struct limit *l, wide bytes), wide bytes)
+{
+    for (struct tree_node **n = a->path; *n != NULL; n++)
+        fn(limit_of(*n), bytes);
+    if (job_of(a) < JOBS)
+        fn(&play.job_limits[job_of(a)], bytes);
+}
+
 static void on_granted(struct stage *s, struct actor *a, uint64_t bytes)
 {
     (void)s;
-    for (struct tree_node **n = a->path; *n != NULL; n++)
-        limit_charge(limit_of(*n), bytes);
-    if (job_of(a) < JOBS)
-        limit_charge(&play.job_limits[job_of(a)], bytes);
+    for_path(a, limit_grant, bytes);
 }
 
 static struct tree_node *grow(struct tree_node *up, struct node_terms terms)
@@ -218,6 +230,22 @@ static void nobody_waits_without_a_reason(void)
     }
 }
 
+/* It was more on the wire than granted, or less. */
+static void correct(struct actor *a)
+{
+    uint64_t bytes = gen_skewed(&gen, 20000);
+
+    if (gen_chance(&gen, 2, 3)) {
+        tree_leaf_charge(a->leaf, bytes, play.stage->now_ns);
+        for_path(a, limit_add, bytes * (wide)-1);
+        a->got_bytes += bytes;
+    } else if (a->got_bytes >= bytes) {
+        tree_leaf_refund(a->leaf, bytes, play.stage->now_ns);
+        for_path(a, limit_add, bytes);
+        a->got_bytes -= bytes;
+    }
+}
+
 static void change_something(void)
 {
     struct limit *l = &play.limits[gen_below(&gen, play.count)];
@@ -231,6 +259,8 @@ static void change_something(void)
     } else if (gen_chance(&gen, 1, 4)) {
         tree_job_set_ceiling(play.jobs[j], terms.ceiling_bps, play.stage->now_ns);
         limit_set(&play.job_limits[j], terms.ceiling_bps);
+    } else if (a->leaf != NULL && gen_chance(&gen, 1, 2)) {
+        correct(a);
     } else if (a->leaf != NULL) {
         stage_stop(play.stage, a);
         a->is_hungry = gen_chance(&gen, 2, 3);
