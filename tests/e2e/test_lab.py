@@ -35,7 +35,8 @@ def standard_run(bulk, fg=(), meters=(), trips=(), phases=None, **more):
                flows={"bulk": (flow(*bulk), flow()), "fg": (flow(*fg), flow())},
                trips=list(trips) or [samples.Trip(0, 0.04, 0.02, 0.02),
                                      samples.Trip(30, 0.04, 0.02, 0.02)],
-               meters={"cubic": list(meters)}, queue=[], **given)
+               meters={"cubic": list(meters)}, queue=[],
+               made={name: begin + 0.1 for name, (begin, _) in phases.items()}, **given)
 
 
 def meter(begin, end, mbit):
@@ -99,6 +100,23 @@ def test_a_limit_is_checked_in_every_window():
     uneven = flow((0, 10, 4), (10, 10.5, 8), (10.5, 30, 4))
     assert figures.worst_error(uneven, 0, 30, 1.0, 4e6) == pytest.approx(50, abs=1)
     assert figures.worst_error(uneven, 0, 30, 10.0, 4e6) == pytest.approx(5, abs=0.2)
+
+
+def test_what_came_after_it_was_forbidden_is_counted_but_not_what_was_on_its_way():
+    late = flow((20, 20.15, 8), (25, 25.01, 1))
+    run = standard_run([(0, 20.15, 8)], phases={"idle": (0, 20), "off": (20, 40)})
+    run.flows["bulk large"] = (late, flow())
+    assert figures.of_off(run) == {"off_bytes": pytest.approx(MBIT / 100)}
+
+
+def test_a_flip_is_timed_from_the_command_and_its_worst_second_told():
+    made = row.Row.make("x", {"title": "", "link": {"rate": "8mbit"}, "must": {}, "phase": [
+        {"name": "flip", "seconds": 20, "cap": "2mbit"}]})
+    run = standard_run([(0, 0.5, 8), (0.5, 10, 2), (10, 11, 2.1), (11, 20, 2)], row=made,
+                       phases={"flip": (0, 20)})
+    told = figures.of_flip(run)
+    assert told["flip"] == pytest.approx(0.5, abs=0.11)
+    assert told["over_1s"] == pytest.approx(5, abs=0.3)
 
 
 def test_jains_index():

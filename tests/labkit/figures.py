@@ -21,7 +21,11 @@ day       page_p50 page_p95 s         loading time of whole pages beside the upd
           page, in both), added_worst % of page_p95; done % of the updates' bytes that came
 call      call_p95 ms      of the way down, above the shortest; call_lost %
 cap       err_1s err_10s % the farthest a window's mean is from the limit
-several   sum %            all endpoints' bytes at the bottleneck; jain: how even their shares are
+flip      flip s           from the admin's command until the bulk keeps to the new limit, + 10 %;
+          over_1s %        the worst second after that, above the limit
+off       off_bytes        of content that came later than one round trip and 100 ms after it was
+                           forbidden
+several   jain             how even the endpoints' shares are
 A figure whose phase a scenario does not have is left out. None: it did not happen.
 """
 import statistics
@@ -210,6 +214,25 @@ def of_cap(run):
             "err_10s": worst_error(flow, begin, end, 10.0, limit)}
 
 
+def of_flip(run):
+    begin, end = run.phases["flip"]
+    flow = run.flow("bulk")
+    limit = rate_bps(next(p.cap for p in run.row.phases if p.name == "flip"))
+    waited = reached(flow, begin, end, lambda bps: bps <= 1.1 * limit)
+    if waited is None:
+        return {"flip": None, "over_1s": None}
+    starts = int((end - begin - waited - 1) / BIN_S + 1e-6)
+    means = [flow.bps(begin + waited + n * BIN_S, begin + waited + n * BIN_S + 1)
+             for n in range(starts)]
+    return {"flip": waited, "over_1s": max(0.0, 100 * (max(means) / limit - 1))}
+
+
+def of_off(run):
+    trips = [trip.rtt for trip in run.trips if trip.rtt is not None]
+    begin, end = run.made["off"] + min(trips) + 0.1, run.phases["off"][1]
+    return {"off_bytes": run.flow("bulk large").bytes(begin, end)}
+
+
 def of_several(run):
     begin, end = run.settled("idle")
     each = [max(flow.bps(begin, end) for flow in run.shares[name]) for name in sorted(run.shares)
@@ -221,7 +244,7 @@ def of_run(run):
     """{figure: value} of all that the scenario's phases can tell."""
     figures = {}
     for name, measure in (("idle", of_idle), ("both", of_both), ("web", of_web), ("call", of_call),
-                          ("day", of_day), ("cap", of_cap)):
+                          ("day", of_day), ("cap", of_cap), ("flip", of_flip), ("off", of_off)):
         if run.has(name):
             figures |= measure(run)
     if run.has("after"):

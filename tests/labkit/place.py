@@ -154,9 +154,12 @@ class Place:
         for number in range(self.row.updates.get("count", len(site.endpoints))):
             self._publish(number)
         if self.row.policy:
-            document = self.folder / "policy.json"
-            document.write_text(self.row.policy, encoding="utf-8")
-            site.admin.albedo("policy", "set", document)
+            self.set_policy(self.row.policy)
+
+    def set_policy(self, text):
+        document = self.folder / "policy.json"
+        document.write_text(text, encoding="utf-8")
+        self.site.admin.albedo("policy", "set", document)
 
     def _settle_branch(self, site):
         token = site.token("endpoint", "--site", "branch", "--uses", str(len(site.endpoints)))

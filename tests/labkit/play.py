@@ -21,6 +21,7 @@ class Run:
     bulk: str
     out: Path
     phases: dict          # name: (begin, end), seconds of the monotonic clock
+    made: dict            # name: when the changes it begins with were in force for the admin
     stats: dict           # the emulator's own
     span: tuple           # begin and end of everything
     flows: dict           # at the branch's end of the link: {kind: (received, sent)}
@@ -77,22 +78,25 @@ def enter(place, traffic, row, index):
     for kind in phase.traffic:
         if kind not in before:
             traffic.begin(kind, lasting(row, index, kind))
-    for words in phase.admin:
+    if phase.policy and place.site is not None:
+        place.set_policy(phase.policy)
+    for words in phase.admin if place.site is not None else ():
         place.site.admin.albedo(*words.split())
 
 
 def play_phases(place, traffic, row):
-    """{name: (begin, end)}, as they were."""
+    """{name: (begin, end)}, as they were, {name: when its changes had been made}, and the whole."""
     began = time.monotonic()
     wait_for(began + QUIET_S)
-    at, times = began + QUIET_S, {}
+    at, times, made = began + QUIET_S, {}, {}
     for index, phase in enumerate(row.phases):
         enter(place, traffic, row, index)
+        made[phase.name] = time.monotonic()
         times[phase.name] = (at, at + phase.seconds)
         at += phase.seconds
         wait_for(at)
     traffic.end_all()
-    return times, (began, at)
+    return times, made, (began, at)
 
 
 def play(row, bulk, out):
@@ -103,7 +107,7 @@ def play(row, bulk, out):
         traffic = Traffic(place, bulk, out)
         traffic.serve()
         traffic.measure(row.seconds + QUIET_S)
-        phases, span = play_phases(place, traffic, row)
+        phases, made, span = play_phases(place, traffic, row)
         traffic.stop_measuring()
         stats = place.ground.link.stats()
         if row.kind == "emulated":
@@ -111,12 +115,16 @@ def play(row, bulk, out):
         if place.site is not None:
             shutil.copytree(place.site.logs, out / "logs")
     (out / "run.json").write_text(json.dumps(
-        {"row": row.name, "bulk": bulk, "phases": phases, "span": span, "link": stats}, indent=1))
-    return collect(row, bulk, out, phases, span, stats)
+        {"row": row.name, "bulk": bulk, "phases": phases, "made": made, "span": span,
+         "link": stats}, indent=1))
+    return collect(row, bulk, out)
 
 
-def collect(row, bulk, out, phases, span, stats):
-    return Run(row=row, bulk=bulk, out=out, phases=phases, stats=stats, span=span,
+def collect(row, bulk, out):
+    """A run from what is in its folder."""
+    told = json.loads((out / "run.json").read_text())
+    return Run(row=row, bulk=bulk, out=out, phases=told["phases"], made=told["made"],
+               stats=told["link"], span=told["span"],
                flows=samples.read_tap(out / "tap.csv"),
                trips=samples.read_trips(out / "ping.csv"),
                shares=samples.read_tap(out / "tap-lan.csv"),

@@ -99,6 +99,8 @@ class Phase:
     settle: float = 0.0
     link: dict = dataclasses.field(default_factory=dict)
     admin: list = dataclasses.field(default_factory=list)  # commands of the admin at its beginning
+    policy: str = ""                                       # a document that is set then
+    cap: str = ""                                          # the limit from then on
 
 
 @dataclasses.dataclass

@@ -57,13 +57,17 @@ class Page:
 
 
 def read_tap(path):
-    """{kind: (Flow received, Flow sent)} at the interface where the tap sat."""
+    """{kind: (Flow received, Flow sent)} at the interface where the tap sat; for each kind there is
+    also "kind large", of packets that can only be content."""
     flows = {}
     for row in rows(path):
         down, up = flows.setdefault(row["kind"], (Flow(TAP_BIN_S), Flow(TAP_BIN_S)))
         at = int(row["bin_us"]) / 1e6
         down.add(at, int(row["rx_bytes"]))
         up.add(at, int(row["tx_bytes"]))
+        if int(row["rx_large"]) > 0:
+            large = flows.setdefault(f"{row['kind']} large", (Flow(TAP_BIN_S), Flow(TAP_BIN_S)))
+            large[0].add(at, int(row["rx_large"]))
     return flows
 
 

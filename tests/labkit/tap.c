@@ -28,7 +28,8 @@ enum {
     BLOCK_BYTES = 1 << 18,
     BLOCKS = 32,
     FRAME_BYTES = 256,
-    BLOCK_MS = 20, /* a block that is not full is handed over after this */
+    LARGE_BYTES = 600, /* events, credit and probes are smaller */
+    BLOCK_MS = 20,     /* a block that is not full is handed over after this */
 };
 
 struct kind {
@@ -36,6 +37,7 @@ struct kind {
     in_addr_t addr; /* network order, 0: any */
     uint16_t port;  /* host order, 0: any */
     uint64_t rx_bytes, rx_packets, tx_bytes, tx_packets;
+    uint64_t rx_large; /* bytes of received packets that can only be content */
 };
 
 struct tap {
@@ -85,11 +87,12 @@ static void bin_print(struct tap *tap)
     for (int i = 0; i <= tap->count; i++) {
         struct kind *k = &tap->kinds[i];
         if (k->rx_packets + k->tx_packets > 0)
-            (void)printf("%llu,%s,%llu,%llu,%llu,%llu\n", (unsigned long long)tap->bin * BIN_US,
-                         k->name, (unsigned long long)k->rx_bytes,
-                         (unsigned long long)k->rx_packets, (unsigned long long)k->tx_bytes,
-                         (unsigned long long)k->tx_packets);
-        k->rx_bytes = k->rx_packets = k->tx_bytes = k->tx_packets = 0;
+            (void)printf("%llu,%s,%llu,%llu,%llu,%llu,%llu\n",
+                         (unsigned long long)tap->bin * BIN_US, k->name,
+                         (unsigned long long)k->rx_bytes, (unsigned long long)k->rx_packets,
+                         (unsigned long long)k->tx_bytes, (unsigned long long)k->tx_packets,
+                         (unsigned long long)k->rx_large);
+        k->rx_large = k->rx_bytes = k->rx_packets = k->tx_bytes = k->tx_packets = 0;
     }
 }
 
@@ -113,6 +116,8 @@ static void packet_count(struct tap *tap, const struct tpacket3_hdr *head)
     bool is_out = link.sll_pkttype == PACKET_OUTGOING;
     *(is_out ? &kind->tx_bytes : &kind->rx_bytes) += bytes_on_wire;
     *(is_out ? &kind->tx_packets : &kind->rx_packets) += 1;
+    if (!is_out && bytes_on_wire >= LARGE_BYTES)
+        kind->rx_large += bytes_on_wire;
 }
 
 static void block_count(struct tap *tap, struct tpacket_block_desc *block)
@@ -178,7 +183,7 @@ int tool_tap(int argc, char **argv)
     (void)snprintf(tap.kinds[tap.count].name, NAME_BYTES, "other");
     tap.real_minus_us = clock_real_minus_us();
     tap_open(&tap, argv[0]);
-    (void)puts("bin_us,kind,rx_bytes,rx_packets,tx_bytes,tx_packets");
+    (void)puts("bin_us,kind,rx_bytes,rx_packets,tx_bytes,tx_packets,rx_large");
     (void)fflush(stdout);
     tap_run(&tap);
     struct tpacket_stats_v3 stats;
