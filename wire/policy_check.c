@@ -141,18 +141,22 @@ static bool is_among(const struct name *names, size_t count, const char *text)
     return low < count && strcmp(names[low].text, text) == 0;
 }
 
-static bool is_link(const struct policy_doc *d, const char *text)
+/* The names of links, sorted; the caller's. */
+static struct name *links_of(const struct policy_doc *d)
 {
+    struct name *links = xcalloc(d->site_count + 1, sizeof *links);
+
     for (size_t i = 0; i < d->site_count; i++)
-        if (strcmp(d->sites[i].link, text) == 0)
-            return true;
-    return false;
+        links[i] = (struct name){d->sites[i].link, i};
+    qsort(links, d->site_count, sizeof *links, compare_names);
+    return links;
 }
 
 /* Sites may be known to the hub and not to the policy; links only the policy knows. */
 static void check_scopes(const struct policy_doc *d, struct policy_findings *findings)
 {
     AUTO_FREE struct name *sites = names_of(d, POLICY_KIND_SITE);
+    AUTO_FREE struct name *links = links_of(d);
     char where[128];
 
     for (size_t i = 0; i < d->rule_count; i++) {
@@ -163,7 +167,7 @@ static void check_scopes(const struct policy_doc *d, struct policy_findings *fin
                                 "%s: site %s is not among this policy's sites, so its times are "
                                 "taken in %s",
                                 policy_rule_where(d, i, where), r->of, d->zone);
-        if (r->scope == POLICY_LINK && !is_link(d, r->of))
+        if (r->scope == POLICY_LINK && !is_among(links, d->site_count, r->of))
             policy_findings_add(findings, false,
                                 "%s can never match: no site of this policy is on link %s",
                                 policy_rule_where(d, i, where), r->of);

@@ -7,5 +7,5 @@
 /* "rule 7 (office)" or "line 12 (rule office)". */
 const char *policy_rule_where(const struct policy_doc *d, size_t index, char out[128]);
 /* Warnings about rules that can never match: those that others before them cover, and those whose
- * days, dates and calendars never meet. */
+ * days, dates and calendars never meet; and about rules that overlap by halves. */
 void policy_check_cover(const struct policy_doc *d, struct policy_findings *findings);

@@ -39,6 +39,13 @@ static bool week_holds(const struct week *outer, const struct week *inner)
     return true;
 }
 
+/* What a rule is, to those that come after it. */
+struct reach {
+    const struct policy_rule *rule;
+    const char *link; /* of the site that a rule of scope SITE names; "" for none */
+    struct week week;
+};
+
 static bool is_of_every_week(const struct policy_when *w)
 {
     return w->on == 0 && w->except == 0 && w->first_day == INT32_MIN && w->last_day == INT32_MAX;
@@ -50,21 +57,14 @@ static bool has_same_dates(const struct policy_when *a, const struct policy_when
            a->last_day == b->last_day;
 }
 
-static bool is_on_link(const struct policy_doc *d, const char *site, const char *link)
+static bool scope_covers(const struct reach *outside, const struct reach *inside)
 {
-    for (size_t i = 0; i < d->site_count; i++)
-        if (strcmp(d->sites[i].name, site) == 0)
-            return strcmp(d->sites[i].link, link) == 0;
-    return false;
-}
+    const struct policy_rule *outer = outside->rule, *inner = inside->rule;
 
-static bool scope_covers(const struct policy_doc *d, const struct policy_rule *outer,
-                         const struct policy_rule *inner)
-{
     if (outer->scope == POLICY_GLOBAL)
         return true;
     if (outer->scope == POLICY_LINK && inner->scope == POLICY_SITE)
-        return is_on_link(d, inner->of, outer->of);
+        return strcmp(inside->link, outer->of) == 0;
     if (outer->scope != inner->scope)
         return false;
     if (outer->scope == POLICY_JOB)
@@ -73,13 +73,14 @@ static bool scope_covers(const struct policy_doc *d, const struct policy_rule *o
 }
 
 /* But for when. */
-static bool traffic_covers(const struct policy_doc *d, const struct policy_rule *outer,
-                           const struct policy_rule *inner)
+static bool traffic_covers(const struct reach *outside, const struct reach *inside)
 {
+    const struct policy_rule *outer = outside->rule, *inner = inside->rule;
+
     return (outer->directions & inner->directions) == inner->directions &&
            (outer->places & inner->places) == inner->places &&
            (outer->class == POLICY_ANY_CLASS || outer->class == inner->class) &&
-           scope_covers(d, outer, inner);
+           scope_covers(outside, inside);
 }
 
 static void warn_covered(const struct policy_doc *d, size_t index, const size_t *by, size_t count,
@@ -96,34 +97,81 @@ static void warn_covered(const struct policy_doc *d, size_t index, const size_t 
                         count == 1 ? "covers" : "together cover");
 }
 
-/* One rule before it, or several of every week together. */
-static void check_covered(const struct policy_doc *d, const struct week *weeks, size_t index,
+/* One rule before it, or several of every week together; false when nothing was found. */
+static bool check_covered(const struct policy_doc *d, const struct reach *all, size_t index,
                           struct policy_findings *findings)
 {
-    const struct policy_rule *inner = &d->rules[index];
+    const struct reach *inner = &all[index];
     struct week together = {{0}};
     size_t by[5], count = 0;
 
     for (size_t i = 0; i < index; i++) {
         const struct policy_when *when = &d->rules[i].when;
 
-        if (!traffic_covers(d, &d->rules[i], inner))
+        if (!traffic_covers(&all[i], inner))
             continue;
-        if ((is_of_every_week(when) || has_same_dates(when, &inner->when)) &&
-            week_holds(&weeks[i], &weeks[index])) {
+        if ((is_of_every_week(when) || has_same_dates(when, &inner->rule->when)) &&
+            week_holds(&all[i].week, &inner->week)) {
             warn_covered(d, index, &i, 1, findings);
-            return;
+            return true;
         }
-        if (!is_of_every_week(when) || week_holds(&together, &weeks[i]))
+        if (!is_of_every_week(when) || week_holds(&together, &all[i].week))
             continue;
         for (size_t word = 0; word < WEEK_WORDS; word++)
-            together.minutes[word] |= weeks[i].minutes[word];
+            together.minutes[word] |= all[i].week.minutes[word];
         by[count < 4 ? count : 4] = i;
         count++;
-        if (week_holds(&together, &weeks[index])) {
+        if (week_holds(&together, &inner->week)) {
             warn_covered(d, index, by, count, findings);
-            return;
+            return true;
         }
+    }
+    return false;
+}
+
+/* ---- rules that hold each other's hours ---- */
+
+/* The first minute that two weeks share; −1 for none. */
+static int first_shared(const struct week *a, const struct week *b)
+{
+    for (size_t i = 0; i < WEEK_WORDS; i++)
+        if ((a->minutes[i] & b->minutes[i]) != 0)
+            return (int)(64 * i) + __builtin_ctzll(a->minutes[i] & b->minutes[i]);
+    return -1;
+}
+
+static bool share_traffic(const struct policy_rule *a, const struct policy_rule *b)
+{
+    return a->scope == b->scope && strcmp(a->of, b->of) == 0 &&
+           (a->directions & b->directions) != 0 && (a->places & b->places) != 0 &&
+           (a->class == POLICY_ANY_CLASS || b->class == POLICY_ANY_CLASS || a->class == b->class);
+}
+
+/* An exception within a wider rule is how policies are written; hours that overlap with neither
+ * inside the other are more often a slip. */
+static void check_overlap(const struct policy_doc *d, const struct reach *all, size_t index,
+                          struct policy_findings *findings)
+{
+    static const char *const DAYS[] = {"mon", "tue", "wed", "thu", "fri", "sat", "sun"};
+    const struct reach *later = &all[index];
+
+    for (size_t i = 0; i < index; i++) {
+        char mine[128], other[128];
+        int minute;
+
+        if (all[i].rule->action.mode == later->rule->action.mode ||
+            !share_traffic(all[i].rule, later->rule) ||
+            !has_same_dates(&all[i].rule->when, &later->rule->when))
+            continue;
+        minute = first_shared(&all[i].week, &later->week);
+        if (minute < 0 || week_holds(&later->week, &all[i].week))
+            continue;
+        policy_findings_add(findings, false,
+                            "%s overlaps %s, from %s %02d:%02d on, and differs; where both hold, "
+                            "the earlier rule wins",
+                            policy_rule_where(d, index, mine), policy_rule_where(d, i, other),
+                            DAYS[minute / 1440], minute / 60 % 24, minute % 60);
+        return;
     }
 }
 
@@ -168,19 +216,50 @@ static bool comes_ever(const struct policy_doc *d, const struct policy_when *w)
     return comes_within(d, w, w->first_day, w->last_day);
 }
 
+/* ---- all rules ---- */
+
+static int compare_sites(const void *a, const void *b)
+{
+    return strcmp((*(const struct policy_site *const *)a)->name,
+                  (*(const struct policy_site *const *)b)->name);
+}
+
+static int compare_name(const void *key, const void *item)
+{
+    return strcmp(key, (*(const struct policy_site *const *)item)->name);
+}
+
+static struct reach *reaches_of(const struct policy_doc *d)
+{
+    AUTO_FREE const struct policy_site **sites = xcalloc(d->site_count + 1, sizeof *sites);
+    struct reach *all = xcalloc(d->rule_count + 1, sizeof *all);
+
+    for (size_t i = 0; i < d->site_count; i++)
+        sites[i] = &d->sites[i];
+    qsort(sites, d->site_count, sizeof *sites, compare_sites);
+    for (size_t i = 0; i < d->rule_count; i++) {
+        const struct policy_rule *r = &d->rules[i];
+        const struct policy_site *const *site = NULL;
+
+        if (r->scope == POLICY_SITE)
+            site = bsearch(r->of, sites, d->site_count, sizeof *sites, compare_name);
+        all[i] = (struct reach){r, site == NULL ? "" : (*site)->link, week_of(&r->when)};
+    }
+    return all;
+}
+
 void policy_check_cover(const struct policy_doc *d, struct policy_findings *findings)
 {
-    AUTO_FREE struct week *weeks = xcalloc(d->rule_count + 1, sizeof *weeks);
+    AUTO_FREE struct reach *all = reaches_of(d);
     char where[128];
 
     for (size_t i = 0; i < d->rule_count; i++) {
-        weeks[i] = week_of(&d->rules[i].when);
         if (!comes_ever(d, &d->rules[i].when))
             policy_findings_add(findings, false,
                                 "%s can never match: its days, dates and calendars have no day in "
                                 "common",
                                 policy_rule_where(d, i, where));
-        else
-            check_covered(d, weeks, i, findings);
+        else if (!check_covered(d, all, i, findings))
+            check_overlap(d, all, i, findings);
     }
 }

@@ -280,9 +280,24 @@ static void rules_that_can_never_match_are_pointed_out(void **state)
            "{\"name\":\"job\",\"scope\":\"job:base\",\"direction\":\"up\",\"mode\":\"full\"},"
            "{\"name\":\"both\",\"scope\":\"job:base\",\"mode\":\"full\"}]}",
            "warning: rule 2 (two) can never match: rule 1 (one) covers it\n"
+           "warning: rule 3 (late) overlaps rule 1 (one), from fri 22:00 on, and differs; where "
+           "both hold, the earlier rule wins\n"
            "warning: rule 5 (rest) can never match: rule 1 (one), rule 3 (late), rule 4 (end) "
            "together cover it\n"
            "warning: rule 7 (job) can never match: rule 6 (up) covers it\n");
+}
+
+static void rules_that_overlap_by_halves_are_pointed_out(void **state)
+{
+    (void)state;
+    expect("{\"format\":1,\"rules\":["
+           "{\"name\":\"a\",\"scope\":\"site:x\",\"hours\":\"08:00-16:00\",\"mode\":\"off\"},"
+           "{\"name\":\"b\",\"scope\":\"site:x\",\"days\":\"fri\",\"hours\":\"15:00-20:00\","
+           "\"mode\":\"full\"},"
+           "{\"name\":\"c\",\"scope\":\"site:y\",\"hours\":\"15:00-20:00\",\"mode\":\"full\"},"
+           "{\"name\":\"rest\",\"scope\":\"site:x\",\"mode\":\"full\"}]}",
+           "warning: rule 2 (b) overlaps rule 1 (a), from fri 15:00 on, and differs; where both "
+           "hold, the earlier rule wins\n");
 }
 
 static void days_that_never_come_are_pointed_out(void **state)
@@ -425,6 +440,7 @@ int main(void)
         cmocka_unit_test(names_and_subnets_are_given_once),
         cmocka_unit_test(what_is_no_policy_at_all_is_told_so),
         cmocka_unit_test(rules_that_can_never_match_are_pointed_out),
+        cmocka_unit_test(rules_that_overlap_by_halves_are_pointed_out),
         cmocka_unit_test(days_that_never_come_are_pointed_out),
         cmocka_unit_test(names_that_lead_nowhere_are_pointed_out),
         cmocka_unit_test(too_many_rules_are_refused_with_their_number),
