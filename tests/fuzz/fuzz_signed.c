@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "fuzz/target.h"
 #include "fuzz/trusted.h"
+#include "wire/policy_seal.h"
 #include "wire/record.h"
 #include "wire/signed.h"
 
@@ -18,6 +19,7 @@ static void read_all(const uint8_t *bytes, size_t size, const struct trust *t)
     AUTO_FREE struct grant *g = xalloc(sizeof *g);
     struct version_record record;
     struct revocations revoked;
+    struct policy_seal seal;
     struct trust next;
     struct head head;
 
@@ -36,6 +38,9 @@ static void read_all(const uint8_t *bytes, size_t size, const struct trust *t)
             alb_assert(revocations_has(&revoked, revoked.serials[i]));
         revocations_release(&revoked);
     }
+    for (int part = 0; part < POLICY_PARTS; part++)
+        if (!alb_failed(policy_seal_decode((enum policy_part)part, bytes, size, t, &seal)))
+            alb_assert(seal.number > 0 && seal.text_size > 0 && seal.text_size <= size);
 }
 
 /* The body of `bytes` in an envelope of `kind`, signed by who may. */
@@ -58,11 +63,9 @@ void fuzz_one(const uint8_t *bytes, size_t size)
     static const struct {
         const char *kind;
         const struct sign_secret *secret;
-    } KINDS[] = {{"trust", &ROOT_KEY},
-                 {"version", &PUBLISHER},
-                 {"head", &HUB},
-                 {"grant", &HUB},
-                 {"revocations", &HUB}};
+    } KINDS[] = {{"trust", &ROOT_KEY}, {"version", &PUBLISHER}, {"head", &HUB},
+                 {"grant", &HUB},      {"revocations", &HUB},   {"policy", &HUB},
+                 {"overrides", &HUB}};
     struct trust_delegation d;
     struct signed_view v;
     struct trust t;
