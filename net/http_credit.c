@@ -14,7 +14,13 @@ enum {
     GRANTS_PER_S = 500, /* at most                                          */
     GRANTS_PER_S_LEAST = 100,
     PARDON_FIRST = 64 << 10,
+    UNASKED_LEAST = 16 << 10, /* that a gate need answer when nobody set a quantum */
 };
+
+static uint64_t least_of(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
 
 /* ---- arithmetic ------------------------------------------------------------------------------ */
 
@@ -126,6 +132,8 @@ void http_credit_open(struct http_session *s)
 static uint64_t permitted(struct http_session *s, uint64_t due)
 {
     uint64_t now_ns = loop_now_ns(s->stream->loop), least = http_credit_least(&s->credit);
+    /* An eighth of a large W would be seconds of a thin line. */
+    uint64_t most = s->credit.quantum_bytes != 0 ? UINT64_MAX : UNASKED_LEAST;
     uint64_t given = 0, retry_ns;
 
     if (s->credit_gate == NULL)
@@ -133,7 +141,7 @@ static uint64_t permitted(struct http_session *s, uint64_t due)
     while (given < due && !s->is_credit_awaited) {
         uint64_t want = due - given < least ? due - given : least;
 
-        s->credit_gate->least = (size_t)want;
+        s->credit_gate->least = (size_t)least_of(want, most);
         size_t allowed = gate_ask(s->credit_gate, (size_t)want, now_ns, &retry_ns);
 
         if (allowed == 0)
@@ -258,11 +266,6 @@ static void share_out(struct http_session *s, uint64_t bytes)
             widen(s, one.stream_id, n + (uint64_t)(window - one.window));
         bytes -= n;
     }
-}
-
-static uint64_t least_of(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
 }
 
 static void grant_by_stream(struct http_session *s)

@@ -4,6 +4,9 @@
 
 #include "base/fault.h"
 
+/* What leaves as one record should not be cut: each piece is a packet of its own. */
+enum { RECORD_SIZE = 16 << 10 };
+
 static void nobody_listens(void *arg)
 {
     (void)arg;
@@ -84,6 +87,7 @@ enum stream_result stream_write(struct stream *s, const void *bytes, size_t size
     alb_assert(size > 0);
     if (alb_failed(s->status) || breaks(s, "stream.write"))
         return STREAM_FAILED;
+    s->gate->least = size < RECORD_SIZE ? size : RECORD_SIZE;
     size_t allowed = gate_ask(s->gate, size, now_ns, &retry_ns);
     if (allowed == 0)
         return hold(s, retry_ns);

@@ -128,6 +128,7 @@ static size_t stream_ask(struct gate *g, size_t want, uint64_t now_ns, uint64_t 
     }
     if (want == 0)
         return 0;
+    m->up.gate.least = g->least;
     const size_t allowed = gate_ask(&m->up.gate, want, now_ns, retry_ns);
     if (allowed == 0 && *retry_ns == GATE_WILL_CALL)
         gate_await(&m->up.gate, leaf_called, g);

@@ -130,6 +130,7 @@ static void a_write_is_cut_to_what_the_gate_allows(void **state)
     assert_int_equal(stream_write(&s.base, "0123456789abcdef", 16, &moved), STREAM_MOVED);
     assert_int_equal(s.offered, 10);
     assert_int_equal(moved, 10);
+    assert_int_equal(g.base.least, 16); /* it would rather not have been cut */
     tear_down(&loop, &s);
 }
 
