@@ -2,6 +2,8 @@
 /* shaper/shaper_wire.c – packets' headers beside their payload. */
 #include "shaper/shaper_wire.h"
 
+#include <string.h>
+
 #include "net/stream.h"
 
 enum {
@@ -14,7 +16,9 @@ enum {
 
 static uint64_t headers(const char *address, uint32_t overhead_bytes)
 {
-    uint64_t ip = address[0] == '[' ? IPV6_HEADER : IPV4_HEADER;
+    static const char mapped[] = "[::ffff:"; /* IPv4 on a socket that takes both */
+    bool is_six = address[0] == '[' && strncmp(address, mapped, sizeof mapped - 1) != 0;
+    uint64_t ip = is_six ? IPV6_HEADER : IPV4_HEADER;
 
     return TCP_HEADERS + ip + overhead_bytes;
 }

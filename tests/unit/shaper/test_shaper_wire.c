@@ -24,6 +24,7 @@ static void payload_sent_again_and_headers_of_all_packets_count(void **state)
     (void)state;
     assert_int_equal(wire_sent(&f, V4, 0), 100000 + 80 * 52);
     assert_int_equal(wire_sent(&f, V6, 0), 100000 + 80 * 72);
+    assert_int_equal(wire_sent(&f, "[::ffff:10.1.2.3]:7443", 0), 100000 + 80 * 52);
     assert_int_equal(wire_sent(&f, V4, 38), 100000 + 80 * 90);
 }
 
