@@ -39,6 +39,7 @@ struct wan_member {
     enum wan_traffic traffic;
     bool is_uploading, is_off;
     uint64_t window_bytes; /* as last set */
+    uint64_t spread_bps;   /* … of what leaves */
     unsigned number;       /* for the law: one of its streams */
     struct shaper_leaf down, up;
     struct gate credit_gate, stream_gate; /* bulk: the law hears of it, then the leaf decides */

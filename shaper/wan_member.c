@@ -8,7 +8,7 @@
 
 enum { FRAMES_IN_WINDOW = 2 };
 
-/* ---- what came, what arrived ------------------------------------------------------------------ */
+/* ---- what came, what arrived ----------------------------------------------------------------- */
 
 static void delivered(struct wan_member *m, enum wan_way way, uint64_t bytes, uint64_t now_ns)
 {
@@ -261,6 +261,16 @@ static uint64_t quantum_of(const struct wan_member *m)
     return reverse != 0 && quantum < for_reverse ? for_reverse : quantum;
 }
 
+/* What leaves goes in frames of some milliseconds, and the kernel spreads them.  0: neither. */
+static void spread(struct wan_member *m, uint64_t rate_bps)
+{
+    if (!differs(rate_bps, m->spread_bps))
+        return;
+    m->spread_bps = rate_bps;
+    http_session_set_frame_size(m->session, rate_bps == 0 ? 0 : http_frame_size(rate_bps));
+    stream_set_pacing(http_session_stream(m->session), rate_bps);
+}
+
 void wan_member_apply(struct wan_member *m)
 {
     const struct law_verdict *v = &m->wan->halves[WAN_DOWN].verdict;
@@ -277,8 +287,7 @@ void wan_member_apply(struct wan_member *m)
     if (v->state == LAW_OFF && !m->is_off)
         http_session_revoke_credit(m->session);
     m->is_off = v->state == LAW_OFF;
-    if (m->is_uploading && up->rate_bps != LAW_UNLIMITED)
-        http_session_set_frame_size(m->session, http_frame_size(up->rate_bps));
+    spread(m, m->is_uploading && up->rate_bps != LAW_UNLIMITED ? up->rate_bps : 0);
 }
 
 struct wan_member *wan_attach(struct wan *w, struct http_session *session, enum wan_traffic traffic)
