@@ -54,6 +54,7 @@ struct serve *serve_new(const struct serve_options *options)
     log_limit_init(&s->miss_lines, "serve.too_many_misses");
     map_init(&s->accounts);
     TAILQ_INIT(&s->sessions);
+    serve_stamp_init(s);
     return s;
 }
 
@@ -91,6 +92,7 @@ struct serve *serve_free(struct serve *s)
         session->account = NULL;
     }
     serve_accounts_release(s);
+    timer_stop(&s->stamping);
     s->probes = probe_responder_close(s->probes);
     loop_bury(s->options.loop, free, s);
     return NULL;

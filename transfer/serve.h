@@ -35,6 +35,17 @@ struct feed;
 struct json_writer;
 struct serve_account;
 
+/* What a session that gets bulk is told of its sending (serve_stamp.c); all zero: nothing yet. */
+struct serve_stamping {
+    bool is_bulk;
+    uint64_t starved_since_ns; /* it could be sent something and nothing is ready; 0: not so */
+    uint64_t starved_ns;       /* since the last look */
+    uint64_t sent_bytes;       /* at the last look, below TLS */
+    uint64_t recent_bytes[5];  /* of the last looks */
+    uint64_t stamped_bytes, stamped_ns, stamped_retransmitted;
+    unsigned stamped_flags;
+};
+
 struct serve_session { /* one connection; http_session's user */
     struct serve *serve;
     struct http_session *http;
@@ -49,6 +60,7 @@ struct serve_session { /* one connection; http_session's user */
     struct serve_account *account; /* the device's; NULL: no certificate          */
     uint64_t answer_bytes;         /* answered whole and not all sent                   */
     size_t spots;                  /* serve_batch.c's: positions asked for and not sent */
+    struct serve_stamping stamping;
     TAILQ_HEAD(, serve_request) requests;
     TAILQ_ENTRY(serve_session) link;
 };
@@ -95,6 +107,8 @@ struct serve_stats {
     uint64_t body_bytes, answer_bytes; /* as of the sessions, now        */
     size_t sessions, spots;
     struct probe_responder_figures probes;
+    uint64_t bulk_bps; /* what batches are sent at now, below TLS; and to how many devices */
+    size_t bulk_devices;
 };
 
 struct serve *serve_new(const struct serve_options *options);

@@ -152,6 +152,7 @@ void serve_handle_chunks(void *arg, struct serve_request *rq)
     b->waits_root = true;
     /* It is the server's end that sends the bulk of a data connection. */
     stream_mark_bulk(http_session_stream(rq->session->http));
+    serve_stamp_begin(rq->session);
     /* The head goes out now, "queued" follows while the root is being opened: slow is not dead. */
     serve_answer_stream(rq, "application/x-albedo-batch",
                         &(struct http_source){.pull = pull_items, .arg = b});
@@ -380,6 +381,7 @@ static size_t pull_items(void *arg, uint8_t *out, size_t size, bool *ended)
 {
     struct batch_answer *b = arg;
     size_t n = 0;
+    bool is_mute = false;
 
     while (n < size) {
         if (b->lane->speaking != NULL && b->lane->speaking != b) {
@@ -388,7 +390,8 @@ static size_t pull_items(void *arg, uint8_t *out, size_t size, bool *ended)
             b->is_stalled = true;
             break;
         }
-        if (b->lane->speaking == NULL && !next_item(b))
+        is_mute = b->lane->speaking == NULL && !next_item(b);
+        if (is_mute)
             break;
         n += copy_item(b, out + n, size - n);
         if (item_is_over(b))
@@ -396,6 +399,8 @@ static size_t pull_items(void *arg, uint8_t *out, size_t size, bool *ended)
     }
     offer_lane(b->lane);
     *ended = !b->waits_root && b->open == 0 && b->lane->speaking != b && buf_size(&b->head) == 0;
+    if (n > 0 || (is_mute && !*ended && b->lane->held_bytes == 0))
+        serve_stamp_note(b->rq->session, n > 0);
     return n;
 }
 

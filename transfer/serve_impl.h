@@ -19,6 +19,8 @@ struct serve {
     struct map accounts; /* of devices: serve_limits.c */
     struct log_limit full_lines, grant_lines, miss_lines;
     struct probe_responder *probes; /* owned; NULL: none */
+    struct timer stamping;          /* while somebody gets bulk */
+    uint64_t stamp_looks;
     bool is_draining;
     struct serve_stats stats;
 };
@@ -55,3 +57,12 @@ void serve_miss_end(struct serve_session *session, struct alb_status st);
  * left is a NOT_FOUND: it was asked for nothing. */
 bool serve_holds_begin(struct serve_request *rq);
 void serve_holds_end(struct serve_session *session, struct alb_status st);
+/* Is it the first time that this account is marked with that number? */
+bool serve_account_mark(struct serve_account *a, uint64_t mark);
+
+/* serve_stamp.c: what senders know is told to whoever paces them. */
+void serve_stamp_init(struct serve *s);
+/* A batch was asked for. */
+void serve_stamp_begin(struct serve_session *session);
+/* Something could be sent: was anything ready? */
+void serve_stamp_note(struct serve_session *session, bool was_ready);

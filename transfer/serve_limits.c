@@ -48,6 +48,7 @@ struct serve_account {
     uint32_t scale;
     uint32_t misses; /* left */
     uint64_t misses_ns;
+    uint64_t mark;
 };
 
 /* ---- accounts ------------------------------------------------------------------------------- */
@@ -334,4 +335,12 @@ void serve_show_held(const struct serve_stats *stats, struct json_writer *w)
     json_number(w, "positions", stats->spots);
     json_number(w, "turned_away", stats->turned_away);
     json_end(w);
+}
+
+bool serve_account_mark(struct serve_account *a, uint64_t mark)
+{
+    const bool is_first = a->mark != mark;
+
+    a->mark = mark;
+    return is_first;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* prop/prop_probe.c – laws of the answerer: who repeats gets nothing, and the asker's figures add up
- * whatever the path does. */
+/* prop/prop_probe.c – who repeats gets no answer, and the asker's figures add up, whatever the path
+ * does. */
 /* LINKS: shaper net wire base sim_world */
 #include "support/probe_rig.h"
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/shaper/test_probe_responder.c – the answerer: silent to strangers, and to whoever asks twice.
- */
+/* unit/shaper/test_probe_responder.c – the answerer: silent to strangers, and to who asks twice. */
 /* LINKS: sim_world */
 #include "support/probe_rig.h"
 

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* transfer/serve_stamp.c – stamps: what a sender knows is told to whoever paces it (wire/stamp.h).
+ *
+ *     while somebody gets batches, ten times a second:
+ *         each such session: how much went, what was sent again, why no more ──> a stamp
+ *         all of them together: the aggregate ──> stamps, and replies to probes
+ *
+ * There is a stamp for each STAMP_BYTES (under 1 % of them), when a flag changes or something was
+ * sent again, and every half a second while anything goes or is in the way: a receiver believes a
+ * stamp for a second.
+ */
+#include "base/alloc.h"
+#include "net/http_pace.h"
+#include "transfer/serve_impl.h"
+#include "wire/stamp.h"
+
+enum {
+    STAMP_BYTES = 8 << 10,
+    STILL_BYTES = 256, /* in a look: what stamps themselves make, and answers to PINGs */
+    /* A third of the time without anything ready: the source is the bottleneck. */
+    STARVED_SHARE = 3,
+    LOOKS = ALB_COUNT(((struct serve_stamping *)NULL)->recent_bytes),
+};
+#define LOOK_NS (100 * NS_PER_MS)
+#define STAMP_AGAIN_NS (NS_PER_S / 2)
+
+static void look(void *arg);
+
+void serve_stamp_init(struct serve *s)
+{
+    timer_init(&s->stamping, s->options.loop, look, s);
+}
+
+void serve_stamp_begin(struct serve_session *session)
+{
+    struct serve *s = session->serve;
+    struct path_figures path;
+
+    if (session->stamping.is_bulk)
+        return;
+    stream_figures(http_session_stream(session->http), &path);
+    session->stamping =
+        (struct serve_stamping){.is_bulk = true, .sent_bytes = path.wire_sent_bytes};
+    if (!timer_is_set(&s->stamping))
+        timer_set_in(&s->stamping, LOOK_NS);
+}
+
+void serve_stamp_note(struct serve_session *session, bool was_ready)
+{
+    struct serve_stamping *t = &session->stamping;
+
+    if (session->serve == NULL)
+        return;
+    const uint64_t now_ns = loop_now_ns(session->serve->options.loop);
+    if (was_ready && t->starved_since_ns != 0)
+        t->starved_ns += now_ns - t->starved_since_ns;
+    if (was_ready)
+        t->starved_since_ns = 0;
+    else if (t->starved_since_ns == 0)
+        t->starved_since_ns = now_ns;
+}
+
+/* ---- one session ----------------------------------------------------------------------------- */
+
+static unsigned flags_of(struct serve_stamping *t, const struct stream *stream, uint64_t now_ns)
+{
+    uint64_t starved_ns = t->starved_ns;
+    unsigned flags = 0;
+
+    if (t->starved_since_ns != 0) {
+        starved_ns += now_ns - t->starved_since_ns;
+        t->starved_since_ns = now_ns;
+    }
+    t->starved_ns = 0;
+    if (starved_ns * STARVED_SHARE > LOOK_NS)
+        flags |= STAMP_SOURCE_STARVED;
+    if (stream_is_held(stream))
+        flags |= STAMP_POLICY_LIMITED;
+    return flags;
+}
+
+static void note_sent(struct serve_stamping *t, uint64_t sent_bytes, uint64_t looks)
+{
+    t->recent_bytes[looks % LOOKS] = sent_bytes - t->sent_bytes;
+    t->sent_bytes = sent_bytes;
+}
+
+static uint64_t recent_bytes(const struct serve_stamping *t)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < LOOKS; i++)
+        bytes += t->recent_bytes[i];
+    return bytes;
+}
+
+static bool is_due(const struct serve_stamping *t, const struct sender_stamp *stamp)
+{
+    if (stamp->flags != t->stamped_flags || stamp->retransmitted != t->stamped_retransmitted)
+        return true;
+    const uint64_t more = stamp->cumulative_bytes - t->stamped_bytes;
+    return more >= STAMP_BYTES || ((more > STILL_BYTES || stamp->flags != 0) &&
+                                   stamp->sent_ns - t->stamped_ns >= STAMP_AGAIN_NS);
+}
+
+static void stamp(struct serve_session *session)
+{
+    const struct serve *s = session->serve;
+    struct serve_stamping *t = &session->stamping;
+    struct stream *stream = http_session_stream(session->http);
+    uint8_t bytes[STAMP_SIZE];
+    struct path_figures path;
+
+    stream_figures(stream, &path);
+    const uint64_t now_ns = loop_now_ns(s->options.loop);
+    const struct sender_stamp said = {
+        .flags = flags_of(t, stream, now_ns),
+        .sent_ns = now_ns,
+        .cumulative_bytes = path.wire_sent_bytes,
+        .retransmitted = path.retransmitted,
+        .aggregate_bps = s->stats.bulk_bps,
+        .flows =
+            (uint16_t)(s->stats.bulk_devices < UINT16_MAX ? s->stats.bulk_devices : UINT16_MAX)};
+    note_sent(t, path.wire_sent_bytes, s->stamp_looks);
+    if (!is_due(t, &said))
+        return;
+    t->stamped_bytes = said.cumulative_bytes;
+    t->stamped_ns = now_ns;
+    t->stamped_retransmitted = said.retransmitted;
+    t->stamped_flags = said.flags;
+    sender_stamp_encode(&said, bytes);
+    http_session_stamp(session->http, bytes, sizeof(bytes));
+}
+
+/* ---- all of them ----------------------------------------------------------------------------- */
+
+/* Those whose batches are over, and whose last bytes have gone. */
+static bool is_over(const struct serve_session *session)
+{
+    return session->spots == 0 && recent_bytes(&session->stamping) <= LOOKS * STILL_BYTES;
+}
+
+static void add_up(struct serve *s)
+{
+    struct serve_session *session;
+    uint64_t bytes = 0;
+    size_t devices = 0;
+
+    TAILQ_FOREACH(session, &s->sessions, link)
+    {
+        const uint64_t recent = session->stamping.is_bulk ? recent_bytes(&session->stamping) : 0;
+        bytes += recent;
+        if (recent > 0 && session->account != NULL)
+            devices += serve_account_mark(session->account, s->stamp_looks);
+    }
+    s->stats.bulk_bps = bytes * 8 * (NS_PER_S / LOOK_NS) / LOOKS;
+    s->stats.bulk_devices = devices;
+    if (s->probes != NULL)
+        probe_responder_tell(s->probes, s->stats.bulk_bps,
+                             (uint16_t)(devices < UINT16_MAX ? devices : UINT16_MAX));
+}
+
+static void look(void *arg)
+{
+    struct serve *s = arg;
+    struct serve_session *session;
+    bool goes_on = false;
+
+    s->stamp_looks++;
+    TAILQ_FOREACH(session, &s->sessions, link)
+    {
+        if (!session->stamping.is_bulk)
+            continue;
+        stamp(session);
+        session->stamping.is_bulk = !is_over(session);
+        goes_on = goes_on || session->stamping.is_bulk;
+    }
+    add_up(s);
+    if (goes_on)
+        timer_set_in(&s->stamping, LOOK_NS);
+}
