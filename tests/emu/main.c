@@ -41,7 +41,7 @@ struct emulator {
     struct queue_trace trace;
     struct pace pace;
     struct wire wire[DIRS];
-    int tun[SIDES];
+    struct tun tun[SIDES];
     int signals;
     bool stop;
 };
@@ -51,7 +51,7 @@ static bool emulator_run(struct emulator *emu, struct emu_error *err);
 static void emulator_close(struct emulator *emu);
 
 /* Half a megabyte of histograms does not belong on the stack. */
-static struct emulator emulator = {.tun = {-1, -1}, .signals = -1};
+static struct emulator emulator = {.tun = {{-1, -1, ""}, {-1, -1, ""}}, .signals = -1};
 
 int main(int argc, char **argv)
 {
@@ -116,8 +116,8 @@ static bool wires_open(struct emulator *emu, uint64_t now_ns, struct emu_error *
         uint64_t seed = o->seed + (uint64_t)i;
         if (!wire_init(wire, &o->link[i], seed, o->seed, now_ns, err))
             return false;
-        wire->from_fd = emu->tun[i == DIR_AB ? SIDE_A : SIDE_B];
-        wire->to_fd = emu->tun[i == DIR_AB ? SIDE_B : SIDE_A];
+        wire->from_fd = emu->tun[i == DIR_AB ? SIDE_A : SIDE_B].fd;
+        wire->to_fd = emu->tun[i == DIR_AB ? SIDE_B : SIDE_A].fd;
     }
     return true;
 }
@@ -181,6 +181,8 @@ static bool signal_take(struct emulator *emu, struct emu_error *err)
     }
     emu->stop = info.ssi_signo != SIGUSR2;
     queue_trace_flush(&emu->trace);
+    emu->wire[DIR_AB].counts.unseen = tun_unseen(&emu->tun[SIDE_A]);
+    emu->wire[DIR_BA].counts.unseen = tun_unseen(&emu->tun[SIDE_B]);
     if (!stats_write(&emu->wire[DIR_AB], &emu->wire[DIR_BA], emu->options.stats_path, err))
         return false;
     (void)fprintf(stderr, "event=linkemu.%s\n", emu->stop ? "stopped" : "stats");
@@ -266,8 +268,7 @@ static void emulator_close(struct emulator *emu)
     for (int i = 0; i < DIRS; i++)
         wire_release(&emu->wire[i]);
     for (int i = 0; i < SIDES; i++)
-        if (emu->tun[i] >= 0)
-            close(emu->tun[i]);
+        tun_close(&emu->tun[i]);
     if (emu->signals >= 0)
         close(emu->signals);
 }

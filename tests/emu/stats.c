@@ -19,11 +19,12 @@ static void direction_print(FILE *file, const char *name, const struct wire *wir
                   ", \"dropped\": %" PRIu64 ",\n    \"queue_dropped\": %" PRIu64
                   ", \"aqm_dropped\": %" PRIu64 ", \"marked\": %" PRIu64 ", \"policed\": %" PRIu64
                   ",\n    \"lost\": %" PRIu64 ", \"cut\": %" PRIu64 ", \"pool_dropped\": %" PRIu64
-                  ", \"refused\": %" PRIu64 ",\n    \"lateness_us\": {\"p50\": %" PRIu64
-                  ", \"p99\": %" PRIu64 ", \"max\": %" PRIu64 "}},\n",
+                  ", \"refused\": %" PRIu64 ", \"unseen\": %" PRIu64
+                  ",\n    \"lateness_us\": {\"p50\": %" PRIu64 ", \"p99\": %" PRIu64
+                  ", \"max\": %" PRIu64 "}},\n",
                   name, wire->counts.packets, wire->counts.bytes, wire_dropped(wire), c->full,
                   q->dropped, q->marked, c->policed, c->lost, c->cut, wire->counts.pool,
-                  wire->counts.refused, lateness_quantile_us(l, 0.50),
+                  wire->counts.refused, wire->counts.unseen, lateness_quantile_us(l, 0.50),
                   lateness_quantile_us(l, 0.99), l->max_ns / 1000);
 }
 
@@ -37,9 +38,17 @@ static void cpu_print(FILE *file)
                   (long)used.ru_stime.tv_sec, (long)used.ru_stime.tv_usec);
 }
 
+/* Was the machine quiet, and did the link see every packet?  One that is refused may be meant: a
+ * test took the far interface down. */
+static bool is_valid(const struct wire *wire)
+{
+    const struct wire_counts *c = &wire->counts;
+    return lateness_is_valid(&wire->lateness) && c->pool + c->unseen == 0;
+}
+
 static void print(FILE *file, const struct wire *ab, const struct wire *ba)
 {
-    bool valid = lateness_is_valid(&ab->lateness) && lateness_is_valid(&ba->lateness);
+    bool valid = is_valid(ab) && is_valid(ba);
     (void)fprintf(file, "{\n");
     direction_print(file, "ab", ab);
     direction_print(file, "ba", ba);

@@ -8,6 +8,7 @@
 #include "emu/wire.h"
 
 /* Write both directions to `path`, whole or not at all (a reader never sees half a file), or to
- * standard output when `path` is NULL.  "valid" is false when the machine was too noisy. */
+ * standard output when `path` is NULL.  "valid" is false when the machine was too noisy, or a
+ * packet never reached the link. */
 bool stats_write(const struct wire *ab, const struct wire *ba, const char *path,
                  struct emu_error *err);

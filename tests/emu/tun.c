@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/if_tun.h>
 #include <sched.h>
 #include <stdio.h>
@@ -21,36 +22,66 @@ static bool device_open(const char *ifname, struct emu_error *err, int *fd);
 static bool interface_set_up(const struct emu_side *side, struct emu_error *err);
 
 /* Everything that happens inside the namespace. */
-static bool open_inside(const struct emu_side *side, struct emu_error *err, int *fd)
+static bool open_inside(const struct emu_side *side, struct emu_error *err, struct tun *tun)
 {
-    int device = -1;
-    if (!ns_enter(side->ns, err) || !device_open(side->ifname, err, &device))
+    if (!ns_enter(side->ns, err) || !device_open(side->ifname, err, &tun->fd) ||
+        !interface_set_up(side, err))
         return false;
-    if (!interface_set_up(side, err)) {
-        close(device);
-        return false;
-    }
-    *fd = device;
+    /* The file shows the namespace it was opened in. */
+    tun->count_fd = open("/proc/thread-self/net/dev", O_RDONLY | O_CLOEXEC);
+    if (tun->count_fd < 0)
+        return emu_fail(err, "cannot open /proc/thread-self/net/dev (%s); mount /proc",
+                        strerrordesc_np(errno));
+    memcpy(tun->ifname, side->ifname, sizeof tun->ifname);
     return true;
 }
 
-bool tun_open(const struct emu_side *side, struct emu_error *err, int *fd)
+bool tun_open(const struct emu_side *side, struct emu_error *err, struct tun *tun)
 {
+    struct tun made = {.fd = -1, .count_fd = -1};
     int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     if (home < 0)
         return emu_fail(err, "cannot open /proc/self/ns/net (%s); mount /proc",
                         strerrordesc_np(errno));
-    int device = -1;
-    bool ok = open_inside(side, err, &device);
-    if (setns(home, CLONE_NEWNET) != 0 && ok) {
-        close(device);
+    bool ok = open_inside(side, err, &made);
+    if (setns(home, CLONE_NEWNET) != 0 && ok)
         ok = emu_fail(err, "cannot return from namespace %.60s (%s); run as root", side->ns,
                       strerrordesc_np(errno));
-    }
     close(home);
     if (ok)
-        *fd = device;
+        *tun = made;
+    else
+        tun_close(&made);
     return ok;
+}
+
+void tun_close(struct tun *tun)
+{
+    if (tun->fd >= 0)
+        close(tun->fd);
+    if (tun->count_fd >= 0)
+        close(tun->count_fd);
+    tun->fd = tun->count_fd = -1;
+}
+
+/* The line of an interface: eight numbers of what it received, then what it sent: bytes, packets,
+ * errors, drops. */
+uint64_t tun_unseen(const struct tun *tun)
+{
+    char text[8192];
+    uint64_t dropped = 0;
+    ssize_t length = pread(tun->count_fd, text, sizeof text - 1, 0);
+    text[length > 0 ? length : 0] = '\0';
+    char *save = NULL;
+    for (char *line = strtok_r(text, "\n", &save); line != NULL;
+         line = strtok_r(NULL, "\n", &save)) {
+        char name[IFNAMSIZ];
+        if (sscanf(line, " %15[^:]: %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %" SCNu64, name,
+                   &dropped) == 2 &&
+            strcmp(name, tun->ifname) == 0)
+            return dropped;
+    }
+    return 0;
 }
 
 static bool ns_enter(const char *ns, struct emu_error *err)

@@ -85,5 +85,6 @@ uint32_t wire_give_out(struct wire *wire)
 
 uint64_t wire_dropped(const struct wire *wire)
 {
-    return link_dropped(&wire->link) + wire->counts.pool + wire->counts.refused;
+    const struct wire_counts *c = &wire->counts;
+    return link_dropped(&wire->link) + c->pool + c->refused + c->unseen;
 }

@@ -17,6 +17,7 @@ struct wire_counts {
     uint64_t bytes;   /* of those, IP headers included */
     uint64_t pool;    /* dropped: the emulator's own memory was full; should be 0 */
     uint64_t refused; /* dropped: the kernel would not take the packet; should be 0 */
+    uint64_t unseen;  /* dropped by the kernel before this saw them, see tun.h; should be 0 */
 };
 
 struct wire {
