@@ -49,6 +49,7 @@ static void put_action(struct line *l, const struct policy_action *a)
         put(l, ", adding at most %u ms of delay", a->max_queue_ms);
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): it is written to through the line */
 const char *policy_action_text(const struct policy_action *a, char out[POLICY_LINE_MAX])
 {
     struct line l = {out, 0};

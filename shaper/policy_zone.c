@@ -138,7 +138,7 @@ struct alb_status zone_decode(const uint8_t *bytes, size_t size, struct zone **o
     struct zone *z = xalloc(sizeof *z);
 
     if (size > ZONE_BYTES_MAX || !decode(&r, z)) {
-        z = zone_free(z);
+        (void)zone_free(z);
         return alb_fail(ALB_CORRUPT, "this is no TZif file, or one that counts leap seconds");
     }
     *out = z;

@@ -121,8 +121,11 @@ const char *policy_quoted(const char *text, char out[80])
     size_t size = strlen(text);
     size_t most = size < 60 ? size : 60;
 
-    for (size_t i = 0; i < most; i++)
-        out[i] = (unsigned char)text[i] < 0x20 || text[i] == 0x7f ? '?' : text[i];
+    for (size_t i = 0; i < most; i++) {
+        out[i] = text[i];
+        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+            out[i] = '?';
+    }
     /* Not in the middle of a character of UTF-8. */
     while (most > 0 && most < size && ((unsigned char)text[most] & 0xc0) == 0x80)
         most--;

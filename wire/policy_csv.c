@@ -77,7 +77,7 @@ static bool take_header(struct sheet *s, const struct table *t)
 static void take_policy(struct sheet *s, const struct table *t)
 {
     for (size_t i = 0; i < t->count; i++) {
-        struct alb_status st = ALB_STATUS_OK;
+        struct alb_status st;
 
         if (i == s->kind_at || t->cells[i][0] == '\0')
             continue;
@@ -216,7 +216,7 @@ struct alb_status policy_csv_read(const void *bytes, size_t size, const char *zo
         *out = d;
         return ALB_STATUS_OK;
     }
-    d = policy_doc_free(d);
+    (void)policy_doc_free(d);
     return alb_fail(ALB_INVALID, "the table has errors; each is among the findings");
 }
 

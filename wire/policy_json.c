@@ -210,7 +210,7 @@ struct alb_status policy_doc_decode(const void *bytes, size_t size, policy_zone_
         policy_table_read(bytes, size, d, findings);
     policy_doc_check(d, is_zone, arg, findings);
     if (findings->errors > 0) {
-        d = policy_doc_free(d);
+        (void)policy_doc_free(d);
         return alb_fail(ALB_INVALID, REFUSED_WHOLE);
     }
     *out = d;

@@ -85,10 +85,10 @@ static bool make_id(const char *text, char out[64])
     if (size == 0 || size >= 61)
         return false;
     for (size_t i = 0; i <= size; i++) {
-        char c = text[i];
-
-        out[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-        if (c == '.' || c == '_' || c == ' ')
+        out[i] = text[i];
+        if (text[i] >= 'A' && text[i] <= 'Z')
+            out[i] = (char)(text[i] - 'A' + 'a');
+        else if (text[i] != '\0' && strchr("._ ", text[i]) != NULL)
             out[i] = '-';
     }
     return !alb_failed(id_check(out));
@@ -150,23 +150,45 @@ static bool take_where(struct mirage *m, const struct table *t, char scope[128])
 
 /* ---- when ---- */
 
+/* One or two digits. */
+static bool take_two(const char **at, unsigned *out)
+{
+    size_t size = strspn(*at, "0123456789");
+
+    if (size < 1 || size > 2)
+        return false;
+    *out = (unsigned)strtoul(*at, NULL, 10);
+    *at += size;
+    return true;
+}
+
+/* "8:00", "08:00:00": hours and minutes, and what is behind them. */
+static bool take_clock(const char **at, unsigned *h, unsigned *min)
+{
+    unsigned s = 0;
+
+    if (!take_two(at, h) || *(*at)++ != ':' || !take_two(at, min))
+        return false;
+    if (**at == ':') {
+        (*at)++;
+        if (!take_two(at, &s))
+            return false;
+    }
+    return *min <= 59 && s <= 59;
+}
+
 /* "8:00", "08:00:00", "8:00 PM" as minutes of the day; -1 for none. */
 static int time_of_day(const char *text)
 {
-    unsigned h = 0, min = 0, s = 0;
-    int used = 0;
+    unsigned h = 0, min = 0;
     bool is_pm, is_am;
 
-    if (text[0] < '0' || text[0] > '9' || sscanf(text, "%2u:%2u%n", &h, &min, &used) != 2)
+    if (!take_clock(&text, &h, &min))
         return -1;
-    text += used;
-    used = 0;
-    if (text[0] == ':' && sscanf(text, ":%2u%n", &s, &used) == 1)
-        text += used;
     text += strspn(text, " ");
     is_am = strcasecmp(text, "AM") == 0;
     is_pm = strcasecmp(text, "PM") == 0;
-    if ((!is_am && !is_pm && text[0] != '\0') || min > 59 || s > 59 || h * 60 + min > 1440 ||
+    if ((!is_am && !is_pm && text[0] != '\0') || h * 60 + min > 1440 ||
         ((is_am || is_pm) && (h < 1 || h > 12)))
         return -1;
     if (is_am || is_pm)

@@ -10,7 +10,9 @@ static char separator(const char *text)
 {
     size_t first = strcspn(text, ",;\t\n");
 
-    return text[first] == ';' || text[first] == '\t' ? text[first] : ',';
+    if (text[first] == ';' || text[first] == '\t')
+        return text[first];
+    return ',';
 }
 
 struct alb_status table_init(struct table *t, const void *bytes, size_t size,
