@@ -59,7 +59,7 @@ void law_look(struct law *l, bool alarm, struct law_view *v, uint64_t now_ns)
     v->interval_s = law_least(law_most(base, c->interval_min), c->interval_max);
     v->round_s = law_most(v->interval_s, base);
     v->sampled = l->delay.fresh_s >= 0;
-    v->queue_s = alarm ? l->delay.newest_s : law_delay_take(&l->delay);
+    v->queue_s = alarm ? l->delay.newest_s : law_delay_take(l);
     v->low_s = law_low_s(l);
     v->high_s = law_high_s(l);
     v->lost = l->delay.lost_run >= (unsigned)c->lost_run;
@@ -71,7 +71,7 @@ void law_look(struct law *l, bool alarm, struct law_view *v, uint64_t now_ns)
     v->sender_limited = now_ns < l->flow.limited_until_ns;
     look_at_rates(l, alarm, v);
     if (!alarm)
-        l->flow.losses = 0;
+        law_flow_interval(l, now_ns);
 }
 
 bool law_is_sisters(const struct law *l, const struct law_view *v)

@@ -53,17 +53,35 @@ static double spread_of(const double *samples, unsigned count)
     return sorted[count * 9 / 10] - sorted[count / 10];
 }
 
-/* Jitter is the least spread of any second: whoever shares the queue only ever adds to it. */
-static void spread_add(struct law_delay *d, double queue_s)
+/* Do we send next to nothing?  Then what moves a probe is the path or somebody else. */
+static bool is_sparse(const struct law *l)
 {
+    return l->state == LAW_YIELD || l->state == LAW_OFF ||
+           (l->state == LAW_START && l->rate_bps <= l->c->start_rate);
+}
+
+/* Jitter is the least spread of any second in which we were silent: whoever shares the queue only
+ * ever adds to it.  It is believed at once before we begin, and downwards; upwards, only when it
+ * alone has kept us silent for long. */
+static void spread_add(struct law *l, double queue_s, uint64_t now_ns)
+{
+    struct law_delay *d = &l->delay;
     d->window[d->window_count++] = queue_s;
     if (d->window_count < LAW_SPREAD_SAMPLES)
         return;
-    d->spreads[d->spread_next] = spread_of(d->window, LAW_SPREAD_SAMPLES);
-    d->spread_next = (d->spread_next + 1) % LAW_SPREADS;
-    if (d->spread_count < LAW_SPREADS)
-        d->spread_count++;
+    double jitter_s = spread_of(d->window, LAW_SPREAD_SAMPLES) * l->c->noise_share;
     d->window_count = 0;
+    if (d->least_since_ns != l->state_ns)
+        d->least_spread_s = jitter_s;
+    d->least_since_ns = l->state_ns;
+    d->least_spread_s = law_least(d->least_spread_s, jitter_s);
+    bool stuck = law_since(now_ns, l->state_ns) > l->c->noise_patience;
+    if (l->state == LAW_START)
+        d->noise_s = d->least_spread_s;
+    else if (jitter_s < d->noise_s)
+        d->noise_s = jitter_s;
+    else if (stuck)
+        d->noise_s = law_most(d->noise_s, law_least(d->least_spread_s, l->c->noise_most));
 }
 
 double law_delay_spread(const struct law_delay *d)
@@ -73,19 +91,12 @@ double law_delay_spread(const struct law_delay *d)
 
 unsigned law_delay_seen(const struct law_delay *d)
 {
-    return d->spread_count * LAW_SPREAD_SAMPLES + d->window_count;
+    return d->seen;
 }
 
-static double noise_s(const struct law *l)
+double law_noise_s(const struct law *l)
 {
-    const struct law_delay *d = &l->delay;
-    if (d->spread_count == 0)
-        return 0;
-    double least = d->spreads[0];
-    for (unsigned i = 1; i < d->spread_count; i++)
-        least = law_least(least, d->spreads[i]);
-    /* A packet of ours that is being sent delays a probe by up to itself: that is no jitter. */
-    return law_most(0, least * l->c->noise_share - law_packet_s(l));
+    return l->delay.noise_s;
 }
 
 double law_packet_s(const struct law *l)
@@ -95,14 +106,14 @@ double law_packet_s(const struct law *l)
 
 double law_low_s(const struct law *l)
 {
-    double t = law_most(l->c->low_queue, l->c->low_packets * law_packet_s(l)) + noise_s(l);
+    double t = law_most(l->c->low_queue, l->c->low_packets * law_packet_s(l)) + law_noise_s(l);
     return law_least(t, l->c->high_cap * 0.8);
 }
 
 double law_high_s(const struct law *l)
 {
     const struct law_constants *c = l->c;
-    double t = law_most(c->high_queue, c->high_packets * law_packet_s(l)) + noise_s(l);
+    double t = law_most(c->high_queue, c->high_packets * law_packet_s(l)) + law_noise_s(l);
     if (l->delay.lossy_queue)
         t = law_least(
             t, law_most(c->shallow_share * l->delay.deepest_s, law_low_s(l) + c->shallow_margin));
@@ -134,24 +145,34 @@ double law_delay_sample(struct law *l, const struct law_sample *s)
         return 0;
     if (d->first_ns == 0)
         d->first_ns = s->at_ns;
-    if (s->rtt_ns != 0)
-        spread_add(d, queue_s);
+    d->seen++;
+    if (!is_sparse(l))
+        d->window_count = 0;
+    else if (s->rtt_ns != 0)
+        spread_add(l, queue_s, s->at_ns);
     d->sample_ns = s->at_ns;
     d->lost_run = 0;
     d->newest_s = queue_s;
     d->fresh_s = d->fresh_s < 0 ? queue_s : law_least(d->fresh_s, queue_s);
     d->deepest_s = law_most(d->deepest_s * (1 - l->c->deepest_forget), queue_s);
     d->peak_s = law_most(queue_s, d->peak_s * l->c->peak_forget);
-    if (queue_s <= l->c->dip_margin + noise_s(l))
+    if (queue_s <= l->c->dip_margin + law_noise_s(l))
         d->low_ns = s->at_ns;
     return queue_s;
 }
 
-double law_delay_take(struct law_delay *d)
+double law_delay_take(struct law *l)
 {
-    if (d->fresh_s >= 0)
+    struct law_delay *d = &l->delay;
+    if (d->fresh_s >= 0) {
+        d->before_s[1] = d->before_s[0];
+        d->before_s[0] = d->queue_s;
         d->queue_s = d->fresh_s;
+    }
     d->fresh_s = -1;
+    /* On a path with jitter one interval's least says little. */
+    if (law_noise_s(l) > l->c->noise_filter)
+        return law_least(d->queue_s, law_least(d->before_s[0], d->before_s[1]));
     return d->queue_s;
 }
 
@@ -167,7 +188,7 @@ void law_delay_rebase(struct law *l, uint64_t now_ns)
 bool law_delay_is_flat(struct law *l, double queue_s, uint64_t now_ns)
 {
     struct law_delay *d = &l->delay;
-    double most = l->c->flat_spread + noise_s(l);
+    double most = l->c->flat_spread + law_noise_s(l);
     bool wider = law_most(d->flat_high_s, queue_s) - law_least(d->flat_low_s, queue_s) > most;
     if (d->flat_since_ns == 0 || wider || d->lost_run > 0) {
         d->flat_since_ns = now_ns;

@@ -119,9 +119,42 @@ void law_on_hole(struct law *l, uint64_t now_ns)
         l->flow.hole_until_ns = until;
 }
 
+/* Chance losses never stop: like the base delay, the least share lost in any while is the line's
+ * own, and others only add to it. */
+static double chance_share(const struct law_flow *f)
+{
+    double least = 1;
+    for (unsigned i = 0; i < f->while_count; i++)
+        least = law_least(least, f->whiles[i]);
+    return least;
+}
+
 bool law_losses_are_ours(const struct law *l)
 {
-    return l->flow.congested > 0.5;
+    const struct law_flow *f = &l->flow;
+    return f->while_count == 0 || chance_share(f) < l->c->chance_least;
+}
+
+void law_flow_interval(struct law *l, uint64_t now_ns)
+{
+    struct law_flow *f = &l->flow;
+    uint64_t fresh = f->delivered - f->while_delivered;
+    f->while_delivered = f->delivered;
+    double losses = f->losses, settled_s = 2 * law_base_s(l) + 2 * l->c->interval_min;
+    f->losses = 0;
+    if (l->rate_bps >= l->c->chance_below * l->capacity_bps)
+        f->pushed_ns = now_ns;
+    if (law_since(now_ns, f->pushed_ns) < settled_s)
+        return; /* what is lost now, we may have lost by pushing */
+    f->while_segments += (double)fresh / SEGMENT_BYTES;
+    f->while_losses += losses;
+    if (f->while_segments < l->c->chance_segments)
+        return;
+    f->whiles[f->while_next] = f->while_losses / f->while_segments;
+    f->while_next = (f->while_next + 1) % LAW_WHILES;
+    if (f->while_count < LAW_WHILES)
+        f->while_count++;
+    f->while_segments = f->while_losses = 0;
 }
 
 /* A loss at the deepest queue ever seen is a full buffer; chance strikes at any depth. */

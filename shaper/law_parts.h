@@ -38,12 +38,14 @@ void law_delay_reset(struct law_delay *d, uint64_t now_ns);
 double law_delay_sample(struct law *l, const struct law_sample *s);
 /* The base round trip, 0 while unknown. */
 double law_base_s(const struct law *l);
+/* The whole range of the path's jitter. */
+double law_noise_s(const struct law *l);
 /* One packet of 1500 bytes at the capacity. */
 double law_packet_s(const struct law *l);
 double law_low_s(const struct law *l);  /* T_lo */
 double law_high_s(const struct law *l); /* T_hi */
 /* Ends an interval: the least queue of it, or the one before when no sample came. */
-double law_delay_take(struct law_delay *d);
+double law_delay_take(struct law *l);
 /* The base is what is measured now (a longer route). */
 void law_delay_rebase(struct law *l, uint64_t now_ns);
 /* Has the queue stood still for long?  Keeps count. */
@@ -55,6 +57,8 @@ unsigned law_delay_seen(const struct law_delay *d);
 
 /* ---- law_flow.c: credit out, bytes in, and what the senders say ---- */
 void law_flow_reset(struct law *l, uint64_t now_ns);
+/* Ends an interval: its losses are counted. */
+void law_flow_interval(struct law *l, uint64_t now_ns);
 double law_delivered_bps(struct law *l, uint64_t from_ns, uint64_t to_ns);
 double law_granted_bps(struct law *l, uint64_t from_ns, uint64_t to_ns);
 uint64_t law_outstanding(const struct law *l);

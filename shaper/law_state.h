@@ -13,9 +13,9 @@ enum {
     LAW_BASE_BUCKETS = 10,
     LAW_SLOTS = 256,
     LAW_SPREAD_SAMPLES = 20,
-    LAW_SPREADS = 16,
     LAW_RATES = 8,
     LAW_STREAMS = 16,
+    LAW_WHILES = 16,
 };
 
 enum law_state { LAW_START, LAW_CRUISE, LAW_YIELD, LAW_RECOVER, LAW_CAPPED, LAW_OFF };
@@ -95,6 +95,7 @@ struct law_minimum {
 struct law_delay {
     struct law_minimum rtt, owd;
     double fresh_s;     /* least queue since the last interval; negative: no sample */
+    double before_s[2]; /* of the two before */
     double newest_s;    /* queue of the newest sample */
     double queue_s;     /* of the last interval that had a sample */
     uint64_t sample_ns; /* the newest */
@@ -102,12 +103,13 @@ struct law_delay {
     uint64_t calm_ns;   /* since when every sample was at most T_lo; 0: it is not calm */
     uint64_t low_ns;    /* when a sample last stood within dip_margin of the base */
     double window[LAW_SPREAD_SAMPLES];
-    unsigned window_count;
-    double spreads[LAW_SPREADS]; /* of complete windows */
-    unsigned spread_count, spread_next;
+    unsigned window_count, seen;
+    double least_spread_s; /* of the windows in this state, as jitter */
+    uint64_t least_since_ns;
+    double noise_s;   /* the path's own jitter */
     double deepest_s; /* the highest queue seen, slowly forgotten */
-        double peak_s;               /* likewise, within the newest few samples */
-    bool lossy_queue;            /* a loss was seen at the deepest: that is the buffer */
+    double peak_s;    /* likewise, within the newest few samples */
+    bool lossy_queue; /* a loss was seen at the deepest: that is the buffer */
     unsigned lost_run;
     uint64_t lost_since_ns;
     double flat_low_s, flat_high_s; /* extremes since flat_since_ns */
@@ -127,9 +129,13 @@ struct law_flow {
     uint64_t limited_until_ns; /* the sender said that it was limited */
     uint64_t retransmitted[LAW_STREAMS];
     bool stamped[LAW_STREAMS];
-    double losses;      /* new retransmissions since the last interval */
-        double congested;     /* share of losses that were of a full buffer, smoothed */
-    uint64_t loss_ns;     /* the newest congestion loss */
+    double losses;             /* new retransmissions since the last interval */
+    double whiles[LAW_WHILES]; /* share of the segments lost, of some thousand each */
+    unsigned while_count, while_next;
+    double while_losses, while_segments;
+    uint64_t while_delivered, pushed_ns;
+    double congested;   /* share of losses that were of a full buffer, smoothed */
+    uint64_t loss_ns;   /* the newest congestion loss */
     uint64_t random_ns; /* the newest loss without a queue */
     uint64_t aggregate_bps;
     unsigned sisters;
@@ -152,10 +158,10 @@ struct law {
     uint64_t tick_ns, next_ns, round_ns; /* last and next interval; next step upwards */
     uint64_t began_ns, trim_ns, state_ns;
     bool alarm;
-    double best_bps;                         /* delivered since the last return, without a queue */
-    unsigned vain, silences;                 /* returns that were not worth it; gaps missed since */
-    double proof_bps;                        /* delivered when the step last grew */
-    double growth; /* next step upwards at the capacity */
+    double best_bps;         /* delivered since the last return, without a queue */
+    unsigned vain, silences; /* returns that were not worth it; gaps missed since */
+    double proof_bps;        /* delivered when the step last grew */
+    double growth;           /* next step upwards at the capacity */
     unsigned shortfalls, trims;
     double hold_s;
     uint64_t yield_ns, cruise_ns, recover_ns, progress_ns, idle_ns;

@@ -30,9 +30,13 @@ void law_start(struct law *l, const struct law_view *v)
     const struct law_constants *c = l->c;
     l->reason = LAW_BECAUSE_STARTING;
     bool queue = v->sampled && v->queue_s > law_most(c->start_exit * v->high_s, v->low_s);
-    bool stuck = law_since(v->now_ns, l->progress_ns) > c->start_patience && !v->demand_limited &&
-                 !v->sender_limited && v->delivered_mean_bps > law_floor_bps(l);
-    if (queue || stuck || v->lost) {
+    if (law_delay_seen(&l->delay) < (unsigned)c->late_samples)
+        l->progress_ns = v->now_ns;
+    bool stuck = law_since(v->now_ns, l->progress_ns) > c->start_patience + 4 * v->round_s &&
+                 !v->demand_limited && !v->sender_limited &&
+                 v->delivered_mean_bps > law_floor_bps(l);
+    bool lossy = v->loss_share > c->start_loss;
+    if (queue || stuck || lossy || v->lost) {
         /* What stood behind a hole comes all at once: no faster than it was asked for. */
         double came = law_least(v->delivered_most_bps, l->rate_bps);
         l->capacity_bps = law_most(l->capacity_bps, came);
@@ -45,8 +49,10 @@ void law_start(struct law *l, const struct law_view *v)
         bool seen = law_delay_seen(&l->delay) >= (unsigned)c->late_samples;
         if (seen && law_delay_spread(&l->delay) > c->late_spread)
             l->reason = LAW_BECAUSE_LATECOMER;
-        if (!seen || l->reason == LAW_BECAUSE_LATECOMER)
+        if (!seen || l->reason == LAW_BECAUSE_LATECOMER) {
+            l->progress_ns = v->now_ns;
             return;
+        }
     }
     if (v->now_ns < l->round_ns || v->blind || !follows(l, v, 0.5))
         return;
@@ -131,6 +137,8 @@ static bool count_shortfall(struct law *l, const struct law_view *v)
     bool policed = v->loss_share > c->loss_congested;
     bool signs = v->queue_s > v->low_s || policed || congested || v->window_full;
     bool foreign = v->queue_s > v->low_s && v->sampled && law_is_foreign(l, v);
+    /* Losses at a rate that the line has carried before: others' bytes are in it. */
+    foreign = foreign || (congested && v->delivered_most_bps < c->loss_short * l->capacity_bps);
     if (law_is_sisters(l, v) || !(foreign || (signs && law_is_short(l, v)))) {
         l->shortfalls = 0;
         return false;
@@ -165,8 +173,13 @@ static void climb(struct law *l, const struct law_view *v)
     bool honest = !v->hole && v->delivered_mean_bps < c->burst_share * l->rate_bps;
     if (full && honest && v->delivered_mean_bps > l->capacity_bps)
         l->capacity_bps = v->delivered_mean_bps;
-    bool enough = v->queue_s > c->climb_queue * v->low_s &&
-                  l->rate_bps > c->far_share * l->capacity_bps;
+    double most = 0;
+    for (unsigned i = 0; i < LAW_RATES; i++)
+        most = law_most(most, l->rates[i]);
+    if (!v->coarse && most > 0)
+        l->rate_bps = law_least(l->rate_bps, c->climb_lead * most);
+    bool enough =
+        v->queue_s > c->climb_queue * v->low_s && l->rate_bps > c->far_share * l->capacity_bps;
     if (v->now_ns < l->round_ns || v->blind || v->hole || enough || !follows(l, v, 0.85))
         return;
     double at = l->rate_bps / law_most(l->capacity_bps, 1);
@@ -214,7 +227,8 @@ void law_give_way(struct law *l, const struct law_view *v, enum law_reason reaso
     bool begun = l->suspect_bps > 0;
     double rate = begun ? l->suspect_bps : l->rate_bps;
     if (l->capacity_bps > v->delivered_most_bps)
-        l->capacity_bps -= c->capacity_forget * (l->capacity_bps - v->delivered_most_bps);
+        l->capacity_bps -= (v->queue_s > v->low_s ? c->capacity_forget : c->capacity_fade) *
+                           (l->capacity_bps - v->delivered_most_bps);
     l->knee.before_bps = l->knee.bps;
     l->knee.before_ns = l->knee.at_ns;
     l->knee.before_drained = l->knee.drained;
