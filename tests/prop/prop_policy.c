@@ -8,7 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <cmocka.h>
 
 #include "base/alloc.h"
@@ -261,6 +263,88 @@ static void years_of_changes_are_none_too_many_and_none_too_few(void **state)
     }
 }
 
+/* ---- the rules read naively, with libc's local time ---- */
+
+static bool is_listed(const struct policy_doc *d, uint64_t calendars, int32_t day)
+{
+    for (size_t i = 0; i < d->calendar_count; i++)
+        for (size_t k = 0; (calendars >> i & 1) != 0 && k < d->calendars[i].date_count; k++)
+            if (d->calendars[i].dates[k].first_day <= day &&
+                day <= d->calendars[i].dates[k].last_day)
+                return true;
+    return false;
+}
+
+static bool begins_on(const struct policy_doc *d, const struct policy_when *w, int32_t day,
+                      int weekday_from_monday)
+{
+    return (w->days & 1 << weekday_from_monday) != 0 && day >= w->first_day && day <= w->last_day &&
+           (w->on == 0 || is_listed(d, w->on, day)) && !is_listed(d, w->except, day);
+}
+
+static bool holds_naively(const struct policy_doc *d, const struct policy_when *w,
+                          const struct tm *tm)
+{
+    struct tm noon = {
+        .tm_year = tm->tm_year, .tm_mon = tm->tm_mon, .tm_mday = tm->tm_mday, .tm_hour = 12};
+    int32_t today = (int32_t)(timegm(&noon) / 86400);
+    int weekday = (tm->tm_wday + 6) % 7, minute = tm->tm_hour * 60 + tm->tm_min;
+
+    if (w->from_min < w->to_min)
+        return minute >= w->from_min && minute < w->to_min && begins_on(d, w, today, weekday);
+    if (minute >= w->from_min && begins_on(d, w, today, weekday))
+        return true;
+    return minute < w->to_min && begins_on(d, w, today - 1, (weekday + 6) % 7);
+}
+
+static bool fits_naively(const struct policy_rule *r, const struct policy_place *place)
+{
+    const char *scope[] = {"", "line", place->site, place->device, "base"};
+
+    if ((r->directions & place->direction) == 0 || (r->places & place->side) == 0 ||
+        (r->class != POLICY_ANY_CLASS && r->class != place->class))
+        return false;
+    if (r->scope == POLICY_LINK)
+        return strcmp(place->site, "here") == 0;
+    if (r->scope == POLICY_JOB)
+        return place->job != NULL;
+    return r->scope == POLICY_GLOBAL ||
+           (scope[r->scope] != NULL && strcmp(scope[r->scope], r->of) == 0);
+}
+
+static void check_naively(const struct policy *p, const struct policy_place *place, int64_t wall_s)
+{
+    const struct policy_doc *d = policy_peek(p);
+    struct policy_terms t = policy_now(p, place, wall_s);
+    time_t wall = (time_t)wall_s;
+    struct tm tm;
+    size_t i = 0;
+
+    assert_non_null(localtime_r(&wall, &tm));
+    while (i < d->rule_count &&
+           !(fits_naively(&d->rules[i], place) && holds_naively(d, &d->rules[i].when, &tm)))
+        i++;
+    assert_int_equal(t.source, i < d->rule_count ? POLICY_BY_RULE : POLICY_BY_DEFAULT);
+    assert_int_equal(t.index, i < d->rule_count ? i : 0);
+}
+
+static void what_holds_is_what_a_naive_reading_says(void **state)
+{
+    (void)state;
+    for (unsigned round = 0; round < 300; round++) {
+        const char *zone = one_of(ZONES, ALB_COUNT(ZONES));
+        struct policy *p = policy_new(random_document(zone), NULL, 0);
+        struct policy_place place = random_place();
+
+        setenv("TZ", strcmp(place.site, "here") == 0 ? zone : "UTC", 1);
+        tzset();
+        for (unsigned i = 0; i < 1000; i++)
+            check_naively(p, &place,
+                          INT64_C(1704067200) + (int64_t)gen_below(&gen, UINT64_C(220000000)));
+        p = policy_free(p);
+    }
+}
+
 static void the_strictest_is_no_more_than_what_holds_at_any_time(void **state)
 {
     (void)state;
@@ -325,6 +409,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_next_change_is_the_one_that_asking_each_minute_finds),
         cmocka_unit_test(years_of_changes_are_none_too_many_and_none_too_few),
+        cmocka_unit_test(what_holds_is_what_a_naive_reading_says),
         cmocka_unit_test(the_strictest_is_no_more_than_what_holds_at_any_time),
         cmocka_unit_test(documents_come_back_from_json_and_from_csv),
     };
