@@ -182,10 +182,14 @@ static uint64_t on_wire(const struct shaper_leaf *leaf, uint64_t bytes)
     return (bytes * leaf->wire_per_1024 + ONE - 1) / ONE;
 }
 
-static uint64_t least_answer(const struct shaper_leaf *leaf, uint64_t wire)
+/* The asker's wish for one piece ends where a piece is a burst: 10 ms of what the limits allow. */
+static uint64_t least_answer(const struct shaper_leaf *leaf, uint64_t wire, uint64_t ceiling_bps)
 {
+    enum { BITS = 8, PIECES_PER_S = 100 };
     uint64_t least = on_wire(leaf, leaf->gate.least);
+    uint64_t most = ceiling_bps / BITS / PIECES_PER_S;
 
+    least = least < most ? least : most;
     if (least < TREE_GRANT_MIN)
         least = TREE_GRANT_MIN;
     return wire < least ? wire : least;
@@ -206,10 +210,11 @@ static size_t leaf_ask(struct gate *g, size_t want, uint64_t now_ns, uint64_t *r
 {
     struct shaper_leaf *leaf = leaf_of(g);
     uint64_t wire = on_wire(leaf, want);
-    uint64_t least = least_answer(leaf, wire);
+    uint64_t ceiling_bps = tree_leaf_ceiling_bps(leaf->node);
+    uint64_t least = least_answer(leaf, wire, ceiling_bps);
 
     look_from_now(leaf);
-    if (tree_leaf_is_off(leaf->node))
+    if (ceiling_bps == 0)
         drop_hand(leaf, now_ns);
     collect(leaf, wire, now_ns);
     if (leaf->in_hand_bytes >= least) {

@@ -89,8 +89,9 @@ void tree_leaf_set_job(struct tree_node *leaf, struct tree_job *j, uint64_t now_
  * 0 it wants nothing any more. */
 uint64_t tree_leaf_want(struct tree_node *leaf, uint64_t bytes, uint64_t now_ns);
 bool tree_leaf_wants(const struct tree_node *leaf); /* is it queued? */
-/* Is a limit above it 0, so that nothing will be granted until terms change? */
-bool tree_leaf_is_off(const struct tree_node *leaf);
+/* The least of the ceilings above it, its own and its job's included.  0: nothing will be granted
+ * until terms change. */
+uint64_t tree_leaf_ceiling_bps(const struct tree_node *leaf);
 /* These passed as well, in whatever debt that ends. */
 void tree_leaf_charge(struct tree_node *leaf, uint64_t bytes, uint64_t now_ns);
 /* These were granted, or charged, and did not pass. */

@@ -93,12 +93,14 @@ bool tree_leaf_wants(const struct tree_node *leaf)
     return leaf->wanted_bytes > 0;
 }
 
-bool tree_leaf_is_off(const struct tree_node *leaf)
+uint64_t tree_leaf_ceiling_bps(const struct tree_node *leaf)
 {
+    uint64_t least = leaf->job == NULL ? TREE_UNLIMITED : leaf->job->ceiling.rate_bps;
+
     for (const struct tree_node *n = leaf; n != NULL; n = n->up)
-        if (n->ceiling.rate_bps == 0)
-            return true;
-    return leaf->job != NULL && leaf->job->ceiling.rate_bps == 0;
+        if (n->ceiling.rate_bps < least)
+            least = n->ceiling.rate_bps;
+    return least;
 }
 
 void tree_leaf_charge(struct tree_node *leaf, uint64_t bytes, uint64_t now_ns)

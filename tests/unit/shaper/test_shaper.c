@@ -166,6 +166,17 @@ static void a_cap_holds_for_what_the_link_carries_headers_included(void **state)
     }
 }
 
+static void a_thin_line_gets_packets_and_not_whole_records_at_a_time(void **state)
+{
+    (void)state;
+    scene_open(MBIT);
+    add_flow(NULL, OPEN);
+    run_ms(2000);
+    for (unsigned i = 0; i < 100; i++) /* 20 ms are 2,500 bytes, a packet is more or less */
+        assert_true(link_rate(20) <= (2500 + 1600) * 8 * 50);
+    scene_close();
+}
+
 static void several_connections_together_have_one_limit_and_share_it(void **state)
 {
     (void)state;
@@ -371,6 +382,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_cap_holds_for_what_the_link_carries_headers_included),
+        cmocka_unit_test(a_thin_line_gets_packets_and_not_whole_records_at_a_time),
         cmocka_unit_test(several_connections_together_have_one_limit_and_share_it),
         cmocka_unit_test(what_is_lost_and_sent_again_counts),
         cmocka_unit_test(many_small_writes_with_large_headers_stay_within_the_limit_too),

@@ -71,11 +71,11 @@ static void a_ceiling_of_0_lets_nothing_pass_and_another_is_in_force_at_once(voi
     struct node_terms open = OPEN, off = {0};
 
     (void)state;
-    assert_true(tree_leaf_is_off(a->leaf));
+    assert_int_equal(tree_leaf_ceiling_bps(a->leaf), 0);
     stage_run_for(s, 100 * NS_PER_S);
     assert_int_equal(a->got_bytes, 0);
     tree_node_set_terms(a->leaf, &open, s->now_ns);
-    assert_false(tree_leaf_is_off(a->leaf));
+    assert_int_equal(tree_leaf_ceiling_bps(a->leaf), 10 * MBIT);
     assert_near(stage_rate(s, a, NS_PER_S), 10 * MBIT, 3);
     tree_node_set_terms(a->leaf, &off, s->now_ns);
     assert_int_equal(stage_rate(s, a, NS_PER_S), 0);
