@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from labkit import advise, figures, report, row, samples  # noqa: E402
+from labkit import advise, figures, play, report, row, samples  # noqa: E402
 from labkit.judge import Result  # noqa: E402
 from labkit.play import Run  # noqa: E402
 
@@ -163,6 +163,13 @@ def test_a_run_on_a_late_machine_is_neither_held_nor_missed():
     made = row.find(["S2"])[0]
     assert Result(made, "albedo", [], 6, {}).verdict == "noisy"
     assert "noisy" in report.table([Result(made, "albedo", [], 6, {})])
+
+
+def test_without_an_emulator_the_pings_own_times_say_how_late_the_machine_was():
+    even = [samples.Trip(5 + n / 50, 0.001, 0, 0) for n in range(500)]
+    assert play.machine_lateness(even)["valid"]
+    stalled = even[:200] + [samples.Trip(9.1, 0.001, 0, 0)] * 5 + even[205:]
+    assert not play.machine_lateness(stalled)["valid"]
 
 
 def test_half_a_line_of_a_killed_tool_is_left_out(tmp_path):

@@ -37,8 +37,7 @@ class Veth:
             _ip("-n", ns, "link", "set", "wan0", "up", "gso_max_segs", "1")
 
     def stats(self):
-        late = {"lateness_us": {"p50": 0, "p99": 0, "max": 0}}
-        return {"ab": late, "ba": late, "valid": True}
+        return None  # the ping says how late the machine was, see play.py
 
 
 class Ground(Lab):
