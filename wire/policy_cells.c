@@ -2,6 +2,7 @@
 /* wire/policy_cells.c – how a cell of each type is read into its place in a struct, and written. */
 #include "wire/policy_cells.h"
 
+#include <stddef.h>
 #include <stdio.h>
 
 #include "base/alloc.h"
@@ -326,6 +327,12 @@ static bool next_word(const char **rest, char out[128])
     return true;
 }
 
+/* `on` or `except` */
+static uint64_t *calendars_at(const struct policy_column *c, struct policy_rule *rule)
+{
+    return c->offset == offsetof(struct policy_rule, when.on) ? &rule->when.on : &rule->when.except;
+}
+
 static struct alb_status read_calendars(const struct policy_column *c, struct policy_row *r,
                                         const char *text)
 {
@@ -342,7 +349,7 @@ static struct alb_status read_calendars(const struct policy_column *c, struct po
             return alb_fail(ALB_INVALID, "this policy has no calendar of that name");
         all |= UINT64_C(1) << i;
     }
-    memcpy((char *)r->item + c->offset, &all, sizeof all);
+    *calendars_at(c, r->item) = all;
     return ALB_STATUS_OK;
 }
 
@@ -350,7 +357,7 @@ static void write_calendars(const struct policy_column *c, const struct policy_d
                             const void *item, struct buf *out)
 {
     const char *between = "";
-    uint64_t all;
+    uint64_t all = 0;
 
     memcpy(&all, text_at(c, item), sizeof all);
     for (size_t i = 0; i < d->calendar_count; i++) {
