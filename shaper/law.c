@@ -31,7 +31,8 @@ static void begin(struct law *l, uint64_t now_ns)
     law_delay_reset(&l->delay, now_ns);
     law_flow_reset(l, now_ns);
     l->capacity_bps = l->aggregate_max_bps = 0;
-    l->rate_bps = l->c->start_rate;
+    l->rate_bps = l->c->start_wait;
+    l->waiting = true;
     l->began_ns = l->progress_ns = l->tick_ns = l->next_ns = now_ns;
     l->delay.sample_ns = l->flow.busy_ns = now_ns;
     l->knee = (struct law_knee){0};

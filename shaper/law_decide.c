@@ -9,7 +9,7 @@ double law_floor_bps(const struct law *l)
     if (l->terms.floor_bps != 0)
         return (double)l->terms.floor_bps;
     if (l->capacity_bps <= 0)
-        return l->c->floor_bps;
+        return law_least(l->c->floor_bps, l->c->start_wait);
     double share = l->c->floor_share * l->capacity_bps;
     return law_least(l->c->floor_bps, law_most(share, l->c->floor_least));
 }

@@ -57,7 +57,7 @@ static double spread_of(const double *samples, unsigned count)
 static bool is_sparse(const struct law *l)
 {
     return l->state == LAW_YIELD || l->state == LAW_OFF ||
-           (l->state == LAW_START && l->rate_bps <= l->c->start_rate);
+           (l->state == LAW_START && l->waiting);
 }
 
 /* Jitter is the least spread of any second in which we were silent: whoever shares the queue only
@@ -87,6 +87,13 @@ static void spread_add(struct law *l, double queue_s, uint64_t now_ns)
 double law_delay_spread(const struct law_delay *d)
 {
     return d->window_count >= 3 ? spread_of(d->window, d->window_count) : 0;
+}
+
+void law_delay_settle(struct law *l)
+{
+    struct law_delay *d = &l->delay;
+    if (d->least_since_ns == 0)
+        d->noise_s = law_delay_spread(d) * l->c->noise_share;
 }
 
 unsigned law_delay_seen(const struct law_delay *d)

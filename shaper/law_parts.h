@@ -52,6 +52,8 @@ void law_delay_rebase(struct law *l, uint64_t now_ns);
 bool law_delay_is_flat(struct law *l, double queue_s, uint64_t now_ns);
 /* p90-p10 of the newest samples, 0 while there are too few. */
 double law_delay_spread(const struct law_delay *d);
+/* The samples before the first step say how noisy the path is, if a whole window did not. */
+void law_delay_settle(struct law *l);
 /* Samples so far (not counted for ever). */
 unsigned law_delay_seen(const struct law_delay *d);
 

@@ -157,7 +157,7 @@ struct law {
     unsigned rate_count;
     uint64_t tick_ns, next_ns, round_ns; /* last and next interval; next step upwards */
     uint64_t began_ns, trim_ns, state_ns;
-    bool alarm;
+    bool alarm, waiting;     /* waiting: START, before its first step */
     double best_bps;         /* delivered since the last return, without a queue */
     unsigned vain, silences; /* returns that were not worth it; gaps missed since */
     double proof_bps;        /* delivered when the step last grew */

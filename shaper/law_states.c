@@ -44,8 +44,7 @@ void law_start(struct law *l, const struct law_view *v)
         law_enter(l, LAW_CRUISE, v->now_ns);
         return;
     }
-    bool unmoved = l->rate_bps <= c->start_rate;
-    if (unmoved && law_since(v->now_ns, l->began_ns) < c->late_time) {
+    if (l->waiting && law_since(v->now_ns, l->began_ns) < c->late_time) {
         bool seen = law_delay_seen(&l->delay) >= (unsigned)c->late_samples;
         if (seen && law_delay_spread(&l->delay) > c->late_spread)
             l->reason = LAW_BECAUSE_LATECOMER;
@@ -56,7 +55,10 @@ void law_start(struct law *l, const struct law_view *v)
     }
     if (v->now_ns < l->round_ns || v->blind || !follows(l, v, 0.5))
         return;
-    l->rate_bps *= c->start_gain;
+    if (l->waiting)
+        law_delay_settle(l);
+    l->rate_bps = l->waiting ? c->start_rate : l->rate_bps * c->start_gain;
+    l->waiting = false;
     l->progress_ns = v->now_ns;
     next_round(l, v);
 }
