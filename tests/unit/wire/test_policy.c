@@ -154,6 +154,10 @@ static const struct {
      "rule 1: max_queue \"2s\": the queue it may add is 1ms to 1000ms, in whole ms"},
     {"\"note\":\"two\\nlines\"",
      "rule 1: note \"two?lines\": one line of text in UTF-8 is expected"},
+    {"\"note\":\"\\u0041\\u00e9\\u20ac\\ud83d\\ude00\",\"hours\":\"1\"",
+     "rule 1: hours \"1\": hours are written hh:mm-hh:mm between 00:00 and 24:00, as in "
+     "08:00-18:00 or 22:00-06:00"},
+    {"\"days\":[1]", "rule 1: \"days\" is neither a text, a whole number nor a list of texts"},
     {"\"speed\":\"2Mbit\"",
      "rule 1: a rule has no \"speed\"; it has name, scope, direction, place, class, days, "
      "hours, dates, on, except, mode, rate, ceiling, floor, percent, profile, max_queue, note"},
@@ -332,6 +336,80 @@ static void names_that_lead_nowhere_are_pointed_out(void **state)
 
 /* ---- bounds ---- */
 
+/* A note of this many bytes, on one line. */
+static char *findings_of_note(size_t size, const char *end)
+{
+    AUTO_FREE char *note = xalloc(size + 1);
+    AUTO_FREE char *members = NULL, *text = NULL;
+
+    memset(note, 'n', size);
+    members = xasprintf("\"scope\":\"global\",\"mode\":\"off\",\"note\":\"%s%s\"", note, end);
+    text = with_rule(members);
+    return findings_of(text, strlen(text));
+}
+
+#define FIFTY "12345678901234567890123456789012345678901234567890"
+
+static void a_note_has_at_most_255_bytes(void **state)
+{
+    AUTO_FREE char *fits = findings_of_note(255, "");
+    AUTO_FREE char *fits_not = findings_of_note(256, "");
+    AUTO_FREE char *cut = findings_of_note(59, "\xc3\xa9" FIFTY FIFTY FIFTY FIFTY);
+
+    (void)state;
+    assert_string_equal(fits, "");
+    assert_non_null(strstr(fits_not, "nnn...\": too long: at most 255 bytes\n"));
+    assert_non_null(strstr(cut, "nnn...\": too long")); /* not in the middle of the é */
+}
+
+static void bytes_that_are_no_utf8_are_refused(void **state)
+{
+    static const char *const NOTES[] = {
+        "\x80", "\xc1\x81", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xc3(", "\x7f"};
+
+    (void)state;
+    for (size_t i = 0; i < ALB_COUNT(NOTES); i++) {
+        AUTO_FREE char *text = xasprintf("kind,scope,mode,note\nrule,global,off,%s\n", NOTES[i]);
+        AUTO_FREE char *found = findings_of(text, strlen(text));
+
+        assert_non_null(strstr(found, ": one line of text in UTF-8 is expected\n"));
+    }
+}
+
+static void lists_that_are_none_are_refused(void **state)
+{
+    (void)state;
+    expect(" \n{\"format\":1,\"rules\":{}}", "error: \"rules\" is no list [...]\n");
+    expect(
+        "{\"format\":1,\"calendars\":[{\"name\":\"a\",\"dates\":[\"2026-12-24..\"]}]}",
+        "error: calendar 1 (a): dates \"2026-12-24..\": dates have a first and a last day, as in "
+        "2026-12-24..2027-01-06\n");
+}
+
+/* A table has no member names, so it can be smaller than the document that it says. */
+static void what_is_too_large_written_out_cannot_be_signed(void **state)
+{
+    struct policy_doc *d;
+    struct buf text, out;
+
+    (void)state;
+    buf_init(&text, POLICY_BYTES_MAX);
+    buf_init(&out, 4 << 20);
+    assert_int_equal(buf_printf(&text, "kind,name,zone,link\n").code, ALB_OK);
+    for (int i = 0; i < POLICY_SITES_MAX; i++)
+        assert_int_equal(buf_printf(&text,
+                                    "site,a-rather-long-name-of-a-site-%d,America/"
+                                    "Argentina/Buenos_Aires,the-line-number-%d\n",
+                                    i, i)
+                             .code,
+                         ALB_OK);
+    d = policy_of(buf_text(&text));
+    assert_int_equal(policy_doc_encode(d, &out).code, ALB_FULL);
+    d = policy_doc_free(d);
+    buf_release(&text);
+    buf_release(&out);
+}
+
 static void too_many_rules_are_refused_with_their_number(void **state)
 {
     struct buf text;
@@ -428,6 +506,27 @@ static void wrong_overrides_are_refused(void **state)
     policy_findings_release(&f);
 }
 
+static void what_is_no_list_of_overrides_is_refused(void **state)
+{
+    static const char *const TEXTS[] = {"{\"format\":1}", "{\"format\":1,\"overrides\":{}}",
+                                        "{\"format\":2,\"overrides\":[]}", "[]", "x"};
+    AUTO_FREE struct policy_overrides *o = xalloc(sizeof *o);
+    AUTO_FREE char *large = xalloc(POLICY_BYTES_MAX + 1);
+
+    (void)state;
+    for (size_t i = 0; i < ALB_COUNT(TEXTS); i++) {
+        struct policy_findings f;
+
+        policy_findings_init(&f);
+        assert_int_equal(policy_overrides_decode(TEXTS[i], strlen(TEXTS[i]), &f, o).code,
+                         ALB_INVALID);
+        assert_int_equal(f.errors, 1);
+        policy_findings_release(&f);
+    }
+    assert_int_equal(policy_overrides_decode(large, POLICY_BYTES_MAX + 1, NULL, o).code,
+                     ALB_INVALID);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -443,11 +542,16 @@ int main(void)
         cmocka_unit_test(rules_that_overlap_by_halves_are_pointed_out),
         cmocka_unit_test(days_that_never_come_are_pointed_out),
         cmocka_unit_test(names_that_lead_nowhere_are_pointed_out),
+        cmocka_unit_test(a_note_has_at_most_255_bytes),
+        cmocka_unit_test(bytes_that_are_no_utf8_are_refused),
+        cmocka_unit_test(lists_that_are_none_are_refused),
+        cmocka_unit_test(what_is_too_large_written_out_cannot_be_signed),
         cmocka_unit_test(too_many_rules_are_refused_with_their_number),
         cmocka_unit_test(too_large_a_policy_is_refused),
         cmocka_unit_test(findings_beyond_the_200th_are_counted),
         cmocka_unit_test(overrides_read_as_they_were_written),
         cmocka_unit_test(wrong_overrides_are_refused),
+        cmocka_unit_test(what_is_no_list_of_overrides_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

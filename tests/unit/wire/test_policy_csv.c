@@ -90,6 +90,72 @@ static void from_midnight_to_a_minute_before_it_is_all_day(void **state)
     d = policy_doc_free(d);
 }
 
+static void times_are_read_as_people_type_them(void **state)
+{
+    static const struct {
+        const char *start, *end;
+        int from, to;
+    } CASES[] = {
+        {"8:00", "18:30", 480, 1110},      {"08:00:00", "18:00:00", 480, 1080},
+        {"8:00 AM", "6:00 PM", 480, 1080}, {"12:00 AM", "12:00 pm", 0, 720},
+        {"22:00", "06:00", 1320, 360},     {"22:00", "00:00", 1320, 1440},
+        {"22:00", "24:00", 1320, 1440},    {"22:00", "23:59", 1320, 1440},
+    };
+    static const char *const WRONG[] = {"8",      "8:60", "8:00:61", "8:00x", "13:00 PM", "0:30 AM",
+                                        "123:00", ":30",  "8:",      "8:00:", "24:01"};
+
+    (void)state;
+    for (size_t i = 0; i < ALB_COUNT(CASES); i++) {
+        AUTO_FREE char *text =
+            xasprintf(MIRAGE ",a,9,,%s,%s,weekdays\n", CASES[i].start, CASES[i].end);
+        struct policy_doc *d = policy_of(text);
+
+        assert_int_equal(d->rules[0].when.from_min, CASES[i].from);
+        assert_int_equal(d->rules[0].when.to_min, CASES[i].to);
+        d = policy_doc_free(d);
+    }
+    for (size_t i = 0; i < ALB_COUNT(WRONG); i++) {
+        AUTO_FREE char *text = xasprintf(MIRAGE ",a,9,,%s,23:00,\n", WRONG[i]);
+        AUTO_FREE char *found = findings_of(text, strlen(text));
+
+        assert_non_null(strstr(found, "error: line 2: Start Time \""));
+    }
+}
+
+static void the_zone_of_a_table_without_one_is_the_callers(void **state)
+{
+    static const char TEXT[] = MIRAGE ",a,9,,,,\n";
+    struct policy_findings findings;
+    struct policy_doc *d = NULL;
+
+    (void)state;
+    policy_findings_init(&findings);
+    assert_int_equal(policy_csv_read(TEXT, strlen(TEXT), "Europe/Oslo", &findings, &d).code,
+                     ALB_OK);
+    assert_string_equal(d->zone, "Europe/Oslo");
+    d = policy_doc_free(d);
+    assert_int_equal(policy_csv_read("x", 1, "", &findings, &d).code, ALB_INVALID);
+    assert_int_equal(policy_csv_read(TEXT, POLICY_BYTES_MAX + 1, "", &findings, &d).code,
+                     ALB_INVALID);
+    policy_findings_release(&findings);
+}
+
+static void more_rules_than_there_may_be_are_refused_by_line(void **state)
+{
+    AUTO_FREE char *found = NULL;
+    struct buf text;
+
+    (void)state;
+    buf_init(&text, POLICY_BYTES_MAX);
+    assert_int_equal(buf_printf(&text, "%s", MIRAGE).code, ALB_OK);
+    for (int i = 0; i < 1001; i++)
+        assert_int_equal(buf_printf(&text, ",a-%d,9,9,,,\n", i).code, ALB_OK);
+    found = findings_of(buf_text(&text), buf_size(&text));
+    assert_string_equal(found, "error: line 1002: a policy has at most 2000 rules\n"
+                               "error: line 1002: a policy has at most 2000 rules\n");
+    buf_release(&text);
+}
+
 static void wrong_lines_of_mirage_are_named_by_number(void **state)
 {
     (void)state;
@@ -220,6 +286,9 @@ int main(void)
         cmocka_unit_test(the_older_table_has_four_columns),
         cmocka_unit_test(the_particular_goes_before_the_general),
         cmocka_unit_test(from_midnight_to_a_minute_before_it_is_all_day),
+        cmocka_unit_test(times_are_read_as_people_type_them),
+        cmocka_unit_test(the_zone_of_a_table_without_one_is_the_callers),
+        cmocka_unit_test(more_rules_than_there_may_be_are_refused_by_line),
         cmocka_unit_test(wrong_lines_of_mirage_are_named_by_number),
         cmocka_unit_test(columns_come_in_any_order_and_only_those_needed),
         cmocka_unit_test(a_rule_may_name_a_calendar_that_comes_after_it),
