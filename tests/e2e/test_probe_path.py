@@ -36,19 +36,13 @@ def rule(site, verb):
     subprocess.run(["ip", "-n", host.ns, "rule", verb, "prio", "1", *UDP_TO_HUB], check=True)
 
 
-def start_branch(site):
-    site.start_reflector(site.reflector)
-    site.join(site.endpoints[0], site.token("endpoint", "--site", "branch"),
-              upstream=site.reflector)
-
-
 def wait_for(site, way, after=0):
     """The log's place behind the line that says so."""
     return site.reflector.daemon.wait_line(rf"event=probe\.mode by={way}", 30, after).end()
 
 
 def test_the_line_is_measured_by_datagrams(site):
-    start_branch(site)
+    site.start_reflector(site.reflector)
     wait_for(site, "udp")
     probes = site.admin.albedo("status").document()["parent"]["probes"]
     assert probes["paths"] == 1 and probes["answered"] > 0
@@ -57,14 +51,14 @@ def test_the_line_is_measured_by_datagrams(site):
 
 def test_where_udp_is_blocked_pings_do_until_it_is_not(site):
     rule(site, "add")
-    start_branch(site)
+    site.start_reflector(site.reflector)
     wait_for(site, "ping why=\"UDP to the parent is not answered")
     rule(site, "del")
     wait_for(site, "udp")
 
 
 def test_udp_that_is_blocked_in_mid_run_gives_way_to_pings(site):
-    start_branch(site)
+    site.start_reflector(site.reflector)
     there = wait_for(site, "udp")
     rule(site, "add")
     wait_for(site, "ping", there)
