@@ -74,7 +74,8 @@ enum exit_code policy_copy_begin(struct cli *cli, struct policy_copy_of *out)
     out->book =
         policy_book_open(&(struct policy_book_options){.loop = out->link.loop,
                                                        .authority = out->link.authority,
-                                                       .catalogue = out->link.state->catalogue});
+                                                       .catalogue = out->link.state->catalogue,
+                                                       .reads_at_once = true});
     if (!cli_flag(cli, "local"))
         make_current(out);
     return EXIT_DONE;

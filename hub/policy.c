@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "hub/hub_impl.h"
 #include "shaper/policy_zone.h"
@@ -52,6 +53,8 @@ struct alb_status policy_record_write(const struct ledger *l, enum policy_part p
                           buf_size(out));
     if (alb_failed(st))
         buf_clear(out);
+    else
+        KILL_POINT("hub.policy_signed");
     return st;
 }
 
@@ -70,10 +73,18 @@ static struct alb_status load_one(struct hub *h, enum policy_part part)
     return st;
 }
 
+static void on_taken(void *hub, enum policy_part part)
+{
+    struct hub *h = hub;
+
+    if (h->feed != NULL) /* else it is what was kept, at start */
+        policy_book_say(h->policy, part, h->feed);
+}
+
 struct alb_status hub_load_policy(struct hub *h)
 {
     h->policy = policy_book_open(&(struct policy_book_options){
-        .loop = h->options.loop, .authority = h->authority, .arg = h});
+        .loop = h->options.loop, .authority = h->authority, .arg = h, .taken = on_taken});
     if (authority_trust(h->authority) == NULL)
         return ALB_STATUS_OK; /* then nothing could be set either */
     struct alb_status st = load_one(h, POLICY_RULES);
@@ -83,11 +94,7 @@ struct alb_status hub_load_policy(struct hub *h)
 struct alb_status hub_policy_in_force(struct hub *h, enum policy_part part,
                                       const struct buf *sealed)
 {
-    struct alb_status st = policy_book_take(h->policy, part, buf_peek(sealed), buf_size(sealed));
-
-    if (!alb_failed(st))
-        policy_book_say(h->policy, part, h->feed);
-    return st;
+    return policy_book_take(h->policy, part, buf_peek(sealed), buf_size(sealed));
 }
 
 /* ---- POST /v1/policy-put?if=N ---------------------------------------------------------------- */

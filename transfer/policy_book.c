@@ -11,6 +11,8 @@
 #define LOOK_MOST_NS (60 * NS_PER_S)
 /* The wall clock has whole seconds: within the last one before a change it is looked at often. */
 #define LOOK_LEAST_NS (100 * NS_PER_MS)
+/* Rules up to this size are read on the loop, in about 2 ms; the largest take 40. */
+enum { READ_HERE_MAX = 64 << 10 };
 
 static void load(struct policy_book *b, enum policy_part part);
 static struct alb_status understand(struct policy_book *b, enum policy_part part,
@@ -30,6 +32,7 @@ struct policy_book *policy_book_open(const struct policy_book_options *options)
     b->policy = policy_new(policy_doc_new(), NULL, 0);
     LIST_INIT(&b->watches);
     LIST_INIT(&b->todo);
+    LIST_INIT(&b->readings);
     timer_init(&b->look, options->loop, look, b);
     loop_on_clock_set(options->loop, on_clock_set, b);
     log_limit_init(&b->refused_lines, "policy.refused");
@@ -54,6 +57,7 @@ struct policy_book *policy_book_close(struct policy_book *b)
     timer_stop(&b->look);
     loop_on_clock_set(b->options.loop, NULL, NULL);
     policy_book_stop_travel(b);
+    policy_book_stop_reading(b);
     for (int part = 0; part < POLICY_PARTS; part++)
         buf_release(&b->copies[part].bytes);
     policy_free(b->policy);
@@ -117,37 +121,31 @@ static void load(struct policy_book *b, enum policy_part part)
 
 /* ---- taking ---------------------------------------------------------------------------------- */
 
-static void say_first(const struct policy_findings *f, enum policy_part part)
+void policy_book_use_rules(struct policy_book *b, struct policy *next)
 {
-    char text[LOG_TEXT_SIZE];
-
-    if (f->count > 0)
-        log_event(LOG_WARN, "policy.finding", "name=%s errors=%zu first=%s", policy_part_name(part),
-                  f->errors, log_text(f->list[0].text, text));
-}
-
-static struct alb_status read_rules(struct policy_book *b, const struct policy_seal *seal,
-                                    struct policy_findings *findings)
-{
-    struct policy_doc *doc = NULL;
-    struct alb_status st =
-        policy_doc_decode(seal->text, seal->text_size, NULL, NULL, findings, &doc);
-
-    if (alb_failed(st))
-        return st;
-    struct policy *next = policy_new(doc, NULL, 0);
     policy_set_overrides(next, policy_peek_overrides(b->policy));
     policy_free(b->policy);
     b->policy = next;
-    return ALB_STATUS_OK;
 }
 
-static struct alb_status read_overrides(struct policy_book *b, const struct policy_seal *seal,
-                                        struct policy_findings *findings)
+static struct alb_status read_rules(struct policy_book *b, const struct policy_seal *seal)
+{
+    struct policy *next = NULL;
+    struct alb_status st = policy_rules_read(seal, &next);
+
+    if (!alb_failed(st))
+        policy_book_use_rules(b, next);
+    return st;
+}
+
+static struct alb_status read_overrides(struct policy_book *b, const struct policy_seal *seal)
 {
     AUTO_FREE struct policy_overrides *list = xalloc(sizeof *list);
-    struct alb_status st = policy_overrides_decode(seal->text, seal->text_size, findings, list);
+    struct policy_findings findings;
 
+    policy_findings_init(&findings);
+    struct alb_status st = policy_overrides_decode(seal->text, seal->text_size, &findings, list);
+    policy_findings_release(&findings);
     if (!alb_failed(st))
         policy_set_overrides(b->policy, list);
     return st;
@@ -157,15 +155,7 @@ static struct alb_status read_overrides(struct policy_book *b, const struct poli
 static struct alb_status understand(struct policy_book *b, enum policy_part part,
                                     const struct policy_seal *seal)
 {
-    struct policy_findings findings;
-
-    policy_findings_init(&findings);
-    struct alb_status st =
-        part == POLICY_RULES ? read_rules(b, seal, &findings) : read_overrides(b, seal, &findings);
-    if (alb_failed(st))
-        say_first(&findings, part);
-    policy_findings_release(&findings);
-    return st;
+    return part == POLICY_RULES ? read_rules(b, seal) : read_overrides(b, seal);
 }
 
 static void hold(struct policy_copy *c, const struct policy_seal *seal, const void *bytes,
@@ -187,8 +177,8 @@ uint64_t policy_book_number(const struct policy_book *b, enum policy_part part)
     return trust != NULL && sign_public_equal(&trust->hub_key, &c->key) ? c->number : 0;
 }
 
-static struct alb_status judge_number(const struct policy_book *b, enum policy_part part,
-                                      uint64_t number)
+struct alb_status policy_book_judge_number(const struct policy_book *b, enum policy_part part,
+                                           uint64_t number)
 {
     const uint64_t held = policy_book_number(b, part);
 
@@ -203,26 +193,42 @@ struct alb_status policy_book_take(struct policy_book *b, enum policy_part part,
                                    size_t size)
 {
     const struct trust *trust = authority_trust(b->options.authority);
-    struct policy_copy *c = &b->copies[part];
-    struct policy_seal seal;
+    const struct policy_copy *copy = &b->copies[part];
+    struct policy_candidate c = {.bytes = bytes, .size = size};
 
-    if (size > 0 && size == buf_size(&c->bytes) && memcmp(bytes, buf_peek(&c->bytes), size) == 0)
+    if (size > 0 && size == buf_size(&copy->bytes) &&
+        memcmp(bytes, buf_peek(&copy->bytes), size) == 0)
         return ALB_STATUS_OK; /* the one held here */
-    struct alb_status st = policy_seal_decode(part, bytes, size, trust, &seal);
+    struct alb_status st = policy_seal_decode(part, bytes, size, trust, &c.seal);
     if (!alb_failed(st))
-        st = judge_number(b, part, seal.number);
-    if (!alb_failed(st))
-        st = understand(b, part, &seal);
+        st = policy_book_judge_number(b, part, c.seal.number);
     if (alb_failed(st))
         return st;
-    hold(c, &seal, bytes, size, &trust->hub_key);
-    authority_saw_time(b->options.authority, seal.issued_wall_s);
-    log_event(LOG_INFO, "policy.new", "name=%s number=%" PRIu64, policy_part_name(part), c->number);
+    c.key = trust->hub_key;
+    if (part == POLICY_RULES && c.seal.text_size > READ_HERE_MAX && !b->options.reads_at_once) {
+        policy_book_read_later(b, &c);
+        return st;
+    }
+    st = understand(b, part, &c.seal);
+    if (!alb_failed(st))
+        policy_book_put_in_force(b, part, &c);
+    return st;
+}
+
+/* What it says is in use already. */
+void policy_book_put_in_force(struct policy_book *b, enum policy_part part,
+                              const struct policy_candidate *c)
+{
+    struct policy_copy *copy = &b->copies[part];
+
+    hold(copy, &c->seal, c->bytes, c->size, &c->key);
+    authority_saw_time(b->options.authority, c->seal.issued_wall_s);
+    log_event(LOG_INFO, "policy.new", "name=%s number=%" PRIu64, policy_part_name(part),
+              copy->number);
     if (b->options.catalogue != NULL)
-        keep(c);
+        keep(copy);
     if (b->options.taken != NULL)
         b->options.taken(b->options.arg, part);
-    return ALB_STATUS_OK;
 }
 
 const uint8_t *policy_book_bytes(const struct policy_book *b, enum policy_part part, size_t *size)

@@ -40,8 +40,9 @@ struct policy_book_options {
     struct authority *authority; /* borrowed */
     struct catalogue *catalogue; /* borrowed, must outlive the loop's last jobs; NULL: nothing is
                                     kept by this book (a hub, whose tasks write first) */
+    bool reads_at_once;          /* a command: take() returns when the document is in force */
     void *arg;
-    /* A newer document was taken: say so to those below.  May be NULL. */
+    /* A newer document is in force: say so to those below.  May be NULL. */
     void (*taken)(void *arg, enum policy_part part);
 };
 
@@ -77,8 +78,10 @@ int64_t policy_book_now_s(const struct policy_book *b);
 
 /* ---- the documents ---- */
 
-/* Take signed bytes from wherever.  OK also when it is the very one held here.  REFUSED: older, or
- * another one of the same number; CORRUPT, INVALID: not signed, or not readable by this program. */
+/* Take signed bytes from wherever.  OK also when it is the very one held here.  Rules of more than
+ * 64 KiB are read on a worker, and in force a moment later, unless they turn out to be unreadable.
+ * REFUSED: older, or another one of the same number; CORRUPT, INVALID: not signed, or not readable
+ * by this program. */
 ALB_MUST_USE struct alb_status policy_book_take(struct policy_book *b, enum policy_part part,
                                                 const void *bytes, size_t size);
 /* The signed bytes, borrowed until the next is taken; size 0: none. */

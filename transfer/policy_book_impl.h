@@ -6,6 +6,7 @@
 #include "transfer/policy_book.h"
 
 LIST_HEAD(policy_watches, policy_watch);
+LIST_HEAD(policy_readings, policy_reading);
 
 /* One of the two documents. */
 struct policy_copy {
@@ -25,6 +26,7 @@ struct policy_book {
     struct policy_copy copies[POLICY_PARTS];
     struct policy *policy; /* both, ready to be asked; never NULL */
     struct policy_watches watches, todo;
+    struct policy_readings readings; /* rules being read on a worker */
     struct timer look;
     int64_t looked_s; /* when watches were last looked at */
     bool is_changed;  /* a document is another since then */
@@ -34,6 +36,27 @@ struct policy_book {
     struct timer ask_again;
     struct log_limit refused_lines; /* of what a parent sent and is not taken */
 };
+
+/* Signed bytes that were judged, and may be put in force. */
+struct policy_candidate {
+    struct policy_seal seal; /* within `bytes` */
+    struct sign_public key;
+    const void *bytes;
+    size_t size;
+};
+struct alb_status policy_book_judge_number(const struct policy_book *b, enum policy_part part,
+                                           uint64_t number);
+void policy_book_put_in_force(struct policy_book *b, enum policy_part part,
+                              const struct policy_candidate *c);
+
+/* policy_book_read.c: rules as they are in the seal, ready to be asked but for overrides; says what
+ * is wrong. */
+ALB_MUST_USE struct alb_status policy_rules_read(const struct policy_seal *seal,
+                                                 struct policy **out);
+/* The same on a worker, and then in force. */
+void policy_book_read_later(struct policy_book *b, const struct policy_candidate *c);
+void policy_book_use_rules(struct policy_book *b, struct policy *next);
+void policy_book_stop_reading(struct policy_book *b);
 
 void policy_book_init_travel(struct policy_book *b);
 void policy_book_stop_travel(struct policy_book *b);

@@ -7,6 +7,7 @@
 # the 1st, 2nd, 4th, 8th … time that each point is reached.
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -254,6 +255,13 @@ def use_hub(site, mortal, trees, target):
     mortal.survive(site.admin, "publish", "base/os", trees.next())
     mortal.survive(member, "pull", "base/os", target, "--verify")
     assert_whole(trees.now, target)
+    rules = target.with_name("rules.json")
+    rules.write_text(json.dumps({"format": 1, "rules": [
+        {"name": f"rule-{site._runs}", "scope": "global", "mode": "full"}]}))
+    number = mortal.survive(site.admin, "policy", "set", rules).document()["number"]
+    shown = member.albedo("policy", "show").document()["policy"]
+    assert shown["number"] == number
+    assert shown["document"]["rules"][0]["name"] in rules.read_text()
     mortal.survive(site.admin, "revoke", name)
     done = member.albedo("pull", "base/os", target, "--wait", "5s", code=None)
     assert done.code != 0 and "revoked" in done.err + done.out, done

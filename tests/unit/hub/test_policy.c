@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/hub/test_policy.c – the hub's policy and overrides: numbered, signed, and what is refused. */
+/* unit/hub/test_policy.c – policy and overrides at the hub: numbered, signed, refused. */
 /* LINKS: sim_world */
 #include "support/hub_stage.h"
 #include "wire/policy.h"

@@ -499,6 +499,79 @@ static void a_watch_may_close_the_book_while_it_is_told(void **state)
     assert_int_equal(mode(s), POLICY_CAPPED);
 }
 
+/* ---- many rules ------------------------------------------------------------------------------ */
+
+static void seal_many(struct book_stage *s, uint64_t number, const char *mode_word)
+{
+    struct buf text;
+
+    buf_init(&text, POLICY_TEXT_MAX);
+    assert_int_equal(buf_printf(&text, "{\"format\":1,\"zone\":\"UTC\",\"rules\":[").code, ALB_OK);
+    for (unsigned i = 0; i < 1500; i++)
+        assert_int_equal(buf_printf(&text,
+                                    "%s{\"name\":\"rule-%u\",\"scope\":\"site:site-%u\","
+                                    "\"mode\":\"off\"}",
+                                    i == 0 ? "" : ",", i, i)
+                             .code,
+                         ALB_OK);
+    assert_int_equal(
+        buf_printf(&text, ",{\"name\":\"last\",\"scope\":\"global\",\"mode\":\"%s\"}]}", mode_word)
+            .code,
+        ALB_OK);
+    seal(s, POLICY_RULES, number, buf_text(&text));
+    buf_release(&text);
+}
+
+static void many_rules_are_read_on_a_worker_and_then_in_force(void **state)
+{
+    struct book_stage *s = *state;
+
+    seal(s, POLICY_OVERRIDES, 1, NOBODY);
+    assert_int_equal(take(s, POLICY_OVERRIDES).code, ALB_OK);
+    seal_many(s, 2, "full");
+    assert_int_equal(take(s, POLICY_RULES).code, ALB_OK);
+    assert_int_equal(take(s, POLICY_RULES).code, ALB_OK); /* as event and answer may */
+    assert_int_equal(policy_book_number(s->book, POLICY_RULES), 0);
+    run_ns(s, NS_PER_S);
+    assert_int_equal(policy_book_number(s->book, POLICY_RULES), 2);
+    assert_int_equal(mode(s), POLICY_FULL);
+    assert_int_equal(s->taken, 2);
+    close_book(s);
+    open_book(s); /* and from the catalogue */
+    assert_int_equal(mode(s), POLICY_FULL);
+}
+
+static void what_came_while_rules_were_read_is_not_undone_by_them(void **state)
+{
+    struct book_stage *s = *state;
+
+    seal_many(s, 2, "full");
+    assert_int_equal(take(s, POLICY_RULES).code, ALB_OK);
+    seal(s, POLICY_OVERRIDES, 1, PAUSED);
+    assert_int_equal(take(s, POLICY_OVERRIDES).code, ALB_OK);
+    seal(s, POLICY_RULES, 3, CAPPED);
+    assert_int_equal(take(s, POLICY_RULES).code, ALB_OK);
+    run_ns(s, NS_PER_S);
+    assert_int_equal(policy_book_number(s->book, POLICY_RULES), 3);
+    assert_int_equal(s->watch.terms.source, POLICY_BY_OVERRIDE);
+}
+
+static void many_rules_that_are_wrong_change_nothing(void **state)
+{
+    struct book_stage *s = *state;
+
+    seal_many(s, 2, "fast");
+    assert_int_equal(take(s, POLICY_RULES).code, ALB_OK);
+    run_ns(s, NS_PER_S);
+    assert_int_equal(policy_book_number(s->book, POLICY_RULES), 0);
+    seal_many(s, 3, "full");
+    assert_int_equal(take(s, POLICY_RULES).code, ALB_OK);
+    close_book(s); /* nobody waits for it any more */
+    run_ns(s, NS_PER_S);
+    open_book(s);
+    assert_int_equal(policy_book_number(s->book, POLICY_RULES), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -520,6 +593,9 @@ int main(void)
         TEST(a_parent_that_lies_changes_nothing),
         TEST(an_event_with_the_document_needs_no_question),
         TEST(a_watch_may_close_the_book_while_it_is_told),
+        TEST(many_rules_are_read_on_a_worker_and_then_in_force),
+        TEST(what_came_while_rules_were_read_is_not_undone_by_them),
+        TEST(many_rules_that_are_wrong_change_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
