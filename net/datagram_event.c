@@ -121,6 +121,7 @@ static void put_control(struct msghdr *m, int level, int type, const void *info,
     m->msg_controllen = CMSG_SPACE(size);
     struct cmsghdr *c = CMSG_FIRSTHDR(m);
 
+    alb_assert(c != NULL);
     c->cmsg_level = level;
     c->cmsg_type = type;
     c->cmsg_len = CMSG_LEN(size);

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <cmocka.h>
 
 #include "base/alloc.h"
@@ -18,7 +19,7 @@ struct rig {
     struct loop *loop;
     struct probe *probe;
     struct timer watchdog, hog;
-    unsigned samples, lost;
+    unsigned samples, lost, pings;
     uint64_t least_ns, most_ns;
     bool is_busy;
 };
@@ -59,7 +60,15 @@ static void on_lost(void *arg, uint64_t sent_ns)
     ((struct rig *)arg)->lost++;
 }
 
-static const struct probe_ops ops = {.sample = on_sample, .lost = on_lost};
+static void on_ping(void *arg)
+{
+    struct rig *r = arg;
+
+    r->pings++;
+    loop_stop(r->loop);
+}
+
+static const struct probe_ops ops = {.sample = on_sample, .lost = on_lost, .ping = on_ping};
 
 static void run(struct rig *r)
 {
@@ -114,11 +123,40 @@ static void a_busy_loop_is_not_taken_for_a_queue(void **state)
     assert_true(r.most_ns < 10 * NS_PER_MS);
 }
 
+/* Which also holds for a machine without that family of addresses. */
+static void without_a_socket_it_is_as_if_udp_were_blocked(void **state)
+{
+    struct rig r = {.loop = loop_new(&(struct loop_options){.workers = 1})};
+    struct stream line = {.loop = r.loop, .address = "127.0.0.1:1"};
+    struct datagram_peer to;
+    const struct probe_options asks = {.loop = r.loop, .to = &to, .ops = &ops, .arg = &r};
+    struct rlimit before, none;
+
+    (void)state;
+    assert_true(datagram_peer_of(&line, 9, &to));
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    r.probe = probe_new(&asks);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    timer_init(&r.watchdog, r.loop, on_late, NULL);
+    timer_set_in(&r.watchdog, 60 * NS_PER_S);
+    loop_run(r.loop);
+    assert_int_equal(r.pings, 1);
+    struct probe_figures f;
+    probe_figures(r.probe, &f);
+    assert_int_equal(f.mode, PROBE_PING);
+    timer_stop(&r.watchdog);
+    probe_free(r.probe);
+    loop_free(r.loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_probe_of_the_own_machine_takes_no_time_worth_speaking_of),
         cmocka_unit_test(a_busy_loop_is_not_taken_for_a_queue),
+        cmocka_unit_test(without_a_socket_it_is_as_if_udp_were_blocked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
