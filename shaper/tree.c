@@ -119,10 +119,10 @@ struct tree_node *tree_node_new(struct tree *t, struct tree_node *parent,
                                 const struct node_terms *terms, uint64_t now_ns)
 {
     struct tree_node *up = parent == NULL ? t->link : parent;
-    unsigned depth = 1;
+    unsigned depth = 2;
 
     tree_clock(t, now_ns);
-    for (const struct tree_node *n = up; n != NULL; n = n->up)
+    for (const struct tree_node *n = up->up; n != NULL; n = n->up)
         depth++;
     alb_assert(depth <= TREE_DEPTH_MAX && up->wanted_bytes == 0 && up->job == NULL);
     if (up->inner == NULL)
