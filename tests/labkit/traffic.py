@@ -2,7 +2,8 @@
 # labkit/traffic.py – who puts what on the link: foreground, probes, and the bulk that is judged.
 """Kinds of traffic a phase may name:
 
-    bulk                what is judged: a pull, or one of its rivals (BULKS)
+    bulk                what is judged: a pull, one of its rivals (BULKS), or "foreign": our law
+                        and plain nginx, held by its HTTP/2 credit alone (bench_scavenge)
     cubic, bbr          one endless download by the desk over that congestion control
     upload-cubic        one endless upload by the desk
     web                 30 kB, 300 kB and 2 MB in turn, a second of thought between them
@@ -17,16 +18,29 @@ import shutil
 import threading
 from pathlib import Path
 
-from labkit.place import ROOT, TREE_PORT
+from labkit.place import ROOT, TREE_PORT  # and the way to albtest
+
+from albtest.procs import wait_until
 
 TRAFFIC = "albedo-traffic"
 PING_PORT, VOIP_PORT, WEB_PORT = 5005, 5006, 5003
 FOREGROUND = {"cubic": 5001, "bbr": 5002}
 RIVALS = {"cubic": 5011, "bbr": 5012}
 LEND_PORT = 5013
+NGINX_PORT = 5014
 PING_HZ, PING_BYTES, VOIP_BYTES = 50, 48, 172
 WEB_SIZES, THINK_MS = (30_000, 300_000, 2_000_000), 1000
-BULKS = ("albedo", "curl-cubic", "curl-bbr", "curl-cap", "ledbat")
+BULKS = ("albedo", "curl-cubic", "curl-bbr", "curl-cap", "ledbat", "foreign")
+FOREIGN_BYTES = 256 << 20
+NGINX = """daemon off; worker_processes 1; pid {dir}/pid; error_log stderr; user root;
+events {{ worker_connections 64; }}
+http {{
+  access_log off; sendfile on; keepalive_requests 1000000;
+  client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3;
+  uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
+  server {{ listen {port} http2; root {dir}; }}
+}}
+"""
 CAP_SHARE = 0.5  # of the link: what an administrator might allow by hand
 ENDLESS = 10 ** 12
 PEOPLE, PAGE_EVERY_S, OFFICE_SEED = 40, 60, 20
@@ -62,8 +76,20 @@ class Traffic:
             self._daemon(hub, f"serve-{port}", "serve", port, name).wait_line("^ready")
         self._daemon(hub, "serve-web", "serve", WEB_PORT, "cubic").wait_line("^ready")
         self._daemon(hub, "lend", "lend", LEND_PORT).wait_line("^ready")
+        if self.bulk == "foreign":
+            self._serve_nginx(hub)
         for port in (PING_PORT, VOIP_PORT):
             self._daemon(hub, f"echo-{port}", "echo", port).wait_line("^ready")
+
+    def _serve_nginx(self, hub):
+        """A server that is not ours, for our law: bench_scavenge asks it."""
+        folder = self.place.folder
+        (folder / "large").write_bytes(os.urandom(1 << 20) * (FOREIGN_BYTES >> 20))
+        (folder / "nginx.conf").write_text(NGINX.format(dir=folder, port=NGINX_PORT))
+        folder.chmod(0o755)
+        words = ["/usr/sbin/nginx", "-c", folder / "nginx.conf", "-e", "stderr"]
+        hub.daemon(words, self.out / "nginx.log")
+        wait_until(lambda: (folder / "pid").exists(), 10, "nginx to start; is nginx-light there?")
 
     def measure(self, seconds):
         """The tap at the branch's end of the link, and the ping."""
@@ -78,7 +104,7 @@ class Traffic:
 
     def _ports(self):
         yield "bulk", TREE_PORT
-        for port in [*RIVALS.values(), LEND_PORT]:
+        for port in [*RIVALS.values(), LEND_PORT, NGINX_PORT]:
             yield "bulk", port
         for port in [*FOREGROUND.values(), WEB_PORT, VOIP_PORT]:
             yield "fg", port
@@ -135,6 +161,10 @@ class Traffic:
         hub = self.ground.hub.addr
         if self.bulk == "ledbat":
             return self._daemon(host, f"bulk-{number}", "ledbat", hub, LEND_PORT, seconds, size)
+        if self.bulk == "foreign":
+            tool = Path(self.tool).parents[1] / "tests/bench_scavenge"
+            words = [tool, hub, NGINX_PORT, "/large", seconds]
+            return host.daemon(words, self.out / f"bulk-{number}.log")
         words = ["curl", "-sS", "-o", "/dev/null"]
         if self.bulk == "curl-cap":
             words += ["--limit-rate", f"{self.place.row.rate * CAP_SHARE / 8:.0f}"]
