@@ -153,6 +153,17 @@ def test_a_link_may_be_asymmetric():
         "queue-ab": "100ms", "queue-ba": "100ms"}
 
 
+def test_wide_bars_have_more_room_than_the_others():
+    for name in ("S1", "S2", "L1-4"):
+        made = row.find([name])[0]
+        assert made.widened().must and not made.widened().goal
+        strict = {bar.figure: bar.value for bar in made.must}
+        for bar in made.wide:
+            wider = bar.value < strict[bar.figure] if bar.sign == ">=" else \
+                bar.value > strict[bar.figure]
+            assert wider, f"{name}: {bar.figure}"
+
+
 def test_an_unknown_scenario_is_named_with_those_that_exist():
     done = subprocess.run([ROOT / "tests/lab", "S99"], capture_output=True, text=True, check=False)
     assert done.returncode == 2

@@ -112,6 +112,7 @@ class Row:
     phases: list
     must: list
     goal: list
+    wide: list                # what holds in one run on any machine: for tests/run
     endpoints: int = 1        # how many pull, each something else
     sites: int = 1            # above 1: a hub's line, then a line to each site
     direct: bool = False      # endpoints without a reflector
@@ -143,8 +144,12 @@ class Row:
         phases = [Phase(**phase) for phase in data.pop("phase", [])]
         phases = phases or usual(**data.pop("timeline"))
         bars = {kind: [Bar.read(*item) for item in data.pop(kind, {}).items()]
-                for kind in ("must", "goal")}
+                for kind in ("must", "goal", "wide")}
         return cls(name=name, phases=phases, **bars, **data)
+
+    def widened(self):
+        """The same, held to the wide bars alone."""
+        return dataclasses.replace(self, must=self.wide, goal=[])
 
     @property
     def rate(self):
