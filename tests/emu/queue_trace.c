@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#define BUFFER_BYTES 1048576u /* minutes of lines: while a disk is written, no packet moves */
+
 bool queue_trace_open(struct queue_trace *trace, const char *path, uint64_t every_ns,
                       uint64_t now_ns, struct emu_error *err)
 {
@@ -16,6 +18,7 @@ bool queue_trace_open(struct queue_trace *trace, const char *path, uint64_t ever
     if (trace->file == NULL)
         return emu_fail(err, "cannot write the queue trace %.200s (%s); check --queue-trace", path,
                         strerrordesc_np(errno));
+    (void)setvbuf(trace->file, NULL, _IOFBF, BUFFER_BYTES);
     (void)fputs("t_s,dir,rate_bits,backlog_bytes,backlog_ms,sent_bytes,drops\n", trace->file);
     return true;
 }
