@@ -149,6 +149,7 @@ static void basin_clear(struct basin *b)
 static void start_endpoint(struct scene *s)
 {
     struct endpoint_options options = {.loop = s->loop,
+                                       .line = LINE_IS_LAN,
                                        .catalogue = s->catalogue,
                                        .parents = {{"hub", CAST_PORT}},
                                        .parent_count = 1,
