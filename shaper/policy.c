@@ -12,6 +12,7 @@ struct policy {
     struct policy_sites *sites;
     struct policy_overrides *overrides; /* NULL: none */
     int64_t trusted_s;
+    int64_t last_date_s; /* from here on every week is like the next */
 };
 
 /* One question with what the document knows of its place. */
@@ -26,10 +27,30 @@ struct question {
 
 static const struct policy_action BUILT_IN = {.mode = POLICY_MODE_SCAVENGE};
 
+/* Within as many days each hour of each weekday comes, and the clock is changed as it ever is. */
+enum { STRETCH_DAYS = 400, DAY_S = 86400, HORIZON_DAYS = 50 * 366 };
+
 /* A year of five digits is no clock either. */
 #define LAST_WALL_S INT64_C(253402300799)
 
 /* ---- what there is to ask ---- */
+
+static int32_t later(int32_t day, int32_t other) /* unless it is open */
+{
+    return other != INT32_MAX && other > day ? other : day;
+}
+
+static int64_t last_date_s(const struct policy_doc *d)
+{
+    int32_t last = 0;
+
+    for (size_t i = 0; i < d->rule_count; i++)
+        last = later(later(last, d->rules[i].when.first_day), d->rules[i].when.last_day);
+    for (size_t i = 0; i < d->calendar_count; i++)
+        if (d->calendars[i].date_count > 0) /* they are in order */
+            last = later(last, d->calendars[i].dates[d->calendars[i].date_count - 1].last_day);
+    return ((int64_t)last + 3) * DAY_S; /* past midnight, in any zone */
+}
 
 struct policy *policy_new(struct policy_doc *doc, const char *zone_dir, int64_t trusted_s)
 {
@@ -38,6 +59,7 @@ struct policy *policy_new(struct policy_doc *doc, const char *zone_dir, int64_t 
     p->doc = doc;
     p->sites = policy_sites_new(doc, zone_dir);
     p->trusted_s = trusted_s;
+    p->last_date_s = last_date_s(doc);
     return p;
 }
 
@@ -304,7 +326,7 @@ struct spans {
 
 static struct spans spans_of(const struct zone *zone, int64_t from_s)
 {
-    int64_t end_s = from_s + (int64_t)POLICY_HORIZON_DAYS * 86400;
+    int64_t end_s = from_s + (int64_t)STRETCH_DAYS * DAY_S;
     struct spans s = {.count = 0};
 
     while (from_s < end_s && s.count < ALB_COUNT(s.list)) {
@@ -336,23 +358,39 @@ static int64_t next_of_rule(const struct policy_doc *d, const struct policy_rule
 }
 
 /* The one that holds stops, or one before it begins. */
-static int64_t next_of_rules(const struct question *q, const struct policy_terms *now)
+static int64_t next_within(const struct question *q, const struct policy_terms *now,
+                           const struct spans *spans)
 {
     const struct policy_doc *d = q->policy->doc;
-    struct spans spans = spans_of(q->zone, q->wall_s + 1);
     size_t holding = now->source == POLICY_BY_RULE ? now->index : d->rule_count;
     int64_t next_s = POLICY_NEVER;
 
     if (holding < d->rule_count)
-        next_s = next_of_rule(d, &d->rules[holding], false, &spans, POLICY_NEVER);
+        next_s = next_of_rule(d, &d->rules[holding], false, spans, POLICY_NEVER);
     for (size_t i = 0; i < holding; i++) {
         int64_t begins_s;
 
         if (!rule_fits(q, &d->rules[i]))
             continue;
-        begins_s = next_of_rule(d, &d->rules[i], true, &spans, next_s);
+        begins_s = next_of_rule(d, &d->rules[i], true, spans, next_s);
         if (begins_s < next_s)
             next_s = begins_s;
+    }
+    return next_s;
+}
+
+static int64_t next_of_rules(const struct question *q, const struct policy_terms *now)
+{
+    int64_t from_s = q->wall_s + 1, next_s = POLICY_NEVER;
+    int64_t horizon_s = from_s + (int64_t)HORIZON_DAYS * DAY_S;
+    bool more = true;
+
+    while (next_s == POLICY_NEVER && more) {
+        struct spans spans = spans_of(q->zone, from_s);
+
+        next_s = next_within(q, now, &spans);
+        more = from_s <= q->policy->last_date_s && from_s < horizon_s;
+        from_s = spans.list[spans.count - 1].to_s;
     }
     return next_s;
 }

@@ -19,8 +19,8 @@
 #include "wire/policy.h"
 
 #define POLICY_NO_CLOCK INT64_MIN /* as wall_s: the clock is not to be believed */
-#define POLICY_NEVER INT64_MAX    /* no change within POLICY_HORIZON_DAYS       */
-enum { POLICY_HORIZON_DAYS = 400, POLICY_LINE_MAX = 512 };
+#define POLICY_NEVER INT64_MAX    /* no change any more, or none in 50 years     */
+enum { POLICY_LINE_MAX = 512 };
 
 /* Who asks.  What is NULL or "" is not known, and no rule about it fits. */
 struct policy_place {
@@ -57,7 +57,7 @@ bool policy_has_clock(const struct policy *p, int64_t wall_s);
 struct policy_terms policy_now(const struct policy *p, const struct policy_place *place,
                                int64_t wall_s);
 /* The first instant after wall_s at which policy_now() differs in source or index; POLICY_NEVER
- * when there is none within the horizon or the clock is not known.  Exact to the second. */
+ * when there is none or the clock is not known.  Exact to the second. */
 int64_t policy_next_change(const struct policy *p, const struct policy_place *place,
                            int64_t wall_s);
 

@@ -110,7 +110,7 @@ static void explain_next(const struct policy *p, const struct policy_place *plac
     out->next_s = policy_next_change(p, place, wall_s);
     if (out->next_s == POLICY_NEVER) {
         put(&l, out->clock_is_known && out->zone_is_known
-                    ? "nothing else in the next 400 days"
+                    ? "nothing else, ever"
                     : "nothing else before the time is known");
         return;
     }

@@ -233,12 +233,8 @@ static unsigned count_jumps(const struct policy *p, const struct policy_place *p
 {
     unsigned jumps = 0;
 
-    while (at < end) {
-        int64_t next_s = policy_next_change(p, place, at);
-
-        jumps += next_s < end;
-        at = next_s == POLICY_NEVER ? at + (POLICY_HORIZON_DAYS - 1) * INT64_C(86400) : next_s;
-    }
+    for (at = policy_next_change(p, place, at); at < end; at = policy_next_change(p, place, at))
+        jumps++;
     return jumps;
 }
 

@@ -233,6 +233,20 @@ static void dates_and_calendars_are_of_the_day_a_window_began(void **state)
     p = policy_free(p);
 }
 
+static void a_date_years_ahead_is_seen(void **state)
+{
+    struct policy *p = policy_with(
+        "{\"scope\":\"global\",\"dates\":\"2041-05-17\",\"hours\":\"22:00-06:00\",\"mode\":\"off\"},"
+        "{\"scope\":\"global\",\"dates\":\"2100-01-01..\",\"mode\":\"full\"}");
+
+    (void)state;
+    expect_next(p, "2026-11-22T12:00:00Z", "2041-05-17T20:00:00Z");
+    expect_next(p, "2041-05-17T20:00:00Z", "2041-05-18T04:00:00Z");
+    assert_int_equal(policy_next_change(p, &OSLO, at("2041-05-18T04:00:00Z")), POLICY_NEVER);
+    expect_next(p, "2060-01-01T00:00:00Z", "2099-12-31T23:00:00Z");
+    p = policy_free(p);
+}
+
 static void a_rule_that_always_holds_never_changes(void **state)
 {
     struct policy *p = policy_with("{\"scope\":\"global\",\"mode\":\"off\"}");
@@ -453,7 +467,7 @@ static void what_holds_and_what_comes_is_told_in_the_sites_time(void **state)
                     "\"percent\":30}");
     expect_words(p, at("2026-11-23T12:00Z"),
                  "rule 1 (a): capped, 2.0 Mbit/s until the capacity is measured, then 30 % of it",
-                 "nothing else in the next 400 days");
+                 "nothing else, ever");
     p = policy_free(p);
 }
 
@@ -487,6 +501,7 @@ int main(void)
         cmocka_unit_test(an_hour_that_comes_twice_holds_twice),
         cmocka_unit_test(a_leap_day_is_a_day),
         cmocka_unit_test(dates_and_calendars_are_of_the_day_a_window_began),
+        cmocka_unit_test(a_date_years_ahead_is_seen),
         cmocka_unit_test(a_rule_that_always_holds_never_changes),
         cmocka_unit_test(an_override_goes_before_all_rules_and_ends),
         cmocka_unit_test(a_clock_that_is_not_believed_gives_the_strictest),
