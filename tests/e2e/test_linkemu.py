@@ -194,6 +194,14 @@ def test_the_queue_trace_tells_what_the_statistics_tell(linkemu, tmp_path):
 
 
 @needs_lab
+def test_a_queue_trace_that_does_not_fit_on_the_disk_is_said(linkemu):
+    with Lab(endpoints=0, linkemu=linkemu, queue_trace="/dev/full") as lab:
+        wait_until(lambda: lab.link.stats()["valid"], 5, "some lines")
+        assert lab.link.daemon.stop() == 1
+        assert "the queue trace is not complete" in lab.link.daemon.log_text()
+
+
+@needs_lab
 def test_packets_that_never_reached_a_stalled_emulator_make_the_run_invalid(linkemu, tmp_path):
     with Lab(endpoints=0, rate="100mbit", delay="1ms", linkemu=linkemu) as lab:
         lab.link.daemon.signal(signal.SIGSTOP)
