@@ -77,10 +77,12 @@ void law_look(struct law *l, bool alarm, struct law_view *v, uint64_t now_ns)
 bool law_is_sisters(const struct law *l, const struct law_view *v)
 {
     const struct law_flow *f = &l->flow;
+    if (v->queue_s > l->c->sister_queue * v->high_s)
+        return false; /* each has its window: together they make no such queue */
     if (f->aggregate_bps == 0 || law_since(v->now_ns, f->aggregate_ns) > l->c->limited_time)
         return false;
     return f->sisters != 1 && (double)f->aggregate_bps > 1.05 * v->delivered_most_bps &&
-           (double)f->aggregate_bps >= l->c->short_share * l->aggregate_max_bps;
+           (double)f->aggregate_bps >= l->c->sister_share * l->aggregate_max_bps;
 }
 
 bool law_is_foreign(struct law *l, const struct law_view *v)

@@ -93,7 +93,7 @@ void law_delay_settle(struct law *l)
 {
     struct law_delay *d = &l->delay;
     if (d->least_since_ns == 0)
-        d->noise_s = law_delay_spread(d) * l->c->noise_share;
+        d->noise_s = law_delay_spread(d) * l->c->noise_share * l->c->noise_few;
 }
 
 unsigned law_delay_seen(const struct law_delay *d)

@@ -6,6 +6,7 @@ static bool follows(const struct law *l, const struct law_view *v, double share)
 static void next_round(struct law *l, const struct law_view *v);
 static bool suspect(struct law *l, const struct law_view *v);
 static void trim(struct law *l, const struct law_view *v, enum law_reason reason);
+static void share(struct law *l, const struct law_view *v);
 static bool count_shortfall(struct law *l, const struct law_view *v);
 static void ease(struct law *l, const struct law_view *v);
 static void climb(struct law *l, const struct law_view *v);
@@ -73,7 +74,7 @@ void law_cruise(struct law *l, const struct law_view *v)
     }
     if (v->queue_s > v->high_s && !v->blind) {
         if (law_is_sisters(l, v))
-            trim(l, v, LAW_BECAUSE_SISTER_QUEUE);
+            share(l, v);
         else if (!law_is_foreign(l, v) && !law_is_short(l, v))
             trim(l, v, LAW_BECAUSE_OWN_QUEUE);
         else if (!suspect(l, v))
@@ -86,7 +87,9 @@ void law_cruise(struct law *l, const struct law_view *v)
     }
     if (count_shortfall(l, v))
         return;
-    if (v->loss_share > 0 && v->full)
+    if (law_is_sisters(l, v))
+        share(l, v);
+    else if (v->loss_share > 0 && v->full)
         trim(l, v, LAW_BECAUSE_OWN_QUEUE);
     else if (v->queue_s > v->low_s)
         ease(l, v);
@@ -121,7 +124,8 @@ static void trim(struct law *l, const struct law_view *v, enum law_reason reason
     timid(l);
     if (law_since(v->now_ns, l->trim_ns) < law_base_s(l) + v->high_s)
         return;
-    if (++l->trims > 2 * (unsigned)c->trim_patience) {
+    bool ours = reason == LAW_BECAUSE_SISTER_QUEUE;
+    if (++l->trims > 2 * (unsigned)c->trim_patience && !ours) {
         law_give_way(l, v, LAW_BECAUSE_FOREIGN_QUEUE); /* what we take off, others put on */
         return;
     }
@@ -129,6 +133,25 @@ static void trim(struct law *l, const struct law_view *v, enum law_reason reason
     l->rate_bps = (again ? c->trim_again : c->trim) *
                   law_least(l->rate_bps, law_most(v->delivered_most_bps, law_floor_bps(l)));
     l->trim_ns = v->now_ns;
+}
+
+/* The queue is of our sender's other receivers: who has more than a fair part gives, who has less
+ * takes. */
+static void share(struct law *l, const struct law_view *v)
+{
+    const struct law_constants *c = l->c;
+    double drain = v->queue_s > v->high_s ? c->sister_drain : 1;
+    double fair = drain * (double)l->flow.aggregate_bps / law_most(l->flow.sisters, 1);
+    l->reason = LAW_BECAUSE_SISTER_QUEUE;
+    double off = l->rate_bps / law_most(fair, 1) - 1, part = v->interval_s / v->round_s;
+    if (l->flow.sisters > 0 && (off < -c->sister_band || off > c->sister_band))
+        l->rate_bps += c->sister_step * (fair - l->rate_bps) * part;
+    else if (v->queue_s > v->high_s)
+        trim(l, v, LAW_BECAUSE_SISTER_QUEUE);
+    else if (v->queue_s > v->low_s)
+        ease(l, v);
+    else
+        climb(l, v);
 }
 
 /* Less than the link can do, for several intervals, with some other sign of a full link. */

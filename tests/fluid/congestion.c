@@ -13,11 +13,29 @@ void congestion_begin(struct world *w, struct pipe *p)
     p->ssthresh = 1e9;
     p->w_max = p->cubic_k = 0;
     p->epoch_ns = 0;
-    p->late_acks = 0;
+    p->hystart_end = p->next_tx;
+    p->hystart_samples = 0;
+    p->hystart_least_s = 1e9;
     p->min_rtt_s = 0;
     p->bbr = (struct bbr){0};
     p->recovery_tx = p->next_tx;
     p->pace_ns = 0;
+}
+
+/* Linux': the least of a round's first eight samples says whether the queue has begun. */
+static void hystart(struct pipe *p, double rtt_s)
+{
+    if (p->edge_tx >= p->hystart_end) {
+        p->hystart_end = p->next_tx;
+        p->hystart_samples = 0;
+        p->hystart_least_s = 1e9;
+    }
+    if (p->hystart_samples >= 8)
+        return;
+    p->hystart_least_s = fmin(p->hystart_least_s, rtt_s);
+    double late_s = fmin(0.016, fmax(0.004, p->min_rtt_s / 8));
+    if (++p->hystart_samples == 8 && p->cwnd >= 16 && p->hystart_least_s > p->min_rtt_s + late_s)
+        p->ssthresh = p->cwnd;
 }
 
 static void cubic_acked(struct world *w, struct pipe *p, double rtt_s)
@@ -29,10 +47,7 @@ static void cubic_acked(struct world *w, struct pipe *p, double rtt_s)
         return; /* an application that does not fill its window does not grow it */
     if (p->cwnd < p->ssthresh) {
         p->cwnd += 1;
-        double late = fmin(0.016, fmax(0.004, p->min_rtt_s / 8));
-        p->late_acks = rtt_s > p->min_rtt_s + late ? p->late_acks + 1 : 0;
-        if (p->late_acks >= 8 && p->cwnd >= 16)
-            p->ssthresh = p->cwnd;
+        hystart(p, rtt_s);
         return;
     }
     if (p->epoch_ns == 0) {

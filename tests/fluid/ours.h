@@ -35,7 +35,7 @@ struct ours {
     struct pipe *pipes[OURS_SESSIONS * 4];
     unsigned sessions, per_session; /* pipes of session s: s, s + sessions, … */
     unsigned turn;
-    uint64_t granted, delivered, session_bytes[OURS_SESSIONS];
+    uint64_t granted, delivered, session_bytes[OURS_SESSIONS], session_before[OURS_SESSIONS];
     uint64_t grant_ns, probe_ns, start_ns, stop_ns;
     double demand_bps; /* 0: as much as there is */
     bool owd, told_aggregate;

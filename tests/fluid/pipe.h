@@ -49,7 +49,9 @@ struct pipe {
     uint64_t epoch_ns;
     double srtt_s, min_rtt_s;
     uint64_t min_rtt_ns;
-    unsigned late_acks; /* HyStart */
+    unsigned hystart_samples;
+    double hystart_least_s;
+    uint64_t hystart_end;
     uint64_t pace_ns, heard_ns, rto_ns, timer_ns;
     unsigned timeouts;
     uint64_t delivered_ns;

@@ -104,6 +104,26 @@ static void watch(struct world *w, const struct trial *t, struct figures *out)
     }
 }
 
+static double jain(const struct world *w)
+{
+    double sum = 0, squares = 0;
+    unsigned count = 0;
+    for (unsigned i = 0; i < w->ours_count; i++)
+        for (unsigned s = 0; s < w->ours[i]->sessions; s++, count++) {
+            double x = (double)(w->ours[i]->session_bytes[s] - w->ours[i]->session_before[s]);
+            sum += x;
+            squares += x * x;
+        }
+    return count == 0 || squares <= 0 ? 1 : sum * sum / (count * squares);
+}
+
+static void remember(struct world *w)
+{
+    for (unsigned i = 0; i < w->ours_count; i++)
+        memcpy(w->ours[i]->session_before, w->ours[i]->session_bytes,
+               sizeof(w->ours[i]->session_before));
+}
+
 static void run_bins(struct world *w, const struct trial *t, struct figures *out)
 {
     struct pipe *fg = NULL;
@@ -120,6 +140,10 @@ static void run_bins(struct world *w, const struct trial *t, struct figures *out
         else if (fg != NULL && t->foreground == FG_RANDOM && world_random(w) < 0.007)
             toggle(w, fg);
         world_run(w, to_s);
+        if (i == (unsigned)(t->from_s / bin_s + 0.5))
+            remember(w);
+        if (i == (unsigned)((t->fg_from_s > 0 ? t->fg_from_s : t->end_s) / bin_s + 0.5) - 1)
+            out->of[FIG_JAIN] = jain(w);
         double can = link_goodput(w) * bin_s / 8;
         uint64_t now = ours_delivered(w), fg_now = fg != NULL ? fg->received_bytes : 0;
         out->bins[i] = (double)(now - before) / can;
@@ -187,19 +211,6 @@ static double longest_stall(const struct figures *f, double from_s, double to_s)
     return longest;
 }
 
-static double jain(const struct world *w)
-{
-    double sum = 0, squares = 0;
-    unsigned count = 0;
-    for (unsigned i = 0; i < w->ours_count; i++)
-        for (unsigned s = 0; s < w->ours[i]->sessions; s++, count++) {
-            double x = (double)w->ours[i]->session_bytes[s];
-            sum += x;
-            squares += x * x;
-        }
-    return count == 0 || squares <= 0 ? 1 : sum * sum / (count * squares);
-}
-
 static void set_up(struct world *w, const struct trial *t, const struct fluid_law *law)
 {
     for (unsigned i = 0; law != NULL && i < t->controllers; i++) {
@@ -226,7 +237,6 @@ static void read_off(struct world *w, const struct trial *t, struct caller *call
     out->of[FIG_P50] = caller_percentile(ping, 0.50);
     out->of[FIG_P95] = caller_percentile(ping, 0.95);
     out->of[FIG_P99] = caller_percentile(ping, 0.99);
-    out->of[FIG_JAIN] = jain(w);
     out->of[FIG_DOWN] = settled(out, t->changes[0].at_s);
     out->of[FIG_UP] = settled(out, t->changes[1].at_s);
     if (call != NULL) {
