@@ -236,7 +236,8 @@ static void dates_and_calendars_are_of_the_day_a_window_began(void **state)
 static void a_date_years_ahead_is_seen(void **state)
 {
     struct policy *p = policy_with(
-        "{\"scope\":\"global\",\"dates\":\"2041-05-17\",\"hours\":\"22:00-06:00\",\"mode\":\"off\"},"
+        "{\"scope\":\"global\",\"dates\":\"2041-05-17\",\"hours\":\"22:00-06:00\",\"mode\":"
+        "\"off\"},"
         "{\"scope\":\"global\",\"dates\":\"2100-01-01..\",\"mode\":\"full\"}");
 
     (void)state;
