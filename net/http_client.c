@@ -239,23 +239,18 @@ static void client_opened(struct http_session *s)
         s->ops.client->opened(s->arg, s);
 }
 
-/* What is started meanwhile joins the session's ring, not this one. */
-static void ring_move(struct http_link *from, struct http_link *to)
-{
-    http_link_init(to);
-    while (from->next != from) {
-        struct http_link *l = from->next;
-
-        http_link_remove(l);
-        http_link_append(to, l);
-    }
-}
-
 static void end_all(struct http_session *s, struct http_link *ring)
 {
     struct http_link mine;
 
-    ring_move(ring, &mine);
+    /* What is started meanwhile joins the session's ring, not this one. */
+    http_link_init(&mine);
+    while (ring->next != ring) {
+        struct http_link *l = ring->next;
+
+        http_link_remove(l);
+        http_link_append(&mine, l);
+    }
     while (mine.next != &mine)
         call_end(ALB_CONTAINER(mine.next, struct http_call, link), s->status);
 }
@@ -266,16 +261,6 @@ static int32_t call_expects(struct http_link *message, uint64_t *left)
 
     *left = c->announced_left;
     return c->stream_id;
-}
-
-static void client_stop(struct http_session *s)
-{
-    struct http_link mine;
-
-    ring_move(&s->messages, &mine);
-    while (mine.next != &mine)
-        call_break_off(ALB_CONTAINER(mine.next, struct http_call, link),
-                       alb_fail(ALB_CLOSED, "paused: no more may come now, ask again later"));
 }
 
 static void client_bereave(struct http_session *s)
@@ -302,7 +287,6 @@ const struct http_side http_client_side = {
     .feed = client_feed,
     .opened = client_opened,
     .expects = call_expects,
-    .stop = client_stop,
     .bereave = client_bereave,
     .farewell = client_farewell,
 };

@@ -95,7 +95,6 @@ struct http_side {
     void (*opened)(struct http_session *s); /* the stream is open                               */
     /* A message's stream, 0 when it has none yet, and what it may still bring. */
     int32_t (*expects)(struct http_link *message, uint64_t *left);
-    void (*stop)(struct http_session *s);     /* break off what is under way                     */
     void (*bereave)(struct http_session *s);  /* end every message with s->status                */
     void (*farewell)(struct http_session *s); /* the owner's last call                          */
 };
@@ -135,7 +134,6 @@ struct http_session {
      * streams that were reset; and as much of that as there is a reason for. */
     uint64_t granted_bytes, told_bytes, pardoned_bytes;
     uint32_t stream_window; /* what our last SETTINGS said a new stream has   */
-    bool is_stopping;       /* break off what is under way, from the loop     */
     uint32_t frame_size;    /* of DATA that leaves                            */
     uint64_t flushed_bytes; /* of `out`, to the stream, so far                */
     struct http_ping pings[HTTP_PINGS_MAX];

@@ -38,15 +38,6 @@ void http_session_revoke_credit(struct http_session *s)
     http_session_wake(s);
 }
 
-void http_session_stop_bodies(struct http_session *s)
-{
-    if (s->is_over)
-        return;
-    http_session_revoke_credit(s);
-    s->is_stopping = true;
-    http_session_wake(s);
-}
-
 /* ---- frames ---------------------------------------------------------------------------------- */
 
 uint32_t http_frame_size(uint64_t rate_bps)

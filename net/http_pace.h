@@ -28,8 +28,6 @@ uint64_t http_credit_quantum(uint64_t rate_bps, uint64_t reverse_bps);
 /* Takes back what the other side may still send: within one round trip nothing comes any more but
  * what the gate allows anew.  Calls stay open. */
 void http_session_revoke_credit(struct http_session *s);
-/* The same, and every call under way hears its end (CLOSED) from the loop; the session stays. */
-void http_session_stop_bodies(struct http_session *s);
 /* Body bytes that somebody here still expects: 0 when nothing is under way. */
 uint64_t http_session_expected_bytes(const struct http_session *s);
 /* Credit that is outstanding: what may still come though nothing more were granted. */

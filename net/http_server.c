@@ -234,17 +234,6 @@ static int32_t exchange_expects(struct http_link *message, uint64_t *left)
     return x->stream_id;
 }
 
-/* Those whose body still comes. */
-static void server_stop(struct http_session *s)
-{
-    for (struct http_link *l = s->messages.next; l != &s->messages; l = l->next) {
-        struct http_exchange *x = ALB_CONTAINER(l, struct http_exchange, link);
-
-        if (!x->is_complete)
-            http_exchange_abort(x);
-    }
-}
-
 static void server_nothing(struct http_session *s)
 {
     (void)s;
@@ -274,7 +263,6 @@ const struct http_side http_server_side = {
     .feed = server_nothing,
     .opened = server_nothing,
     .expects = exchange_expects,
-    .stop = server_stop,
     .bereave = server_bereave,
     .farewell = server_farewell,
 };

@@ -125,10 +125,6 @@ static void on_watch(void *arg)
 /* Output first, input last: the order is the back-pressure. */
 static size_t step(struct http_session *s)
 {
-    if (s->is_stopping) {
-        s->is_stopping = false;
-        s->side->stop(s);
-    }
     s->side->feed(s);
     http_credit_grant(s);
     return collect(s) + flush(s) + fill(s);

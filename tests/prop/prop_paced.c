@@ -117,8 +117,6 @@ static void step(struct play *p)
     default:
         if (gen_chance(&p->g, 1, 3))
             give_one_up(p);
-        else if (gen_chance(&p->g, 1, 4))
-            http_session_stop_bodies(p->duo->client);
     }
 }
 
@@ -132,7 +130,7 @@ static void look(struct play *p)
     assert_true(http_session_outstanding_bytes(p->duo->client) <= p->window_most);
 }
 
-/* Stopped and given-up calls have ended otherwise; all the others must be whole. */
+/* Calls that were given up have ended otherwise; all the others must be whole. */
 static void settle(struct play *p)
 {
     for (unsigned i = 0; i < 600; i++) {

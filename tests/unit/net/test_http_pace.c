@@ -325,34 +325,6 @@ static void taking_back_again_and_again_loses_nothing(void **state)
     duo_free(p.duo);
 }
 
-static void what_is_under_way_can_be_stopped_and_the_session_stays(void **state)
-{
-    struct paced p;
-
-    (void)state;
-    paced_open(&p);
-    struct duo_call *a = ask_for(p.duo, 300000);
-    struct duo_call *b = duo_get(p.duo, "/never", 10);
-    purse_fill(&p.purse, 100000);
-    duo_run_ms(p.duo, 150);
-    http_session_stop_bodies(p.duo->client);
-    assert_int_equal(a->ends, 0); /* not from inside */
-    duo_run_ms(p.duo, 1);
-    assert_int_equal(a->ends, 1);
-    assert_int_equal(a->code, ALB_CLOSED);
-    assert_int_equal(b->ends, 1);
-    assert_true(http_session_is_open(p.duo->client));
-    duo_run_ms(p.duo, 2 * WAY_MS);
-    uint64_t after = received(p.duo);
-    p.purse.has = 0;
-    struct duo_call *again = ask_for(p.duo, 5000);
-    duo_run_ms(p.duo, 1000);
-    assert_int_equal(received(p.duo), after);
-    let_all_come(&p);
-    assert_int_equal(again->bytes, 5000);
-    duo_free(p.duo);
-}
-
 /* ---- frames ---------------------------------------------------------------------------------- */
 
 static void frames_are_four_milliseconds_long(void **state)
@@ -391,7 +363,6 @@ int main(void)
         cmocka_unit_test(a_quantum_takes_two_hundredths_of_the_way_back),
         cmocka_unit_test(credit_that_was_granted_is_taken_back),
         cmocka_unit_test(taking_back_again_and_again_loses_nothing),
-        cmocka_unit_test(what_is_under_way_can_be_stopped_and_the_session_stays),
         cmocka_unit_test(frames_are_four_milliseconds_long),
         cmocka_unit_test(a_session_with_small_frames_sends_all_the_same),
     };
