@@ -27,8 +27,6 @@ static void look_at_rates(struct law *l, bool alarm, struct law_view *v)
     uint64_t now = v->now_ns, width = law_ns(v->interval_s);
     uint64_t from = now > width ? now - width : 0;
     v->delivered_bps = law_delivered_bps(l, from, now);
-    if (v->queue_s <= v->low_s)
-        l->best_bps = law_most(l->best_bps, v->delivered_bps);
     if (!alarm)
         l->rates[l->rate_count++ % LAW_RATES] = v->delivered_bps;
     v->delivered_most_bps = v->delivered_bps;
@@ -40,6 +38,8 @@ static void look_at_rates(struct law *l, bool alarm, struct law_view *v)
         sum += bps;
     }
     v->delivered_mean_bps = count > 0 ? sum / count : v->delivered_bps;
+    if (v->queue_s <= v->low_s)
+        l->best_bps = law_most(l->best_bps, v->delivered_mean_bps);
     uint64_t lag = law_ns(law_base_s(l));
     if (from > lag)
         v->asked_bps = law_granted_bps(l, from - lag, now - lag);

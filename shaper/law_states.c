@@ -6,6 +6,7 @@ static bool follows(const struct law *l, const struct law_view *v, double share)
 static void next_round(struct law *l, const struct law_view *v);
 static bool suspect(struct law *l, const struct law_view *v);
 static void trim(struct law *l, const struct law_view *v, enum law_reason reason);
+static void overflow(struct law *l, const struct law_view *v);
 static void share(struct law *l, const struct law_view *v);
 static bool count_shortfall(struct law *l, const struct law_view *v);
 static void ease(struct law *l, const struct law_view *v);
@@ -39,7 +40,7 @@ void law_start(struct law *l, const struct law_view *v)
     bool lossy = v->loss_share > c->start_loss;
     if (queue || stuck || lossy || v->lost) {
         /* What stood behind a hole comes all at once: no faster than it was asked for. */
-        double came = law_least(v->delivered_most_bps, l->rate_bps);
+        double came = law_least(lossy ? v->delivered_mean_bps : v->delivered_most_bps, l->rate_bps);
         l->capacity_bps = law_most(l->capacity_bps, came);
         l->rate_bps = c->start_cut * came;
         law_enter(l, LAW_CRUISE, v->now_ns);
@@ -90,7 +91,7 @@ void law_cruise(struct law *l, const struct law_view *v)
     if (law_is_sisters(l, v))
         share(l, v);
     else if (v->loss_share > 0 && v->full)
-        trim(l, v, LAW_BECAUSE_OWN_QUEUE);
+        overflow(l, v);
     else if (v->queue_s > v->low_s)
         ease(l, v);
     else
@@ -133,6 +134,19 @@ static void trim(struct law *l, const struct law_view *v, enum law_reason reason
     l->rate_bps = (again ? c->trim_again : c->trim) *
                   law_least(l->rate_bps, law_most(v->delivered_most_bps, law_floor_bps(l)));
     l->trim_ns = v->now_ns;
+}
+
+/* Lost without a queue to speak of: what came through lately is what the link lets through. */
+static void overflow(struct law *l, const struct law_view *v)
+{
+    double sum = 0;
+    for (unsigned i = 0; i < LAW_RATES; i++)
+        sum += l->rates[i];
+    bool ours = sum > l->c->short_share * LAW_RATES * l->capacity_bps;
+    if (v->queue_s <= v->low_s && l->rate_count > LAW_RATES && ours)
+        l->capacity_bps = law_least(
+            l->capacity_bps, law_most(sum / LAW_RATES, l->c->overflow_least * l->capacity_bps));
+    trim(l, v, LAW_BECAUSE_OWN_QUEUE);
 }
 
 /* The queue is of our sender's other receivers: who has more than a fair part gives, who has less
@@ -243,7 +257,8 @@ void law_give_way(struct law *l, const struct law_view *v, enum law_reason reaso
     if (l->hold_s <= 0 || out_s > c->hold_forget)
         l->hold_s = first;
     else if (l->best_bps < c->hold_worth * l->capacity_bps)
-        l->hold_s = law_least(l->hold_s * c->hold_gain, first * c->hold_most);
+        l->hold_s = law_least(l->hold_s * c->hold_gain,
+                              law_most(first, law_least(first * c->hold_most, c->hold_longest)));
     else
         l->hold_s = law_most(l->hold_s * c->hold_ease, first * c->hold_least);
     bool vain = l->best_bps < c->hold_worth * l->capacity_bps;
