@@ -37,7 +37,7 @@ struct serve_account;
 
 /* What a session that gets bulk is told of its sending (serve_stamp.c); all zero: nothing yet. */
 struct serve_stamping {
-    bool is_bulk;
+    bool is_bulk, is_far;
     uint64_t starved_since_ns; /* it could be sent something and nothing is ready; 0: not so */
     uint64_t starved_ns;       /* since the last look */
     uint64_t sent_bytes;       /* at the last look, below TLS */
@@ -107,7 +107,7 @@ struct serve_stats {
     uint64_t body_bytes, answer_bytes; /* as of the sessions, now        */
     size_t sessions, spots;
     struct probe_responder_figures probes;
-    uint64_t bulk_bps; /* what batches are sent at now, below TLS; and to how many devices */
+    uint64_t bulk_bps; /* of batches to devices beyond a WAN, now, below TLS; and to how many */
     size_t bulk_devices;
 };
 

@@ -3,7 +3,7 @@
  *
  *     while somebody gets batches, ten times a second:
  *         each such session: how much went, what was sent again, why no more ──> a stamp
- *         all of them together: the aggregate ──> stamps, and replies to probes
+ *         those far away, all together: the aggregate ──> stamps, and replies to probes
  *
  * There is a stamp for each STAMP_BYTES (under 1 % of them), when a flag changes or something was
  * sent again, and every half a second while anything goes or is in the way: a receiver believes a
@@ -23,6 +23,9 @@ enum {
 };
 #define LOOK_NS (100 * NS_PER_MS)
 #define STAMP_AGAIN_NS (NS_PER_S / 2)
+/* Who is nearer is on this LAN and shares no line with those who are not: its gigabit in the
+ * aggregate would explain away everybody else's traffic on theirs. */
+#define FAR_NS (2 * NS_PER_MS)
 
 static void look(void *arg);
 
@@ -122,6 +125,7 @@ static void stamp(struct serve_session *session)
         .flows =
             (uint16_t)(s->stats.bulk_devices < UINT16_MAX ? s->stats.bulk_devices : UINT16_MAX)};
     note_sent(t, path.wire_sent_bytes, s->stamp_looks);
+    t->is_far = path.min_rtt_ns >= FAR_NS;
     if (!is_due(t, &said))
         return;
     t->stamped_bytes = said.cumulative_bytes;
@@ -148,7 +152,8 @@ static void add_up(struct serve *s)
 
     TAILQ_FOREACH(session, &s->sessions, link)
     {
-        const uint64_t recent = session->stamping.is_bulk ? recent_bytes(&session->stamping) : 0;
+        const struct serve_stamping *t = &session->stamping;
+        const uint64_t recent = t->is_bulk && t->is_far ? recent_bytes(t) : 0;
         bytes += recent;
         if (recent > 0 && session->account != NULL)
             devices += serve_account_mark(session->account, s->stamp_looks);

@@ -9,7 +9,7 @@
 #include "support/liar.h"
 #include "wire/stamp.h"
 
-enum { CHILDREN = 2, STAMPS_MAX = 2000 };
+enum { CHILDREN = 3, NEAR = 2 /* on the hub's LAN */, STAMPS_MAX = 2000 };
 #define LINK_BYTES_PER_S 1000000
 #define GATE_BYTES_PER_S 100000
 
@@ -86,7 +86,8 @@ static void add_child(struct stage *g, struct child *c, unsigned n)
     const char name[] = {(char)('a' + n), '\0'};
 
     c->loop = world_add_node(g->world, name, &who);
-    c->link = world_add_link(g->world, name, LINK_BYTES_PER_S, 10 * NS_PER_MS);
+    c->link = world_add_link(g->world, name, LINK_BYTES_PER_S,
+                             n == NEAR ? NS_PER_MS / 4 : 10 * NS_PER_MS);
     world_route(g->world, g->hub, c->loop, &c->link, 1);
     c->session = http_connect(loop_dial(c->loop, &to), NULL, &client_ops, c);
     http_session_on_stamp(c->session, on_stamp, c);
@@ -219,6 +220,19 @@ static void each_hears_of_what_all_of_them_get(void **state)
     assert_in_range(last->aggregate_bps, 14000000, 16800000);
 }
 
+static void who_is_on_the_same_lan_is_no_sister(void **state)
+{
+    struct stage *g = *state;
+    const struct child *c = &g->children[0];
+
+    ask_all(g, &g->children[0]);
+    ask_all(g, &g->children[NEAR]);
+    run_ms(g, 1500);
+    assert_int_equal(c->stamps[c->count - 1].flows, 1);
+    assert_in_range(c->stamps[c->count - 1].aggregate_bps, 7000000, 8400000);
+    assert_true(g->children[NEAR].count > 5); /* who is near is stamped as well */
+}
+
 static void what_was_lost_on_the_way_is_in_the_stamps(void **state)
 {
     struct stage *g = *state;
@@ -316,6 +330,7 @@ int main(void)
         on_stage(who_gets_no_batch_gets_no_stamp),
         on_stage(stamps_count_what_was_sent_and_end_with_it),
         on_stage(each_hears_of_what_all_of_them_get),
+        on_stage(who_is_on_the_same_lan_is_no_sister),
         on_stage(what_was_lost_on_the_way_is_in_the_stamps),
         on_stage(a_sender_whose_disk_is_slow_says_so),
         on_stage(a_sender_that_its_limits_hold_back_says_so),
