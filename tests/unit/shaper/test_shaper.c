@@ -177,6 +177,30 @@ static void a_thin_line_gets_packets_and_not_whole_records_at_a_time(void **stat
     scene_close();
 }
 
+static void below_one_packet_a_second_a_stream_still_moves_and_no_faster(void **state)
+{
+    (void)state;
+    scene_open(800);
+    add_flow(NULL, OPEN);
+    run_ms(60000);
+    assert_near(link_rate(1400000), 800, 5);
+    scene_close();
+}
+
+static void what_the_line_adds_to_a_packet_counts_when_it_is_said(void **state)
+{
+    struct shaper_options options = {.link = capped(4 * MBIT), .packet_overhead_bytes = 100};
+
+    (void)state;
+    scene_open(4 * MBIT);
+    shaper_free(scene.shaper);
+    scene.shaper = shaper_new(scene.hub, &options);
+    add_flow(NULL, OPEN);
+    run_ms(2000);
+    assert_near(link_rate(10000), 4 * MBIT * 1500 / 1600, 3);
+    scene_close();
+}
+
 static void several_connections_together_have_one_limit_and_share_it(void **state)
 {
     (void)state;
@@ -383,6 +407,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_cap_holds_for_what_the_link_carries_headers_included),
         cmocka_unit_test(a_thin_line_gets_packets_and_not_whole_records_at_a_time),
+        cmocka_unit_test(below_one_packet_a_second_a_stream_still_moves_and_no_faster),
+        cmocka_unit_test(what_the_line_adds_to_a_packet_counts_when_it_is_said),
         cmocka_unit_test(several_connections_together_have_one_limit_and_share_it),
         cmocka_unit_test(what_is_lost_and_sent_again_counts),
         cmocka_unit_test(many_small_writes_with_large_headers_stay_within_the_limit_too),
