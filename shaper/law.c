@@ -60,8 +60,7 @@ void law_on_sample(struct law *l, const struct law_sample *s)
     if (queue_s > law_low_s(l)) {
         law_silence_ended(l, s->at_ns);
         l->delay.calm_ns = 0;
-    }
-    else if (l->delay.calm_ns == 0)
+    } else if (l->delay.calm_ns == 0)
         l->delay.calm_ns = s->at_ns;
     bool running = l->state == LAW_CRUISE || l->state == LAW_RECOVER;
     if (running && (queue_s > law_high_s(l) || l->suspect_bps > 0))
@@ -190,7 +189,8 @@ static uint64_t window_bytes(const struct law *l, const struct law_view *v, doub
     double base = law_base_s(l);
     double can = law_most(l->capacity_bps, v->delivered_most_bps);
     double paced = l->capacity_bps > 0 ? law_least(bps, 1.05 * can) : bps;
-    double window = paced * (base + c->window_slack + law_noise_s(l)) / 8 + c->window_frames * frame;
+    double window =
+        paced * (base + c->window_slack + law_noise_s(l)) / 8 + c->window_frames * frame;
     if (v->hole)
         window += c->hole_window * paced * base / 8;
     return (uint64_t)window;

@@ -22,13 +22,25 @@ double law_ceiling_bps(const struct law *l)
     return ceiling;
 }
 
+/* The least R of the last `back_s`: what comes now was asked for then. */
+static double pace_before(const struct law *l, double back_s, double interval_s)
+{
+    double least = l->rate_bps;
+    unsigned count = (unsigned)(back_s / interval_s) + 1;
+    for (unsigned i = 1; i <= count && i <= LAW_PACES && i <= l->rate_count; i++)
+        least = law_least(least, l->paces[(l->rate_count - i) % LAW_PACES]);
+    return least;
+}
+
 static void look_at_rates(struct law *l, bool alarm, struct law_view *v)
 {
     uint64_t now = v->now_ns, width = law_ns(v->interval_s);
     uint64_t from = now > width ? now - width : 0;
     v->delivered_bps = law_delivered_bps(l, from, now);
-    if (!alarm)
+    if (!alarm) {
+        l->paces[l->rate_count % LAW_PACES] = l->rate_bps;
         l->rates[l->rate_count++ % LAW_RATES] = v->delivered_bps;
+    }
     v->delivered_most_bps = v->delivered_bps;
     double sum = 0;
     unsigned count = l->rate_count < 3 ? l->rate_count : 3;
@@ -43,6 +55,7 @@ static void look_at_rates(struct law *l, bool alarm, struct law_view *v)
     uint64_t lag = law_ns(law_base_s(l));
     if (from > lag)
         v->asked_bps = law_granted_bps(l, from - lag, now - lag);
+    v->paced_bps = pace_before(l, law_base_s(l) + v->interval_s, v->interval_s);
     v->window_full = law_outstanding(l) * 100 >= l->verdict.window_bytes / 100 * 85;
     v->coarse = l->rate_bps * v->interval_s / 8 < 4 * (double)l->verdict.quantum_bytes;
     v->demand_limited =
@@ -97,7 +110,7 @@ bool law_is_short(const struct law *l, const struct law_view *v)
 {
     if (l->capacity_bps <= 0 || v->hole || v->sender_limited || v->demand_limited || v->coarse)
         return false;
-    double asked = v->window_full ? l->rate_bps : law_least(l->rate_bps, v->asked_bps);
+    double asked = v->window_full ? v->paced_bps : law_least(v->paced_bps, v->asked_bps);
     double can = law_least(l->capacity_bps, law_ceiling_bps(l));
     return v->delivered_most_bps < l->c->short_share * can &&
            v->delivered_most_bps < l->c->short_asked * asked;

@@ -56,8 +56,7 @@ static double spread_of(const double *samples, unsigned count)
 /* Do we send next to nothing?  Then what moves a probe is the path or somebody else. */
 static bool is_sparse(const struct law *l)
 {
-    return l->state == LAW_YIELD || l->state == LAW_OFF ||
-           (l->state == LAW_START && l->waiting);
+    return l->state == LAW_YIELD || l->state == LAW_OFF || (l->state == LAW_START && l->waiting);
 }
 
 /* Jitter is the least spread of any second in which we were silent: whoever shares the queue only

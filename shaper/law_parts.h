@@ -79,6 +79,7 @@ struct law_view {
     double delivered_bps;      /* in it */
     double delivered_most_bps; /* in the newest three */
     double delivered_mean_bps;
+    double paced_bps;    /* the least R of the last round trip */
     double asked_bps;    /* credit granted one RTT earlier */
     bool window_full;    /* W held the credit back */
     bool demand_limited; /* nobody asked for more */

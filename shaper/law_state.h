@@ -14,6 +14,7 @@ enum {
     LAW_SLOTS = 256,
     LAW_SPREAD_SAMPLES = 20,
     LAW_RATES = 8,
+    LAW_PACES = 64,
     LAW_STREAMS = 16,
     LAW_WHILES = 16,
 };
@@ -155,6 +156,7 @@ struct law {
     double aggregate_max_bps; /* the most our sender's egress was seen to carry */
     double rates[LAW_RATES];  /* delivered in the newest intervals, ring */
     unsigned rate_count;
+    double paces[LAW_PACES];             /* R of the newest intervals, ring */
     uint64_t tick_ns, next_ns, round_ns; /* last and next interval; next step upwards */
     uint64_t began_ns, trim_ns, state_ns;
     bool alarm, waiting;     /* waiting: START, before its first step */
