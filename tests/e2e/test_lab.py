@@ -31,6 +31,7 @@ def standard_run(bulk, fg=(), meters=(), trips=(), phases=None, **more):
     phases = phases or {"alone": (0, 20), "rest": (20, 22), "idle": (22, 37), "both": (37, 57),
                         "after": (57, 72)}
     given = {"row": row.find(["S2"])[0], "pages": [], "calls": [], "shares": {}, **more}
+    given.setdefault("resident", dict.fromkeys(phases, 1))
     return Run(bulk="albedo", out=None, phases=phases, stats=STATS, span=(0, 72),
                flows={"bulk": (flow(*bulk), flow()), "fg": (flow(*fg), flow())},
                trips=list(trips) or [samples.Trip(0, 0.04, 0.02, 0.02),
@@ -117,6 +118,17 @@ def test_a_flip_is_timed_from_the_command_and_its_worst_second_told():
     told = figures.of_flip(run)
     assert told["flip"] == pytest.approx(0.5, abs=0.11)
     assert told["over_1s"] == pytest.approx(5, abs=0.3)
+
+
+def test_a_soak_tells_the_longest_stall_and_what_memory_grew_by():
+    made = row.find(["S25"])[0]
+    assert 3600 <= made.seconds < 3800 and row.find(["S25"])[0].phases == made.phases
+    phases = {"quiet0": (0, 60), "busy0": (60, 90), "quiet1": (90, 150)}
+    run = standard_run([(0, 30, 9), (38, 60, 9), (90, 150, 9)], row=made, phases=phases,
+                       resident={"quiet0": 100, "busy0": 90, "quiet1": 110})
+    told = figures.of_run(run)
+    assert told["stall"] == pytest.approx(8, abs=0.11)
+    assert told["grown"] == pytest.approx(10)
 
 
 def test_jains_index():

@@ -25,6 +25,8 @@ flip      flip s           from the admin's command until the bulk keeps to the 
           over_1s %        the worst second after that, above the limit
 off       off_bytes        of content that came later than one round trip and 100 ms after it was
                            forbidden
+soak      stall s          the longest in a quiet time, from 5 s on; grown %: the reflector's memory
+          from a sixth of the time on; use % of all quiet times
 several   jain             how even the endpoints' shares are
 A figure whose phase a scenario does not have is left out. None: it did not happen.
 """
@@ -233,6 +235,21 @@ def of_off(run):
     return {"off_bytes": run.flow("bulk large").bytes(begin, end)}
 
 
+SOAK_SETTLE_S = 5
+
+
+def of_soak(run):
+    flow, rate = run.flow("bulk"), run.row.rate
+    quiet = [(begin + SOAK_SETTLE_S, end) for name, (begin, end) in run.phases.items()
+             if name.startswith("quiet")]
+    seconds = sum(end - begin for begin, end in quiet)
+    resident = list(run.resident.values())
+    early = resident[len(resident) // 6]
+    return {"use": 800 * sum(flow.bytes(begin, end) for begin, end in quiet) / seconds / rate,
+            "stall": max(longest_stall(flow, begin, end, rate) for begin, end in quiet),
+            "grown": 100 * (resident[-1] / early - 1) if early else None}
+
+
 def of_several(run):
     begin, end = run.settled("idle")
     each = [max(flow.bps(begin, end) for flow in run.shares[name]) for name in sorted(run.shares)
@@ -244,7 +261,8 @@ def of_run(run):
     """{figure: value} of all that the scenario's phases can tell."""
     figures = {}
     for name, measure in (("idle", of_idle), ("both", of_both), ("web", of_web), ("call", of_call),
-                          ("day", of_day), ("cap", of_cap), ("flip", of_flip), ("off", of_off)):
+                          ("day", of_day), ("cap", of_cap), ("flip", of_flip), ("off", of_off),
+                          ("quiet0", of_soak)):
         if run.has(name):
             figures |= measure(run)
     if run.has("after"):

@@ -2,6 +2,7 @@
 # labkit/play.py – one run of a scenario: the phases in turn, then the samples.
 import dataclasses
 import json
+import os
 import shutil
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ from labkit.place import Place
 from labkit.row import Row, emu_params
 from labkit.traffic import FOREGROUND, PING_HZ, Traffic
 
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 QUIET_S = 2.0  # before the first phase: the ping on the empty link
 
 
@@ -21,6 +23,7 @@ class Run:
     bulk: str
     out: Path
     phases: dict          # name: (begin, end), seconds of the monotonic clock
+    resident: dict        # name: of the reflector, bytes, at its end
     made: dict            # name: when the changes it begins with were in force for the admin
     stats: dict           # the emulator's own
     span: tuple           # begin and end of everything
@@ -96,18 +99,27 @@ def enter(place, traffic, row, index):
 
 
 def play_phases(place, traffic, row):
-    """{name: (begin, end)}, as they were, {name: when its changes had been made}, and the whole."""
+    """What is known of each phase: {name: (begin, end)}, {name: when its changes had been made},
+    {name: the reflector's resident bytes at its end}; and the span of all."""
     began = time.monotonic()
     wait_for(began + QUIET_S)
-    at, times, made = began + QUIET_S, {}, {}
+    at, told = began + QUIET_S, {"phases": {}, "made": {}, "resident": {}}
     for index, phase in enumerate(row.phases):
         enter(place, traffic, row, index)
-        made[phase.name] = time.monotonic()
-        times[phase.name] = (at, at + phase.seconds)
+        told["made"][phase.name] = time.monotonic()
+        told["phases"][phase.name] = (at, at + phase.seconds)
         at += phase.seconds
         wait_for(at)
+        told["resident"][phase.name] = resident_bytes(place)
     traffic.end_all()
-    return times, made, (began, at)
+    return told | {"span": (began, at)}
+
+
+def resident_bytes(place):
+    """Of the reflector; 0 where there is none."""
+    box = place.site.reflector.daemon if place.site is not None else None
+    status = Path(f"/proc/{box.pid}/statm") if box is not None else None
+    return int(status.read_text().split()[1]) * PAGE_BYTES if status else 0
 
 
 def play(row, bulk, out):
@@ -118,16 +130,15 @@ def play(row, bulk, out):
         traffic = Traffic(place, bulk, out)
         traffic.serve()
         traffic.measure(row.seconds + QUIET_S)
-        phases, made, span = play_phases(place, traffic, row)
+        told = play_phases(place, traffic, row)
         traffic.stop_measuring()
         stats = place.ground.link.stats()
         if row.kind == "emulated":
             shutil.copy(place.ground.queue_trace, out / "queue.csv")
         if place.site is not None:
             shutil.copytree(place.site.logs, out / "logs")
-    (out / "run.json").write_text(json.dumps(
-        {"row": row.name, "bulk": bulk, "phases": phases, "made": made, "span": span,
-         "link": stats}, indent=1))
+    told |= {"row": row.name, "bulk": bulk, "link": stats}
+    (out / "run.json").write_text(json.dumps(told, indent=1))
     return collect(row, bulk, out)
 
 
@@ -136,6 +147,7 @@ def collect(row, bulk, out):
     told = json.loads((out / "run.json").read_text())
     trips = samples.read_trips(out / "ping.csv")
     return Run(row=row, bulk=bulk, out=out, phases=told["phases"], made=told["made"],
+               resident=told["resident"],
                stats=told["link"] or machine_lateness(trips), span=told["span"],
                flows=samples.read_tap(out / "tap.csv"), trips=trips,
                shares=samples.read_tap(out / "tap-lan.csv"),

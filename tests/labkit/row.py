@@ -21,6 +21,8 @@ The usual phases have a short form, in place of [[phase]]; seconds may be given,
 
     [timeline]
     foreground = "cubic"     # alone, rest, idle, both, after; without it: idle
+    [soak]
+    minutes = 60             # quiet and busy in turn, at random
 
 Beside these: see the fields of Row.
 """
@@ -29,6 +31,7 @@ import operator
 import re
 import tomllib
 from pathlib import Path
+from random import Random
 
 ROWS = Path(__file__).parent / "rows"
 RATES = {"bit": 1, "kbit": 1e3, "mbit": 1e6, "gbit": 1e9}
@@ -142,6 +145,8 @@ class Row:
     def make(cls, name, data):
         data = dict(data)
         phases = [Phase(**phase) for phase in data.pop("phase", [])]
+        if "soak" in data:
+            phases = soak(**data.pop("soak"))
         phases = phases or usual(**data.pop("timeline"))
         bars = {kind: [Bar.read(*item) for item in data.pop(kind, {}).items()]
                 for kind in ("must", "goal", "wide")}
@@ -184,6 +189,19 @@ def usual(foreground="", alone=20, idle=15, settle=5, both=20, after=15):
     return [Phase("alone", alone, [foreground]), Phase("rest", 2),
             Phase("idle", idle, ["bulk"], settle), Phase("both", both, ["bulk", foreground]),
             Phase("after", after, ["bulk"])]
+
+
+def soak(minutes, seed=1):
+    """Quiet and busy in turn for as long as chance says; names are quiet0, busy0, quiet1, …"""
+    random, phases, left = Random(seed), [], minutes * 60
+    while left > 0:
+        number = len(phases) // 2
+        for name in ("quiet", "busy"):
+            seconds = round(min(random.uniform(15, 90), max(left, 15)))
+            more = [random.choice(["cubic", "bbr", "web"])] if name == "busy" else []
+            phases.append(Phase(f"{name}{number}", seconds, ["bulk", *more]))
+            left -= seconds
+    return phases
 
 
 def natural(name):
