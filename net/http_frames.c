@@ -285,7 +285,7 @@ static int on_frame_send(nghttp2_session *h2, const nghttp2_frame *frame, void *
     (void)h2;
     if (frame->hd.type == NGHTTP2_WINDOW_UPDATE && id == 0)
         http_credit_told(s, frame->window_update.window_size_increment);
-    if (frame->hd.type == NGHTTP2_RST_STREAM)
+    if (frame->hd.type == NGHTTP2_RST_STREAM || frame->hd.type == NGHTTP2_GOAWAY)
         http_credit_told_reset(s);
     if (!s->is_over && (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
         (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)

@@ -178,7 +178,7 @@ void http_session_message_died(struct http_session *s);
 void http_credit_grant(struct http_session *s);
 void http_credit_open(struct http_session *s);
 void http_credit_forget_gate(struct http_session *s);
-/* A WINDOW_UPDATE of the connection has left, or a RST_STREAM. */
+/* A WINDOW_UPDATE of the connection has left, or what makes streams end: RST_STREAM, GOAWAY. */
 void http_credit_told(struct http_session *s, int32_t bytes);
 void http_credit_told_reset(struct http_session *s);
 /* Keep one stream's own window from running out; the connection's is the brake. */
