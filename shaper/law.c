@@ -2,6 +2,8 @@
 /* shaper/law.c – the scavenger's control law: events in, one verdict per interval out. */
 #include "shaper/law_parts.h"
 
+#include <math.h>
+
 static void begin(struct law *l, uint64_t now_ns);
 static void regard_time(struct law *l, uint64_t now_ns);
 static void regard_aggregate(struct law *l, const struct law_view *v);
@@ -193,7 +195,8 @@ static uint64_t window_bytes(const struct law *l, const struct law_view *v, doub
         paced * (base + c->window_slack + law_noise_s(l)) / 8 + c->window_frames * frame;
     if (v->hole)
         window += c->hole_window * paced * base / 8;
-    return (uint64_t)window;
+    double quanta = ceil(window / frame - c->window_round);
+    return (uint64_t)(law_most(quanta, 1) * frame);
 }
 
 static uint64_t probe_period_ns(const struct law *l, uint64_t now_ns)

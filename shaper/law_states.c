@@ -254,14 +254,16 @@ void law_give_way(struct law *l, const struct law_view *v, enum law_reason reaso
     const struct law_constants *c = l->c;
     double first = law_most(first_hold_s(l), c->hold_rounds * law_base_s(l));
     double out_s = l->recover_ns != 0 ? law_since(v->now_ns, l->recover_ns) : 1e9;
+    /* Where buffers are shallow a flow needs many round trips to grow back after each loss. */
+    bool vain = l->best_bps < c->hold_worth * l->capacity_bps ||
+                (l->delay.lossy_queue && out_s < c->hold_regrow * law_base_s(l));
     if (l->hold_s <= 0 || out_s > c->hold_forget)
         l->hold_s = first;
-    else if (l->best_bps < c->hold_worth * l->capacity_bps)
-        l->hold_s = law_least(l->hold_s * c->hold_gain,
-                              law_most(first, law_least(first * c->hold_most, c->hold_longest)));
+    else if (vain)
+        l->hold_s = law_most(first, law_least(l->hold_s * c->hold_gain,
+                                              law_least(first * c->hold_most, c->hold_longest)));
     else
         l->hold_s = law_most(l->hold_s * c->hold_ease, first * c->hold_least);
-    bool vain = l->best_bps < c->hold_worth * l->capacity_bps;
     l->vain = vain ? l->vain + (l->vain < 8) : 0;
     l->silences = 0;
     bool begun = l->suspect_bps > 0;
