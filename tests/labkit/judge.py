@@ -23,6 +23,7 @@ class Result:
     invalid: int
     figures: dict         # the medians
     trouble: str = ""
+    late: list = dataclasses.field(default_factory=list)  # of every run: p50, p99, max
     last: dict = dataclasses.field(default_factory=dict)  # of the last run, late or not
 
     def missed(self, kind):
@@ -64,10 +65,11 @@ class Judge:
             folder = self.out / f"{result.row.name}-{result.bulk}-{number}"
             run = play(result.row, result.bulk, folder)
             told = figures.of_run(run)
-            late = max(figures.lateness_ms(run, "p99"), 0), figures.lateness_ms(run, "max")
+            late = [figures.lateness_ms(run, name) for name in ("p50", "p99", "max")]
             print(f"  {result.row.name} {result.bulk} run {number}: {brief(told)}  "
-                  f"[late p99 {late[0]:.2f} max {late[1]:.1f} ms]"
+                  f"[late p99 {late[1]:.2f} max {late[2]:.1f} ms]"
                   f"{'' if run.valid else '  INVALID: the machine was late'}", file=sys.stderr)
+            result.late.append({"valid": run.valid, "ms": late})
             draw(run, told, self.out / f"{result.row.name}-{result.bulk}.svg")
             if run.valid:
                 result.runs.append(told)

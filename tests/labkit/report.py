@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # labkit/report.py – the table for people and the JSON for the rest.
+import hashlib
 import json
+import os
 import platform
+from pathlib import Path
 
 from labkit.judge import show
 
-UNITS = {"use": "%", "share": "%", "ours": "%", "harvest": "%", "p50": "ms", "p95": "ms",
-         "p99": "ms", "yield": "s", "recover": "s", "lost": "%", "call_p95": "ms"}
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def bars_of(row, figure):
@@ -41,10 +43,19 @@ def table(results):
     return "\n".join(lines)
 
 
+def digest(path):
+    """Enough of SHA-256 to tell two builds, or two tables of constants, apart."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.exists() else None
+
+
 def document(results):
-    return {"machine": platform.platform(), "results": [
+    built = Path(os.environ.get("ALB_BIN_DIR", "/nonexistent"))
+    measured = {"reflector": digest(built / "albedo-reflector"),
+                "constants": digest(ROOT / "shaper/law_constants.def")}
+    return {"machine": platform.platform(), "digests": measured, "results": [
         {"row": r.row.name, "title": r.row.title, "bulk": r.bulk, "verdict": r.verdict,
          "median": r.figures, "runs": r.runs, "invalid": r.invalid, "trouble": r.trouble,
+         "lateness": r.late,
          "missed_must": [f"{b.figure} {b}" for b in r.missed("must")],
          "missed_goal": [f"{b.figure} {b}" for b in r.missed("goal")]} for r in results]}
 
