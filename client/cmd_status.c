@@ -69,10 +69,11 @@ struct row {
 };
 
 static const struct row hub_rows[] = {
-    {"version", "version", CELL_TEXT},    {"layers", "layers", CELL_NUMBER},
-    {"devices", "devices", CELL_NUMBER},  {"sessions", "sessions", CELL_NUMBER},
-    {"chunks", "chunks", CELL_NUMBER},    {"stored", "bytes", CELL_SIZE},
-    {"on disk", "disk_bytes", CELL_SIZE}, {"sent", "bytes_sent", CELL_SIZE},
+    {"version", "version", CELL_TEXT},        {"layers", "layers", CELL_NUMBER},
+    {"devices", "devices", CELL_NUMBER},      {"sessions", "sessions", CELL_NUMBER},
+    {"chunks", "chunks", CELL_NUMBER},        {"stored", "bytes", CELL_SIZE},
+    {"on disk", "disk_bytes", CELL_SIZE},     {"sent", "bytes_sent", CELL_SIZE},
+    {"policy", "policy_number", CELL_NUMBER}, {"overrides", "override_number", CELL_NUMBER},
 };
 static const struct row reflector_rows[] = {
     {"version", "version", CELL_TEXT},
@@ -86,6 +87,8 @@ static const struct row reflector_rows[] = {
     {"from parent", "parent.body_received", CELL_SIZE},
     {"served", "served.bytes", CELL_SIZE},
     {"sessions", "sessions", CELL_NUMBER},
+    {"policy", "policy.number", CELL_NUMBER},
+    {"overrides", "policy.overrides", CELL_NUMBER},
     {"stored", "store.live_bytes", CELL_SIZE},
     {"on disk", "store.disk_bytes", CELL_SIZE},
 };

@@ -3,6 +3,7 @@
 # signed, delivered down the tree, obeyed offline, never rolled back.
 
 import json
+import os
 import re
 import shutil
 import time
@@ -210,6 +211,30 @@ def test_a_pause_is_in_force_two_levels_down_within_a_second(site, tmp_path):
     audit = (site.hub.data / "audit.log").read_text()
     assert re.search(rf"what=override id={override} do=pause scope=site:branch until=\S+ ", audit)
     assert f"what=resume id={override} did=pause scope=site:branch" in audit
+
+
+def test_a_pause_stops_the_bytes_of_a_pull_and_a_resume_lets_them_go(site, tmp_path):
+    set_policy(site, tmp_path, {**OFFICE, "rules": [
+        {"name": "slow", "scope": "global", "place": "both", "mode": "capped", "rate": "8Mbit"}]})
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "file").write_bytes(os.urandom(8_000_000))
+    site.admin.albedo("publish", "app/paused", tmp_path / "tree")
+    pull = site.deep.start("pull", "app/paused", tmp_path / "target")
+
+    def fetched():
+        event = pull.last_event() or {}
+        return event.get("done_bytes", 0) if event.get("phase") == "fetching" else 0
+    wait_until(lambda: fetched() > 500_000, 30, "the pull to be under way")
+    site.admin.albedo("pause", "--site", "branch", "--for", "1h", "--why", "hold it")
+    time.sleep(2.5)  # what was under way, and the event that tells of it, a second apart
+    before = fetched()
+    time.sleep(3)
+    assert pull.daemon.is_running() and fetched() == before
+    site.admin.albedo("resume", "--site", "branch")
+    set_policy(site, tmp_path, OFFICE)
+    done = pull.wait(60)
+    assert done.code == DONE, done
+    assert (tmp_path / "target/file").read_bytes() == (tmp_path / "tree/file").read_bytes()
 
 
 def test_an_override_ends_by_itself_and_what_was_said_before_holds_again(site, tmp_path):

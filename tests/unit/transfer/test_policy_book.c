@@ -283,6 +283,29 @@ static void a_damaged_copy_is_left_out_at_start(void **state)
     assert_int_equal(mode(s), POLICY_MODE_SCAVENGE);
 }
 
+static void a_pause_is_in_force_even_where_the_disk_has_no_room_to_keep_it(void **state)
+{
+    struct book_stage *s = *state;
+    struct catalogue *full = ram_catalogue_new(&(struct ram_options){.quota_bytes = 1});
+    struct catalogue *own = s->catalogue;
+
+    close_book(s);
+    s->catalogue = full;
+    open_book(s);
+    seal(s, POLICY_OVERRIDES, 1, PAUSED);
+    assert_int_equal(take(s, POLICY_OVERRIDES).code, ALB_OK);
+    run_ns(s, NS_PER_S);
+    assert_int_equal(mode(s), POLICY_OFF);
+    close_book(s);
+    open_book(s);
+    assert_int_equal(policy_book_number(s->book, POLICY_OVERRIDES), 0); /* asked for again */
+    close_book(s);
+    s->catalogue = own;
+    open_book(s);
+    run_ns(s, NS_PER_S);
+    catalogue_close(full);
+}
+
 static void what_a_former_hub_key_signed_holds_until_the_new_key_says_otherwise(void **state)
 {
     struct book_stage *s = *state;
@@ -584,6 +607,7 @@ int main(void)
         TEST(overrides_have_numbers_of_their_own_and_go_before_the_rules),
         TEST(what_was_taken_is_there_after_a_restart),
         TEST(a_damaged_copy_is_left_out_at_start),
+        TEST(a_pause_is_in_force_even_where_the_disk_has_no_room_to_keep_it),
         TEST(what_a_former_hub_key_signed_holds_until_the_new_key_says_otherwise),
         TEST(a_window_begins_and_ends_within_a_second_of_its_time),
         TEST(a_clock_that_is_set_is_noticed_at_once),
