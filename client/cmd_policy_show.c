@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "client/policy_copy.h"
 #include "client/table.h"
+#include "net/own_address.h"
 #include "wire/policy_csv.h"
 #include "wire/policy_words.h"
 
@@ -158,6 +159,7 @@ enum exit_code cmd_policy_show(struct cli *cli)
 
 struct question {
     struct policy_place place;
+    struct own_addresses own; /* when it is about this member itself */
     int64_t wall_s;
     bool has_lan;
 };
@@ -243,6 +245,10 @@ static enum exit_code take_question(const struct cli *cli, const struct policy_c
     q->place.site = site != NULL ? site : is_self ? who->site : "";
     q->place.device = device != NULL ? device : is_self ? who->device : "";
     q->place.job = cli_text(cli, "layer");
+    if (is_self)
+        own_addresses_read(&q->own);
+    q->place.addresses = q->own.list;
+    q->place.address_count = q->own.count;
     enum exit_code code = take_class(cli, &q->place.class);
     return code == EXIT_DONE ? take_time(cli, c->book, q) : code;
 }

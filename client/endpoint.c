@@ -60,6 +60,7 @@ static void start_line(struct endpoint *e)
                                               .kind = o->line,
                                               .policy = e->policy,
                                               .site = o->site,
+                                              .addresses = &e->options.addresses,
                                               .device = o->device});
 }
 

@@ -24,6 +24,7 @@ struct endpoint_options {
     const struct digest *trust_pin; /* of trust file 1; NULL: as the catalogue has it */
     enum line_kind line;            /* what leads to the parents */
     const char *site;               /* ours, to the policy; borrowed */
+    struct own_addresses addresses; /* for rules by subnet; none: a world without */
     uint64_t memory_bytes;          /* for chunks passing through; 0: 4 MiB */
 };
 

@@ -245,9 +245,11 @@ static int start(struct daemon *d)
                                         .line = line_kinds[c->parent_line],
                                         .wan_down_bps = c->wan_down_bps,
                                         .wan_up_bps = c->wan_up_bps,
+                                        .lan_rate_bps = c->lan_rate_bps,
                                         .packet_overhead = (uint32_t)c->packet_overhead,
                                         .max_sessions = fitting_sessions(c->max_sessions)};
     copy_parents(&c->parents, &options);
+    own_addresses_read(&options.addresses);
     struct alb_status st = reflector_start(&options, &d->reflector);
     if (alb_failed(st))
         return reflector_fail_status(st, "starting on %s", listen_format(&c->listen, where));

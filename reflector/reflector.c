@@ -61,6 +61,7 @@ static void start_line(struct reflector *r)
                                               .packet_overhead = o->packet_overhead,
                                               .policy = r->policy,
                                               .site = o->site,
+                                              .addresses = &r->options.addresses,
                                               .device = o->device});
 }
 
@@ -109,6 +110,14 @@ static void start_supply(struct reflector *r)
         .loop = o->loop, .records = r->records, .supply = r->supply, .authority = r->authority});
 }
 
+static void on_branches_changed(void *arg)
+{
+    const struct reflector *r = arg;
+
+    if (r->serve != NULL)
+        serve_branches_changed(r->serve);
+}
+
 static struct alb_status start_serve(struct reflector *r)
 {
     const struct reflector_options *o = &r->options;
@@ -116,6 +125,13 @@ static struct alb_status start_serve(struct reflector *r)
         .address = o->listen_address, .port = o->listen_port, .tls = o->tree_tls};
 
     r->feed = feed_new(o->loop);
+    r->branches = branches_new(&(struct branches_options){.loop = o->loop,
+                                                          .link_bps = o->lan_rate_bps,
+                                                          .packet_overhead = o->packet_overhead,
+                                                          .policy = r->policy,
+                                                          .own_site = o->site,
+                                                          .changed = on_branches_changed,
+                                                          .arg = r});
     r->serve = serve_new(&(struct serve_options){.loop = o->loop,
                                                  .port = PORT_TREE,
                                                  .authority = r->authority,
@@ -124,7 +140,7 @@ static struct alb_status start_serve(struct reflector *r)
                                                  .supply = r->supply,
                                                  .upstream = r->upstream,
                                                  .feed = r->feed,
-                                                 .gate = &r->lan_gate,
+                                                 .branches = r->branches,
                                                  .max_sessions = o->max_sessions});
     serve_install_common(r->serve);
     serve_set(r->serve, ROUTE_GRANT, reflector_handle_grant, r);
@@ -141,7 +157,6 @@ struct alb_status reflector_start(const struct reflector_options *options, struc
 
     r->options = *options;
     r->started_ns = loop_now_ns(options->loop);
-    gate_init_open(&r->lan_gate);
     timer_init(&r->stop_timer, options->loop, reflector_stop_turn, r);
     struct alb_status st = authority_open(
         &(struct authority_options){
@@ -254,6 +269,7 @@ static void close_parts(struct reflector *r)
     r->records = record_book_free(r->records);
     r->supply = supply_free(r->supply);
     line_stop(r->line);
+    r->branches = branches_free(r->branches);
     r->policy = policy_book_close(r->policy);
     r->authority = authority_close(r->authority);
     r->upstream = upstream_free(r->upstream);

@@ -33,10 +33,12 @@ struct reflector_options {
     void (*renewed)(void *arg, const char *certificate_pem);
     void *renewed_arg;
     const char *site;
+    struct own_addresses addresses;    /* for rules by subnet; none: a world without */
     uint64_t memory_cache_bytes;       /* 0: 64 MiB */
     uint64_t max_pending_bytes;        /* verified but not yet stored; 0: 64 MiB */
     uint64_t window_bytes;             /* credit towards the parent; 0: 4 MiB */
     enum line_kind line;               /* what leads to the parents; AUTO at first */
+    uint64_t lan_rate_bps;             /* to those below, all together, on the wire; 0: no limit */
     uint64_t wan_down_bps, wan_up_bps; /* of that line, at most; 0: whatever it carries */
     uint32_t packet_overhead;          /* bytes that a line adds to each IP packet */
     size_t max_sessions;               /* downstream; 0: 4,096 */

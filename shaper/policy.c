@@ -19,6 +19,7 @@ struct policy {
 struct question {
     const struct policy *policy;
     const struct policy_place *place;
+    const char *site_by_address; /* NULL: none */
     const char *link;
     const struct zone *zone; /* NULL: could not be read */
     int64_t wall_s;
@@ -100,7 +101,10 @@ const struct policy_overrides *policy_peek_overrides(const struct policy *p)
 
 const char *policy_site_of(const struct policy *p, const uint8_t address[16])
 {
-    return policy_sites_by_address(p->sites, address);
+    uint8_t list[1][16];
+
+    memcpy(list[0], address, sizeof list[0]);
+    return policy_sites_by_address(p->sites, (const uint8_t(*)[16])list, 1);
 }
 
 bool policy_has_clock(const struct policy *p, int64_t wall_s)
@@ -108,18 +112,36 @@ bool policy_has_clock(const struct policy *p, int64_t wall_s)
     return wall_s >= p->trusted_s && wall_s >= 0 && wall_s <= LAST_WALL_S;
 }
 
+/* Zone and link are those of the named site, if the document has it. */
+static struct policy_site_facts facts_of(const struct policy *p, const char *site,
+                                         const char *by_address)
+{
+    struct policy_site_facts facts = policy_sites_find(p->sites, site);
+
+    return facts.is_known || by_address == NULL ? facts : policy_sites_find(p->sites, by_address);
+}
+
 static struct question question_of(const struct policy *p, const struct policy_place *place,
                                    int64_t wall_s)
 {
-    struct policy_site_facts facts = policy_sites_find(p->sites, place->site);
+    const char *by_address =
+        policy_sites_by_address(p->sites, place->addresses, place->address_count);
+    struct policy_site_facts facts = facts_of(p, place->site, by_address);
 
-    return (struct question){p, place, facts.link, facts.zone, wall_s, policy_has_clock(p, wall_s)};
+    return (struct question){.policy = p,
+                             .place = place,
+                             .site_by_address = by_address,
+                             .link = facts.link,
+                             .zone = facts.zone,
+                             .wall_s = wall_s,
+                             .has_clock = policy_has_clock(p, wall_s)};
 }
 
-void policy_place_zone(const struct policy *p, const char *site, int64_t wall_s,
+void policy_place_zone(const struct policy *p, const struct policy_place *place, int64_t wall_s,
                        struct policy_local *out)
 {
-    struct policy_site_facts facts = policy_sites_find(p->sites, site);
+    struct policy_site_facts facts = facts_of(
+        p, place->site, policy_sites_by_address(p->sites, place->addresses, place->address_count));
     int64_t until_s;
 
     *out = (struct policy_local){.zone = facts.zone_name,
@@ -143,7 +165,7 @@ static bool scope_fits(const struct question *q, enum policy_scope scope, const 
     switch (scope) {
     case POLICY_GLOBAL: return true;
     case POLICY_LINK: return is_same(q->link, of);
-    case POLICY_SITE: return is_same(q->place->site, of);
+    case POLICY_SITE: return is_same(q->place->site, of) || is_same(q->site_by_address, of);
     case POLICY_CLIENT: return is_same(q->place->device, of);
     case POLICY_JOB: return job != NULL && job[0] != '\0' && layer_is_under(job, of);
     }

@@ -8,7 +8,9 @@
  * fits; else the first rule that fits and holds; else POLICY_SCAVENGE without limits.  A rule fits
  * when the place names what its scope names: ask with site only for the site's sum, with site and
  * device for a client's, with job for a job's.  `terms.scope` tells whose sum a rate is: terms of
- * scope SITE that were found for a client are the site's, and the client has none of its own.
+ * scope SITE that were found for a client are the site's, and the client has none of its own.  A
+ * place is at the site that its name says and, also, at the one whose subnet has its address (the
+ * narrowest, of all its addresses): rules taken over from Mirage know subnets.
  *
  * A clock that is below the floor of trusted time (or POLICY_NO_CLOCK), or a zone that cannot be
  * read, gives the strictest of all that could hold at any time: the strictest mode, the lowest
@@ -26,9 +28,11 @@ enum { POLICY_LINE_MAX = 512 };
 struct policy_place {
     const char *site; /* its link and zone are the document's */
     const char *device, *job;
-    uint8_t direction;       /* POLICY_DOWN or POLICY_UP  */
-    uint8_t side;            /* POLICY_WAN or POLICY_LAN  */
-    enum policy_class class; /* ANY: rules of one class only do not fit */
+    uint8_t direction;              /* POLICY_DOWN or POLICY_UP  */
+    uint8_t side;                   /* POLICY_WAN or POLICY_LAN  */
+    enum policy_class class;        /* ANY: rules of one class only do not fit */
+    const uint8_t (*addresses)[16]; /* of the asker, as for policy_site_of(); NULL: not known */
+    size_t address_count;
 };
 
 enum policy_source { POLICY_BY_DEFAULT, POLICY_BY_RULE, POLICY_BY_OVERRIDE, POLICY_BY_STRICTEST };

@@ -114,7 +114,7 @@ static void explain_next(const struct policy *p, const struct policy_place *plac
                     : "nothing else before the time is known");
         return;
     }
-    policy_place_zone(p, place->site, out->next_s, &local);
+    policy_place_zone(p, place, out->next_s, &local);
     out->next = policy_now(p, place, out->next_s);
     out->next_east_s = local.east_s;
     put(&l, "at ");
@@ -130,7 +130,7 @@ void policy_explain(const struct policy *p, const struct policy_place *place, in
     struct policy_local local;
 
     *out = (struct policy_explanation){.next_s = POLICY_NEVER};
-    policy_place_zone(p, place->site, wall_s, &local);
+    policy_place_zone(p, place, wall_s, &local);
     out->now = policy_now(p, place, wall_s);
     out->now_east_s = local.east_s;
     out->zone_is_known = local.zone_is_known;

@@ -82,6 +82,7 @@ struct policy_site_facts policy_sites_find(const struct policy_sites *s, const c
     if (site != NULL)
         found = bsearch(site, s->by_name, s->doc->site_count, sizeof *s->by_name, compare_name);
     if (found != NULL) {
+        facts.is_known = true;
         facts.link = (*found)->link;
         if ((*found)->zone[0] != '\0')
             facts.zone_name = (*found)->zone;
@@ -131,18 +132,27 @@ static struct policy_subnet masked(const uint8_t address[16], unsigned bits)
     return s;
 }
 
-const char *policy_sites_by_address(const struct policy_sites *s, const uint8_t address[16])
+static const char *find_subnet(const struct policy_sites *s, const uint8_t address[16],
+                               unsigned bits)
 {
-    for (unsigned bits = 129; bits-- > 0;) {
-        size_t first = s->bits_begin[bits], count = s->bits_begin[bits + 1] - first;
-        struct policy_subnet key = masked(address, bits);
-        const struct policy_subnet *found = NULL;
+    size_t first = s->bits_begin[bits], count = s->bits_begin[bits + 1] - first;
+    struct policy_subnet key = masked(address, bits);
+    const struct policy_subnet *found =
+        bsearch(&key, s->by_address + first, count, sizeof key, compare_subnets);
 
-        if (count > 0)
-            found = bsearch(&key, s->by_address + first, count, sizeof key, compare_subnets);
-        if (found != NULL)
-            return s->doc->sites[found->site].name;
-    }
+    return found == NULL ? NULL : s->doc->sites[found->site].name;
+}
+
+const char *policy_sites_by_address(const struct policy_sites *s, const uint8_t (*addresses)[16],
+                                    size_t count)
+{
+    for (unsigned bits = 129; bits-- > 0;)
+        for (size_t i = 0; s->bits_begin[bits + 1] > s->bits_begin[bits] && i < count; i++) {
+            const char *site = find_subnet(s, addresses[i], bits);
+
+            if (site != NULL)
+                return site;
+        }
     return NULL;
 }
 

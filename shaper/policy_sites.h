@@ -10,6 +10,7 @@
 struct policy_sites;
 
 struct policy_site_facts {
+    bool is_known;                /* the document has it */
     const char *link, *zone_name; /* borrowed from the document */
     const struct zone *zone;      /* NULL: it could not be read */
 };
@@ -19,7 +20,9 @@ struct policy_sites *policy_sites_new(const struct policy_doc *doc, const char *
 struct policy_sites *policy_sites_free(struct policy_sites *s);
 /* Of a site that the document does not have, or NULL: no link, and the document's zone. */
 struct policy_site_facts policy_sites_find(const struct policy_sites *s, const char *site);
-const char *policy_sites_by_address(const struct policy_sites *s, const uint8_t address[16]);
+/* By any of these addresses, the narrowest subnet first; NULL: none. */
+const char *policy_sites_by_address(const struct policy_sites *s, const uint8_t (*addresses)[16],
+                                    size_t count);
 
 /* ---- for policy_explain() ---- */
 
@@ -29,5 +32,6 @@ struct policy_local {
     bool zone_is_known, clock_is_known;
 };
 struct policy;
-void policy_place_zone(const struct policy *p, const char *site, int64_t wall_s,
+struct policy_place;
+void policy_place_zone(const struct policy *p, const struct policy_place *place, int64_t wall_s,
                        struct policy_local *out);

@@ -32,11 +32,14 @@ static void up_changed(struct policy_watch *watch)
 
 static void follow_policy(struct line *l, enum wan_way way)
 {
+    const struct own_addresses *own = l->options.addresses;
     struct policy_watch *watch = &l->watch[way];
 
     if (l->options.policy == NULL)
         return;
     watch->place = (struct policy_place){.site = l->options.site,
+                                         .addresses = own == NULL ? NULL : own->list,
+                                         .address_count = own == NULL ? 0 : own->count,
                                          .device = l->options.device,
                                          .direction = way == WAN_DOWN ? POLICY_DOWN : POLICY_UP,
                                          .side = l->is_wan ? POLICY_WAN : POLICY_LAN,

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "net/own_address.h"
 #include "shaper/wan.h"
 #include "transfer/policy_book.h"
 #include "transfer/upstream.h"
@@ -32,6 +33,7 @@ struct line_options {
     uint32_t packet_overhead;
     struct policy_book *policy; /* borrowed, outlives it; NULL: scavenge without limits */
     const char *site, *device;  /* who we are, to the policy; borrowed */
+    const struct own_addresses *addresses; /* of this machine; borrowed; NULL: not known */
 };
 
 struct line *line_new(const struct line_options *options);

@@ -58,24 +58,29 @@ static void without_rules_everything_is_scavenging(void **state)
     p = policy_free(p);
 }
 
+#define PLACE(site, device, job, direction, side, class)                                           \
+    {                                                                                              \
+        (site), (device), (job), (direction), (side), (class), NULL, 0                             \
+    }
+
 static void the_first_rule_that_fits_wins(void **state)
 {
     static const struct {
         struct policy_place place;
         int rule; /* from 1; 0: none */
     } CASES[] = {
-        {{"oslo", NULL, NULL, POLICY_DOWN, POLICY_WAN, POLICY_ANY_CLASS}, 5},
-        {{"oslo", "till-7", NULL, POLICY_DOWN, POLICY_WAN, POLICY_ANY_CLASS}, 1},
-        {{"boston", "till-7", NULL, POLICY_UP, POLICY_WAN, POLICY_ANY_CLASS}, 6},
-        {{"oslo", "till-8", "base/debian/x", POLICY_DOWN, POLICY_WAN, POLICY_NORMAL}, 2},
-        {{"oslo", "till-8", "base/debian-12", POLICY_DOWN, POLICY_WAN, POLICY_NORMAL}, 5},
-        {{"oslo", "", "", POLICY_DOWN, POLICY_WAN, POLICY_URGENT}, 3},
-        {{"boston", NULL, NULL, POLICY_DOWN, POLICY_WAN, POLICY_URGENT}, 3},
-        {{"oslo", NULL, NULL, POLICY_DOWN, POLICY_LAN, POLICY_URGENT}, 4},
-        {{"boston", NULL, NULL, POLICY_DOWN, POLICY_WAN, POLICY_NORMAL}, 0},
-        {{"unknown", NULL, NULL, POLICY_UP, POLICY_WAN, POLICY_NORMAL}, 6},
-        {{NULL, NULL, NULL, POLICY_UP, POLICY_WAN, POLICY_NORMAL}, 6},
-        {{"", NULL, NULL, POLICY_DOWN, POLICY_WAN, POLICY_NORMAL}, 0},
+        {PLACE("oslo", NULL, NULL, POLICY_DOWN, POLICY_WAN, POLICY_ANY_CLASS), 5},
+        {PLACE("oslo", "till-7", NULL, POLICY_DOWN, POLICY_WAN, POLICY_ANY_CLASS), 1},
+        {PLACE("boston", "till-7", NULL, POLICY_UP, POLICY_WAN, POLICY_ANY_CLASS), 6},
+        {PLACE("oslo", "till-8", "base/debian/x", POLICY_DOWN, POLICY_WAN, POLICY_NORMAL), 2},
+        {PLACE("oslo", "till-8", "base/debian-12", POLICY_DOWN, POLICY_WAN, POLICY_NORMAL), 5},
+        {PLACE("oslo", "", "", POLICY_DOWN, POLICY_WAN, POLICY_URGENT), 3},
+        {PLACE("boston", NULL, NULL, POLICY_DOWN, POLICY_WAN, POLICY_URGENT), 3},
+        {PLACE("oslo", NULL, NULL, POLICY_DOWN, POLICY_LAN, POLICY_URGENT), 4},
+        {PLACE("boston", NULL, NULL, POLICY_DOWN, POLICY_WAN, POLICY_NORMAL), 0},
+        {PLACE("unknown", NULL, NULL, POLICY_UP, POLICY_WAN, POLICY_NORMAL), 6},
+        {PLACE(NULL, NULL, NULL, POLICY_UP, POLICY_WAN, POLICY_NORMAL), 6},
+        {PLACE("", NULL, NULL, POLICY_DOWN, POLICY_WAN, POLICY_NORMAL), 0},
     };
     struct policy *p =
         policy_with("{\"scope\":\"client:till-7\",\"direction\":\"down\",\"mode\":\"full\"},"
@@ -110,6 +115,31 @@ static void an_address_belongs_to_the_narrowest_subnet(void **state)
     assert_string_equal(policy_site_of(p, v6), "oslo");
     v6[0] = 0x21;
     assert_null(policy_site_of(p, v6));
+    p = policy_free(p);
+}
+
+static void rules_of_a_subnet_fit_who_has_an_address_in_it(void **state)
+{
+    static const uint8_t OWN[2][16] = {{[10] = 0xff, 0xff, 172, 16, 0, 1},
+                                       {[10] = 0xff, 0xff, 10, 1, 9, 9}};
+    struct policy_place place = {.site = "hamburg", /* the hub's, not the policy's */
+                                 .addresses = OWN,
+                                 .address_count = 2,
+                                 .direction = POLICY_DOWN,
+                                 .side = POLICY_WAN};
+    struct policy *p =
+        policy_with("{\"scope\":\"site:oslo\",\"hours\":\"08:00-09:00\",\"mode\":\"full\"},"
+                    "{\"scope\":\"link:mpls\",\"mode\":\"off\"}");
+
+    (void)state;
+    assert_int_equal(policy_now(p, &place, at("2026-11-23T07:00:00Z")).action.mode, POLICY_FULL);
+    assert_int_equal(policy_now(p, &place, at("2026-11-23T08:00:00Z")).action.mode, POLICY_OFF);
+    assert_int_equal(policy_next_change(p, &place, at("2026-11-23T08:00:00Z")),
+                     at("2026-11-24T07:00:00Z"));
+    place.site = "boston"; /* which the policy has: its zone and link, but both sites' rules */
+    assert_int_equal(policy_now(p, &place, at("2026-11-23T13:00:00Z")).action.mode, POLICY_FULL);
+    place.address_count = 1;
+    assert_int_equal(policy_now(p, &place, at("2026-11-23T13:00:00Z")).source, POLICY_BY_DEFAULT);
     p = policy_free(p);
 }
 
@@ -495,6 +525,7 @@ int main(void)
         cmocka_unit_test(without_rules_everything_is_scavenging),
         cmocka_unit_test(the_first_rule_that_fits_wins),
         cmocka_unit_test(an_address_belongs_to_the_narrowest_subnet),
+        cmocka_unit_test(rules_of_a_subnet_fit_who_has_an_address_in_it),
         cmocka_unit_test(a_percentage_is_of_the_capacity_once_it_is_known),
         cmocka_unit_test(hours_are_those_of_the_site),
         cmocka_unit_test(a_window_past_midnight_belongs_to_the_day_it_began),
