@@ -167,6 +167,8 @@ static void hear_below(struct policy_book *b, enum policy_part part, uint64_t af
     if (b->upstream != NULL || who->role != ROLE_REFLECTOR || after <= held ||
         after - held > SKIP_MAX)
         return;
+    if (!LIST_EMPTY(&b->readings)) /* it may be about to be in force here, too */
+        return;
     c->said_below = after;
     log_event(LOG_WARN, "policy.behind",
               "name=%s held=%" PRIu64 " below=%" PRIu64 " device=%s what=\"a reflector has a newer "
