@@ -7,7 +7,7 @@
  *   Plain HTTP/2 (prior knowledge), IN_FLIGHT calls for PATH at a time on one paced session, whose
  *   credit passes a limit of RATE_BPS on the wire.  Half of the time in, credit is taken back and
  *   nothing is granted for a second.  Prints one line of JSON: what came, in bytes of IP, in each
- *   tenth of a second. */
+ *   tenth of a second, when each ended, and what was sent in all. */
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -31,7 +31,7 @@ struct paced {
     const char *path;
     uint64_t rate_bps, body_most;
     unsigned ticks, tick, failures, answers;
-    uint64_t came[TICKS_MOST + 1];
+    uint64_t came[TICKS_MOST + 1], at_ns[TICKS_MOST + 1];
 };
 
 static void ask(struct paced *p);
@@ -105,11 +105,18 @@ static void set_rate(struct paced *p, uint64_t rate_bps)
 
 static void report(const struct paced *p)
 {
+    struct path_figures f;
+
+    stream_figures(http_session_stream(p->session), &f);
     printf("{\"rate_bps\": %" PRIu64 ", \"answers\": %u, \"failures\": %u, \"off_at\": %u, "
-           "\"off_ticks\": %d, \"tick_ms\": %d, \"came\": [",
-           p->rate_bps, p->answers, p->failures, p->ticks / 2, OFF_TICKS, EVERY_MS);
+           "\"off_ticks\": %d, \"tick_ms\": %d, \"sent\": %" PRIu64 ", \"came\": [",
+           p->rate_bps, p->answers, p->failures, p->ticks / 2, OFF_TICKS, EVERY_MS,
+           wire_sent(&f, "127.0.0.1", 0));
     for (unsigned i = 0; i < p->ticks; i++)
         printf("%s%" PRIu64, i == 0 ? "" : ", ", p->came[i + 1] - p->came[i]);
+    printf("], \"at_ms\": [");
+    for (unsigned i = 0; i <= p->ticks; i++)
+        printf("%s%" PRIu64, i == 0 ? "" : ", ", (p->at_ns[i] - p->at_ns[0]) / NS_PER_MS);
     printf("]}\n");
 }
 
@@ -119,6 +126,7 @@ static void on_clock(void *arg)
     struct path_figures f;
 
     stream_figures(http_session_stream(p->session), &f);
+    p->at_ns[p->tick] = loop_now_ns(p->loop);
     p->came[p->tick] = wire_received(&f, "127.0.0.1", 0);
     http_session_stamp(p->session, &p->tick, sizeof(p->tick)); /* a stranger must bear it */
     if (p->tick == p->ticks / 2)

@@ -57,21 +57,32 @@ def bits(said, first, last):
     return 8 * sum(said["came"][first:last])
 
 
+def share(said, first, last):
+    """What came, of what may come in the time that it was, as far as the machine kept to it."""
+    seconds = (said["at_ms"][last] - said["at_ms"][first]) / 1000
+    return bits(said, first, last) / seconds / said["rate_bps"]
+
+
 @pytest.mark.parametrize("rate", [500_000, 30_000_000])
 def test_credit_alone_holds_nginx_to_a_rate_from_the_first_byte_on(nginx, rate):
     said = ask(nginx, "/large", rate, 12)
     off = said["off_at"]
-    # From the start: what nobody granted does not come either (50 ms of burst, a few packets).
-    assert bits(said, 0, 10) <= rate * 1.05 + 12_000, said
-    for first in (10, 20, 30, 40):
-        assert bits(said, first, first + 10) == pytest.approx(rate, rel=0.05), said
-    assert bits(said, 10, off) == pytest.approx(rate * (off - 10) / 10, rel=0.02), said
-    # Off: what was granted is taken back; a round trip of loopback is far below 100 ms.
-    assert bits(said, off + 1, off + said["off_ticks"]) <= 8 * 2000, said
-    # On again: no burst of what was not sent.
     again = off + said["off_ticks"]
-    assert bits(said, again, again + 10) <= rate * 1.05 + 12_000, said
-    assert bits(said, again + 10, again + 40) == pytest.approx(3 * rate, rel=0.03), said
+    # From the start: what nobody granted does not come either (50 ms of burst, a few packets).
+    assert bits(said, 0, 10) <= rate * (0.05 + said["at_ms"][10] / 1000) + 12_000, said
+    for first in (10, 20, 30, 40):
+        assert 0.9 <= share(said, first, first + 10) <= 1.05, said
+    assert 0.95 <= share(said, 10, off) <= 1.02, said
+    # The way back: grants at most 2 % of it, and acknowledgements in them or beside; on a thin line
+    # each packet has a grant of its own, since two at once would be felt.
+    way_back = 0.04 if rate > 2_000_000 else 0.06
+    assert 8 * said["sent"] <= way_back * rate * len(said["came"]) / 10 + 20_000, said
+    # Off: what was granted is taken back; a round trip of loopback is far below 100 ms.
+    assert bits(said, off + 1, again) <= 8 * 2000, said
+    # On again: no burst of what was not sent.
+    seconds = (said["at_ms"][again + 10] - said["at_ms"][again]) / 1000
+    assert bits(said, again, again + 10) <= rate * (0.05 + seconds) + 12_000, said
+    assert 0.95 <= share(said, again + 10, again + 40) <= 1.03, said
     assert said["failures"] == 0, said
 
 
