@@ -18,12 +18,15 @@ enum {
     MEMORY = 256, /* probes remembered: at 20 a second an answer may be 12 s late */
     RTTS_LOST = 3,
     SILENT_LEAST = 3, /* unanswered probes before UDP is taken for blocked */
+    QUEUES = 3,       /* samples of which the least counts */
 };
 #define LOST_NS NS_PER_S
 #define SILENT_NS (3 * NS_PER_S)
 /* In PING mode UDP is tried again; each time that fails doubles the wait. */
 #define RETRY_FIRST_NS (10 * NS_PER_S)
 #define RETRY_MOST_NS (300 * NS_PER_S)
+/* The least of one to two of these is a path without a queue. */
+#define BASE_NS (150 * NS_PER_S)
 #define SLEPT_NS (NS_PER_S / 2) /* below that it may be a pause between two readings */
 
 enum memory_state { MEMORY_EMPTY, MEMORY_OUT, MEMORY_LOST };
@@ -32,6 +35,15 @@ struct probe_memory {
     enum memory_state state;
     uint32_t sequence;
     uint64_t sent_ns;
+};
+
+/* What is reported in requests; the law (law_delay.c) has a finer view of its own. */
+struct probe_view {
+    uint64_t since_ns; /* of the newer bucket; 0: there is nothing yet */
+    int64_t least_owd_ns[2];
+    uint64_t least_rtt_ns[2];
+    uint64_t queue_ns[QUEUES];
+    unsigned samples;
 };
 
 struct probe {
@@ -58,6 +70,7 @@ struct probe {
     bool has_epoch;
     uint32_t epoch;
     uint64_t asleep_ns;
+    struct probe_view view;
     bool is_freed;
     struct probe_figures figures;
 };
@@ -189,6 +202,7 @@ static void notice_sleep(struct probe *p, uint64_t now_ns)
     p->ping_sent_ns = 0;
     p->heard_ns = now_ns;
     p->unheard = 0;
+    p->view = (struct probe_view){0};
     tell_forget(p);
 }
 
@@ -208,6 +222,18 @@ static void send_ping(struct probe *p, uint64_t now_ns)
     p->ops->ping(p->arg);
 }
 
+static uint32_t queue_seen(const struct probe *p)
+{
+    const struct probe_view *v = &p->view;
+    uint64_t least_ns = UINT32_MAX;
+
+    if (p->pace == PROBE_IDLE || v->samples < QUEUES)
+        return 0;
+    for (size_t i = 0; i < QUEUES; i++)
+        least_ns = v->queue_ns[i] < least_ns ? v->queue_ns[i] : least_ns;
+    return (uint32_t)least_ns;
+}
+
 static void send_datagram(struct probe *p)
 {
     uint8_t bytes[PROBE_PACKET_SIZE];
@@ -215,6 +241,7 @@ static void send_datagram(struct probe *p)
     struct probe_memory *m = &p->memory[p->sequence % MEMORY];
 
     memcpy(packet.id, p->id, PROBE_ID_SIZE);
+    packet.held_ns = queue_seen(p);
     packet.sent_ns = loop_now_ns(p->loop);
     probe_packet_seal(&packet, p->key, bytes);
     *m = (struct probe_memory){MEMORY_OUT, p->sequence++, packet.sent_ns};
@@ -283,14 +310,47 @@ void probe_set_pace(struct probe *p, enum probe_pace pace)
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
+static void begin_bucket(struct probe_view *v, const struct probe_sample *s)
+{
+    const bool is_first = v->since_ns == 0;
+
+    v->least_owd_ns[1] = is_first ? s->owd_down_ns : v->least_owd_ns[0];
+    v->least_rtt_ns[1] = is_first ? s->rtt_ns : v->least_rtt_ns[0];
+    v->least_owd_ns[0] = s->owd_down_ns;
+    v->least_rtt_ns[0] = s->rtt_ns;
+    v->since_ns = s->at_ns;
+}
+
+/* Two clocks may drift apart: what looks like a queue one way must be in the round trip, too. */
+static void view_sample(struct probe_view *v, const struct probe_sample *s)
+{
+    if (v->since_ns == 0 || s->at_ns - v->since_ns > BASE_NS)
+        begin_bucket(v, s);
+    if (s->owd_down_ns < v->least_owd_ns[0])
+        v->least_owd_ns[0] = s->owd_down_ns;
+    if (s->rtt_ns < v->least_rtt_ns[0])
+        v->least_rtt_ns[0] = s->rtt_ns;
+    int64_t base_owd_ns = v->least_owd_ns[0];
+    uint64_t base_rtt_ns = v->least_rtt_ns[0];
+    if (v->least_owd_ns[1] < base_owd_ns)
+        base_owd_ns = v->least_owd_ns[1];
+    if (v->least_rtt_ns[1] < base_rtt_ns)
+        base_rtt_ns = v->least_rtt_ns[1];
+    const uint64_t by_owd_ns = (uint64_t)(s->owd_down_ns - base_owd_ns);
+    const uint64_t by_rtt_ns = s->rtt_ns - base_rtt_ns;
+    v->queue_ns[v->samples++ % QUEUES] = by_owd_ns < by_rtt_ns ? by_owd_ns : by_rtt_ns;
+}
+
 static void notice_epoch(struct probe *p, uint32_t epoch)
 {
     const bool has_changed = p->has_epoch && p->epoch != epoch;
 
     p->has_epoch = true;
     p->epoch = epoch;
-    if (has_changed)
-        tell_forget(p);
+    if (!has_changed)
+        return;
+    p->view = (struct probe_view){0};
+    tell_forget(p);
 }
 
 /* The probe it answers, once; NULL: it is nobody's, or was answered already. */
@@ -335,6 +395,7 @@ static void on_reply(void *arg, const void *bytes, size_t size, const struct dat
     p->ping_answered = false;
     tell_mode(p, PROBE_UDP);
     notice_epoch(p, reply.epoch);
+    view_sample(&p->view, &s);
     tell_sample(p, &s);
 }
 

@@ -108,6 +108,10 @@ struct probe_responder *probe_responder_close(struct probe_responder *r); /* ret
 uint16_t probe_responder_port(const struct probe_responder *r);
 /* What replies say of our own sending from now on (sister flows are nobody's foreground). */
 void probe_responder_tell(struct probe_responder *r, uint64_t aggregate_bps, uint16_t flows);
+/* How many askers reported, since then, a queue of that length on the way to them?  They may lie;
+ * what follows from it must be harmless. */
+size_t probe_responder_queued(const struct probe_responder *r, uint64_t least_ns,
+                              uint64_t since_ns);
 
 /* FULL.  The ticket must be freed by whoever got it; after probe_responder_close() that is fine
  * too. */

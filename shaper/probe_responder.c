@@ -25,9 +25,11 @@ struct probe_ticket {
     uint8_t id[PROBE_ID_SIZE];
     uint8_t key[PROBE_KEY_SIZE];
     bool has_seen;
-    uint32_t newest;  /* sequence number */
-    uint64_t seen;    /* bit n: newest − n was */
-    uint64_t full_ns; /* virtual time up to which its rate is used */
+    uint32_t newest; /* sequence number */
+    uint64_t seen;   /* bit n: newest − n was */
+    uint64_t heard_ns;
+    uint32_t queue_ns; /* that its asker reported then */
+    uint64_t full_ns;  /* virtual time up to which its rate is used */
 };
 
 struct probe_responder {
@@ -168,10 +170,12 @@ static void on_request(void *arg, const void *bytes, size_t size, const struct d
     struct probe_responder *r = arg;
     uint8_t reply[PROBE_PACKET_SIZE];
     struct probe_packet p;
-    const struct probe_ticket *t = judge(r, bytes, size, &p);
+    struct probe_ticket *t = judge(r, bytes, size, &p);
 
     if (t == NULL)
         return;
+    t->heard_ns = at_ns;
+    t->queue_ns = p.held_ns;
     p.kind = PROBE_REPLY;
     p.received_ns = at_ns;
     p.epoch = epoch_now(r);
@@ -190,6 +194,29 @@ void probe_responder_tell(struct probe_responder *r, uint64_t aggregate_bps, uin
 {
     r->aggregate_bps = aggregate_bps;
     r->flows = flows;
+}
+
+struct census {
+    uint64_t least_ns, since_ns;
+    size_t count;
+};
+
+static bool count_queued(void *arg, const struct chunk_key *name, void *ticket)
+{
+    const struct probe_ticket *t = ticket;
+    struct census *c = arg;
+
+    (void)name;
+    c->count += t->heard_ns >= c->since_ns && t->queue_ns >= c->least_ns;
+    return true;
+}
+
+size_t probe_responder_queued(const struct probe_responder *r, uint64_t least_ns, uint64_t since_ns)
+{
+    struct census c = {.least_ns = least_ns, .since_ns = since_ns};
+
+    map_each(&r->tickets, count_queued, &c);
+    return c.count;
 }
 
 void probe_responder_figures(const struct probe_responder *r, struct probe_responder_figures *out)

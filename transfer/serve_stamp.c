@@ -11,6 +11,7 @@
  */
 #include "base/alloc.h"
 #include "net/http_pace.h"
+#include "transfer/branches.h"
 #include "transfer/serve_impl.h"
 #include "wire/stamp.h"
 
@@ -19,6 +20,8 @@ enum {
     STILL_BYTES = 256, /* in a look: what stamps themselves make, and answers to PINGs */
     /* A third of the time without anything ready: the source is the bottleneck. */
     STARVED_SHARE = 3,
+    STEADY_LOOKS = 10, /* of the mean: a burst that fills buffers is no rate */
+    MOST_FADES = 1000, /* looks: one percent a second */
     LOOKS = ALB_COUNT(((struct serve_stamping *)NULL)->recent_bytes),
 };
 #define LOOK_NS (100 * NS_PER_MS)
@@ -26,6 +29,9 @@ enum {
 /* Who is nearer is on this LAN and shares no line with those who are not: its gigabit in the
  * aggregate would explain away everybody else's traffic on theirs. */
 #define FAR_NS (2 * NS_PER_MS)
+#define SHARED_QUEUE_NS (10 * NS_PER_MS)
+#define REPORTS_NS (250 * NS_PER_MS) /* a yielded asker probes each 100 ms */
+#define SHARED_NS NS_PER_S
 
 static void look(void *arg);
 
@@ -65,7 +71,8 @@ void serve_stamp_note(struct serve_session *session, bool was_ready)
 
 /* ---- one session ----------------------------------------------------------------------------- */
 
-static unsigned flags_of(struct serve_stamping *t, const struct stream *stream, uint64_t now_ns)
+static unsigned flags_of(struct serve_stamping *t, const struct stream *stream,
+                         const struct branch_member *member, uint64_t now_ns)
 {
     uint64_t starved_ns = t->starved_ns;
     unsigned flags = 0;
@@ -77,9 +84,21 @@ static unsigned flags_of(struct serve_stamping *t, const struct stream *stream, 
     t->starved_ns = 0;
     if (starved_ns * STARVED_SHARE > LOOK_NS)
         flags |= STAMP_SOURCE_STARVED;
-    if (stream_is_held(stream))
+    if (stream_is_held(stream) || branch_is_off(member))
         flags |= STAMP_POLICY_LIMITED;
     return flags;
+}
+
+static uint64_t aggregate_bps(const struct serve *s)
+{
+    return s->is_shared ? s->stats.bulk_bps : 0;
+}
+
+static uint16_t sharers(const struct serve *s)
+{
+    const size_t n = s->is_shared ? s->stats.bulk_devices : 0;
+
+    return (uint16_t)(n < UINT16_MAX ? n : UINT16_MAX);
 }
 
 static void note_sent(struct serve_stamping *t, uint64_t sent_bytes, uint64_t looks)
@@ -116,14 +135,12 @@ static void stamp(struct serve_session *session)
 
     stream_figures(stream, &path);
     const uint64_t now_ns = loop_now_ns(s->options.loop);
-    const struct sender_stamp said = {
-        .flags = flags_of(t, stream, now_ns),
-        .sent_ns = now_ns,
-        .cumulative_bytes = path.wire_sent_bytes,
-        .retransmitted = path.retransmitted,
-        .aggregate_bps = s->stats.bulk_bps,
-        .flows =
-            (uint16_t)(s->stats.bulk_devices < UINT16_MAX ? s->stats.bulk_devices : UINT16_MAX)};
+    const struct sender_stamp said = {.flags = flags_of(t, stream, session->member, now_ns),
+                                      .sent_ns = now_ns,
+                                      .cumulative_bytes = path.wire_sent_bytes,
+                                      .retransmitted = path.retransmitted,
+                                      .aggregate_bps = aggregate_bps(s),
+                                      .flows = sharers(s)};
     note_sent(t, path.wire_sent_bytes, s->stamp_looks);
     t->is_far = path.min_rtt_ns >= FAR_NS;
     if (!is_due(t, &said))
@@ -144,6 +161,26 @@ static bool is_over(const struct serve_session *session)
     return session->spots == 0 && recent_bytes(&session->stamping) <= LOOKS * STILL_BYTES;
 }
 
+/* Is what they share our own line (PROTOCOL §10)?  Two that lie can make the others believe so, who
+ * then give way a little later, by the queue alone. */
+static bool is_shared(struct serve *s)
+{
+    const uint64_t now_ns = loop_now_ns(s->options.loop);
+    s->steady_bps = (s->steady_bps * (STEADY_LOOKS - 1) + s->stats.bulk_bps) / STEADY_LOOKS;
+    s->most_steady_bps -= s->most_steady_bps / MOST_FADES;
+    if (s->steady_bps > s->most_steady_bps)
+        s->most_steady_bps = s->steady_bps;
+    const bool is_full = s->steady_bps * 10 >= s->most_steady_bps * 9;
+    if (s->probes == NULL || now_ns < REPORTS_NS)
+        return false;
+    const size_t queued = probe_responder_queued(s->probes, SHARED_QUEUE_NS, now_ns - REPORTS_NS);
+    const bool looks_so = is_full && queued >= 2 && 2 * queued >= s->stats.bulk_devices;
+    if (looks_so && s->looked_shared)
+        s->shared_until_ns = now_ns + SHARED_NS;
+    s->looked_shared = looks_so;
+    return now_ns < s->shared_until_ns;
+}
+
 static void add_up(struct serve *s)
 {
     struct serve_session *session;
@@ -160,9 +197,9 @@ static void add_up(struct serve *s)
     }
     s->stats.bulk_bps = bytes * 8 * (NS_PER_S / LOOK_NS) / LOOKS;
     s->stats.bulk_devices = devices;
+    s->is_shared = is_shared(s);
     if (s->probes != NULL)
-        probe_responder_tell(s->probes, s->stats.bulk_bps,
-                             (uint16_t)(devices < UINT16_MAX ? devices : UINT16_MAX));
+        probe_responder_tell(s->probes, aggregate_bps(s), sharers(s));
 }
 
 static void look(void *arg)

@@ -50,8 +50,7 @@ void probe_packet_seal(const struct probe_packet *p, const uint8_t key[PROBE_KEY
 
 static bool says_nothing(const struct probe_packet *p)
 {
-    return p->flows == 0 && p->received_ns == 0 && p->held_ns == 0 && p->epoch == 0 &&
-           p->aggregate_bps == 0;
+    return p->flows == 0 && p->received_ns == 0 && p->epoch == 0 && p->aggregate_bps == 0;
 }
 
 struct alb_status probe_packet_read(const void *bytes, size_t size, struct probe_packet *out)

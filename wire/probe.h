@@ -33,12 +33,14 @@ struct probe_packet {
     uint8_t id[PROBE_ID_SIZE]; /* random, given by who answers: POST /v1/probe */
     uint32_t sequence;
     uint64_t sent_ns; /* the asker's clock; a reply repeats it */
+    /* A reply: from its coming until it was sent back.  A request: the queue that its asker saw
+     * on the way to it last, while it takes bulk.  UINT32_MAX: that or more. */
+    uint32_t held_ns;
     /* In replies; a request has zeros there. */
-    uint64_t received_ns;   /* the answerer's clock */
-    uint32_t held_ns;       /* from then until it was sent back; UINT32_MAX: that or more       */
+    uint64_t received_ns;   /* the answerer's clock                                             */
     uint32_t epoch;         /* another one: the answerer's clock may have jumped                */
-    uint64_t aggregate_bps; /* of the answerer's scavenged traffic on that egress, in kbit steps */
-    uint16_t flows;         /* how many sites share in it                                       */
+    uint64_t aggregate_bps; /* what all its scavengers get, while they share its line; else 0   */
+    uint16_t flows; /* how many they are                                                     */
 };
 
 void probe_packet_seal(const struct probe_packet *p, const uint8_t key[PROBE_KEY_SIZE],

@@ -94,44 +94,54 @@ struct detour {
     struct rig *rig;
     struct datagram *near, *far;
     struct datagram_peer asker;
-    uint64_t delay_ns;
+    uint64_t delay_ns; /* outwards */
+    uint64_t home_ns;  /* homewards */
 };
 
 struct parcel {
     struct detour *detour;
+    bool is_outwards;
     uint8_t bytes[PROBE_PACKET_SIZE];
 };
 
 static void on_parcel(void *arg)
 {
     struct parcel *p = arg;
+    const struct detour *d = p->detour;
+    struct alb_status st = p->is_outwards
+                               ? datagram_send(d->far, p->bytes, sizeof(p->bytes), &d->rig->door)
+                               : datagram_send(d->near, p->bytes, sizeof(p->bytes), &d->asker);
 
-    assert_false(alb_failed(
-        datagram_send(p->detour->far, p->bytes, sizeof(p->bytes), &p->detour->rig->door)));
+    assert_false(alb_failed(st));
     free(p);
+}
+
+static void forward(struct detour *d, bool is_outwards, const void *bytes, uint64_t at_ns)
+{
+    struct parcel *p = xalloc(sizeof(*p));
+
+    p->detour = d;
+    p->is_outwards = is_outwards;
+    memcpy(p->bytes, bytes, sizeof(p->bytes));
+    world_at(d->rig->world, at_ns, on_parcel, p);
 }
 
 static void on_outwards(void *arg, const void *bytes, size_t size, const struct datagram_peer *from,
                         uint64_t at_ns)
 {
     struct detour *d = arg;
-    struct parcel *p = xalloc(sizeof(*p));
 
-    assert_int_equal(size, sizeof(p->bytes));
+    assert_int_equal(size, PROBE_PACKET_SIZE);
     d->asker = *from;
-    p->detour = d;
-    memcpy(p->bytes, bytes, size);
-    world_at(d->rig->world, at_ns + d->delay_ns, on_parcel, p);
+    forward(d, true, bytes, at_ns + d->delay_ns);
 }
 
 static void on_homewards(void *arg, const void *bytes, size_t size,
                          const struct datagram_peer *from, uint64_t at_ns)
 {
-    struct detour *d = arg;
-
     (void)from;
-    (void)at_ns;
-    assert_false(alb_failed(datagram_send(d->near, bytes, size, &d->asker)));
+    assert_int_equal(size, PROBE_PACKET_SIZE);
+    forward(arg, false, bytes, at_ns + ((struct detour *)arg)->home_ns);
 }
 
 /* A third node between; the answerer sees its address. */
@@ -199,6 +209,32 @@ static void probes_that_overtake_each_other_are_samples_all(void **state)
     assert_int_equal(r->lost, 0);
     assert_in_range(r->sample_count, 50, 63);
     assert_int_equal(answerer(r).repeated, 0);
+    close_detour(&d);
+}
+
+/* Requests carry it, so that who sends to many can tell its own line from theirs. */
+static void a_queue_on_the_way_here_is_reported_while_bulk_is_taken(void **state)
+{
+    struct rig *r = *state;
+    struct detour d;
+
+    build_detour(&d, r, NS_PER_MS);
+    run_s(r, 3);
+    const uint64_t now_ns = world_now_ns(r->world);
+    assert_int_equal(probe_responder_queued(r->responder, 0, now_ns - NS_PER_S), 1);
+    assert_int_equal(probe_responder_queued(r->responder, NS_PER_MS, now_ns - NS_PER_S), 0);
+    d.home_ns = 30 * NS_PER_MS;
+    run_s(r, 1);
+    assert_int_equal(probe_responder_queued(r->responder, 29 * NS_PER_MS, now_ns), 1);
+    assert_int_equal(probe_responder_queued(r->responder, 32 * NS_PER_MS, now_ns), 0);
+    d.home_ns = 0;
+    d.delay_ns = 30 * NS_PER_MS; /* on the way there is another matter */
+    run_s(r, 1);
+    assert_int_equal(probe_responder_queued(r->responder, NS_PER_MS, now_ns), 0);
+    d.home_ns = 30 * NS_PER_MS;
+    probe_set_pace(r->probe, PROBE_IDLE);
+    run_s(r, 3);
+    assert_int_equal(probe_responder_queued(r->responder, NS_PER_MS, now_ns), 0);
     close_detour(&d);
 }
 
@@ -409,6 +445,7 @@ int main(void)
         with_rig(one_in_ten_lost_is_counted_as_that),
         with_rig(an_answer_after_its_time_is_a_late_sample_and_then_the_time_is_longer),
         with_rig(probes_that_overtake_each_other_are_samples_all),
+        with_rig(a_queue_on_the_way_here_is_reported_while_bulk_is_taken),
         with_rig(without_udp_pings_are_asked_for_and_nothing_is_called_lost),
         with_rig(a_parent_without_udp_is_measured_by_ping_from_the_start),
         with_rig(udp_that_stops_in_mid_run_is_left_when_a_ping_is_answered),

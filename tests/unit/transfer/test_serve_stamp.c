@@ -21,6 +21,13 @@ struct child {
     size_t count;
     uint64_t body_bytes;
     bool is_answered;
+    /* reports queues by hand */
+    struct datagram *socket;
+    struct datagram_peer door;
+    struct probe_ticket *ticket;
+    uint32_t sequence;
+    uint64_t told_bps;
+    unsigned told_flows;
 };
 
 struct stage {
@@ -203,35 +210,124 @@ static void stamps_count_what_was_sent_and_end_with_it(void **state)
     assert_int_equal(sending(g).bulk_devices, 0);
 }
 
-static void each_hears_of_what_all_of_them_get(void **state)
+static void each_on_its_own_line_hears_of_no_others(void **state)
 {
     struct stage *g = *state;
+    const struct child *c = &g->children[0];
 
     ask_all(g, &g->children[0]);
-    run_ms(g, 1500);
-    const struct child *c = &g->children[0];
-    const struct sender_stamp *last = &c->stamps[c->count - 1];
-    assert_int_equal(last->flows, 1);
-    assert_in_range(last->aggregate_bps, 7000000, 8400000);
     ask_all(g, &g->children[1]);
     run_ms(g, 1500);
-    last = &c->stamps[c->count - 1];
-    assert_int_equal(last->flows, 2);
-    assert_in_range(last->aggregate_bps, 14000000, 16800000);
+    for (size_t i = 0; i < c->count; i++)
+        assert_true(c->stamps[i].flows == 0 && c->stamps[i].aggregate_bps == 0);
+    assert_int_equal(sending(g).bulk_devices, 2);
+    assert_in_range(sending(g).bulk_bps, 14000000, 16800000);
 }
 
-static void who_is_on_the_same_lan_is_no_sister(void **state)
+static void who_is_on_the_same_lan_is_not_counted(void **state)
 {
     struct stage *g = *state;
-    const struct child *c = &g->children[0];
 
     ask_all(g, &g->children[0]);
     ask_all(g, &g->children[NEAR]);
     run_ms(g, 1500);
-    assert_int_equal(c->stamps[c->count - 1].flows, 1);
-    assert_in_range(c->stamps[c->count - 1].aggregate_bps, 7000000, 8400000);
+    assert_int_equal(sending(g).bulk_devices, 1);
+    assert_in_range(sending(g).bulk_bps, 7000000, 8400000);
     assert_true(g->children[NEAR].count > 5); /* who is near is stamped as well */
 }
+
+/* ---- our own line shared ---- */
+
+static void on_nothing(void *arg, const void *bytes, size_t size, const struct datagram_peer *from,
+                       uint64_t at_ns)
+{
+    struct child *c = arg;
+    struct probe_packet reply;
+
+    (void)from;
+    (void)at_ns;
+    assert_int_equal(probe_packet_read(bytes, size, &reply).code, ALB_OK);
+    c->told_bps = reply.aggregate_bps;
+    c->told_flows = reply.flows;
+}
+
+static void open_reporter(struct stage *g, struct child *c)
+{
+    const struct stream line = {.loop = c->loop, .address = "hub:1"};
+    static const uint8_t key[PROBE_KEY_SIZE] = {3};
+
+    if (serve_probes(g->holder.serve) == NULL)
+        serve_open_probes(g->holder.serve, "0.0.0.0", CAST_PORT);
+    assert_true(datagram_peer_of(&line, CAST_PORT, &c->door));
+    const struct datagram_options o = {.towards = &c->door, .got = on_nothing, .arg = c};
+    assert_int_equal(datagram_open(c->loop, &o, &c->socket).code, ALB_OK);
+    assert_int_equal(probe_ticket_new(serve_probes(g->holder.serve), key, &c->ticket).code, ALB_OK);
+}
+
+static void report(struct child *c, uint32_t queue_ns)
+{
+    struct probe_packet p = {.kind = PROBE_REQUEST, .sequence = ++c->sequence, .held_ns = queue_ns};
+    static const uint8_t key[PROBE_KEY_SIZE] = {3};
+    uint8_t bytes[PROBE_PACKET_SIZE];
+
+    memcpy(p.id, probe_ticket_id(c->ticket), PROBE_ID_SIZE);
+    probe_packet_seal(&p, key, bytes);
+    assert_int_equal(datagram_send(c->socket, bytes, sizeof bytes, &c->door).code, ALB_OK);
+}
+
+static void report_for(struct stage *g, uint64_t ms, uint32_t first_ns, uint32_t second_ns)
+{
+    for (uint64_t at = 0; at < ms; at += 50) {
+        report(&g->children[0], first_ns);
+        report(&g->children[1], second_ns);
+        run_ms(g, 50);
+    }
+}
+
+static void close_reporters(struct stage *g)
+{
+    for (unsigned n = 0; n < 2; n++) {
+        probe_ticket_free(g->children[n].ticket);
+        datagram_close(g->children[n].socket);
+    }
+}
+
+static void those_who_share_our_line_hear_what_all_of_them_get(void **state)
+{
+    struct stage *g = *state;
+    const struct child *c = &g->children[0];
+
+    open_reporter(g, &g->children[0]);
+    open_reporter(g, &g->children[1]);
+    ask_all(g, &g->children[0]);
+    ask_all(g, &g->children[1]);
+    report_for(g, 1000, 2 * NS_PER_MS, 2 * NS_PER_MS);
+    assert_int_equal(c->told_flows, 0);
+    report_for(g, 1000, 15 * NS_PER_MS, 15 * NS_PER_MS);
+    assert_int_equal(c->told_flows, 2);
+    assert_in_range(c->told_bps, 14000000, 16800000);
+    assert_int_equal(c->stamps[c->count - 1].flows, 2);
+    assert_in_range(c->stamps[c->count - 1].aggregate_bps, 14000000, 16800000);
+    close_reporters(g);
+    run_ms(g, 1800);
+    assert_int_equal(c->stamps[c->count - 1].flows, 0); /* nobody reports it any more */
+}
+
+static void a_queue_at_one_of_them_is_that_ones_own(void **state)
+{
+    struct stage *g = *state;
+
+    open_reporter(g, &g->children[0]);
+    open_reporter(g, &g->children[1]);
+    ask_all(g, &g->children[0]);
+    ask_all(g, &g->children[1]);
+    report_for(g, 2500, 50 * NS_PER_MS, 2 * NS_PER_MS);
+    assert_int_equal(g->children[0].told_flows, 0);
+    assert_int_equal(g->children[1].told_flows, 0);
+    close_reporters(g);
+}
+
+/* ---- what is in the way ---- */
 
 static void what_was_lost_on_the_way_is_in_the_stamps(void **state)
 {
@@ -308,33 +404,19 @@ static void a_sender_that_its_limits_hold_back_says_so(void **state)
     stream_use_gate(http_session_stream(session->http), NULL);
 }
 
-static void replies_to_probes_tell_it_too(void **state)
-{
-    struct stage *g = *state;
-    struct probe_responder_figures before;
-
-    serve_open_probes(g->holder.serve, "0.0.0.0", CAST_PORT);
-    assert_non_null(serve_probes(g->holder.serve));
-    probe_responder_figures(serve_probes(g->holder.serve), &before);
-    assert_int_equal(before.answered, 0);
-    ask_all(g, &g->children[0]);
-    run_ms(g, 1500);
-    assert_in_range(sending(g).bulk_bps, 7000000, 8400000);
-    assert_int_equal(sending(g).bulk_devices, 1);
-}
-
 int main(void)
 {
 #define on_stage(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
         on_stage(who_gets_no_batch_gets_no_stamp),
         on_stage(stamps_count_what_was_sent_and_end_with_it),
-        on_stage(each_hears_of_what_all_of_them_get),
-        on_stage(who_is_on_the_same_lan_is_no_sister),
+        on_stage(each_on_its_own_line_hears_of_no_others),
+        on_stage(who_is_on_the_same_lan_is_not_counted),
+        on_stage(those_who_share_our_line_hear_what_all_of_them_get),
+        on_stage(a_queue_at_one_of_them_is_that_ones_own),
         on_stage(what_was_lost_on_the_way_is_in_the_stamps),
         on_stage(a_sender_whose_disk_is_slow_says_so),
         on_stage(a_sender_that_its_limits_hold_back_says_so),
-        on_stage(replies_to_probes_tell_it_too),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

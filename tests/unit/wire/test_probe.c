@@ -81,7 +81,7 @@ static void what_is_no_probe_is_refused_by_name(void **state)
     assert_says(probe_packet_read(bytes, PROBE_PACKET_SIZE, &out), ALB_CORRUPT,
                 "a probe that is neither request nor reply");
     probe_packet_seal(&request, KEY, bytes);
-    bytes[40] = 1;
+    bytes[44] = 1;
     assert_says(probe_packet_read(bytes, PROBE_PACKET_SIZE, &out), ALB_CORRUPT,
                 "a probe request that holds what only replies do");
 }
