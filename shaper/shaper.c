@@ -182,16 +182,16 @@ static uint64_t on_wire(const struct shaper_leaf *leaf, uint64_t bytes)
     return (bytes * leaf->wire_per_1024 + ONE - 1) / ONE;
 }
 
-/* The asker's wish for one piece ends where a piece is a burst: 10 ms of what the limits allow. */
-static uint64_t least_answer(const struct shaper_leaf *leaf, uint64_t wire, uint64_t ceiling_bps)
+/* The asker's wish for one piece ends where it becomes a burst, and where it would have to hoard
+ * what it gets at several turns: with many that do, the line is idle first and flooded then. */
+static uint64_t least_answer(const struct shaper_leaf *leaf, uint64_t wire)
 {
-    enum { BITS = 8, PIECES_PER_S = 100 };
     uint64_t least = on_wire(leaf, leaf->gate.least);
-    uint64_t most = ceiling_bps / BITS / PIECES_PER_S;
+    uint64_t turn = tree_leaf_turn_bytes(leaf->node);
 
-    least = least < most ? least : most;
     if (least < TREE_GRANT_MIN)
         least = TREE_GRANT_MIN;
+    least = least < turn ? least : turn;
     return wire < least ? wire : least;
 }
 
@@ -210,11 +210,10 @@ static size_t leaf_ask(struct gate *g, size_t want, uint64_t now_ns, uint64_t *r
 {
     struct shaper_leaf *leaf = leaf_of(g);
     uint64_t wire = on_wire(leaf, want);
-    uint64_t ceiling_bps = tree_leaf_ceiling_bps(leaf->node);
-    uint64_t least = least_answer(leaf, wire, ceiling_bps);
+    uint64_t least = least_answer(leaf, wire);
 
     look_from_now(leaf);
-    if (ceiling_bps == 0)
+    if (tree_leaf_ceiling_bps(leaf->node) == 0)
         drop_hand(leaf, now_ns);
     collect(leaf, wire, now_ns);
     if (leaf->in_hand_bytes >= least) {
@@ -247,8 +246,10 @@ static void leaf_spent(struct gate *g, size_t bytes, uint64_t now_ns)
 static void leaf_forget(struct gate *g)
 {
     struct shaper_leaf *leaf = leaf_of(g);
+    uint64_t now_ns = loop_now_ns(leaf->shaper->loop);
 
-    tree_leaf_want(leaf->node, 0, loop_now_ns(leaf->shaper->loop));
+    tree_leaf_want(leaf->node, 0, now_ns);
+    drop_hand(leaf, now_ns);
     arm(leaf->shaper);
 }
 

@@ -6,9 +6,7 @@
 #include "base/status.h"
 
 enum {
-    QUANTUM_MIN = 1500,
-    QUANTUMS_PER_S = 250, /* a turn is 4 ms of the ceiling */
-    BURST_MIN = 2 * QUANTUM_MIN,
+    BURST_MIN = 2 * TREE_TURN_MIN,
     BURSTS_PER_S = 50,        /* 20 ms: more than a wheel's tick and a loop's late timer */
     LEAST_BURSTS_PER_S = 200, /* 5 ms: less cannot keep the rate with a wheel of 1 ms   */
     BURST_MAX = 1 << 30,
@@ -58,7 +56,7 @@ static void set_terms(struct tree_node *n, const struct node_terms *terms)
     if (terms->weight < TREE_WEIGHT_MAX)
         n->weight = terms->weight == 0 ? 1 : (uint8_t)terms->weight;
     n->is_assured = n->up != NULL && assured_of(terms) > 0;
-    n->quantum_bytes = share_of(terms->ceiling_bps, QUANTUMS_PER_S, QUANTUM_MIN, TREE_GRANT_MAX);
+    n->turn_bytes = share_of(terms->ceiling_bps, TREE_TURNS_PER_S, TREE_TURN_MIN, TREE_TURN_MAX);
 }
 
 static struct tree_node *node_new(struct tree *t, struct tree_node *up,

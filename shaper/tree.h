@@ -38,9 +38,12 @@
 
 #define TREE_UNLIMITED BUCKET_UNLIMITED
 enum {
-    TREE_GRANT_MIN = 1400,  /* less makes packets that are mostly headers        */
-    TREE_GRANT_MAX = 16384, /* one TLS record; at most 4 ms of the ceiling        */
-    TREE_WEIGHT_MAX = 100,  /* a turn of weight × 4 ms; larger weights count as it */
+    TREE_GRANT_MIN = 1400,  /* less makes packets that are mostly headers               */
+    TREE_GRANT_MAX = 16384, /* one TLS record, and never more than a turn               */
+    TREE_TURNS_PER_S = 100, /* a turn is 10 ms of the ceiling, times the weight: fewer  */
+    TREE_TURN_MIN = 1500,   /* … and larger pieces cost less, smaller ones wait less    */
+    TREE_TURN_MAX = 65536,
+    TREE_WEIGHT_MAX = 100, /* larger weights count as it */
     TREE_DEPTH_MAX = 8
 };
 
@@ -92,6 +95,9 @@ bool tree_leaf_wants(const struct tree_node *leaf); /* is it queued? */
 /* The least of the ceilings above it, its own and its job's included.  0: nothing will be granted
  * until terms change. */
 uint64_t tree_leaf_ceiling_bps(const struct tree_node *leaf);
+/* What one turn gives it, whatever its weight: whoever waits for more than that in one piece holds
+ * what others could use meanwhile. */
+uint64_t tree_leaf_turn_bytes(const struct tree_node *leaf);
 /* These passed as well, in whatever debt that ends. */
 void tree_leaf_charge(struct tree_node *leaf, uint64_t bytes, uint64_t now_ns);
 /* These were granted, or charged, and did not pass. */

@@ -57,7 +57,7 @@ struct tree_node {
     struct bucket assured;
     struct wheel_entry wake; /* the end of being red, else of not being green */
     struct tree_node *job_prev, *job_next;
-    uint32_t quantum_bytes; /* of its children's turns, at most */
+    uint32_t turn_bytes; /* of its children, at most */
     struct node_terms terms;
 };
 

@@ -103,6 +103,17 @@ uint64_t tree_leaf_ceiling_bps(const struct tree_node *leaf)
     return least;
 }
 
+uint64_t tree_leaf_turn_bytes(const struct tree_node *leaf)
+{
+    enum { BITS = 8 };
+    uint64_t least = tree_leaf_ceiling_bps(leaf) / BITS / TREE_TURNS_PER_S;
+
+    for (const struct tree_node *n = leaf->up; n != NULL; n = n->up)
+        if (n->turn_bytes < least)
+            least = n->turn_bytes;
+    return least < TREE_GRANT_MIN ? TREE_GRANT_MIN : least;
+}
+
 void tree_leaf_charge(struct tree_node *leaf, uint64_t bytes, uint64_t now_ns)
 {
     uint64_t now = tree_clock(leaf->tree, now_ns);
@@ -136,17 +147,17 @@ static void prefetch(const struct tree_seat *seat)
     __builtin_prefetch(seat);
 }
 
-/* The child whose turn it is in that ring; a turn begins with its quantum. */
-static struct tree_seat *next_seat(const struct tree_node *n, unsigned ring, uint32_t quantum_bytes)
+/* The child whose turn it is in that ring; a turn begins with its bytes. */
+static struct tree_seat *next_seat(const struct tree_node *n, unsigned ring, uint32_t turn_bytes)
 {
     struct tree_seat *seat = n->inner->rings[ring];
 
     prefetch(seat->next);
     if (seat->deficit <= 0) {
-        int64_t turn = (int64_t)quantum_bytes * seat->node->weight;
+        int64_t turn = (int64_t)turn_bytes * seat->node->weight;
         seat->deficit += turn;
         if (seat->deficit <= 0)
-            seat->deficit = turn; /* the quantum has become smaller meanwhile */
+            seat->deficit = turn; /* the turn has become smaller meanwhile */
     }
     return seat;
 }
@@ -156,23 +167,25 @@ static void find_turn(struct tree *t, struct turn *out)
 {
     struct tree_node *n = t->link;
     unsigned band = (unsigned)__builtin_ctz(n->mask);
-    uint32_t quantum_bytes = n->quantum_bytes;
+    uint32_t turn_bytes = n->turn_bytes;
 
     out->depth = 0;
     while (n->inner != NULL) {
         unsigned ring = band;
         if (ring < CLASSES && (n->mask & 1U << ring) == 0)
             ring += CLASSES; /* owed to the node itself, so to any of its children */
-        struct tree_seat *seat = next_seat(n, ring, quantum_bytes);
+        struct tree_seat *seat = next_seat(n, ring, turn_bytes);
         out->seats[out->depth] = seat;
         out->rings[out->depth++] = (uint8_t)ring;
         band = ring;
         n = seat->node;
-        if (n->inner != NULL && n->quantum_bytes < quantum_bytes)
-            quantum_bytes = n->quantum_bytes;
+        if (n->inner != NULL && n->turn_bytes < turn_bytes)
+            turn_bytes = n->turn_bytes;
     }
     out->leaf = n;
-    out->grant_bytes = n->wanted_bytes < quantum_bytes ? n->wanted_bytes : quantum_bytes;
+    out->grant_bytes = turn_bytes < TREE_GRANT_MAX ? turn_bytes : TREE_GRANT_MAX;
+    if (n->wanted_bytes < out->grant_bytes)
+        out->grant_bytes = n->wanted_bytes;
 }
 
 static void spend_turn(struct turn *turn, uint64_t bytes)
