@@ -69,7 +69,8 @@ void law_look(struct law *l, bool alarm, struct law_view *v, uint64_t now_ns)
     const struct law_constants *c = l->c;
     double base = law_base_s(l);
     *v = (struct law_view){.now_ns = now_ns};
-    v->interval_s = law_least(law_most(base, c->interval_min), c->interval_max);
+    double packets_s = l->capacity_bps > 0 ? c->interval_packets * 11200 / l->capacity_bps : 0;
+    v->interval_s = law_least(law_most(packets_s, c->interval_min), c->interval_max);
     v->round_s = law_most(v->interval_s, base);
     v->sampled = l->delay.fresh_s >= 0;
     v->queue_s = alarm ? l->delay.newest_s : law_delay_take(l);

@@ -41,6 +41,10 @@ void law_start(struct law *l, const struct law_view *v)
     if (queue || stuck || lossy || v->lost) {
         /* What stood behind a hole comes all at once: no faster than it was asked for. */
         double came = law_least(lossy ? v->delivered_mean_bps : v->delivered_most_bps, l->rate_bps);
+        uint64_t width = law_ns(c->interval_packets * 11200 / law_most(came, 1));
+        if (width < v->now_ns && law_seconds(width) > v->interval_s)
+            came = law_least(came, law_delivered_bps(l, v->now_ns - width, v->now_ns));
+        came = law_most(came, law_floor_bps(l));
         l->capacity_bps = law_most(l->capacity_bps, came);
         l->rate_bps = c->start_cut * came;
         law_enter(l, LAW_CRUISE, v->now_ns);

@@ -223,6 +223,7 @@ static void set_up(struct world *w, const struct trial *t, const struct fluid_la
         if (law == &fluid_scavenger) {
             struct law_terms terms = {.hold = t->hold, .ceiling_bps = t->ceiling_bps};
             law_set_terms(o->state, &terms, o->start_ns);
+            o->verdict = law->tick(o->state, o->start_ns);
         }
     }
 }
