@@ -37,14 +37,26 @@ static void shown_release(struct shown *s)
     buf_release(&s->overrides_text);
 }
 
-static struct alb_status shown_init(struct shown *s, const struct policy *policy)
+/* The hub takes what has expired off the list with its next change only. */
+static struct alb_status write_overrides(const struct policy_overrides *all, int64_t now_s,
+                                         struct buf *out)
+{
+    AUTO_FREE struct policy_overrides *left = xalloc(sizeof *left);
+
+    for (size_t i = 0; i < all->count; i++)
+        if (all->list[i].until_s > now_s)
+            left->list[left->count++] = all->list[i];
+    return policy_overrides_encode(left, out);
+}
+
+static struct alb_status shown_init(struct shown *s, const struct policy *policy, int64_t now_s)
 {
     *s = (struct shown){.rules = NULL};
     buf_init(&s->rules_text, POLICY_BYTES_MAX);
     buf_init(&s->overrides_text, POLICY_BYTES_MAX);
     struct alb_status st = policy_doc_encode(policy_peek(policy), &s->rules_text);
     if (!alb_failed(st))
-        st = policy_overrides_encode(policy_peek_overrides(policy), &s->overrides_text);
+        st = write_overrides(policy_peek_overrides(policy), now_s, &s->overrides_text);
     if (!alb_failed(st))
         st = json_doc_parse(buf_peek(&s->rules_text), buf_size(&s->rules_text), &s->rules);
     if (!alb_failed(st))
@@ -126,7 +138,7 @@ static enum exit_code show(struct cli *cli, struct policy_copy_of *c)
 
     if (cli_flag(cli, "csv"))
         return show_csv(cli->output, policy);
-    struct alb_status st = shown_init(&s, policy);
+    struct alb_status st = shown_init(&s, policy, policy_book_now_s(c->book));
     if (alb_failed(st))
         return output_fail_status(cli->output, st, "showing the policy");
     if (cli_flag(cli, "document")) {

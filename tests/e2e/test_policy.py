@@ -243,6 +243,8 @@ def test_an_override_ends_by_itself_and_what_was_said_before_holds_again(site, t
     site.admin.albedo("go", "--site", "branch", "--for", "6s", "--why", "one urgent fix")
     wait_until(lambda: explained(site.deep)["mode"] == "full", 5, "the go to arrive")
     wait_until(lambda: explained(site.deep)["mode"] == "off", 15, "the go to end")
+    shown = site.deep.albedo("policy", "show").document()["overrides"]["list"]
+    assert [o["why"] for o in shown] == ["freeze"]
     done = said(site.admin, "resume", "--all")
     assert done.code == DONE and "1 override ended" in done.out, done
     wait_until(lambda: explained(site.deep)["source"] == "rule", 5, "the rules to hold again")
