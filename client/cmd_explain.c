@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* client/cmd_explain.c – `albedo explain CHUNK|FILE`: why is it as it is? */
+/* client/cmd_explain.c – `albedo explain rate|CHUNK|FILE`: why is it as it is? */
+#include <string.h>
+
 #include "client/explain.h"
 
 enum exit_code cmd_explain(struct cli *cli)
@@ -8,6 +10,8 @@ enum exit_code cmd_explain(struct cli *cli)
     const char *layer = cli_text(cli, "layer");
     const bool at_hub = cli_flag(cli, "at-hub"), is_local = cli_flag(cli, "local");
 
+    if (strcmp(what, "rate") == 0 && target == NULL && !is_local && layer == NULL)
+        return explain_rate(cli, at_hub);
     if (target == NULL && !is_local && explain_is_chunk(what))
         return explain_chunk(cli, what, at_hub, layer);
     if (at_hub || layer != NULL)

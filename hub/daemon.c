@@ -224,6 +224,8 @@ static int start(struct daemon *d)
                                         .admin_port = c->admin_listen.port,
                                         .memory_cache_bytes = c->memory_cache_bytes,
                                         .max_sessions = fitting_sessions(c->max_sessions),
+                                        .link_bps = c->link_rate_bps,
+                                        .packet_overhead = (uint32_t)c->packet_overhead,
                                         .is_next_key = is_next_key,
                                         .key_named = key_named,
                                         .key_arg = d,

@@ -46,6 +46,14 @@ static void start_supply(struct hub *h)
         .loop = o->loop, .records = h->records, .supply = h->supply, .authority = h->authority});
 }
 
+static void on_branches_changed(void *arg)
+{
+    const struct hub *h = arg;
+
+    if (h->serve != NULL)
+        serve_branches_changed(h->serve);
+}
+
 static struct alb_status start_tree(struct hub *h)
 {
     const struct hub_options *o = &h->options;
@@ -53,6 +61,12 @@ static struct alb_status start_tree(struct hub *h)
         .address = o->listen_address, .port = o->listen_port, .tls = o->tree_tls};
 
     h->feed = feed_new(o->loop);
+    h->branches = branches_new(&(struct branches_options){.loop = o->loop,
+                                                          .link_bps = o->link_bps,
+                                                          .packet_overhead = o->packet_overhead,
+                                                          .policy = h->policy,
+                                                          .changed = on_branches_changed,
+                                                          .arg = h});
     h->serve = serve_new(&(struct serve_options){.loop = o->loop,
                                                  .port = PORT_TREE,
                                                  .authority = h->authority,
@@ -60,7 +74,7 @@ static struct alb_status start_tree(struct hub *h)
                                                  .roots = h->roots,
                                                  .supply = h->supply,
                                                  .feed = h->feed,
-                                                 .gate = &h->gate,
+                                                 .branches = h->branches,
                                                  .max_sessions = o->max_sessions});
     serve_install_common(h->serve);
     serve_set(h->serve, ROUTE_ENROL, hub_handle_enrol, h);
@@ -98,7 +112,6 @@ static struct alb_status start_admin(struct hub *h)
     h->admin = serve_new(&(struct serve_options){.loop = o->loop,
                                                  .port = PORT_ADMIN,
                                                  .authority = h->authority,
-                                                 .gate = &h->gate,
                                                  .max_sessions = ADMIN_SESSIONS_MAX,
                                                  .idle_timeout_ns = ADMIN_IDLE_NS,
                                                  .bearer = hub_bearer_is_right,
@@ -140,7 +153,6 @@ static struct hub *hub_new(const struct hub_options *options)
     h->ledger = (struct ledger){.catalogue = options->catalogue, .key = *options->online_key};
     h->ledger.self.hub_key = h->online_public;
     snprintf(h->ledger.self.org, sizeof h->ledger.self.org, "%s", options->org);
-    gate_init_open(&h->gate);
     log_limit_init(&h->wrong_token_lines, "enrol.wrong_token");
     TAILQ_INIT(&h->tasks);
     uploads_init(&h->uploads);
@@ -280,6 +292,7 @@ struct hub *hub_free(struct hub *h)
     root_book_free(h->roots);
     record_book_free(h->records);
     supply_free(h->supply);
+    branches_free(h->branches);
     policy_book_close(h->policy);
     authority_close(h->authority);
     feed_free(h->feed);

@@ -30,6 +30,8 @@ struct hub_options {
     uint64_t memory_cache_bytes; /* 0: supply.h's default */
     uint64_t max_pending_bytes;  /* verified but not yet stored; 0: 128 MiB */
     size_t max_sessions;         /* 0: serve.h's default */
+    uint64_t link_bps;           /* what may leave by the tree port, and come; 0: no limit */
+    uint32_t packet_overhead;    /* bytes that the line adds to each IP packet            */
     /* Another online key: may a trust file name this one (NULL: none but online_key)?  Once it is
      * named the hub must be stopped and started with it. */
     bool (*is_next_key)(void *arg, const struct sign_public *key);

@@ -9,6 +9,7 @@
 #include "hub/ledger.h"
 #include "hub/task.h"
 #include "hub/upload.h"
+#include "transfer/branches.h"
 #include "transfer/feed_revoked.h"
 #include "transfer/policy_book.h"
 
@@ -18,7 +19,7 @@ struct hub {
     struct hub_options options;
     struct sign_public online_public;
     uint64_t started_ns;
-    struct gate gate;
+    struct branches *branches;
     struct ledger ledger; /* constant once started: jobs may use it */
     struct authority *authority;
     struct policy_book *policy;

@@ -223,6 +223,7 @@ struct status_task {
     struct hub_task task; /* first */
     struct hub_state state;
     struct damaged_chunk *damaged; /* owned */
+    struct json_doc *sites;        /* owned; NULL: there was no memory */
     struct alb_status (*show)(const struct hub_state *s, struct buf *out);
 };
 
@@ -270,6 +271,12 @@ static struct alb_status put_status(const struct hub_state *s, struct buf *out)
     json_number(w, "loop_lag_ms", s->worst_lag_ms);
     serve_show_held(&s->figures.serve, w);
     serve_show_probes(&s->figures.serve, w);
+    json_object_begin(w, "bulk");
+    json_number(w, "bps", s->figures.serve.bulk_bps);
+    json_number(w, "devices", s->figures.serve.bulk_devices);
+    json_end(w);
+    if (s->sites != NULL)
+        json_relay(w, "sites", s->sites, "sites");
     hub_damage_show(s->damaged, s->damaged_count, w);
     json_end(w);
     return json_writer_finish(w, out);
@@ -307,8 +314,29 @@ static void gather(const struct hub *h, struct hub_state *out)
         h->options.worst_lag_ns == NULL ? 0 : h->options.worst_lag_ns(h->options.loop) / NS_PER_MS;
 }
 
+enum { SITES_MOST = 4 << 20 }; /* 10,000 of them */
+
+/* The branches are the loop's: what they say now is what the worker passes on. */
+static struct json_doc *copy_sites(const struct hub *h)
+{
+    struct json_writer *w = json_writer_new();
+    struct json_doc *doc = NULL;
+    struct buf text;
+
+    buf_init(&text, SITES_MOST);
+    json_object_begin(w, NULL);
+    branches_show(h->branches, w);
+    json_end(w);
+    struct alb_status st = json_writer_finish(w, &text);
+    if (!alb_failed(st))
+        st = json_doc_parse(buf_peek(&text), buf_size(&text), &doc);
+    buf_release(&text);
+    return alb_failed(st) ? NULL : doc;
+}
+
 static void status_release(struct hub_task *t)
 {
+    json_doc_free(((struct status_task *)t)->sites);
     free(((struct status_task *)t)->damaged);
 }
 
@@ -327,6 +355,8 @@ static void start_status(struct hub *h, struct serve_request *rq, const char *co
     p->state.is_whole = is_operator(rq);
     p->damaged = hub_damage_copy(h, &p->state.damaged_count);
     p->state.damaged = p->damaged;
+    p->sites = copy_sites(h);
+    p->state.sites = p->sites;
     p->show = show;
     p->task.release = status_release;
     p->task.content_type = content_type;

@@ -4,6 +4,7 @@
 
 #include "hub/damage.h"
 #include "hub/hub.h"
+#include "wire/json.h"
 
 struct hub_state {
     char org[ID_SIZE];
@@ -14,6 +15,7 @@ struct hub_state {
     bool is_whole; /* for an operator; others are not told what there is in all */
     struct chunk_store_stats store;
     struct hub_figures figures;
+    const struct json_doc *sites; /* {"sites": …}: transfer/branches.h; borrowed; or NULL */
     const struct damaged_chunk *damaged; /* hub/damage.h; borrowed */
     size_t damaged_count;
 };

@@ -5,6 +5,7 @@
 #include "base/log_limit.h"
 #include "reflector/grant_memo.h"
 #include "reflector/reflector.h"
+#include "transfer/branches.h"
 #include "transfer/feed_revoked.h"
 #include "transfer/own_grant.h"
 #include "transfer/policy_book.h"
@@ -28,7 +29,7 @@ struct layers_list {
 struct reflector {
     struct reflector_options options;
     uint64_t started_ns;
-    struct gate lan_gate;
+    struct branches *branches;
     struct authority *authority;
     struct policy_book *policy;
     struct line *line;

@@ -145,6 +145,10 @@ static void put_served(struct json_writer *w, const struct serve_stats *s)
     json_end(w);
     serve_show_held(s, w);
     serve_show_probes(s, w);
+    json_object_begin(w, "bulk");
+    json_number(w, "bps", s->bulk_bps);
+    json_number(w, "devices", s->bulk_devices);
+    json_end(w);
 }
 
 static struct alb_status status_text(const struct reflector *r, const struct reflector_figures *f,
@@ -162,8 +166,10 @@ static struct alb_status status_text(const struct reflector *r, const struct ref
     json_decimal(w, "albedo_percent", 100 * f->albedo);
     json_decimal(w, "crossing_ratio", f->crossing_ratio);
     put_parent(w, r, &f->upstream);
+    line_show(r->line, w);
     put_supply(w, &f->supply);
     put_served(w, &f->serve);
+    branches_show(r->branches, w);
     put_queues(w, f);
     json_number(w, "layers", r->layers.doc == NULL ? 0 : json_doc_count(r->layers.doc, "layers"));
     put_trust(w, r);

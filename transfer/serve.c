@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/units.h"
+#include "transfer/branches.h"
 #include "transfer/feed.h"
 #include "transfer/serve_impl.h"
 #include "wire/json.h"
@@ -58,6 +59,20 @@ struct serve *serve_new(const struct serve_options *options)
     return s;
 }
 
+static void leave_branch(struct serve_session *session)
+{
+    branch_leave(session->member);
+    session->member = NULL;
+}
+
+void serve_branches_changed(struct serve *s)
+{
+    struct serve_session *session;
+
+    TAILQ_FOREACH(session, &s->sessions, link)
+    serve_lane_resume(session);
+}
+
 /* Now, not when the session dies a turn later: what the handlers work with goes away before
  * that. */
 static void let_go(struct serve_session *session)
@@ -85,6 +100,7 @@ struct serve *serve_free(struct serve *s)
     s->is_draining = true;
     while ((session = TAILQ_FIRST(&s->sessions)) != NULL) {
         TAILQ_REMOVE(&s->sessions, session, link);
+        leave_branch(session);
         session->serve = NULL; /* its last callbacks find no serve and only free */
         timer_stop(&session->life);
         http_session_close(session->http);
@@ -179,9 +195,9 @@ void serve_accept(void *serve, struct stream *stream)
     session->is_nobody = is_nobody;
     session->turned_away = why;
     TAILQ_INIT(&session->requests);
-    if (s->options.gate != NULL)
-        stream_use_gate(stream, s->options.gate);
     session->http = http_serve(stream, &options, &server_ops, session);
+    if (s->options.branches != NULL)
+        session->member = branch_enter(s->options.branches, session->http);
     enter(s, session);
 }
 
@@ -207,6 +223,7 @@ static void on_session_closed(void *arg, struct http_session *http, struct alb_s
     (void)http;
     log_event(LOG_DEBUG, "serve.session_closed", "device=%s why=\"%s\"", session->who.device,
               alb_status_text(st, text, sizeof text));
+    leave_branch(session);
     serve_lane_release(session);
     session->ticket = probe_ticket_free(session->ticket);
     timer_stop(&session->life);

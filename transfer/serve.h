@@ -31,6 +31,8 @@
 #include "wire/routes.h"
 
 struct serve;
+struct branch_member;
+struct branches;
 struct feed;
 struct json_writer;
 struct serve_account;
@@ -55,7 +57,8 @@ struct serve_session { /* one connection; http_session's user */
     bool is_closed;          /* lives on only for its last requests               */
     bool is_nobody;          /* no certificate, on the tree port                  */
     const char *turned_away; /* there was no room: what its requests are told; or NULL */
-    struct timer life;       /* of the last two: it ends with this                */
+    struct branch_member *member;  /* NULL: its port is not shaped, or it is closed */
+    struct timer life;             /* of the last two: it ends with this                */
     struct probe_ticket *ticket;   /* owned; NULL: its path is not probed         */
     struct serve_account *account; /* the device's; NULL: no certificate          */
     uint64_t answer_bytes;         /* answered whole and not all sent                   */
@@ -90,7 +93,7 @@ struct serve_options {
     struct supply *supply;
     struct upstream *upstream;  /* NULL at a hub */
     struct feed *feed;          /* events down; may be NULL */
-    struct gate *gate;          /* for what leaves through this port; NULL: open */
+    struct branches *branches;  /* what those below may be sent, and may send; NULL: anything */
     size_t max_sessions;        /* 0: 4,096; beyond it new ones are turned away */
     size_t max_device_sessions; /* 0: 32; of one device                          */
     uint64_t max_body_bytes;    /* 0: 256 MiB; of requests that are not over     */
@@ -153,6 +156,8 @@ void serve_answer_stream(struct serve_request *rq, const char *content_type,
  * what, where and what to do. */
 void serve_refuse(struct serve_request *rq, enum alb_code code, const char *message);
 void serve_refuse_status(struct serve_request *rq, struct alb_status st);
+/* Whether branches may be sent chunks changed: those that waited go on. */
+void serve_branches_changed(struct serve *s);
 /* A value of the query string, percent-decoded into `out`; false when absent or too long. */
 bool serve_query(const struct serve_request *rq, const char *name, char *out, size_t size);
 
@@ -168,4 +173,5 @@ void serve_handle_revoked(void *arg, struct serve_request *rq);
 void serve_handle_session(void *arg, struct serve_request *rq);
 void serve_handle_holds(void *arg, struct serve_request *rq);
 void serve_handle_events(void *arg, struct serve_request *rq);
+void serve_lane_resume(struct serve_session *session);
 void serve_lane_release(struct serve_session *session);

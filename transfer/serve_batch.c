@@ -14,6 +14,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "transfer/branches.h"
 #include "transfer/serve_impl.h"
 #include "wire/batch.h"
 
@@ -71,6 +72,17 @@ struct batch_answer {
 static void root_opened(struct root_wait *w, struct alb_status st, const struct root_view *view);
 static void ask_all(struct batch_answer *b);
 static void spot_told(struct waiter *w, struct alb_status st, struct chunk *chunk);
+void serve_lane_resume(struct serve_session *session)
+{
+    struct batch_answer *b;
+
+    if (session->lane == NULL)
+        return;
+    TAILQ_FOREACH(b, &session->lane->all, in_lane)
+    if (!b->is_stalled && b->rq->x != NULL)
+        http_exchange_resume(b->rq->x);
+}
+
 static size_t pull_items(void *arg, uint8_t *out, size_t size, bool *ended);
 static bool next_item(struct batch_answer *b);
 static void batch_gone(struct serve_request *rq);
@@ -272,7 +284,8 @@ static void begin_item(struct batch_answer *b, const struct batch_item *item)
 /* Take what is ready into `head` and `body`; false when there is nothing to say now. */
 static bool next_item(struct batch_answer *b)
 {
-    struct spot *spot = TAILQ_FIRST(&b->ready);
+    /* What the policy holds back is as if it were not here yet: "queued" says so. */
+    struct spot *spot = branch_is_off(b->rq->session->member) ? NULL : TAILQ_FIRST(&b->ready);
     struct batch_item item = {.status = ITEM_QUEUED};
 
     if (spot == NULL) {

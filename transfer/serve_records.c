@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "transfer/feed.h"
+#include "transfer/branches.h"
 #include "transfer/serve_impl.h"
 #include "wire/signed.h"
 
@@ -48,6 +49,8 @@ void serve_handle_session(void *arg, struct serve_request *rq)
     }
     free(session->grant);
     session->grant = serve_grant_copy(&grant);
+    if (session->member != NULL)
+        branch_place(session->member, grant.site, grant.device);
     serve_answer(rq, octets, "", 0);
 }
 

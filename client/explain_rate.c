@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* client/explain_rate.c – `albedo explain rate`: how fast the line to the parents goes, and why.
+ *
+ * Asked is whoever stands upstream: a reflector tells of its own line.  A hub has none; what it
+ * sends, and to how many, is what it tells.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/units.h"
+#include "client/explain.h"
+
+enum { PATH_MOST = 64, TOLD_NOTES = 8 };
+
+static const char *text_at(const struct json_doc *d, const char *way, const char *path)
+{
+    char full[PATH_MOST];
+
+    snprintf(full, sizeof full, "line.%s.%s", way, path);
+    return json_doc_text(d, full);
+}
+
+static uint64_t number_at(const struct json_doc *d, const char *way, const char *path)
+{
+    char full[PATH_MOST];
+
+    snprintf(full, sizeof full, "line.%s.%s", way, path);
+    return json_doc_number(d, full);
+}
+
+/* "none" for what is not there. */
+static const char *rate_at(const struct json_doc *d, const char *way, const char *path, char *out)
+{
+    const uint64_t bps = number_at(d, way, path);
+
+    return bps == 0 ? "none" : format_rate(bps, out);
+}
+
+static void tell_notes(struct output *o, const struct json_doc *d, const char *way)
+{
+    char path[PATH_MOST], full[PATH_MOST], ago[UNITS_TEXT_SIZE];
+
+    snprintf(full, sizeof full, "line.%s.history", way);
+    const size_t count = json_doc_count(d, full);
+    for (size_t i = 0; i < count && i < TOLD_NOTES; i++) {
+        snprintf(path, sizeof path, "history.%zu.ago_ms", i);
+        const uint64_t ago_ns = number_at(d, way, path) * NS_PER_MS;
+        snprintf(path, sizeof path, "history.%zu.text", i);
+        output_say(o, "    %8s ago  %s", format_duration(ago_ns, ago), text_at(d, way, path));
+    }
+}
+
+static void tell_way(struct output *o, const struct json_doc *d, const char *way)
+{
+    char rate[UNITS_TEXT_SIZE], size[UNITS_TEXT_SIZE];
+    const char *law = text_at(d, way, "law.text");
+
+    output_say(o, "\n%s", way);
+    output_say(o, "  policy     %s (%s)", text_at(d, way, "policy.text"),
+               text_at(d, way, "policy.by"));
+    output_say(o, "  line       at most: %s", rate_at(d, way, "line_bps", rate));
+    if (law[0] != '\0')
+        output_say(o, "  law        %s", law);
+    output_say(o, "  allowed    %s", rate_at(d, way, "limit_bps", rate));
+    output_say(o, "  last second %s, %s in all, headers included",
+               format_rate(number_at(d, way, "recent_bps"), rate),
+               format_size(number_at(d, way, "wire_bytes"), size));
+    tell_notes(o, d, way);
+}
+
+static void tell_line(struct output *o, const struct json_doc *d)
+{
+    const bool is_wan = strcmp(json_doc_text(d, "line.kind"), "wan") == 0;
+
+    output_say(o, "%s of %s, line to %s, a %s", json_doc_text(d, "program"),
+               json_doc_text(d, "device"), json_doc_text(d, "line.to"),
+               is_wan ? "WAN: it takes only what nobody else wants" : "LAN");
+    if (json_doc_text(d, "line.probe.by")[0] != '\0')
+        output_say(o, "delay is measured by %s, %" PRIu64 " of %" PRIu64 " lost",
+                   json_doc_text(d, "line.probe.by"), json_doc_number(d, "line.probe.lost"),
+                   json_doc_number(d, "line.probe.sent"));
+    tell_way(o, d, "down");
+    tell_way(o, d, "up");
+}
+
+static void tell_hub(struct output *o, const struct json_doc *d)
+{
+    char rate[UNITS_TEXT_SIZE];
+
+    output_say(o, "%s has no line to a parent; it sends %s of bulk to %" PRIu64 " devices now",
+               json_doc_text(d, "program"), format_rate(json_doc_number(d, "bulk.bps"), rate),
+               json_doc_number(d, "bulk.devices"));
+}
+
+enum exit_code explain_rate(struct cli *cli, bool at_hub)
+{
+    struct output *o = cli->output;
+    struct link_answer answer;
+    struct json_doc *doc = NULL;
+    struct link link;
+
+    enum exit_code code = link_begin(cli, &(struct link_options){.at_hub = at_hub}, &link);
+    if (code != EXIT_DONE)
+        return code;
+    code = link_get_json(&link, "/v1/status", "explain rate", &answer, &doc);
+    if (code == EXIT_DONE && o->json) {
+        struct json_writer *w = json_writer_new();
+        json_object_begin(w, NULL);
+        json_text(w, "program", json_doc_text(doc, "program"));
+        json_relay(w, "line", doc, "line");
+        json_relay(w, "bulk", doc, "bulk");
+        json_relay(w, "sites", doc, "sites");
+        json_end(w);
+        output_json(o, w);
+    } else if (code == EXIT_DONE) {
+        if (json_doc_text(doc, "line.to")[0] != '\0')
+            tell_line(o, doc);
+        else
+            tell_hub(o, doc);
+    }
+    json_doc_free(doc);
+    link_answer_release(&answer);
+    link_end(&link);
+    return code;
+}

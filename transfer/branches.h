@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* transfer/branches.h – those below: what may be sent to each branch, and what each may send.
+ *
+ *     link ── branch (a site, by WAN or LAN) ── connection          once down, once up
+ *
+ * Every connection of a port passes here, so what the policy says of a site holds for the sum of
+ * all that crosses its line, through however many reflectors and endpoints.  Which branch a
+ * connection is of is known when it shows its grant; before that it counts against the link alone.
+ * Limits are in bytes on the wire.
+ *
+ * OFF is no limit here: a parent that fell silent would be taken for dead.  It goes on answering,
+ * but begins to send no chunk (branch_is_off()); the other side, which knows the policy too, takes
+ * no more than what is under way.
+ */
+#pragma once
+
+#include "net/http_pace.h"
+#include "shaper/shaper.h"
+#include "transfer/policy_book.h"
+
+struct branches;
+struct branch_member;
+struct json_writer;
+
+enum branch_way { BRANCH_DOWN, BRANCH_UP, BRANCH_WAYS };
+
+struct branches_options {
+    struct loop *loop;
+    uint64_t link_bps;          /* all together, each way, on the wire; 0: no limit  */
+    uint32_t packet_overhead;   /* bytes that the link adds to each IP packet        */
+    struct policy_book *policy; /* borrowed, outlives it; NULL: no limits by policy */
+    const char *own_site;       /* those of it are on the LAN; NULL: nobody is (a hub); borrowed */
+    /* Whether a branch may be sent chunks changed; may be NULL. */
+    void (*changed)(void *arg);
+    void *arg;
+};
+
+struct branches *branches_new(const struct branches_options *options);
+struct branches *branches_free(struct branches *b); /* members are gone; NULL is fine */
+
+/* A connection from below; its stream's gate and its credit's are set.  Leave before its session
+ * goes. */
+struct branch_member *branch_enter(struct branches *b, struct http_session *session);
+/* Its grant told who it is.  Again is fine. */
+void branch_place(struct branch_member *m, const char *site, const char *device);
+void branch_leave(struct branch_member *m); /* NULL is fine */
+/* Does the policy let it have no chunks now?  NULL: no. */
+bool branch_is_off(const struct branch_member *m);
+
+/* Each branch with its limits and sums, as an array "sites" of a status. */
+void branches_show(const struct branches *b, struct json_writer *w);
