@@ -169,7 +169,7 @@ static void grow_leaf(struct tree_node *class, struct tree_node *site, uint64_t 
     limit_init(&play.limits[play.count++], a->leaf, terms.ceiling_bps);
     memcpy(a->path, (struct tree_node *[]){a->leaf, class, site, tree_link(play.stage->tree)},
            4 * sizeof(struct tree_node *));
-    a->ask_bytes = 1 + gen_skewed(&gen, 100000);
+    a->ask_bytes = 300 + gen_skewed(&gen, 100000);
     if (job_of(a) < JOBS)
         tree_leaf_set_job(a->leaf, play.jobs[job_of(a)], play.stage->now_ns);
 }
