@@ -308,9 +308,9 @@ void law_yield(struct law *l, const struct law_view *v)
     const struct law_constants *c = l->c;
     law_knee_follow(l, v);
     bool quiet = v->queue_s <= v->low_s && !v->blind && l->delay.calm_ns != 0;
+    bool at_floor = l->rate_bps <= law_floor_bps(l);
+    l->rate_bps = law_most(law_floor_bps(l), c->yield_cut * l->rate_bps);
     if (!quiet) {
-        bool at_floor = l->rate_bps <= law_floor_bps(l);
-        l->rate_bps = law_most(law_floor_bps(l), c->yield_cut * l->rate_bps);
         if (!at_floor || !law_delay_is_flat(l, v->queue_s, v->now_ns))
             return;
         law_delay_rebase(l, v->now_ns);
