@@ -120,6 +120,20 @@ static void put_document(struct buf *b, const char *zone)
     put(b, "]}");
 }
 
+static uint64_t condemned; /* rules of the last document that are said never to match, by bit */
+
+static void note_condemned(const struct policy_findings *findings)
+{
+    condemned = 0;
+    for (size_t i = 0; i < findings->count; i++) {
+        unsigned rule;
+
+        if (strstr(findings->list[i].text, " can never match") != NULL &&
+            sscanf(findings->list[i].text, "rule %u ", &rule) == 1)
+            condemned |= UINT64_C(1) << (rule - 1);
+    }
+}
+
 static struct policy_doc *decode(const struct buf *b)
 {
     struct policy_findings findings;
@@ -128,6 +142,7 @@ static struct policy_doc *decode(const struct buf *b)
     policy_findings_init(&findings);
     if (alb_failed(policy_doc_decode(buf_peek(b), buf_size(b), zone_is_known, NULL, &findings, &d)))
         fail_msg("%s: %.*s", findings.list[0].text, (int)buf_size(b), (const char *)buf_peek(b));
+    note_condemned(&findings);
     policy_findings_release(&findings);
     return d;
 }
@@ -364,6 +379,27 @@ static void the_strictest_is_no_more_than_what_holds_at_any_time(void **state)
     }
 }
 
+static void rules_said_never_to_match_never_do(void **state)
+{
+    unsigned count = 0;
+
+    (void)state;
+    for (unsigned round = 0; round < 400; round++) {
+        struct policy *p = policy_new(random_document("Europe/Oslo"), NULL, 0);
+
+        count += condemned != 0;
+        for (unsigned i = 0; i < 2000 && condemned != 0; i++) {
+            struct policy_place place = random_place();
+            struct policy_terms t = policy_now(
+                p, &place, INT64_C(1704067200) + (int64_t)gen_below(&gen, UINT64_C(220000000)));
+
+            assert_false(t.source == POLICY_BY_RULE && (condemned >> t.index & 1) != 0);
+        }
+        p = policy_free(p);
+    }
+    assert_true(count > 10); /* or nothing was tried */
+}
+
 static void documents_come_back_from_json_and_from_csv(void **state)
 {
     (void)state;
@@ -407,6 +443,7 @@ int main(void)
         cmocka_unit_test(years_of_changes_are_none_too_many_and_none_too_few),
         cmocka_unit_test(what_holds_is_what_a_naive_reading_says),
         cmocka_unit_test(the_strictest_is_no_more_than_what_holds_at_any_time),
+        cmocka_unit_test(rules_said_never_to_match_never_do),
         cmocka_unit_test(documents_come_back_from_json_and_from_csv),
     };
     return cmocka_run_group_tests(tests, seed, NULL);
