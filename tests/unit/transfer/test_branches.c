@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* unit/transfer/test_branches.c – many connections, few branches, one link: who gets how much. */
+/* LINKS: sim_world */
+#include "transfer/branches.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "base/units.h"
+#include "sim/world.h"
+#include "wire/json.h"
+
+enum { BOXES = 4, PORT = 7443, BODY = 64 << 20 };
+#define LINK_BPS UINT64_C(4000000)
+#define WIRE_BYTES UINT64_C(12500000) /* of each box's own line: never the brake */
+
+struct rig;
+
+struct box {
+    struct rig *rig;
+    const char *site;
+    struct loop *loop;
+    struct world_link *line;
+    struct http_session *client, *server;
+    struct branch_member *member;
+    uint64_t got;
+    struct http_call *call;
+};
+
+struct rig {
+    struct world *world;
+    struct loop *hub;
+    struct listener *listener;
+    struct branches *branches;
+    struct box boxes[BOXES];
+    size_t accepted;
+};
+
+/* ---- the hub: every answer is without end ---------------------------------------------------- */
+
+static size_t pour(void *arg, uint8_t *out, size_t size, bool *ended)
+{
+    (void)arg;
+    memset(out, 7, size);
+    *ended = false;
+    return size;
+}
+
+static uint64_t on_head(void *arg, struct http_exchange *x)
+{
+    (void)arg;
+    (void)x;
+    return BODY;
+}
+
+static void on_request(void *arg, struct http_exchange *x)
+{
+    const struct http_source source = {.pull = pour};
+
+    (void)arg;
+    http_answer_stream(x, 200, "application/octet-stream", &source);
+}
+
+static void on_closed(void *arg, struct http_exchange *x)
+{
+    (void)arg;
+    (void)x;
+}
+
+static void on_server_closed(void *arg, struct http_session *s, struct alb_status st)
+{
+    struct box *b = arg;
+
+    (void)s;
+    (void)st;
+    branch_leave(b->member);
+    b->member = NULL;
+    b->server = NULL;
+}
+
+static const struct http_server_ops server_ops = {.head = on_head,
+                                                  .request = on_request,
+                                                  .closed = on_closed,
+                                                  .session_closed = on_server_closed};
+
+static void accepted(void *arg, struct stream *stream)
+{
+    struct rig *r = arg;
+    struct box *b = &r->boxes[r->accepted++];
+
+    b->server = http_serve(stream, NULL, &server_ops, b);
+    b->member = branch_enter(r->branches, b->server);
+}
+
+/* ---- the boxes ------------------------------------------------------------------------------- */
+
+static void opened(void *arg, struct http_session *s)
+{
+    (void)arg;
+    (void)s;
+}
+
+static void client_closed(void *arg, struct http_session *s, struct alb_status st)
+{
+    (void)s;
+    (void)st;
+    ((struct box *)arg)->client = NULL;
+}
+
+static const struct http_client_ops client_ops = {.opened = opened, .closed = client_closed};
+
+static void call_head(void *arg, struct http_call *c, unsigned status)
+{
+    (void)arg;
+    (void)c;
+    assert_int_equal(status, 200);
+}
+
+static void call_data(void *arg, struct http_call *c, const uint8_t *bytes, size_t size)
+{
+    (void)c;
+    (void)bytes;
+    ((struct box *)arg)->got += size;
+}
+
+static void call_end(void *arg, struct http_call *c, struct alb_status st)
+{
+    (void)c;
+    (void)st;
+    ((struct box *)arg)->call = NULL;
+}
+
+static const struct http_call_ops call_ops = {
+    .head = call_head, .data = call_data, .end = call_end};
+
+static void dial(struct rig *r, size_t i)
+{
+    static const char *const names[BOXES] = {"a1", "a2", "a3", "b1"};
+    const struct dial_options options = {.host = "hub", .port = PORT, .timeout_ns = 5 * NS_PER_S};
+    struct box *b = &r->boxes[i];
+
+    b->rig = r;
+    b->loop = world_add_node(r->world, names[i], NULL);
+    b->line = world_add_link(r->world, names[i], WIRE_BYTES, 5 * NS_PER_MS);
+    world_route(r->world, r->hub, b->loop, &b->line, 1);
+    b->client = http_connect(loop_dial(b->loop, &options), NULL, &client_ops, b);
+    world_run(r->world, world_now_ns(r->world) + 200 * NS_PER_MS);
+    assert_int_equal(r->accepted, i + 1);
+    branch_place(b->member, i < 3 ? "a" : "b", names[i]);
+}
+
+static void ask(struct box *b)
+{
+    b->call = http_call_start(
+        b->client, &(struct http_call_options){.method = "GET", .path = "/", .expect_bytes = BODY},
+        &call_ops, b);
+}
+
+static void run_ms(struct rig *r, uint64_t ms)
+{
+    world_run(r->world, world_now_ns(r->world) + ms * NS_PER_MS);
+}
+
+static struct rig *rig_new(uint64_t link_bps)
+{
+    struct rig *r = xalloc(sizeof *r);
+    const struct listen_options listen = {.address = "0.0.0.0", .port = PORT};
+
+    r->world = world_new(3);
+    r->hub = world_add_node(r->world, "hub", NULL);
+    r->branches = branches_new(&(struct branches_options){.loop = r->hub, .link_bps = link_bps});
+    assert_false(alb_failed(loop_listen(r->hub, &listen, accepted, r, &r->listener)));
+    for (size_t i = 0; i < BOXES; i++)
+        dial(r, i);
+    return r;
+}
+
+static void rig_free(struct rig *r)
+{
+    for (size_t i = 0; i < BOXES; i++)
+        if (r->boxes[i].client != NULL)
+            http_session_close(r->boxes[i].client);
+    run_ms(r, 30000);
+    branches_free(r->branches);
+    listener_free(r->listener);
+    world_free(r->world);
+    free(r);
+}
+
+static uint64_t wire_bytes(const struct rig *r, size_t first, size_t count)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = first; i < first + count; i++)
+        sum += world_link_bytes(r->boxes[i].line, WORLD_DOWN);
+    return sum;
+}
+
+/* ---- tests ----------------------------------------------------------------------------------- */
+
+static void the_link_is_the_sum_of_all_its_connections(void **state)
+{
+    struct rig *r = rig_new(LINK_BPS);
+
+    (void)state;
+    for (size_t i = 0; i < BOXES; i++)
+        ask(&r->boxes[i]);
+    run_ms(r, 2000);
+    const uint64_t before = wire_bytes(r, 0, BOXES);
+    run_ms(r, 10000);
+    const uint64_t bps = (wire_bytes(r, 0, BOXES) - before) * 8 / 10;
+    print_message("%.3f Mbit/s of %.3f\n", (double)bps / 1e6, (double)LINK_BPS / 1e6);
+    assert_in_range(bps, LINK_BPS * 98 / 100, LINK_BPS * 102 / 100);
+    rig_free(r);
+}
+
+static void three_connections_of_a_branch_get_as_much_as_one_of_another(void **state)
+{
+    struct rig *r = rig_new(LINK_BPS);
+
+    (void)state;
+    for (size_t i = 0; i < BOXES; i++)
+        ask(&r->boxes[i]);
+    run_ms(r, 2000);
+    const uint64_t a = wire_bytes(r, 0, 3), b = wire_bytes(r, 3, 1);
+    run_ms(r, 10000);
+    const uint64_t more_a = wire_bytes(r, 0, 3) - a, more_b = wire_bytes(r, 3, 1) - b;
+    assert_in_range(more_a, more_b * 95 / 100, more_b * 105 / 100);
+    rig_free(r);
+}
+
+static void what_a_branch_does_not_take_is_the_others(void **state)
+{
+    struct rig *r = rig_new(LINK_BPS);
+
+    (void)state;
+    ask(&r->boxes[3]);
+    run_ms(r, 2000);
+    const uint64_t before = wire_bytes(r, 3, 1);
+    run_ms(r, 5000);
+    assert_in_range((wire_bytes(r, 3, 1) - before) * 8 / 5, LINK_BPS * 98 / 100,
+                    LINK_BPS * 102 / 100);
+    rig_free(r);
+}
+
+static void who_moves_to_another_branch_while_it_waits_is_served_there(void **state)
+{
+    struct rig *r = rig_new(LINK_BPS);
+
+    (void)state;
+    ask(&r->boxes[0]);
+    run_ms(r, 1000);
+    branch_place(r->boxes[0].member, "c", "a1");
+    const uint64_t before = r->boxes[0].got;
+    run_ms(r, 2000);
+    assert_true(r->boxes[0].got > before + LINK_BPS / 8);
+    rig_free(r);
+}
+
+static void without_limits_nobody_waits(void **state)
+{
+    struct rig *r = rig_new(0);
+
+    (void)state;
+    ask(&r->boxes[0]);
+    run_ms(r, 3000);
+    assert_true(r->boxes[0].got > 2 * WIRE_BYTES);
+    assert_false(branch_is_off(r->boxes[0].member));
+    assert_false(branch_is_off(NULL));
+    rig_free(r);
+}
+
+static void each_branch_is_shown_with_its_sums(void **state)
+{
+    struct rig *r = rig_new(LINK_BPS);
+    struct json_writer *w = json_writer_new();
+    struct json_doc *doc = NULL;
+    struct buf text;
+
+    (void)state;
+    ask(&r->boxes[3]);
+    run_ms(r, 2000);
+    buf_init(&text, 4096);
+    json_object_begin(w, NULL);
+    branches_show(r->branches, w);
+    json_end(w);
+    assert_false(alb_failed(json_writer_finish(w, &text)));
+    assert_false(alb_failed(json_doc_parse(buf_peek(&text), buf_size(&text), &doc)));
+    assert_int_equal(json_doc_count(doc, "sites"), 2);
+    assert_string_equal(json_doc_text(doc, "sites.0.name"), "a");
+    assert_int_equal(json_doc_number(doc, "sites.0.connections"), 3);
+    assert_string_equal(json_doc_text(doc, "sites.1.name"), "b");
+    assert_true(json_doc_number(doc, "sites.1.down.wire_bytes") > LINK_BPS / 8);
+    json_doc_free(doc);
+    buf_release(&text);
+    rig_free(r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_link_is_the_sum_of_all_its_connections),
+        cmocka_unit_test(three_connections_of_a_branch_get_as_much_as_one_of_another),
+        cmocka_unit_test(what_a_branch_does_not_take_is_the_others),
+        cmocka_unit_test(who_moves_to_another_branch_while_it_waits_is_served_there),
+        cmocka_unit_test(without_limits_nobody_waits),
+        cmocka_unit_test(each_branch_is_shown_with_its_sums),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
