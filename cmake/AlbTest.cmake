@@ -196,6 +196,17 @@ function(alb_emulator_tests)
     set_tests_properties(emu_gate PROPERTIES RUN_SERIAL ON SKIP_RETURN_CODE 77)
 endfunction()
 
+# Scenarios of tests/lab with wide bars, on the release build since they are about speed; 77 without
+# one (tests/run makes it), or where the machine is too noisy to tell.
+function(alb_lab_scenarios)
+    foreach(name L1-4)
+        add_test(NAME lab_${name} COMMAND ${ALB_TESTS}/lab ${name} --wide
+                 --bin ${CMAKE_SOURCE_DIR}/build/release/bin --out ${CMAKE_BINARY_DIR}/lab/${name})
+        alb_test_properties(lab_${name} lab 300)
+        set_tests_properties(lab_${name} PROPERTIES RUN_SERIAL ON SKIP_RETURN_CODE 77)
+    endforeach()
+endfunction()
+
 # tests/e2e/test_*.py: real processes; ALB_BIN_DIR says where the programs are.
 function(alb_end_to_end)
     find_program(PYTHON3 python3 PATHS /usr/bin NO_DEFAULT_PATH REQUIRED)

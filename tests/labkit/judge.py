@@ -44,8 +44,8 @@ class Result:
 class Judge:
     """Runs and remembers; `out` gets samples, plots and the report."""
 
-    def __init__(self, out, repeat=REPEAT, late_most=LATE_MOST):
-        self.out, self.repeat, self.late_most = out, repeat, late_most
+    def __init__(self, out, repeat=REPEAT, late_most=LATE_MOST, why=False):
+        self.out, self.repeat, self.late_most, self.why = out, repeat, late_most, why
         self.more = MORE if repeat == REPEAT else 0
 
     def judge(self, row, bulk):
@@ -63,7 +63,7 @@ class Judge:
         while len(result.runs) < wanted and result.invalid < self.late_most:
             number = len(result.runs) + 1
             folder = self.out / f"{result.row.name}-{result.bulk}-{number}"
-            run = play(result.row, result.bulk, folder)
+            run = play(result.row, result.bulk, folder, self.why)
             told = figures.of_run(run)
             late = [figures.lateness_ms(run, name) for name in ("p50", "p99", "max")]
             print(f"  {result.row.name} {result.bulk} run {number}: {brief(told)}  "

@@ -10,7 +10,7 @@ from pathlib import Path
 from labkit import samples
 from labkit.place import Place
 from labkit.row import Row, emu_params
-from labkit.traffic import FOREGROUND, PING_HZ, Traffic
+from labkit.traffic import FOREGROUND, PING_HZ, Traffic, Why
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 QUIET_S = 2.0  # before the first phase: the ping on the empty link
@@ -122,7 +122,7 @@ def resident_bytes(place):
     return int(status.read_text().split()[1]) * PAGE_BYTES if status else 0
 
 
-def play(row, bulk, out):
+def play(row, bulk, out, why=False):
     """Play `row` once; samples stay in `out`."""
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
@@ -130,7 +130,12 @@ def play(row, bulk, out):
         traffic = Traffic(place, bulk, out)
         traffic.serve()
         traffic.measure(row.seconds + QUIET_S)
-        told = play_phases(place, traffic, row)
+        asked = Why(place, out / "why.txt") if why and place.site is not None else None
+        try:
+            told = play_phases(place, traffic, row)
+        finally:
+            if asked is not None:
+                asked.stop()
         traffic.stop_measuring()
         stats = place.ground.link.stats()
         if row.kind == "emulated":

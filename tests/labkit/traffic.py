@@ -16,6 +16,7 @@ Beside them a ping of 48 bytes runs all the time, 50 times a second.
 import os
 import shutil
 import threading
+import time
 from pathlib import Path
 
 from labkit.place import ROOT, TREE_PORT  # and the way to albtest
@@ -203,6 +204,30 @@ class Traffic:
         path = self.out / f"{name}.csv"
         path.unlink(missing_ok=True)
         return host.daemon([self.tool, *words], path)
+
+
+class Why:
+    """Asks the reflector each second what it allows and why; `why.txt` among the samples."""
+
+    def __init__(self, place, path):
+        self.member, self.path = place.site.endpoints[0], path
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self):
+        began = time.monotonic()
+        with open(self.path, "w", encoding="utf-8") as out:
+            while not self.ended.wait(1.0):
+                at = time.monotonic() - began
+                done = self.member.albedo("explain", "rate", code=None, plain=True)
+                said = [line.strip() for line in (done.out + done.err).splitlines()]
+                told = [line for line in said if line.startswith(("law", "allowed", "policy"))]
+                out.write(f"{at:6.1f} s  {'; '.join(' '.join(t.split()) for t in told[:3])}\n")
+
+    def stop(self):
+        self.ended.set()
+        self.thread.join()
 
 
 class Updates:
