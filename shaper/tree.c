@@ -108,6 +108,8 @@ struct tree_node *tree_link(struct tree *t)
 
 static void become_inner(struct tree_node *n)
 {
+    if (n->up != NULL)
+        node_leave_rings(n); /* with the seats of a leaf */
     n->inner = xalloc(sizeof *n->inner);
     for (unsigned ring = 0; ring < RINGS; ring++)
         n->inner->seats[ring].node = n;
@@ -139,6 +141,7 @@ struct tree_node *tree_node_free(struct tree_node *n, uint64_t now_ns)
         tree_leaf_want(n, 0, now_ns);
     }
     alb_assert(n->seated == 0 && !wheel_entry_is_set(&n->wake));
+    node_leave_rings(n);
     n->up->inner->children--;
     n->tree->nodes--;
     free(n->inner);

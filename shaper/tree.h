@@ -16,9 +16,9 @@
  * Who goes first, at every node: children that are below an assured rate (their own or that of
  * something beneath them), then the others; among either the urgent before the normal before the
  * scavengers, and among equals deficit round robin by weight.  So a scavenger anywhere waits for
- * everybody else in the tree, except for what it is assured.  Only who has something to send has
- * a place in a ring; who is at its ceiling leaves it and waits in a timing wheel.  What a node
- * borrows is not held against its assured rate.
+ * everybody else in the tree, except for what it is assured.  Only who has something to send takes
+ * turns; who has nothing for a moment, or is at its ceiling and waits in a timing wheel, keeps the
+ * place until its turn comes.  What a node borrows is not held against its assured rate.
  *
  * What is granted is charged at once, along the whole path; tree_leaf_charge() adds what turned out
  * to be more on the wire, tree_leaf_refund() takes back what was not used.  Grants are at least
@@ -26,8 +26,8 @@
  *
  * Pure: no clock and no timer.  `now_ns` is monotonic; should it run backwards the tree's own time
  * stands still for that long, and no longer.  Sizes are in bytes (on the wire, if the owner says
- * so), rates in bits per second.  Every call costs O(depth), however many nodes there are; only
- * making nodes and jobs allocates.
+ * so), rates in bits per second.  Every call costs O(depth), however many nodes there are (places
+ * of those who left are cleared away once each); only making nodes and jobs allocates.
  */
 #pragma once
 

@@ -19,17 +19,26 @@
 
 enum { CLASSES = 3, RINGS = 2 * CLASSES, OWED_MASK = (1 << CLASSES) - 1 };
 
-/* A place in a ring.  `deficit` > 0: in the middle of its turn. */
+/* A place in a ring.  `deficit` > 0: in the middle of its turn.
+ *
+ * Who has nothing to send for a moment keeps the place until its turn comes, so that asking for
+ * little at a time costs nobody their turn, nor does being served from the other ring.  Whether a
+ * seat is taken its node's `seated` says. */
 struct tree_seat {
-    struct tree_seat *prev, *next;
+    struct tree_seat *prev, *next; /* NULL: in no ring */
     struct tree_node *node;
     int64_t deficit;
 };
 
+struct tree_ring {
+    struct tree_seat *head; /* whose turn it is */
+    unsigned taken;         /* seats            */
+};
+
 /* What a node has only when it has children. */
 struct tree_inner {
-    struct tree_seat *rings[RINGS]; /* each child's seat whose turn it is */
-    struct tree_seat seats[RINGS];  /* its own, in its parent's rings     */
+    struct tree_ring rings[RINGS];
+    struct tree_seat seats[RINGS]; /* its own, in its parent's rings     */
     unsigned children;
 };
 
@@ -92,6 +101,10 @@ void node_settle(struct tree_node *n, uint64_t now_ns);
 void node_settle_path(struct tree_node *leaf, uint64_t now_ns);
 /* What a leaf wants or its job changed. */
 void leaf_settle(struct tree_node *leaf, uint64_t now_ns);
+/* The first seat that is taken, of a ring that has one; free ones before it are cleared away. */
+struct tree_seat *ring_first(const struct tree_node *parent, unsigned ring);
+/* All its seats are gone from its parent's rings. */
+void node_leave_rings(struct tree_node *n);
 /* `seat` has had its turn if nothing is left of it. */
 void ring_spend(struct tree_node *parent, unsigned ring, struct tree_seat *seat, uint64_t bytes);
 

@@ -9,45 +9,75 @@ static struct tree_seat *seat_of(struct tree_node *n, unsigned ring)
     return n->inner != NULL ? &n->inner->seats[ring] : &n->seats[ring < CLASSES];
 }
 
-/* Behind all others, or, in the middle of a turn, before them. */
-static void sit(struct tree_node *parent, unsigned ring, struct tree_seat *seat)
+static void unlink_seat(struct tree_ring *ring, struct tree_seat *seat)
 {
-    struct tree_seat **head = &parent->inner->rings[ring];
+    seat->prev->next = seat->next;
+    seat->next->prev = seat->prev;
+    if (ring->head == seat)
+        ring->head = seat->next == seat ? NULL : seat->next;
+    seat->prev = seat->next = NULL;
+}
 
-    parent->mask |= (uint8_t)(1U << ring);
-    if (*head == NULL) {
+/* Behind all others, or, in the middle of a turn, before them. */
+static void link_seat(struct tree_ring *ring, struct tree_seat *seat)
+{
+    if (ring->head == NULL) {
         seat->prev = seat->next = seat;
-        *head = seat;
+        ring->head = seat;
         return;
     }
-    seat->next = *head;
-    seat->prev = (*head)->prev;
+    seat->next = ring->head;
+    seat->prev = ring->head->prev;
     seat->prev->next = seat;
     seat->next->prev = seat;
     if (seat->deficit > 0)
-        *head = seat;
+        ring->head = seat;
+}
+
+static void sit(struct tree_node *parent, unsigned ring, struct tree_seat *seat)
+{
+    struct tree_ring *r = &parent->inner->rings[ring];
+
+    r->taken++;
+    parent->mask |= (uint8_t)(1U << ring);
+    if (seat->prev == NULL)
+        link_seat(r, seat);
 }
 
 static void stand_up(struct tree_node *parent, unsigned ring, struct tree_seat *seat)
 {
-    struct tree_seat **head = &parent->inner->rings[ring];
+    struct tree_ring *r = &parent->inner->rings[ring];
 
-    if (seat->next == seat) {
-        *head = NULL;
+    if (--r->taken == 0)
         parent->mask &= (uint8_t) ~(1U << ring);
-        return;
+    if (r->head == seat)
+        unlink_seat(r, seat); /* it is its turn, and it has nothing */
+}
+
+struct tree_seat *ring_first(const struct tree_node *parent, unsigned ring)
+{
+    struct tree_ring *r = &parent->inner->rings[ring];
+
+    while ((r->head->node->seated & 1U << ring) == 0)
+        unlink_seat(r, r->head);
+    return r->head;
+}
+
+void node_leave_rings(struct tree_node *n)
+{
+    for (unsigned ring = 0; ring < RINGS; ring++) {
+        struct tree_seat *seat = seat_of(n, ring);
+        bool may_be_there = n->inner != NULL || ring % CLASSES == n->prio;
+        if (may_be_there && seat->prev != NULL)
+            unlink_seat(&n->up->inner->rings[ring], seat);
     }
-    seat->prev->next = seat->next;
-    seat->next->prev = seat->prev;
-    if (*head == seat)
-        *head = seat->next;
 }
 
 void ring_spend(struct tree_node *parent, unsigned ring, struct tree_seat *seat, uint64_t bytes)
 {
     seat->deficit -= (int64_t)bytes;
     if (seat->deficit <= 0)
-        parent->inner->rings[ring] = seat->next; /* it is the last now */
+        parent->inner->rings[ring].head = seat->next; /* it is the last now */
 }
 
 uint8_t node_offer(const struct tree_node *n)

@@ -150,7 +150,7 @@ static void prefetch(const struct tree_seat *seat)
 /* The child whose turn it is in that ring; a turn begins with its bytes. */
 static struct tree_seat *next_seat(const struct tree_node *n, unsigned ring, uint32_t turn_bytes)
 {
-    struct tree_seat *seat = n->inner->rings[ring];
+    struct tree_seat *seat = ring_first(n, ring);
 
     prefetch(seat->next);
     if (seat->deficit <= 0) {

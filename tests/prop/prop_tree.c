@@ -27,6 +27,7 @@ struct limit {
     struct tree_node *node;
     uint64_t rate_bps, now_ns;
     wide burst, level;
+    uint64_t earlier_bytes; /* of a leaf that was in its place before */
 };
 
 static struct world_of_limits {
@@ -214,7 +215,7 @@ static void nothing_is_lost_on_the_way(void)
         for (struct actor *a = play.stage->actors; a->leaf != NULL; a++)
             for (struct tree_node **n = a->path; *n != NULL; n++)
                 sum += *n == play.limits[i].node ? a->got_bytes : 0;
-        assert_int_equal(figures.granted_bytes, sum);
+        assert_int_equal(figures.granted_bytes + play.limits[i].earlier_bytes, sum);
     }
 }
 
@@ -239,11 +240,26 @@ static void correct(struct actor *a)
         tree_leaf_charge(a->leaf, bytes, play.stage->now_ns);
         for_path(a, limit_add, bytes * (wide)-1);
         a->got_bytes += bytes;
-    } else if (a->got_bytes >= bytes) {
+    } else if (a->got_bytes - limit_of(a->leaf)->earlier_bytes >= bytes) {
         tree_leaf_refund(a->leaf, bytes, play.stage->now_ns);
         for_path(a, limit_add, bytes);
         a->got_bytes -= bytes;
     }
+}
+
+/* Its client goes, and another comes. */
+static void replace(struct actor *a)
+{
+    struct node_terms terms = some_terms(play.limits[0].rate_bps, TREE_INHERIT);
+    struct limit *l = limit_of(a->leaf);
+
+    stage_leave(play.stage, a);
+    a->leaf = a->path[0] = stage_node(play.stage, a->path[1], terms);
+    tree_node_set_arg(a->leaf, a);
+    limit_init(l, a->leaf, terms.ceiling_bps);
+    l->earlier_bytes = a->got_bytes;
+    if (job_of(a) < JOBS)
+        tree_leaf_set_job(a->leaf, play.jobs[job_of(a)], play.stage->now_ns);
 }
 
 static void change_something(void)
@@ -259,6 +275,8 @@ static void change_something(void)
     } else if (gen_chance(&gen, 1, 4)) {
         tree_job_set_ceiling(play.jobs[j], terms.ceiling_bps, play.stage->now_ns);
         limit_set(&play.job_limits[j], terms.ceiling_bps);
+    } else if (a->leaf != NULL && gen_chance(&gen, 1, 4)) {
+        replace(a);
     } else if (a->leaf != NULL && gen_chance(&gen, 1, 2)) {
         correct(a);
     } else if (a->leaf != NULL) {

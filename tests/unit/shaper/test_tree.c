@@ -151,13 +151,48 @@ static void what_is_assured_comes_first_and_the_rest_is_shared_by_weight(void **
 
     (void)state;
     tree_node_set_terms(heavy->leaf, &sevenfold, s->now_ns);
-    assured->ask_bytes = 1 << 20; /* who leaves the ring between asks loses its place there */
     stage_run_for(s, NS_PER_S);
     uint64_t heavy_before = heavy->got_bytes, light_before = light->got_bytes;
     assert_near(stage_rate(s, assured, 20 * NS_PER_S), 4 * MBIT, 1);
     assert_near((heavy->got_bytes - heavy_before) * 8 / 20, 7 * MBIT, 1);
     assert_near((light->got_bytes - light_before) * 8 / 20, MBIT, 2);
     stage_free(s, NULL, 0);
+}
+
+static void who_is_assured_something_gets_a_share_of_the_rest_though_it_asks_for_little(
+    void **state)
+{
+    (void)state;
+    for (uint64_t ask = 4096; ask <= 65536; ask *= 4) {
+        struct stage *s = stage_new(50 * MBIT);
+        struct tree_node *site = stage_node(s, NULL, terms(MBIT, TREE_UNLIMITED, TREE_INHERIT));
+        struct actor *a = stage_leaf(s, site, (struct node_terms)OPEN);
+        a->ask_bytes = ask;
+        for (unsigned i = 0; i < 16; i++)
+            stage_leaf(s, NULL, (struct node_terms)OPEN);
+        stage_run_for(s, NS_PER_S);
+        assert_near(stage_rate(s, a, 20 * NS_PER_S), MBIT + 49 * MBIT / 17, 5);
+        stage_free(s, &site, 1);
+    }
+}
+
+static void a_leaf_that_has_sent_may_become_a_site(void **state)
+{
+    struct stage *s = stage_new(8 * MBIT);
+    struct actor *other = stage_leaf(s, NULL, (struct node_terms)OPEN);
+    struct actor *a = stage_leaf(s, NULL, terms(MBIT, TREE_UNLIMITED, TREE_INHERIT));
+    struct tree_node *site = a->leaf;
+
+    (void)state;
+    stage_run_for(s, NS_PER_S);
+    stage_stop(s, a);
+    a->leaf = stage_node(s, site, (struct node_terms)OPEN);
+    tree_node_set_arg(a->leaf, a);
+    a->is_hungry = true;
+    stage_run_for(s, NS_PER_S);
+    assert_near(stage_rate(s, a, 10 * NS_PER_S), MBIT + 7 * MBIT / 2, 2);
+    assert_true(other->got_bytes > 0);
+    stage_free(s, &site, 1);
 }
 
 static void a_share_that_lies_idle_is_used_within_200_ms_and_given_back_as_fast(void **state)
@@ -325,6 +360,9 @@ int main(void)
         cmocka_unit_test(urgent_goes_before_normal_before_scavengers_wherever_they_are),
         cmocka_unit_test(a_scavenger_keeps_what_it_is_assured_beside_any_urgency),
         cmocka_unit_test(what_is_assured_comes_first_and_the_rest_is_shared_by_weight),
+        cmocka_unit_test(
+            who_is_assured_something_gets_a_share_of_the_rest_though_it_asks_for_little),
+        cmocka_unit_test(a_leaf_that_has_sent_may_become_a_site),
         cmocka_unit_test(a_share_that_lies_idle_is_used_within_200_ms_and_given_back_as_fast),
         cmocka_unit_test(the_small_and_seldom_are_not_kept_waiting_behind_the_greedy),
         cmocka_unit_test(who_asks_again_each_time_gets_as_much_as_who_asks_for_much_at_once),
