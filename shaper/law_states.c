@@ -307,6 +307,10 @@ void law_yield(struct law *l, const struct law_view *v)
 {
     const struct law_constants *c = l->c;
     law_knee_follow(l, v);
+    if (law_is_sisters(l, v)) {
+        law_enter(l, LAW_CRUISE, v->now_ns); /* the link is full of our own kind */
+        return;
+    }
     bool quiet = v->queue_s <= v->low_s && !v->blind && l->delay.calm_ns != 0;
     bool at_floor = l->rate_bps <= law_floor_bps(l);
     l->rate_bps = law_most(law_floor_bps(l), c->yield_cut * l->rate_bps);
@@ -332,6 +336,10 @@ void law_yield(struct law *l, const struct law_view *v)
 void law_recover(struct law *l, const struct law_view *v)
 {
     const struct law_constants *c = l->c;
+    if (law_is_sisters(l, v)) {
+        law_enter(l, LAW_CRUISE, v->now_ns);
+        return;
+    }
     bool near = law_knee_is_near(l, v->now_ns);
     l->reason = LAW_BECAUSE_RECOVERING;
     if ((v->queue_s > v->high_s || v->lost) && !v->blind) {
