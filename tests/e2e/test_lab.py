@@ -176,6 +176,20 @@ def test_wide_bars_have_more_room_than_the_others():
             assert wider, f"{name}: {bar.figure}"
 
 
+def test_a_policy_that_cannot_be_read_is_told_before_anything_is_built():
+    done = subprocess.run([ROOT / "tests/lab", "--link", "4mbit,60ms,150ms", "--policy", "/none"],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "cannot read /none: No such file" in done.stderr
+
+
+def test_an_operator_is_answered_in_sentences():
+    told = {"use": 91.0, "p50": 2.0, "p95": 7.0, "share": 98.0, "yield": 0.4, "ours": 0.7,
+            "back": None}
+    said = advise.advice(Result(advise.row_of("4mbit,60ms,150ms", ""), "albedo", [told], 0, told))
+    assert "kept 98 %" in said and "after 0.4 s" in said and "not within 15 s" in said
+    assert "no run came to its end" in advise.advice(Result(None, "albedo", [], 0, {}))
+
+
 def test_an_unknown_scenario_is_named_with_those_that_exist():
     done = subprocess.run([ROOT / "tests/lab", "S99"], capture_output=True, text=True, check=False)
     assert done.returncode == 2

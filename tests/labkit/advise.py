@@ -30,16 +30,16 @@ def said(value, unit, never):
 
 def advice(result):
     """Sentences, each from one figure."""
-    if not result.figures:
-        return "Nothing can be said: " + (result.trouble or "the machine was too busy to measure.")
-    f = result.figures
-    return "\n".join([
+    f = result.figures or result.last
+    if not f:
+        return "Nothing can be said: " + (result.trouble or "no run came to its end.")
+    late = "" if result.runs else "(The machine was late: these figures are a rough guide.)\n"
+    return late + "\n".join([
         f"While nobody else used the line, updates took {f['use']:.0f} % of it and added "
-        f"{said(f['p50'], 'ms', '?')} to half of the round trips, "
-        f"{said(f['p95'], 'ms', '?')} to one in twenty.",
+        f"{said(f['p50'], 'ms', '?')} to half of the round trips, at most "
+        f"{said(f['p95'], 'ms', '?')} to all but one in twenty.",
         f"A download by somebody else kept {f.get('share', 0):.0f} % of what it has alone.",
-        "Updates gave way after " + said(f["yield"], "s", "- they did not give way in 20 s")
-        + f" and then used {f['ours']:.1f} % of the line.",
-        "After it they were back at speed within "
-        + said(f["recover"], "s", "- not within 15 s") + ".",
+        "Updates gave way after " + said(f["yield"], "s", "… they did not give way in 20 s")
+        + f" and then took {f['ours']:.1f} % of the line.",
+        "Once it was over they were back within " + said(f["back"], "s", "… not within 15 s") + ".",
     ])

@@ -13,6 +13,7 @@ both      share %          foreground goodput, of what it had alone in the same 
           ours %           of the link, from 3 s after its beginning to its end
 after     recover s        from the foreground's end until the bulk is above 80 % of the link, over
                            100 ms and over the second after them
+          back s           the same, above 80 % of what it had in idle (a policy may allow less)
 down, up  reach_down, reach_up s   the same, after the rate changed; use_down, p95_down there
 web       web_30k …        added time of the objects, p50 in %; web_p95 the worst of their p95
           harvest %        bulk, of what the objects left of the link
@@ -131,9 +132,9 @@ def of_both(run):
     return figures
 
 
-def recovery(run, name):
+def recovery(run, name, rate=None):
     begin, end = run.phases[name]
-    rate = run.row.rate_in(name)
+    rate = rate or run.row.rate_in(name)
     return reached(run.flow("bulk"), begin, end, lambda bps: bps > RECOVER_ABOVE * rate)
 
 
@@ -267,6 +268,9 @@ def of_run(run):
             figures |= measure(run)
     if run.has("after"):
         figures["recover"] = recovery(run, "after")
+        if run.has("idle"):
+            had = run.flow("bulk").bps(*run.settled("idle"))
+            figures["back"] = recovery(run, "after", max(had, 1.0))
     figures |= of_changes(run)
     if run.shares:
         figures |= of_several(run)
