@@ -44,6 +44,8 @@ void law_start(struct law *l, const struct law_view *v)
         uint64_t width = law_ns(c->interval_packets * 11200 / law_most(came, 1));
         if (width < v->now_ns && law_seconds(width) > v->interval_s)
             came = law_least(came, law_delivered_bps(l, v->now_ns - width, v->now_ns));
+        /* A carrier that stalls just now has shown before what comes through. */
+        came = law_most(came, law_least(c->start_stall * l->best_bps, l->rate_bps));
         came = law_most(came, law_floor_bps(l));
         l->capacity_bps = law_most(l->capacity_bps, came);
         l->rate_bps = c->start_cut * came;
@@ -225,6 +227,8 @@ static void climb(struct law *l, const struct law_view *v)
         v->queue_s > c->climb_queue * v->low_s && l->rate_bps > c->far_share * l->capacity_bps;
     if (v->now_ns < l->round_ns || v->blind || v->hole || enough || !follows(l, v, 0.85))
         return;
+    if (v->coarse) /* too slow to tell by what comes */
+        l->growth = c->climb_most;
     double at = l->rate_bps / law_most(l->capacity_bps, 1);
     if (at < c->far_share) {
         l->rate_bps *= 1 + c->climb_far;
