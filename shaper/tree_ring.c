@@ -58,9 +58,14 @@ struct tree_seat *ring_first(const struct tree_node *parent, unsigned ring)
 {
     struct tree_ring *r = &parent->inner->rings[ring];
 
-    while ((r->head->node->seated & 1U << ring) == 0)
-        unlink_seat(r, r->head);
-    return r->head;
+    struct tree_seat *seat = r->head;
+
+    while ((seat->node->seated & 1U << ring) == 0) {
+        struct tree_seat *next = seat->next;
+        unlink_seat(r, seat);
+        seat = next;
+    }
+    return seat;
 }
 
 void node_leave_rings(struct tree_node *n)
