@@ -11,6 +11,7 @@ static struct tree_seat *seat_of(struct tree_node *n, unsigned ring)
 
 static void unlink_seat(struct tree_ring *ring, struct tree_seat *seat)
 {
+    alb_assert(seat->prev != NULL && seat->next != NULL);
     seat->prev->next = seat->next;
     seat->next->prev = seat->prev;
     if (ring->head == seat)
@@ -57,7 +58,6 @@ static void stand_up(struct tree_node *parent, unsigned ring, struct tree_seat *
 struct tree_seat *ring_first(const struct tree_node *parent, unsigned ring)
 {
     struct tree_ring *r = &parent->inner->rings[ring];
-
     struct tree_seat *seat = r->head;
 
     while ((seat->node->seated & 1U << ring) == 0) {
