@@ -153,12 +153,14 @@ static enum exit_code read_typed(const struct cli *cli, struct publish_options *
 
 enum exit_code cmd_publish(struct cli *cli)
 {
-    struct link_options options = {.at_hub = true, .shows_warnings = true};
+    struct link_options options = {.at_hub = true, .shows_warnings = true, .has_line = true};
     struct publish_options typed = {.layer = NULL};
     struct publish_result result;
     struct link link;
 
     enum exit_code code = read_typed(cli, &typed);
+    if (code == EXIT_DONE)
+        code = link_line_typed(cli, &options.line);
     if (code != EXIT_DONE)
         return code;
     typed.exclude_count = cli_count(cli, "exclude");

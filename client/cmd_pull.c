@@ -278,6 +278,8 @@ enum exit_code cmd_pull(struct cli *cli)
     if (code == EXIT_DONE)
         code = cli_duration(cli, "wait", WAIT_DEFAULT_NS, &options.wait_ns);
     if (code == EXIT_DONE)
+        code = link_line_typed(cli, &options.line);
+    if (code == EXIT_DONE)
         code = ready_target(cli, options.target, &made);
     if (code != EXIT_DONE)
         return code;

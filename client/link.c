@@ -52,6 +52,47 @@ static bool needs_grant(const struct link *l, const struct link_options *options
     return options->wants_grant && !(l->is_hub && (role == ROLE_ADMIN || role == ROLE_PUBLISHER));
 }
 
+/* ---- the line: as in client/endpoint.c ---- */
+
+static void open_line(struct link *l, const struct link_options *options)
+{
+    own_addresses_read(&l->addresses);
+    l->policy = policy_book_open(&(struct policy_book_options){
+        .loop = l->loop, .authority = l->authority, .catalogue = l->state->catalogue});
+    l->line = line_new(&(struct line_options){.loop = l->loop,
+                                              .places = &l->place,
+                                              .place_count = 1,
+                                              .kind = options->line,
+                                              .policy = l->policy,
+                                              .site = l->state->who.site,
+                                              .device = l->state->who.device,
+                                              .addresses = &l->addresses});
+}
+
+static void heard(void *arg, const char *line)
+{
+    struct link *l = ALB_CONTAINER(arg, struct link, grant);
+
+    (void)policy_book_hear(l->policy, line); /* a pause is in force at once */
+}
+
+static void close_policy(struct link *l)
+{
+    line_stop(l->line);
+    if (l->policy != NULL)
+        l->policy = policy_book_close(l->policy);
+}
+
+enum exit_code link_line_typed(const struct cli *cli, enum line_kind *out)
+{
+    const char *typed = cli_text(cli, "line");
+
+    if (typed != NULL && strcmp(typed, "wan") != 0 && strcmp(typed, "lan") != 0)
+        return cli_usage(cli, "--line %s: it is wan or lan", typed);
+    *out = typed == NULL ? LINE_IS_AUTO : typed[0] == 'w' ? LINE_IS_WAN : LINE_IS_LAN;
+    return EXIT_DONE;
+}
+
 static void open_upstream(struct link *l, const struct link_options *options)
 {
     struct upstream_options up = {.loop = l->loop,
@@ -73,7 +114,17 @@ static void open_upstream(struct link *l, const struct link_options *options)
         up.grant_size = buf_size(&l->grant.bytes);
         up.grant_renew_wall_s = l->grant.renew_wall_s;
     }
+    if (options->has_line) {
+        open_line(l, options);
+        up.wan = line_wan(l->line);
+        up.wants_events = true;
+        up.event = heard;
+    }
     l->upstream = upstream_new(&up);
+    if (options->has_line) {
+        policy_book_follow(l->policy, l->upstream);
+        line_measure(l->line, l->upstream);
+    }
 }
 
 static void on_terminate(void *arg)
@@ -143,8 +194,10 @@ static void finish_loop(struct loop *loop)
 
 void link_close(struct link *l)
 {
+    close_policy(l);
     l->authority = authority_close(l->authority);
     l->upstream = upstream_free(l->upstream);
+    l->line = line_free(l->line);
     own_grant_release(&l->grant);
     if (l->loop != NULL) {
         finish_loop(l->loop);

@@ -18,6 +18,7 @@
 
 #include "client/cli.h"
 #include "client/state.h"
+#include "transfer/line.h"
 #include "transfer/own_grant.h"
 
 struct link_options {
@@ -26,9 +27,9 @@ struct link_options {
     bool
         follows_trust; /* keep trust and revocations current while the loop runs                  */
     uint64_t wait_ns;  /* how long a question tries to reach the other side; 0: once          */
-    bool shows_warnings; /* a long command: a lost line is told when it happens */
-    void *event_arg; /* with `event`: subscribe to the parent's events                          */
-    void (*event)(void *arg, const char *line);
+    bool shows_warnings; /* a long command: a lost line is told when it happens                 */
+    bool has_line;       /* much will travel: it is measured, and ruled by law and policy       */
+    enum line_kind line; /* … what leads there */
 };
 
 struct link {
@@ -39,6 +40,9 @@ struct link {
     struct upstream *upstream;
     struct authority *authority; /* from the state's catalogue, pinned as joined */
     struct own_grant grant;
+    struct line *line; /* NULL unless has_line; as are the next two */
+    struct policy_book *policy;
+    struct own_addresses addresses;
     struct upstream_place place; /* where requests go */
     bool is_hub;
     uint64_t wait_ns;
@@ -54,6 +58,8 @@ void link_end(struct link *l);
 enum exit_code link_open(struct output *o, struct state *s, const struct link_options *options,
                          struct link *out);
 void link_close(struct link *l);
+/* --line wan|lan; neither: LINE_IS_AUTO.  EXIT_USAGE: said. */
+enum exit_code link_line_typed(const struct cli *cli, enum line_kind *out);
 
 /* A TLS context with the state's CA, certificate and key:
  * INVALID when they do not belong together. */

@@ -26,7 +26,8 @@ struct pull_options {
     const char *const *seeds;
     size_t seed_count;
     bool exact, strict, verify, allow_rollback, replace_layer;
-    uint64_t wait_ns; /* how long an upstream may be out of reach before giving up */
+    enum line_kind line; /* AUTO: a LAN when the reflector is asked */
+    uint64_t wait_ns;    /* how long an upstream may be out of reach before giving up */
 };
 
 struct pull {

@@ -208,6 +208,7 @@ static void open_upload(struct uploader *u)
                                          .body_size = buf_size(&body),
                                          .expect_bytes =
                                              64 + 10 * (u->options.content_chunk_count + 1),
+                                         .is_bulk = true,
                                          .timeout_ns = BODY_TIMEOUT_NS};
         u->request = upstream_request(u->options.upstream, &ask, opened, u);
     }
@@ -377,6 +378,7 @@ static void send_body(struct uploader *u)
                                      .body = buf_peek(&b->items),
                                      .body_size = buf_size(&b->items),
                                      .body_stays = true,
+                                     .is_bulk = true,
                                      .expect_bytes = 4096,
                                      .timeout_ns = BODY_TIMEOUT_NS};
 

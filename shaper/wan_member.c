@@ -344,10 +344,13 @@ void wan_member_uploads(struct wan_member *m, bool is_uploading)
 {
     const struct node_terms terms = {.ceiling_bps = TREE_UNLIMITED};
     struct wan_half *up = &m->wan->halves[WAN_UP];
+    const uint64_t now_ns = loop_now_ns(m->wan->options.loop);
 
     if (m->is_uploading == is_uploading)
         return;
-    wan_member_look(m, loop_now_ns(m->wan->options.loop));
+    wan_member_look(m, now_ns);
+    if (m->is_uploading)
+        law_on_forfeit(&up->law, under_way(m), now_ns); /* what is acknowledged later is not bulk */
     m->is_uploading = is_uploading;
     m->granted_bytes[WAN_UP] = m->delivered_bytes[WAN_UP] = 0;
     shaper_leaf_stop(&m->up);

@@ -21,6 +21,7 @@ enum { CORRUPT_TRIES = 3, FAILURES_MOST = 12 /* some four minutes of rests */ };
 
 struct batch {
     struct fetcher *fetcher;
+    struct http_session *line; /* on which it was asked, lives as long as the call */
     struct http_call *call;
     unsigned status;
     struct batch_request request;
@@ -178,6 +179,7 @@ static void ask_more(void *arg)
         if (line == NULL || !http_session_is_open(line))
             return; /* on_up() comes back here */
         struct batch *b = gather(f);
+        b->line = line;
         if (b->count > 0)
             ask(b);
         else
@@ -239,11 +241,10 @@ static void on_silence(void *arg)
 {
     struct batch *b = arg;
     struct fetcher *f = b->fetcher;
-    const struct http_session *line = upstream_data(f->options.upstream);
 
-    if (line == NULL)
+    if (!upstream_is_up(f->options.upstream))
         return; /* lost: the call's end is about to come */
-    uint64_t held_ns = http_session_held_until_ns(line);
+    uint64_t held_ns = http_session_held_until_ns(b->line);
     uint64_t until_ns = (held_ns > f->heard_ns ? held_ns : f->heard_ns) + SILENCE_NS;
 
     if (loop_now_ns(f->options.loop) < until_ns)
@@ -274,7 +275,7 @@ static void ask(struct batch *b)
                                            .body = buf_peek(&body),
                                            .body_size = buf_size(&body),
                                            .expect_bytes = b->expect_bytes + (64 << 10)};
-    b->call = http_call_start(upstream_data(f->options.upstream), &call, &batch_ops, b);
+    b->call = http_call_start(b->line, &call, &batch_ops, b);
     buf_release(&body);
     buf_init(&b->in, CHUNK_STORED_MAX + (64 << 10));
     timer_init(&b->silence, f->options.loop, on_silence, b);
@@ -374,19 +375,12 @@ static struct alb_status refusal(const struct batch *b, struct alb_status st)
     return alb_fail(ALB_INVALID, "the parent does not understand the request");
 }
 
-static bool line_is_lost(const struct fetcher *f)
-{
-    struct http_session *line = upstream_data(f->options.upstream);
-
-    return line == NULL || !http_session_is_open(line);
-}
-
 static void batch_end(void *arg, struct http_call *c, struct alb_status st)
 {
     struct batch *b = arg;
     struct fetcher *f = b->fetcher;
     const struct alb_status refused = refusal(b, st);
-    const bool is_lost = alb_failed(st) && line_is_lost(f);
+    const bool is_lost = alb_failed(st) && !http_session_is_open(b->line);
 
     (void)c;
     b->call = NULL;

@@ -55,6 +55,7 @@ struct upstream *upstream_new(const struct upstream_options *options)
     u->options.grant = NULL;
     u->control.upstream = u;
     u->data.upstream = u;
+    upstream_init_more(u);
     u->since_ns = loop_now_ns(options->loop);
     TAILQ_INIT(&u->listeners);
     TAILQ_INIT(&u->requests);
@@ -66,7 +67,7 @@ struct upstream *upstream_new(const struct upstream_options *options)
     return u;
 }
 
-static void drop_link(struct upstream_link *link)
+void upstream_drop_link(struct upstream_link *link)
 {
     if (link->call != NULL) {
         http_call_cancel(link->call);
@@ -83,7 +84,7 @@ static void drop_link(struct upstream_link *link)
         link->session = NULL;
     }
     buf_release(&link->answer);
-    link->is_greeted = false;
+    link->is_greeted = link->is_leaving = false;
 }
 
 struct upstream *upstream_free(struct upstream *u)
@@ -95,25 +96,28 @@ struct upstream *upstream_free(struct upstream *u)
     timer_stop(&u->renewal);
     upstream_drop_requests(u);
     upstream_stop_events(u);
-    drop_link(&u->control);
-    drop_link(&u->data);
+    upstream_drop_more(u);
+    upstream_drop_link(&u->control);
+    upstream_drop_link(&u->data);
     buf_release(&u->grant);
     loop_bury(u->options.loop, free, u);
     return NULL;
 }
 
-static void dial_link(struct upstream *u, struct upstream_link *link)
+void upstream_dial_link(struct upstream_link *link)
 {
+    struct upstream *u = link->upstream;
+    const bool is_bulk = link != &u->control;
     const struct upstream_place *place = &u->options.places[u->place];
     const struct dial_options dial_options = {.host = place->host,
                                               .port = place->port,
                                               .tls = u->options.tls,
                                               .timeout_ns = DIAL_TIMEOUT_NS,
-                                              .bulk = link == &u->data};
+                                              .bulk = is_bulk};
     const struct http_session_options session_options = {
-        .window_bytes = link == &u->data ? u->options.window_bytes : 0,
+        .window_bytes = is_bulk ? u->options.window_bytes : 0,
         .dead_timeout_ns = DEAD_NS,
-        .is_paced = link == &u->data && u->options.wan != NULL && wan_is_shaped(u->options.wan)};
+        .is_paced = is_bulk && u->options.wan != NULL && wan_is_shaped(u->options.wan)};
     struct stream *stream = loop_dial(u->options.loop, &dial_options);
 
     if (u->options.gate != NULL)
@@ -121,8 +125,7 @@ static void dial_link(struct upstream *u, struct upstream_link *link)
     link->session = http_connect(stream, &session_options, &link_ops, link);
     http_session_set_user(link->session, link);
     if (u->options.wan != NULL)
-        link->member =
-            wan_attach(u->options.wan, link->session, link == &u->data ? WAN_BULK : WAN_CONTROL);
+        link->member = wan_attach(u->options.wan, link->session, is_bulk ? WAN_BULK : WAN_CONTROL);
 }
 
 static void dial(void *arg)
@@ -133,7 +136,7 @@ static void dial(void *arg)
     u->has_asked_trust = false;
     u->has_asked_grant = false;
     timer_set_in(&u->patience, PATIENCE_NS);
-    dial_link(u, &u->control);
+    upstream_dial_link(&u->control);
 }
 
 /* A side that answers PINGs but not the greeting would hold us for ever. */
@@ -149,6 +152,10 @@ static void link_opened(void *arg, struct http_session *s)
 
     if (http_session_user(s) != link)
         return;
+    if (upstream_is_more(link) && !upstream_more_is_ours(link)) {
+        upstream_more_lost(link);
+        return;
+    }
     if (link == &u->control && u->options.wants_grant &&
         (buf_size(&u->grant) == 0 || loop_wall_s(u->options.loop) >= u->options.grant_renew_wall_s))
         ask_grant(u);
@@ -193,6 +200,9 @@ static void greet_all(struct upstream *u)
     greet(&u->control);
     if (u->is_up && u->data.call == NULL)
         greet(&u->data);
+    for (size_t i = 0; i < UPSTREAM_MORE_MOST; i++)
+        if (u->more[i].is_greeted && u->more[i].call == NULL && !u->more[i].is_leaving)
+            greet(&u->more[i]);
 }
 
 static bool is_refusal(unsigned status)
@@ -331,6 +341,10 @@ static void greet_end(void *arg, struct http_call *c, struct alb_status st)
         return;
     }
     struct upstream *u = link->upstream;
+    if (upstream_is_more(link)) {
+        upstream_more_lost(link);
+        return;
+    }
     if (link == &u->control && link->answer_status < 500 && !u->has_asked_grant &&
         buf_size(&u->grant) > 0) {
         log_event(LOG_INFO, "upstream.old_grant", "status=%u next=\"a new one is asked for\"",
@@ -365,11 +379,13 @@ static void link_ready(struct upstream_link *link)
     struct upstream *u = link->upstream;
     struct upstream_listener *l, *next;
 
-    if (u->is_up)
-        return; /* greeted again, with a new grant */
+    if (link->is_greeted)
+        return; /* again, with a new grant */
     link->is_greeted = true;
+    if (upstream_is_more(link))
+        return;
     if (link == &u->control) {
-        dial_link(u, &u->data);
+        upstream_dial_link(&u->data);
         upstream_send_requests(u);
         if (u->options.wants_events)
             upstream_start_events(u);
@@ -386,6 +402,8 @@ static void link_ready(struct upstream_link *link)
         next = TAILQ_NEXT(l, link);
         l->up(l);
     }
+    if (u->is_up)
+        upstream_send_requests(u);
 }
 
 /* ---- losing it ------------------------------------------------------------------------------ */
@@ -403,7 +421,10 @@ static void link_closed(void *arg, struct http_session *s, struct alb_status st)
     link->upstream->body_sent += sent;
     link->session = NULL;
     link->call = NULL;
-    lose(link->upstream, st);
+    if (upstream_is_more(link))
+        upstream_more_lost(link);
+    else
+        lose(link->upstream, st);
 }
 
 static uint64_t backoff_ns(struct upstream *u)
@@ -436,8 +457,9 @@ static void lose(struct upstream *u, struct alb_status why)
                delay_ns / NS_PER_MS);
     upstream_stop_events(u);
     upstream_park_requests(u);
-    drop_link(&u->control);
-    drop_link(&u->data);
+    upstream_drop_more(u);
+    upstream_drop_link(&u->control);
+    upstream_drop_link(&u->data);
     timer_stop(&u->patience);
     timer_stop(&u->renewal);
     if (!was_up)
@@ -470,11 +492,6 @@ void upstream_unlisten(struct upstream *u, struct upstream_listener *l)
 bool upstream_is_up(const struct upstream *u)
 {
     return u->is_up;
-}
-
-struct http_session *upstream_data(struct upstream *u)
-{
-    return u->is_up ? u->data.session : NULL;
 }
 
 struct http_session *upstream_control(struct upstream *u)
@@ -513,4 +530,6 @@ void upstream_figures(struct upstream *u, struct upstream_figures *out)
     }
     add_counts(&u->control, out);
     add_counts(&u->data, out);
+    for (size_t i = 0; i < UPSTREAM_MORE_MOST; i++)
+        add_counts(&u->more[i], out);
 }

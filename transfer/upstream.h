@@ -12,6 +12,9 @@
  * request made here is sent when the line is back, until its own deadline; one that is broken off
  * alone is sent again a little later, three times.
  *
+ * While the wan asks for it (random loss holds a single connection back) up to three more data
+ * connections are opened, greeted and used; the line does not hang on them.
+ *
  * When the parent ends the events (we were too slow for it), they are asked for again, and "trust",
  * "revoked", "layers", "policy" and "override" are told once, since they may have been missed.
  */
@@ -78,8 +81,11 @@ struct upstream_listener {
 void upstream_listen(struct upstream *u, struct upstream_listener *l);
 void upstream_unlisten(struct upstream *u, struct upstream_listener *l);
 bool upstream_is_up(const struct upstream *u);
-/* NULL while down. */
+/* The data connection, of several the one on which the least is outstanding; NULL while down.  Ask
+ * again for each call. */
 struct http_session *upstream_data(struct upstream *u);
+/* Data connections that may be used now. */
+size_t upstream_data_count(const struct upstream *u);
 /* NULL while down; from upstream_listener.up() to down() it is the same one. */
 struct http_session *upstream_control(struct upstream *u);
 /* Hang up and start over: the line is suspected dead. */
@@ -104,6 +110,9 @@ struct upstream_ask {
     size_t expect_bytes; /* most the answer may be */
     uint64_t timeout_ns; /* 0: 60 s */
     bool fail_when_down; /* CLOSED at once, not waiting for the line, once a first dial failed */
+    /* A large body, shaped like all bulk: it travels on the data connection, and the timeout counts
+     * from when it last moved or our own gate let go of it. */
+    bool is_bulk;
 };
 /* done() comes from the loop, exactly once, unless cancelled. */
 struct upstream_request *upstream_request(struct upstream *u, const struct upstream_ask *ask,

@@ -5,7 +5,7 @@
 #include "transfer/feed.h"
 #include "transfer/upstream.h"
 
-enum { UPSTREAM_GRANT_MAX = 64 << 10 };
+enum { UPSTREAM_GRANT_MAX = 64 << 10, UPSTREAM_MORE_MOST = 3 };
 
 struct upstream_link {
     struct upstream *upstream;
@@ -15,6 +15,8 @@ struct upstream_link {
     struct buf answer;
     unsigned answer_status;
     bool is_greeted;
+    bool is_leaving; /* one of `more`: closes when its calls are over */
+    size_t uploads;  /* bulk requests with a body that are under way  */
 };
 
 TAILQ_HEAD(upstream_listeners, upstream_listener);
@@ -24,6 +26,9 @@ struct upstream {
     struct upstream_options options;
     size_t place;
     struct upstream_link control, data;
+    struct upstream_link more[UPSTREAM_MORE_MOST]; /* data, too, while the law asks for it */
+    struct timer tend;
+    uint64_t more_not_before_ns, busy_ns; /* busy: calls were under way, or about to be made */
     struct buf grant;
     struct timer redial;
     struct timer patience; /* for dialling and greeting, all of it     */
@@ -46,9 +51,19 @@ struct upstream {
     size_t event_size;
 };
 
+/* upstream.c */
+void upstream_dial_link(struct upstream_link *link);
+void upstream_drop_link(struct upstream_link *link);
+/* upstream_more.c */
+void upstream_init_more(struct upstream *u);
+void upstream_drop_more(struct upstream *u);
+bool upstream_is_more(const struct upstream_link *link);
+/* Shook hands: is it the parent that we know? */
+bool upstream_more_is_ours(const struct upstream_link *link);
+void upstream_more_lost(struct upstream_link *link); /* or of no use */
 /* upstream_request.c */
-void upstream_send_requests(struct upstream *u); /* the control connection is greeted  */
-void upstream_park_requests(struct upstream *u); /* it is lost: their calls are no more */
+void upstream_send_requests(struct upstream *u); /* a connection is greeted            */
+void upstream_park_requests(struct upstream *u); /* both are lost: no calls any more   */
 void upstream_drop_requests(struct upstream *u); /* nobody will be told               */
 /* upstream_events.c */
 void upstream_start_events(struct upstream *u);

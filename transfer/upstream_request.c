@@ -6,6 +6,7 @@
  */
 #include "base/alloc.h"
 #include "base/units.h"
+#include "shaper/wan.h"
 #include "transfer/upstream_impl.h"
 #include "wire/json.h"
 
@@ -16,11 +17,13 @@ enum { BROKEN_MOST = 3 };
 
 struct upstream_request {
     struct upstream *upstream;
+    struct upstream_link *via;
     char *method, *path;
     const uint8_t *body;
     uint8_t *own_body; /* NULL: the caller's */
     size_t body_size, body_sent, expect_bytes;
-    bool fail_when_down;
+    bool fail_when_down, is_bulk;
+    uint64_t timeout_ns, moved_ns; /* when it was made, or its body last moved */
     upstream_done done;
     void *arg;
     struct http_call *call; /* NULL while waiting */
@@ -42,10 +45,23 @@ static void tell(struct upstream_request *r, struct alb_status st);
 static const struct http_call_ops request_ops = {
     .head = request_head, .data = request_data, .end = request_end};
 
+/* A body that moves, or that our own gate keeps back, is no silence of theirs. */
+static uint64_t patient_until_ns(const struct upstream_request *r)
+{
+    const uint64_t held_ns = http_session_held_until_ns(r->via->session);
+
+    return (held_ns > r->moved_ns ? held_ns : r->moved_ns) + r->timeout_ns;
+}
+
 static void on_deadline(void *arg)
 {
     struct upstream_request *r = arg;
 
+    if (r->is_bulk && r->call != NULL &&
+        loop_now_ns(r->upstream->options.loop) < patient_until_ns(r)) {
+        timer_set(&r->deadline, patient_until_ns(r));
+        return;
+    }
     if (r->fail_when_down && r->call == NULL && r->upstream->has_failed)
         tell(r, alb_fail(ALB_CLOSED, "the parent cannot be reached"));
     else
@@ -56,9 +72,12 @@ struct upstream_request *upstream_request(struct upstream *u, const struct upstr
                                           upstream_done done, void *arg)
 {
     struct upstream_request *r = xalloc(sizeof *r);
-    uint64_t timeout_ns = ask->timeout_ns != 0 ? ask->timeout_ns : TIMEOUT_DEFAULT_NS;
 
     r->upstream = u;
+    r->is_bulk = ask->is_bulk;
+    r->via = ask->is_bulk ? &u->data : &u->control;
+    r->timeout_ns = ask->timeout_ns != 0 ? ask->timeout_ns : TIMEOUT_DEFAULT_NS;
+    r->moved_ns = loop_now_ns(u->options.loop);
     r->method = xstrdup(ask->method);
     r->path = xstrdup(ask->path);
     r->body_size = ask->body_size;
@@ -70,10 +89,10 @@ struct upstream_request *upstream_request(struct upstream *u, const struct upstr
     r->done = done;
     r->arg = arg;
     timer_init(&r->deadline, u->options.loop, on_deadline, r);
-    timer_set_in(&r->deadline, timeout_ns);
+    timer_set_in(&r->deadline, r->timeout_ns);
     timer_init(&r->again, u->options.loop, send_again, r);
     TAILQ_INSERT_TAIL(&u->requests, r, link);
-    if (u->control.is_greeted)
+    if (r->via->is_greeted)
         send_request(r);
     else if (r->fail_when_down && u->has_failed)
         timer_set_in(&r->deadline, 0);
@@ -88,8 +107,28 @@ static size_t pull_body(void *arg, uint8_t *out, size_t size, bool *ended)
 
     memcpy(out, r->body + r->body_sent, n);
     r->body_sent += n;
+    r->moved_ns = loop_now_ns(r->upstream->options.loop);
     *ended = n == left;
     return n;
+}
+
+/* What the data connection says is bulk for as long as such bodies go up on it. */
+static void count_upload(const struct upstream_request *r, bool begins)
+{
+    struct upstream_link *via = r->via;
+
+    if (!r->is_bulk || r->body_size == 0)
+        return;
+    via->uploads += begins ? 1 : SIZE_MAX;
+    if (via->member != NULL)
+        wan_member_uploads(via->member, via->uploads > 0);
+}
+
+/* Its call is no more. */
+static void call_is_over(struct upstream_request *r)
+{
+    r->call = NULL;
+    count_upload(r, false);
 }
 
 static void send_request(struct upstream_request *r)
@@ -108,7 +147,8 @@ static void send_request(struct upstream_request *r)
     r->status = 0;
     r->too_long = false;
     timer_stop(&r->again);
-    r->call = http_call_start(r->upstream->control.session, &call, &request_ops, r);
+    count_upload(r, true);
+    r->call = http_call_start(r->via->session, &call, &request_ops, r);
 }
 
 static void request_head(void *arg, struct http_call *c, unsigned status)
@@ -154,13 +194,13 @@ static void request_end(void *arg, struct http_call *c, struct alb_status st)
     struct upstream_request *r = arg;
 
     (void)c;
-    r->call = NULL;
+    call_is_over(r);
     if (!alb_failed(st)) {
         tell(r, r->too_long ? alb_fail(ALB_CORRUPT, "the parent's answer is too long")
                             : status_of(r->status));
     } else if (st.code == ALB_CORRUPT) {
         tell(r, st);
-    } else if (http_session_is_open(r->upstream->control.session)) {
+    } else if (http_session_is_open(r->via->session)) {
         if (++r->broken > BROKEN_MOST)
             tell(r, alb_fail(ALB_CLOSED, "the parent keeps breaking off its answer"));
         else
@@ -172,8 +212,16 @@ static void send_again(void *arg)
 {
     struct upstream_request *r = arg;
 
-    if (r->call == NULL && r->upstream->control.is_greeted)
+    if (r->call == NULL && r->via->is_greeted)
         send_request(r);
+}
+
+static void cancel_call(struct upstream_request *r)
+{
+    if (r->call == NULL)
+        return;
+    http_call_cancel(r->call);
+    call_is_over(r);
 }
 
 /* Nothing calls it after this. */
@@ -182,9 +230,7 @@ static void unlink_request(struct upstream_request *r)
     timer_stop(&r->deadline);
     timer_stop(&r->again);
     TAILQ_REMOVE(&r->upstream->requests, r, link);
-    if (r->call != NULL)
-        http_call_cancel(r->call);
-    r->call = NULL;
+    cancel_call(r);
 }
 
 static void free_request(struct upstream_request *r)
@@ -224,7 +270,7 @@ void upstream_send_requests(struct upstream *u)
 
     TAILQ_FOREACH(r, &u->requests, link)
     {
-        if (r->call == NULL)
+        if (r->call == NULL && r->via->is_greeted)
             send_request(r);
     }
 }
@@ -235,10 +281,7 @@ void upstream_park_requests(struct upstream *u)
 
     TAILQ_FOREACH(r, &u->requests, link)
     {
-        if (r->call != NULL) {
-            http_call_cancel(r->call);
-            r->call = NULL;
-        }
+        cancel_call(r);
         timer_stop(&r->again);
         if (r->fail_when_down)
             timer_set_in(&r->deadline, 0);

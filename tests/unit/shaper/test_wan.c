@@ -26,8 +26,9 @@ struct rig {
     struct probe_responder *responder;
     struct probe_ticket *ticket;
     struct probe *probe;
-    struct datagram *from, *to; /* somebody else's traffic */
-    struct datagram_peer door;
+    struct datagram *from[WAN_WAYS], *to[WAN_WAYS]; /* somebody else's traffic, each way */
+    struct datagram_peer door[WAN_WAYS];
+    enum wan_way others_way;
     struct timer others;
     uint64_t others_ns;  /* between two of its packets */
     uint64_t others_got; /* bytes */
@@ -50,12 +51,15 @@ static void others_send(void *arg)
     static const uint8_t packet[OTHERS_SIZE - 28];
     struct rig *r = arg;
 
-    alb_ignore(datagram_send(r->from, packet, sizeof packet, &r->door), "the queue never drops");
+    alb_ignore(
+        datagram_send(r->from[r->others_way], packet, sizeof packet, &r->door[r->others_way]),
+        "the queue never drops");
     timer_set_in(&r->others, r->others_ns);
 }
 
-static void others_begin(struct rig *r, uint64_t bps)
+static void others_begin(struct rig *r, enum wan_way way, uint64_t bps)
 {
+    r->others_way = way;
     r->others_ns = OTHERS_SIZE * 8 * NS_PER_S / bps;
     r->others_got = 0;
     others_send(r);
@@ -73,10 +77,13 @@ static void open_others(struct rig *r)
         .address = "0.0.0.0", .port = OTHERS_PORT, .got = others_heard, .arg = r};
     const struct datagram_options from = {.address = "0.0.0.0", .got = others_heard, .arg = r};
 
-    assert_false(alb_failed(datagram_open(d->box, &to, &r->to)));
-    assert_false(alb_failed(datagram_open(d->hub, &from, &r->from)));
-    assert_true(datagram_peer_of(http_session_stream(d->server), OTHERS_PORT, &r->door));
-    timer_init(&r->others, d->hub, others_send, r);
+    assert_false(alb_failed(datagram_open(d->box, &to, &r->to[WAN_DOWN])));
+    assert_false(alb_failed(datagram_open(d->hub, &from, &r->from[WAN_DOWN])));
+    assert_true(datagram_peer_of(http_session_stream(d->server), OTHERS_PORT, &r->door[WAN_DOWN]));
+    assert_false(alb_failed(datagram_open(d->hub, &to, &r->to[WAN_UP])));
+    assert_false(alb_failed(datagram_open(d->box, &from, &r->from[WAN_UP])));
+    assert_true(datagram_peer_of(http_session_stream(d->client), OTHERS_PORT, &r->door[WAN_UP]));
+    timer_init(&r->others, d->box, others_send, r);
 }
 
 /* ---- the rig --------------------------------------------------------------------------------- */
@@ -135,8 +142,10 @@ static void rig_free(struct rig *r)
     r->probe = probe_free(r->probe);
     r->ticket = probe_ticket_free(r->ticket);
     r->responder = probe_responder_close(r->responder);
-    datagram_close(r->from);
-    datagram_close(r->to);
+    for (size_t way = 0; way < WAN_WAYS; way++) {
+        datagram_close(r->from[way]);
+        datagram_close(r->to[way]);
+    }
     wan_detach(r->member);
     wan_free(r->wan);
     duo_free(r->duo);
@@ -216,7 +225,7 @@ static void it_makes_way_for_somebody_else_and_comes_back(void **state)
     (void)state;
     pull(r, 200);
     duo_run_ms(r->duo, 10000);
-    others_begin(r, LINE_BPS * 95 / 100);
+    others_begin(r, WAN_DOWN, LINE_BPS * 95 / 100);
     duo_run_ms(r->duo, 1500);
     const uint64_t beside = body_bps(r, 5000);
     say("beside others", r, beside);
@@ -301,6 +310,82 @@ static void an_upload_is_shaped_by_the_way_up(void **state)
     rig_free(r);
 }
 
+/* ---- up -------------------------------------------------------------------------------------- */
+
+static void push(struct rig *r, unsigned megabytes)
+{
+    static const uint8_t body[MEGABYTE];
+
+    wan_member_uploads(r->member, true);
+    for (unsigned i = 0; i < megabytes; i++)
+        duo_start(r->duo, &(struct http_call_options){.method = "POST",
+                                                      .path = "/hello",
+                                                      .body = body,
+                                                      .body_size = sizeof body,
+                                                      .expect_bytes = 16});
+}
+
+static uint64_t pushed_bytes(struct rig *r)
+{
+    struct path_figures f;
+
+    stream_figures(http_session_stream(r->duo->client), &f);
+    return f.acked_bytes;
+}
+
+static uint64_t push_bps(struct rig *r, uint64_t ms)
+{
+    const uint64_t before = pushed_bytes(r);
+
+    duo_run_ms(r->duo, ms);
+    return (pushed_bytes(r) - before) * 8 * 1000 / ms;
+}
+
+static void say_up(const char *what, struct rig *r, uint64_t bps)
+{
+    struct wan_figures f;
+    char text[LAW_TEXT_SIZE];
+
+    wan_figures(r->wan, WAN_UP, &f);
+    print_message("%s: %.2f Mbit/s up, p95 %u ms, %s\n", what, (double)bps / 1e6,
+                  (unsigned)(world_link_queueing_p95_ns(r->duo->link, WORLD_UP) / NS_PER_MS),
+                  law_reason_text(&f.verdict, text, sizeof text));
+}
+
+static void an_upload_alone_fills_the_way_up_and_nobody_waits(void **state)
+{
+    struct rig *r = rig_new(&shaped);
+
+    (void)state;
+    push(r, 60);
+    duo_run_ms(r->duo, 5000);
+    const uint64_t bps = push_bps(r, 10000);
+    say_up("alone", r, bps);
+    assert_true(bps > LINE_BPS * 88 / 100);
+    assert_true(world_link_queueing_p95_ns(r->duo->link, WORLD_UP) <= 14 * NS_PER_MS);
+    rig_free(r);
+}
+
+static void an_upload_makes_way_for_somebody_else_and_comes_back(void **state)
+{
+    struct rig *r = rig_new(&shaped);
+
+    (void)state;
+    push(r, 60);
+    duo_run_ms(r->duo, 10000);
+    others_begin(r, WAN_UP, LINE_BPS * 95 / 100);
+    duo_run_ms(r->duo, 1500);
+    const uint64_t beside = push_bps(r, 5000);
+    say_up("beside others", r, beside);
+    assert_true(beside < LINE_BPS * 6 / 100);
+    others_end(r);
+    duo_run_ms(r->duo, 4000);
+    const uint64_t back = push_bps(r, 3000);
+    say_up("back", r, back);
+    assert_true(back > LINE_BPS * 80 / 100);
+    rig_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -310,6 +395,8 @@ int main(void)
         cmocka_unit_test(off_means_nothing_comes_after_a_round_trip),
         cmocka_unit_test(a_line_that_is_not_shaped_is_free_up_to_its_ceiling),
         cmocka_unit_test(an_upload_is_shaped_by_the_way_up),
+        cmocka_unit_test(an_upload_alone_fills_the_way_up_and_nobody_waits),
+        cmocka_unit_test(an_upload_makes_way_for_somebody_else_and_comes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

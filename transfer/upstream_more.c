@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* transfer/upstream_more.c – more data connections than one, for as long as the law asks for them.
+ *
+ *     (none) → DIALLED → GREETED → used ─── the law wants fewer ──> LEAVING → (none)
+ *        ^________ lost, or not welcome: after a rest ____/             when its calls are over
+ *
+ * One that is lost takes only its own calls along, and whoever made them asks again on another.
+ */
+#include "base/log.h"
+#include "base/units.h"
+#include "shaper/wan.h"
+#include "transfer/upstream_impl.h"
+
+#define TEND_EVERY_NS (1 * NS_PER_S)
+#define REST_NS (5 * NS_PER_S)  /* after one was lost                       */
+#define IDLE_NS (30 * NS_PER_S) /* without calls: one connection will do    */
+
+static void tend(struct upstream *u);
+
+static void on_tend(void *arg)
+{
+    tend(arg);
+}
+
+void upstream_init_more(struct upstream *u)
+{
+    for (size_t i = 0; i < UPSTREAM_MORE_MOST; i++)
+        u->more[i].upstream = u;
+    timer_init(&u->tend, u->options.loop, on_tend, u);
+}
+
+void upstream_drop_more(struct upstream *u)
+{
+    timer_stop(&u->tend);
+    for (size_t i = 0; i < UPSTREAM_MORE_MOST; i++)
+        upstream_drop_link(&u->more[i]);
+}
+
+bool upstream_is_more(const struct upstream_link *link)
+{
+    const struct upstream *u = link->upstream;
+
+    return link >= u->more && link < u->more + UPSTREAM_MORE_MOST;
+}
+
+/* The first connection's certificate was judged (authority.c), and will be again; this one's is the
+ * same or it is not used. */
+bool upstream_more_is_ours(const struct upstream_link *link)
+{
+    const struct upstream *u = link->upstream;
+
+    if (u->data.session == NULL)
+        return false;
+    const struct identity *known = stream_peer(http_session_stream(u->data.session));
+    const struct identity *now = stream_peer(http_session_stream(link->session));
+    return strcmp(known->device, now->device) == 0 && strcmp(known->serial, now->serial) == 0;
+}
+
+void upstream_more_lost(struct upstream_link *link)
+{
+    struct upstream *u = link->upstream;
+
+    if (!link->is_leaving)
+        u->more_not_before_ns = loop_now_ns(u->options.loop) + REST_NS;
+    upstream_drop_link(link);
+}
+
+/* ---- as many as the law asks for ------------------------------------------------------------- */
+
+static bool is_staying(const struct upstream_link *link)
+{
+    return link->session != NULL && !link->is_leaving;
+}
+
+static size_t staying(const struct upstream *u)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < UPSTREAM_MORE_MOST; i++)
+        count += is_staying(&u->more[i]);
+    return count;
+}
+
+static void open_one(struct upstream *u)
+{
+    for (size_t i = 0; i < UPSTREAM_MORE_MOST; i++) {
+        if (u->more[i].session == NULL) {
+            upstream_dial_link(&u->more[i]);
+            return;
+        }
+    }
+}
+
+static void let_one_go(struct upstream *u)
+{
+    for (size_t i = UPSTREAM_MORE_MOST; i-- > 0;) {
+        if (is_staying(&u->more[i])) {
+            u->more[i].is_leaving = true;
+            http_session_drain(u->more[i].session);
+            return;
+        }
+    }
+}
+
+static bool is_expecting(const struct upstream_link *link)
+{
+    return link->session != NULL && http_session_expected_bytes(link->session) > 0;
+}
+
+/* At rest the law is not asked, and says what it said last. */
+static size_t wanted_now(struct upstream *u, uint64_t now_ns)
+{
+    bool is_busy = is_expecting(&u->data);
+
+    for (size_t i = 0; i < UPSTREAM_MORE_MOST; i++)
+        is_busy |= is_expecting(&u->more[i]);
+    if (is_busy)
+        u->busy_ns = now_ns;
+    if (u->options.wan == NULL || now_ns - u->busy_ns > IDLE_NS)
+        return 0;
+    return wan_connections(u->options.wan) - 1;
+}
+
+/* Looked at when somebody is about to ask for something, and each second while there are some: a
+ * line at rest has no timer. */
+static void tend(struct upstream *u)
+{
+    const uint64_t now_ns = loop_now_ns(u->options.loop);
+    const size_t wanted = wanted_now(u, now_ns), have = staying(u);
+
+    if (have < wanted && have < UPSTREAM_MORE_MOST && now_ns >= u->more_not_before_ns)
+        open_one(u);
+    if (have > wanted)
+        let_one_go(u);
+    if (staying(u) != have)
+        log_event(LOG_INFO, "upstream.connections", "place=%s data=%zu",
+                  u->options.places[u->place].host, 1 + staying(u));
+    if (staying(u) > 0 && !timer_is_set(&u->tend))
+        timer_set_in(&u->tend, TEND_EVERY_NS);
+}
+
+/* ---- the one to use -------------------------------------------------------------------------- */
+
+static bool is_usable(const struct upstream_link *link)
+{
+    return link->is_greeted && is_staying(link) && http_session_is_open(link->session);
+}
+
+size_t upstream_data_count(const struct upstream *u)
+{
+    size_t count = u->is_up;
+
+    for (size_t i = 0; i < UPSTREAM_MORE_MOST; i++)
+        count += is_usable(&u->more[i]);
+    return count;
+}
+
+struct http_session *upstream_data(struct upstream *u)
+{
+    if (!u->is_up)
+        return NULL;
+    u->busy_ns = loop_now_ns(u->options.loop);
+    tend(u);
+    struct http_session *best = u->data.session;
+    for (size_t i = 0; i < UPSTREAM_MORE_MOST; i++) {
+        const struct upstream_link *link = &u->more[i];
+        if (is_usable(link) &&
+            (!http_session_is_open(best) ||
+             http_session_expected_bytes(link->session) < http_session_expected_bytes(best)))
+            best = link->session;
+    }
+    return best;
+}
