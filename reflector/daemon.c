@@ -251,8 +251,15 @@ static int start(struct daemon *d)
     copy_parents(&c->parents, &options);
     own_addresses_read(&options.addresses);
     struct alb_status st = reflector_start(&options, &d->reflector);
+    if (alb_failed(st) && st.code == ALB_REFUSED)
+        return reflector_fail_status(st,
+                                     "starting with what %s holds: trust_pin in %s is not of that "
+                                     "trust; put it right, or enrol again with `albedo-reflector "
+                                     "init` into an empty directory",
+                                     c->data, d->config_path);
     if (alb_failed(st))
-        return reflector_fail_status(st, "starting on %s", listen_format(&c->listen, where));
+        return reflector_fail_status(st, "starting on %s as %s says",
+                                     listen_format(&c->listen, where), d->config_path);
     return 0;
 }
 

@@ -8,7 +8,8 @@ import shutil
 import pytest
 
 from albtest.branch import LAYER, make_tree, pull, started
-from albtest.damage import damages, flip_segments, flips, forgets, starts_or_says
+from albtest.damage import (damages, flip_segments, flips, flips_of_values, forgets,
+                            starts_or_says)
 from albtest.tree import compare
 
 
@@ -94,8 +95,8 @@ def test_a_reflector_that_lost_everything_but_its_identity_begins_anew(site, tre
 
 # ---- identities and configuration ----
 
-@pytest.mark.parametrize("name", ["key.pem", "certificate.pem", "ca.pem", "reflector.conf"])
-def test_a_damaged_identity_of_a_reflector_is_named_or_does_no_harm(site, tree, name):
+@pytest.mark.parametrize("name", ["key.pem", "certificate.pem", "ca.pem"])
+def test_a_damaged_identity_of_a_reflector_is_named(site, tree, name):
     box = site.reflector
     site.admin.albedo("publish", LAYER, tree)
     box.stop()
@@ -104,10 +105,29 @@ def test_a_damaged_identity_of_a_reflector_is_named_or_does_no_harm(site, tree, 
     for at, bad in flips(good, 5):
         path.write_bytes(bad)
         print(f"byte {at} of {name}")  # shown when the test fails
-        started = starts_or_says(box, [name])
-        if name != "reflector.conf":  # people write that; what parses is meant
-            assert not started
+        assert not starts_or_says(box, [name])
+    path.write_bytes(good)
+    box.start()
+    pull(site, 0, tree)
+
+
+def test_whichever_option_of_a_reflector_is_damaged_its_file_is_named_or_it_starts(site, tree):
+    """People write that file: what parses is meant. The pin of the trust that it holds is not."""
+    box = site.reflector
+    site.admin.albedo("publish", LAYER, tree)
+    path = box.data / "reflector.conf"
+    box.stop()
+    good = path.read_bytes()
+    named = 0
+    for at, bad in flips_of_values(good):
+        path.write_bytes(bad)
+        option = good[good.rfind(b"\n", 0, at) + 1:at].split()[0].decode()
+        print(f"byte {at}, of {option}")  # shown when the test fails
+        started = starts_or_says(box, ["reflector.conf"])
+        assert option != "trust_pin" or "trust_pin in " in box.daemon.log_text()
+        named += not started
         box.kill()
+    assert named > 1
     path.write_bytes(good)
     box.start()
     pull(site, 0, tree)

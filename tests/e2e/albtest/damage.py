@@ -38,6 +38,17 @@ def flips(good, count):
         yield at, good[:at] + bytes([good[at] ^ 1]) + good[at + 1:]
 
 
+def flips_of_values(good):
+    """The same for each option that a configuration sets, in the middle of its value."""
+    at = 0
+    for line in good.splitlines(keepends=True):
+        name, is_set, value = line.partition(b" = ")
+        if is_set and not name.startswith(b"#"):
+            here = at + len(name) + 3 + len(value) // 2
+            yield here, good[:here] + bytes([good[here] ^ 1]) + good[here + 1:]
+        at += len(line)
+
+
 def files_of(folder):
     """The database's own files, without its log for people."""
     return sorted(f.name for f in folder.iterdir()
