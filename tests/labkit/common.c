@@ -52,8 +52,8 @@ void tool_fail(const char *format, ...)
     va_end(args);
     (void)fflush(stdout);
     (void)fprintf(stderr, "albedo-traffic: %s%s%s\n", text, number != 0 ? ": " : "",
-                  number != 0 ? strerror(number) : "");
-    exit(1);
+                  number != 0 ? strerrordesc_np(number) : "");
+    _exit(1);
 }
 
 static uint64_t clock_ns(clockid_t which)

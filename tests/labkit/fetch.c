@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* labkit/fetch.c – downloads, uploads and small objects, timed. */
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,8 +33,7 @@ static void meter_add(struct meter *m, uint64_t bytes)
 {
     uint64_t bin = (clock_us() - m->began_us) / BIN_US;
     while (m->bin < bin) {
-        (void)printf("%llu,%llu\n", (unsigned long long)(m->began_us + m->bin * BIN_US),
-                     (unsigned long long)m->bytes);
+        (void)printf("%" PRIu64 ",%" PRIu64 "\n", m->began_us + m->bin * BIN_US, m->bytes);
         m->bytes = 0;
         m->bin++;
     }
@@ -56,7 +56,7 @@ int tool_fetch(int argc, char **argv)
     meter_begin(&meter);
     uint64_t until_us = meter.began_us + seconds * US_PER_S;
     int fd = tcp_connect(&to, NULL);
-    http_ask(fd, 1ull << 40);
+    http_ask(fd, UINT64_C(1) << 40);
     while (clock_us() < until_us && !tool_stopped) {
         ssize_t got = wait_ready(fd, POLLIN) ? recv(fd, piece, sizeof piece, MSG_DONTWAIT) : 0;
         if (got < 0 && errno != EAGAIN && errno != EINTR)
@@ -102,7 +102,7 @@ int tool_push(int argc, char **argv)
 }
 
 /* Microseconds from the first packet to the last byte, or 0 when stopped meanwhile. */
-static uint64_t object_fetch(const struct sockaddr_in *to, unsigned long long bytes)
+static uint64_t object_fetch(const struct sockaddr_in *to, uint64_t bytes)
 {
     uint64_t began_us = clock_us();
     int fd = tcp_connect(to, NULL);
@@ -119,11 +119,10 @@ int tool_web(int argc, char **argv)
     int think_ms = (int)arg_number("pause", argv[3], 0, 60000);
     (void)puts("began_us,bytes,took_us");
     for (int i = 0; clock_us() < until_us && !tool_stopped; i++) {
-        unsigned long long bytes = arg_number("size", argv[4 + i % (argc - 4)], 1, 1ull << 30);
+        uint64_t bytes = arg_number("size", argv[4 + i % (argc - 4)], 1, 1u << 30);
         uint64_t began_us = clock_us(), took_us = object_fetch(&to, bytes);
         if (took_us > 0)
-            (void)printf("%llu,%llu,%llu\n", (unsigned long long)began_us, bytes,
-                         (unsigned long long)took_us);
+            (void)printf("%" PRIu64 ",%" PRIu64 ",%" PRIu64 "\n", began_us, bytes, took_us);
         (void)fflush(stdout);
         (void)poll(NULL, 0, think_ms);
     }

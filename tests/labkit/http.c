@@ -2,7 +2,7 @@
 /* labkit/http.c – HTTP/1.1, as much of it as our own server answers. */
 #include "labkit/http.h"
 
-#include <stdint.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,12 +10,12 @@
 
 enum { PIECE_BYTES = 1 << 14, HEAD_BYTES = 256 };
 
-void http_ask(int fd, unsigned long long bytes)
+void http_ask(int fd, uint64_t bytes)
 {
     char head[64];
-    int size = snprintf(head, sizeof head, "GET /%llu HTTP/1.1\r\n\r\n", bytes);
+    int size = snprintf(head, sizeof head, "GET /%" PRIu64 " HTTP/1.1\r\n\r\n", bytes);
     if (send(fd, head, (size_t)size, 0) != size)
-        tool_fail("cannot ask for %llu bytes", bytes);
+        tool_fail("cannot ask for %" PRIu64 " bytes", bytes);
 }
 
 /* Body bytes that came behind the head; -1 when there was none. */
@@ -36,7 +36,7 @@ static ssize_t head_read(int fd)
     return -1;
 }
 
-bool http_get(int fd, unsigned long long bytes)
+bool http_get(int fd, uint64_t bytes)
 {
     char piece[PIECE_BYTES];
     http_ask(fd, bytes);

@@ -3,10 +3,11 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* Ask for `bytes` on the connected stream. */
-void http_ask(int fd, unsigned long long bytes);
+void http_ask(int fd, uint64_t bytes);
 
 /* Ask, and read head and body to their end; the connection can be used again.  False when it broke
  * off or a signal came. */
-bool http_get(int fd, unsigned long long bytes);
+bool http_get(int fd, uint64_t bytes);

@@ -6,6 +6,7 @@
  * Counts and sizes are log-normal, as they are on the web; the same seed gives the same office,
  * so pages of two runs can be compared one by one.
  */
+#include <inttypes.h>
 #include <math.h>
 #include <poll.h>
 #include <pthread.h>
@@ -26,7 +27,7 @@ static const double SIZE_MOST = 2e6;
 
 struct page {
     const struct sockaddr_in *to;
-    unsigned long long sizes[OBJECTS_MOST]; /* the first is the document */
+    uint64_t sizes[OBJECTS_MOST]; /* the first is the document */
     int count;
     atomic_int next; /* the first that nobody loads yet */
     atomic_bool broken;
@@ -59,11 +60,10 @@ static void page_imagine(struct page *page, struct person *p)
 {
     double objects = log_normal(&p->random, OBJECTS_MEDIAN, OBJECTS_SIGMA, OBJECTS_MOST - 1);
     page->count = 1 + (int)objects;
-    page->sizes[0] =
-        (unsigned long long)log_normal(&p->random, DOCUMENT_MEDIAN, DOCUMENT_SIGMA, SIZE_MOST);
+    page->sizes[0] = (uint64_t)log_normal(&p->random, DOCUMENT_MEDIAN, DOCUMENT_SIGMA, SIZE_MOST);
     for (int i = 1; i < page->count; i++)
-        page->sizes[i] = OBJECT_LEAST + (unsigned long long)log_normal(&p->random, OBJECT_MEDIAN,
-                                                                       OBJECT_SIGMA, SIZE_MOST);
+        page->sizes[i] =
+            OBJECT_LEAST + (uint64_t)log_normal(&p->random, OBJECT_MEDIAN, OBJECT_SIGMA, SIZE_MOST);
 }
 
 /* One connection: objects until none is left. */
@@ -119,9 +119,8 @@ static void *person_live(void *arg)
         for (int i = 0; i < page.count; i++)
             bytes += page.sizes[i];
         if (whole)
-            (void)printf("%llu,%llu,%llu,%u-%u\n", (unsigned long long)began_us,
-                         (unsigned long long)bytes, (unsigned long long)(clock_us() - began_us),
-                         p->number, number);
+            (void)printf("%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%u-%u\n", began_us, bytes,
+                         clock_us() - began_us, p->number, number);
     }
     return NULL;
 }

@@ -5,6 +5,7 @@
  * the kernel's own stamps: how late a process is woken is not counted as the link's delay.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,8 +84,8 @@ static void ping_take(struct ping *p)
         return;
     int64_t up_us = (int64_t)(head->reached_ns - head->sent_ns) / NS_PER_US;
     int64_t down_us = (int64_t)(at_ns - head->returned_ns) / NS_PER_US;
-    (void)printf("%llu,%lld,%lld,%lld\n", (unsigned long long)p->sent_us[head->seq],
-                 (long long)(up_us + down_us), (long long)up_us, (long long)down_us);
+    (void)printf("%" PRIu64 ",%" PRId64 ",%" PRId64 ",%" PRId64 "\n", p->sent_us[head->seq],
+                 up_us + down_us, up_us, down_us);
     p->sent_us[head->seq] = 0;
 }
 
@@ -116,7 +117,7 @@ static void ping_run(struct ping *p)
         ping_listen(p, stopped_us + LOST_AFTER_US);
     for (uint64_t seq = 0; seq < sent; seq++)
         if (p->sent_us[seq] != 0 && p->sent_us[seq] + LOST_AFTER_US <= clock_us())
-            (void)printf("%llu,-1,-1,-1\n", (unsigned long long)p->sent_us[seq]);
+            (void)printf("%" PRIu64 ",-1,-1,-1\n", p->sent_us[seq]);
 }
 
 int tool_ping(int argc, char **argv)

@@ -8,6 +8,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <net/if.h>
@@ -87,11 +88,10 @@ static void bin_print(struct tap *tap)
     for (int i = 0; i <= tap->count; i++) {
         struct kind *k = &tap->kinds[i];
         if (k->rx_packets + k->tx_packets > 0)
-            (void)printf("%llu,%s,%llu,%llu,%llu,%llu,%llu\n",
-                         (unsigned long long)tap->bin * BIN_US, k->name,
-                         (unsigned long long)k->rx_bytes, (unsigned long long)k->rx_packets,
-                         (unsigned long long)k->tx_bytes, (unsigned long long)k->tx_packets,
-                         (unsigned long long)k->rx_large);
+            (void)printf("%" PRIu64 ",%s,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64
+                         "\n",
+                         tap->bin * BIN_US, k->name, k->rx_bytes, k->rx_packets, k->tx_bytes,
+                         k->tx_packets, k->rx_large);
         k->rx_large = k->rx_bytes = k->rx_packets = k->tx_bytes = k->tx_packets = 0;
     }
 }
