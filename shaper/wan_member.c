@@ -215,13 +215,16 @@ void wan_member_look(struct wan_member *m, uint64_t now_ns)
 
 /* ---- taking part ----------------------------------------------------------------------------- */
 
-static uint64_t bulk_members(const struct wan *w)
+/* Those that W is shared by: whoever expects nothing would keep its part from the others, and what
+ * then comes too slowly looks like somebody else's traffic. */
+static uint64_t sharers(const struct wan_member *self)
 {
     const struct wan_member *m;
-    uint64_t count = 0;
+    uint64_t count = 1;
 
-    TAILQ_FOREACH(m, &w->members, link)
-    count += m->traffic == WAN_BULK;
+    TAILQ_FOREACH(m, &self->wan->members, link)
+    if (m != self && m->traffic == WAN_BULK)
+        count += http_session_expected_bytes(m->session) > 0;
     return count;
 }
 
@@ -237,8 +240,8 @@ static uint64_t window_of(const struct wan_member *m)
     const struct law_verdict *v = &w->halves[WAN_DOWN].verdict;
     uint64_t window = w->options.window_bytes;
 
-    if (v->window_bytes != LAW_UNLIMITED && v->window_bytes / bulk_members(w) < window)
-        window = v->window_bytes / bulk_members(w);
+    if (v->window_bytes != LAW_UNLIMITED && v->window_bytes / sharers(m) < window)
+        window = v->window_bytes / sharers(m);
     if (window < FRAMES_IN_WINDOW * TREE_GRANT_MIN)
         window = FRAMES_IN_WINDOW * TREE_GRANT_MIN;
     return window;
