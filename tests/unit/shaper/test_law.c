@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* shaper/test_law.c – the control law by itself: terms, samples, losses, sleep, words. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "shaper/law.h"
+
+enum { MS = 1000000 };
+static const uint64_t second = 1000 * (uint64_t)MS;
+
+static struct law law;
+static uint64_t now;
+
+static void begin(uint64_t capacity_bps)
+{
+    now = 10 * second;
+    law_init(&law, &(struct law_options){.now_ns = now, .capacity_bps = capacity_bps});
+}
+
+/* A probe that stood `queue_ms` in a queue, on a path of 40 ms. */
+static void sample(unsigned queue_ms)
+{
+    uint64_t rtt_ns = (40 + (uint64_t)queue_ms) * MS;
+    law_on_sample(&law, &(struct law_sample){now, rtt_ns, (int64_t)rtt_ns - 20 * MS});
+}
+
+/* What a link of `link_bps` does with what is granted, for a while, with `queue_ms` of queue. */
+static struct law_verdict run(double seconds, double link_bps, unsigned queue_ms)
+{
+    struct law_verdict v = law_tick(&law, now);
+    double due = 0, owed = 0;
+    for (uint64_t end = now + (uint64_t)(seconds * 1e9); now < end; now += 5 * (uint64_t)MS) {
+        if (now % (50 * (uint64_t)MS) == 0)
+            sample(queue_ms);
+        due += (double)v.rate_bps * 0.005 / 8;
+        uint64_t grant = owed + due <= (double)v.window_bytes ? (uint64_t)due : 0;
+        due = grant > 0 ? due - (double)grant : 0;
+        law_on_granted(&law, grant, now);
+        owed += (double)grant;
+        uint64_t most = (uint64_t)(link_bps * 0.005 / 8);
+        uint64_t come = owed < (double)most ? (uint64_t)owed : most;
+        law_on_delivered(&law, come, now);
+        owed -= (double)come;
+        v = law_tick(&law, now);
+    }
+    return v;
+}
+
+static void an_idle_link_is_climbed(void **state)
+{
+    (void)state;
+    begin(0);
+    assert_int_equal(run(0.1, 1e9, 0).state, LAW_START);
+    struct law_verdict v = run(3, 1e9, 0);
+    assert_true(v.rate_bps > 5000000);
+    assert_true(v.window_bytes > v.rate_bps / 8 * 40 / 1000);
+}
+
+static void policy_off_grants_nothing_and_comes_back(void **state)
+{
+    (void)state;
+    begin(10000000);
+    run(3, 9.6e6, 0);
+    law_set_terms(&law, &(struct law_terms){.off = true}, now);
+    struct law_verdict v = law_tick(&law, now);
+    assert_int_equal(v.state, LAW_OFF);
+    assert_int_equal(v.rate_bps, 0);
+    assert_int_equal(v.window_bytes, 0);
+    law_set_terms(&law, &(struct law_terms){0}, now);
+    assert_true(law_tick(&law, now).rate_bps > 0);
+}
+
+static void a_ceiling_holds_from_the_next_verdict_on(void **state)
+{
+    (void)state;
+    begin(10000000);
+    run(3, 9.6e6, 0);
+    law_set_terms(&law, &(struct law_terms){.ceiling_bps = 1000000}, now);
+    assert_true(law_tick(&law, now).rate_bps <= 1000000);
+    struct law_verdict v = run(3, 9.6e6, 0);
+    assert_int_equal(v.state, LAW_CAPPED);
+    assert_int_equal(v.rate_bps, 1000000);
+    assert_string_equal(law_reason_name(v.reason), "ceiling");
+}
+
+static void a_percentage_is_of_the_measured_capacity(void **state)
+{
+    (void)state;
+    begin(10000000);
+    law_set_terms(&law, &(struct law_terms){.ceiling_percent = 25}, now);
+    struct law_verdict v = run(4, 9.6e6, 0);
+    assert_true(v.rate_bps <= v.capacity_bps / 4 + 1);
+}
+
+static void a_ceiling_below_one_packet_a_second_is_obeyed(void **state)
+{
+    (void)state;
+    begin(10000000);
+    law_set_terms(&law, &(struct law_terms){.ceiling_bps = 8000}, now);
+    assert_true(run(3, 9.6e6, 0).rate_bps <= 8000);
+}
+
+static void insisting_gives_way_to_nobody(void **state)
+{
+    (void)state;
+    begin(10000000);
+    run(3, 9.6e6, 0);
+    law_set_terms(&law, &(struct law_terms){.ceiling_bps = 4000000, .insist = true}, now);
+    struct law_verdict v = run(3, 2e6, 80);
+    assert_int_equal(v.rate_bps, 4000000);
+    assert_true(v.window_bytes == LAW_UNLIMITED);
+}
+
+static void a_foreign_queue_is_given_way_to_within_half_a_second(void **state)
+{
+    (void)state;
+    begin(10000000);
+    run(4, 9.6e6, 0);
+    struct law_verdict v = run(0.5, 3e6, 60);
+    assert_int_equal(v.state, LAW_YIELD);
+    assert_true(v.rate_bps <= 100000);
+    char text[LAW_TEXT_SIZE];
+    law_reason_text(&v, text, sizeof(text));
+    assert_non_null(strstr(text, "yield: queue 60 ms, delivered "));
+    v = run(6, 9.6e6, 0);
+    assert_true(v.rate_bps > 7000000);
+}
+
+static void a_single_late_probe_costs_little(void **state)
+{
+    (void)state;
+    begin(10000000);
+    uint64_t before = run(4, 9.6e6, 0).rate_bps;
+    now += 5 * (uint64_t)MS;
+    sample(40);
+    assert_true(law_next_ns(&law) <= now);
+    struct law_verdict v = law_tick(&law, now);
+    assert_true(v.rate_bps < before);
+    assert_true(v.probe_period_ns <= 20 * (uint64_t)MS);
+    assert_true(run(0.5, 9.6e6, 0).rate_bps > before * 8 / 10);
+}
+
+static void a_floor_is_kept(void **state)
+{
+    (void)state;
+    begin(10000000);
+    law_set_terms(&law, &(struct law_terms){.floor_bps = 300000}, now);
+    run(4, 9.6e6, 0);
+    assert_int_equal(run(2, 3e6, 60).rate_bps, 300000);
+}
+
+static void probes_that_vanish_are_a_full_link(void **state)
+{
+    (void)state;
+    begin(10000000);
+    run(4, 9.6e6, 0);
+    for (unsigned i = 0; i < 20; i++) {
+        now += 50 * (uint64_t)MS;
+        law_on_lost(&law, now);
+        law_tick(&law, now);
+    }
+    struct law_verdict v = law_tick(&law, now);
+    assert_int_equal(v.state, LAW_YIELD);
+    assert_string_equal(law_reason_name(v.reason), "probes-lost");
+}
+
+static void a_longer_route_is_no_queue_for_ever(void **state)
+{
+    (void)state;
+    begin(10000000);
+    run(4, 9.6e6, 0);
+    run(2, 9.6e6, 30);
+    struct law_verdict v = run(30, 9.6e6, 30);
+    assert_true(v.rate_bps > 5000000);
+    assert_true(v.base_rtt_ns >= 69 * (uint64_t)MS);
+}
+
+static void who_slept_begins_carefully(void **state)
+{
+    (void)state;
+    begin(10000000);
+    run(4, 9.6e6, 0);
+    now += 3600 * second;
+    struct law_verdict v = law_tick(&law, now);
+    assert_true(v.rate_bps < 1000000);
+    assert_true(run(1.5, 9.6e6, 0).rate_bps <= v.capacity_bps / 2 + 1);
+}
+
+static void another_path_is_learned_anew(void **state)
+{
+    (void)state;
+    begin(10000000);
+    run(4, 9.6e6, 0);
+    law_on_path_change(&law, now);
+    struct law_verdict v = law_tick(&law, now);
+    assert_int_equal(v.state, LAW_START);
+    assert_int_equal(v.capacity_bps, 0);
+}
+
+static void a_slow_sender_is_no_neighbour(void **state)
+{
+    (void)state;
+    begin(10000000);
+    run(4, 9.6e6, 0);
+    for (unsigned i = 0; i < 40; i++) {
+        law_on_stamp(&law, &(struct law_stamp){.sender_limited = true}, now);
+        assert_int_not_equal(run(0.1, 2e6, 4).state, LAW_YIELD);
+    }
+}
+
+static void more_than_granted_and_less_than_before_do_no_harm(void **state)
+{
+    (void)state;
+    begin(0);
+    law_on_delivered(&law, UINT64_C(1) << 40, now);
+    law_on_forfeit(&law, UINT64_C(1) << 50, now);
+    law_on_stamp(&law, &(struct law_stamp){.stream = 4000000000, .retransmitted = 9}, now);
+    law_on_stamp(&law, &(struct law_stamp){.stream = 4000000000, .retransmitted = 3}, now);
+    law_on_sample(&law, &(struct law_sample){now, 0, LAW_NO_OWD});
+    law_on_sample(&law, &(struct law_sample){now, 1, INT64_MAX / 2});
+    law_on_hole(&law, now);
+    struct law_verdict v = run(2, 9.6e6, 0);
+    assert_true(v.rate_bps > 0 && v.rate_bps < UINT64_C(1) << 40);
+}
+
+static void every_word_is_there(void **state)
+{
+    (void)state;
+    for (int r = 0; r <= LAW_BECAUSE_RESUMED; r++) {
+        assert_string_not_equal(law_reason_name((enum law_reason)r), "?");
+        for (int s = 0; s <= LAW_OFF; s++) {
+            struct law_verdict v = {.state = (enum law_state)s, .reason = (enum law_reason)r};
+            v.capacity_bps = r % 2 == 0 ? 9600000 : 0;
+            char text[LAW_TEXT_SIZE];
+            law_reason_text(&v, text, sizeof(text));
+            assert_non_null(strstr(text, law_state_name((enum law_state)s)));
+        }
+    }
+}
+
+static void every_constant_can_be_printed(void **state)
+{
+    (void)state;
+    struct law_constant row;
+    size_t count = 0;
+    for (; law_constant_at(&law_constants_default, count, &row); count++) {
+        assert_true(strlen(row.name) > 2);
+        assert_true(row.value > 0);
+    }
+    assert_true(count * sizeof(double) == sizeof(struct law_constants));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_idle_link_is_climbed),
+        cmocka_unit_test(policy_off_grants_nothing_and_comes_back),
+        cmocka_unit_test(a_ceiling_holds_from_the_next_verdict_on),
+        cmocka_unit_test(a_percentage_is_of_the_measured_capacity),
+        cmocka_unit_test(a_ceiling_below_one_packet_a_second_is_obeyed),
+        cmocka_unit_test(insisting_gives_way_to_nobody),
+        cmocka_unit_test(a_foreign_queue_is_given_way_to_within_half_a_second),
+        cmocka_unit_test(a_single_late_probe_costs_little),
+        cmocka_unit_test(a_floor_is_kept),
+        cmocka_unit_test(probes_that_vanish_are_a_full_link),
+        cmocka_unit_test(a_longer_route_is_no_queue_for_ever),
+        cmocka_unit_test(who_slept_begins_carefully),
+        cmocka_unit_test(another_path_is_learned_anew),
+        cmocka_unit_test(a_slow_sender_is_no_neighbour),
+        cmocka_unit_test(more_than_granted_and_less_than_before_do_no_harm),
+        cmocka_unit_test(every_word_is_there),
+        cmocka_unit_test(every_constant_can_be_printed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
