@@ -62,8 +62,10 @@ int tool_lend(int argc, char **argv)
     int fd = tcp_listen((uint16_t)arg_number("port", argv[0], 1, UINT16_MAX), "cubic");
     while (!tool_stopped) { /* one borrower at a time */
         int got = accept(fd, NULL, NULL);
-        if (got >= 0)
-            lend_to(got);
+        if (got < 0)
+            continue;
+        tcp_use(got, "cubic");
+        lend_to(got);
     }
     return 0;
 }

@@ -63,10 +63,12 @@ static void *connection_serve(void *arg)
     return NULL;
 }
 
-static void connection_begin(int fd)
+/* A route's own congestion control would win over what a connection inherits, so it is said again. */
+static void connection_begin(int fd, const char *congestion)
 {
     pthread_t thread;
     int one = 1;
+    tcp_use(fd, congestion);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (pthread_create(&thread, NULL, connection_serve, (void *)(intptr_t)fd) != 0)
         tool_fail("no thread for a connection");
@@ -81,7 +83,7 @@ int tool_serve(int argc, char **argv)
     while (!tool_stopped) {
         int got = accept(fd, NULL, NULL);
         if (got >= 0)
-            connection_begin(got);
+            connection_begin(got, argv[1]);
         else if (errno != EINTR && errno != ECONNABORTED)
             tool_fail("cannot accept");
     }
