@@ -188,7 +188,7 @@ static uint64_t window_bytes(const struct law *l, const struct law_view *v, doub
                              double frame)
 {
     const struct law_constants *c = l->c;
-    double base = law_base_s(l);
+    double base = law_loop_s(l);
     double can = law_most(l->capacity_bps, v->delivered_most_bps);
     double paced = l->capacity_bps > 0 ? law_least(bps, 1.05 * can) : bps;
     double window =

@@ -52,10 +52,10 @@ static void look_at_rates(struct law *l, bool alarm, struct law_view *v)
     v->delivered_mean_bps = count > 0 ? sum / count : v->delivered_bps;
     if (v->queue_s <= v->low_s)
         l->best_bps = law_most(l->best_bps, v->delivered_mean_bps);
-    uint64_t lag = law_ns(law_base_s(l));
+    uint64_t lag = law_ns(law_loop_s(l));
     if (from > lag)
         v->asked_bps = law_granted_bps(l, from - lag, now - lag);
-    v->paced_bps = pace_before(l, law_base_s(l) + v->interval_s, v->interval_s);
+    v->paced_bps = pace_before(l, law_loop_s(l) + v->interval_s, v->interval_s);
     v->window_full = law_outstanding(l) * 100 >= l->verdict.window_bytes / 100 * 85;
     v->coarse = l->rate_bps * v->interval_s / 8 < 4 * (double)l->verdict.quantum_bytes;
     v->demand_limited =
@@ -111,6 +111,8 @@ bool law_is_short(const struct law *l, const struct law_view *v)
 {
     if (l->capacity_bps <= 0 || v->hole || v->sender_limited || v->demand_limited || v->coarse)
         return false;
+    if (v->queue_s <= v->low_s && law_loop_s(l) - law_base_s(l) > v->low_s)
+        return false; /* the way back is full: what we ask for arrives late */
     double asked = v->window_full ? v->paced_bps : law_least(v->paced_bps, v->asked_bps);
     double can = law_least(l->capacity_bps, law_ceiling_bps(l));
     return v->delivered_most_bps < l->c->short_share * can &&

@@ -131,6 +131,14 @@ double law_base_s(const struct law *l)
     return l->delay.rtt.least == INT64_MAX ? 0 : (double)l->delay.rtt.least / LAW_S;
 }
 
+double law_loop_s(const struct law *l)
+{
+    double least = l->delay.back_s[0];
+    for (unsigned i = 1; i < 4; i++)
+        least = law_least(least, l->delay.back_s[i]);
+    return law_base_s(l) + law_most(0, least - law_noise_s(l));
+}
+
 /* The round trip bounds what a drifting clock makes of the one-way delay; the one-way delay
  * bounds what a full queue in the other direction makes of the round trip. */
 double law_delay_sample(struct law *l, const struct law_sample *s)
@@ -145,6 +153,8 @@ double law_delay_sample(struct law *l, const struct law_sample *s)
     if (s->owd_ns != LAW_NO_OWD) {
         minimum_add(&d->owd, s->owd_ns, bucket_ns, s->at_ns);
         double q = (double)(s->owd_ns - d->owd.least) / LAW_S;
+        if (queue_s >= 0)
+            d->back_s[d->back_next++ % 4] = queue_s - q;
         queue_s = queue_s < 0 ? q : law_least(queue_s, q);
     }
     if (queue_s < 0)

@@ -70,7 +70,7 @@ double law_own_queue_s(const struct law *l)
 {
     if (l->capacity_bps <= 0)
         return 0;
-    return law_most(0, (double)law_outstanding(l) * 8 / l->capacity_bps - law_base_s(l));
+    return law_most(0, (double)law_outstanding(l) * 8 / l->capacity_bps - law_loop_s(l));
 }
 
 double law_own_queue_lately_s(struct law *l, double back_s)
@@ -85,6 +85,7 @@ double law_own_queue_lately_s(struct law *l, double back_s)
         if (s->granted > gone && s->granted - gone > most)
             most = s->granted - gone;
     }
+    /* Credit that stood in a queue on its way may have come out of it all at once. */
     return law_most(0, (double)most * 8 / l->capacity_bps - law_base_s(l));
 }
 

@@ -38,6 +38,9 @@ void law_delay_reset(struct law_delay *d, uint64_t now_ns);
 double law_delay_sample(struct law *l, const struct law_sample *s);
 /* The base round trip, 0 while unknown. */
 double law_base_s(const struct law *l);
+/* From credit to bytes without a queue on their way: the base, and the queue that the credit
+ * stands in on its own. */
+double law_loop_s(const struct law *l);
 /* The whole range of the path's jitter. */
 double law_noise_s(const struct law *l);
 /* One packet of 1500 bytes at the capacity. */

@@ -97,6 +97,8 @@ struct law_delay {
     struct law_minimum rtt, owd;
     double fresh_s;     /* least queue since the last interval; negative: no sample */
     double before_s[2]; /* of the two before */
+    double back_s[4];   /* queue on the way back, of the newest samples; ring */
+    unsigned back_next;
     double newest_s;    /* queue of the newest sample */
     double queue_s;     /* of the last interval that had a sample */
     uint64_t sample_ns; /* the newest */

@@ -113,7 +113,9 @@ void link_push(struct world *w, struct link *l, const struct packet *arrived)
             drop(l, &p);
         return;
     }
-    if (l->queued_bytes + p.size > l->shape.buffer_bytes && l->queued_bytes > 0) {
+    /* Credit travels by TCP: late rather than lost. */
+    bool full = l->queued_bytes + p.size > l->shape.buffer_bytes && l->queued_bytes > 0;
+    if (full && p.kind != PACKET_CREDIT) {
         drop(l, &p);
         return;
     }

@@ -159,8 +159,6 @@ static struct trial s24(void)
 {
     struct trial t = beside(ten("S24"), FG_UPLOAD);
     t.up = (struct link_shape){.rate_bps = 1e6, .delay_s = 0.020, .buffer_bytes = 25000};
-    t.from_s = 30;
-    t.fg_from_s = 25;
     return t;
 }
 
@@ -260,7 +258,7 @@ const struct row rows[] = {
      s21_policer,
      {{FIG_SHARE, 0.80, 0.95}, {FIG_STALL, 60, 60}}},
     {"S23", "S2, UDP blocked", s23, {{FIG_SHARE, 0.94, 0.98}}},
-    {"S24", "S1, upload on 1M up", s24, {{FIG_AFTER, 1, 1}}},
+    {"S24", "S1, upload on 1M up", s24, {{FIG_DURING, 0.70, 0.85}}},
     {"S25", "an hour, cubic on and off", s25, {{FIG_STALL, 10, 10}, {FIG_BASE, 0.003, 0.003}}},
 };
 const size_t row_count = sizeof(rows) / sizeof(rows[0]);

@@ -32,13 +32,13 @@ const char *figure_name(enum figure f)
         "use",        "p50",         "p95",       "p99",     "share",    "yield",
         "recover",    "after",       "jain",      "page30k", "page300k", "page2M",
         "page95-30k", "page95-300k", "page95-2M", "harvest", "call95",   "call-loss",
-        "base",       "above",       "stall",     "down",    "up"};
+        "base",       "above",       "stall",     "down",    "up",       "during"};
     return names[f];
 }
 
 bool figure_is_good_high(enum figure f)
 {
-    return f == FIG_USE || f == FIG_SHARE || f == FIG_JAIN || f == FIG_HARVEST;
+    return f == FIG_USE || f == FIG_SHARE || f == FIG_JAIN || f == FIG_HARVEST || f == FIG_DURING;
 }
 
 static struct pipe *foreground_new(struct world *w, const struct trial *t)
@@ -270,6 +270,7 @@ static void compare_with_alone(const struct trial *t, const struct figures *alon
     out->of[FIG_YIELD] = when_low(out, t->fg_from_s, t->fg_to_s);
     out->of[FIG_RECOVER] = when_high(out, t->fg_to_s);
     out->of[FIG_AFTER] = figures_mean(out, out->bins, t->fg_from_s + 3, t->fg_to_s);
+    out->of[FIG_DURING] = ours;
     out->of[FIG_HARVEST] = ours / fmax(1 - had, 0.01);
     for (unsigned i = FIG_PAGE_30K; i <= FIG_PAGE95_2M; i++)
         if (alone->of[i] > 0)

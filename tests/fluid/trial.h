@@ -51,6 +51,7 @@ enum figure {
     FIG_STALL, /* longest time without a byte, seconds */
     FIG_DOWN,  /* seconds until 80 % of a new rate, first change and second */
     FIG_UP,
+    FIG_DURING, /* our part of the link while the foreground uploads */
     FIGURES
 };
 #define FIGURE_NEVER 999.0
