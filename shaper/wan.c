@@ -47,7 +47,9 @@ static void half_open(struct wan_half *h, struct wan *w, enum wan_way way)
                                                      .packet_overhead_bytes = o->packet_overhead});
     h->control = shaper_node_new(h->shaper, NULL, &control);
     h->bulk = shaper_node_new(h->shaper, NULL, &bulk);
+    h->probes = shaper_node_new(h->shaper, h->control, &control);
     h->bulk_bps = TREE_UNLIMITED;
+    h->line_bps = line;
     h->terms.action.mode = o->is_shaped ? POLICY_MODE_SCAVENGE : POLICY_FULL;
     law_init(&h->law, &(struct law_options){.now_ns = loop_now_ns(o->loop)});
     take_terms(h, &h->terms);
@@ -75,6 +77,7 @@ struct wan *wan_free(struct wan *w)
     timer_stop(&w->tick);
     for (size_t i = 0; i < WAN_WAYS; i++) {
         struct wan_half *h = &w->halves[i];
+        shaper_node_free(h->shaper, h->probes);
         shaper_node_free(h->shaper, h->control);
         shaper_node_free(h->shaper, h->bulk);
         shaper_free(h->shaper);
@@ -163,14 +166,15 @@ static uint64_t wire_per_1024(const struct wan_half *h)
     return count > 0 ? sum / count : WIRE_ESTIMATE;
 }
 
-/* What policy and configuration allow bulk, whatever the law says: on the wire, exact. */
-static uint64_t allowed_bps(const struct wan_half *h)
+/* What policy and configuration allow the line, whatever the law says: on the wire, exact.  OFF is
+ * bulk's alone, or nobody would hear that it is over. */
+static uint64_t line_bps(const struct wan_half *h)
 {
     const struct policy_action *a = &h->terms.action;
-    const uint64_t limit = a->mode == POLICY_CAPPED ? a->rate_bps : a->ceiling_bps;
+    const uint64_t own = h->wan->options.ceiling_bps[h->way];
+    const uint64_t limit =
+        a->mode == POLICY_OFF ? own : lower(policy_limit_bps(a, h->verdict.capacity_bps), own);
 
-    if (a->mode == POLICY_OFF)
-        return 0;
     return limit != 0 ? limit : TREE_UNLIMITED;
 }
 
@@ -180,8 +184,8 @@ static uint64_t law_bps(const struct wan_half *h)
 
     if (rate == LAW_UNLIMITED)
         return TREE_UNLIMITED;
-    /* Where the ceiling is the rate, the ceiling is kept exactly by allowed_bps(). */
-    if (h->verdict.state == LAW_CAPPED && allowed_bps(h) != TREE_UNLIMITED)
+    /* Where the line's limit is the rate, that is kept exactly by the line. */
+    if (h->verdict.state == LAW_CAPPED && line_bps(h) != TREE_UNLIMITED)
         return TREE_UNLIMITED;
     return rate * wire_per_1024(h) / ONE;
 }
@@ -214,10 +218,14 @@ static void decide(struct wan_half *h, uint64_t now_ns)
 
 static void apply(struct wan_half *h)
 {
-    const uint64_t allowed = allowed_bps(h), by_law = law_bps(h);
-    const uint64_t bps = allowed < by_law ? allowed : by_law;
+    const uint64_t line = line_bps(h), bps = law_bps(h);
     struct wan_member *m;
 
+    if (line != h->line_bps) {
+        h->line_bps = line;
+        shaper_node_set_terms(h->shaper, shaper_link(h->shaper),
+                              &(struct node_terms){.ceiling_bps = line});
+    }
     if (bps != h->bulk_bps) {
         const struct node_terms terms = node_of(bps, TREE_SCAVENGER);
         h->bulk_bps = bps;
@@ -321,9 +329,21 @@ static uint64_t recent_bps(const struct wan_half *h, uint64_t now_ns)
 
 /* ---- what is measured ------------------------------------------------------------------------ */
 
+static void charge_probe(struct wan *w, enum wan_way way)
+{
+    struct wan_half *h = &w->halves[way];
+
+    if (!w->is_by_ping)
+        tree_leaf_charge(h->probes, PROBE_WIRE_SIZE + w->options.packet_overhead,
+                         loop_now_ns(w->options.loop));
+}
+
 static void on_sample(void *arg, const struct probe_sample *s)
 {
     struct wan *w = arg;
+
+    charge_probe(w, WAN_DOWN);
+    charge_probe(w, WAN_UP);
     const struct law_sample down = {
         .at_ns = s->at_ns, .rtt_ns = s->rtt_ns, .owd_ns = s->has_owd ? s->owd_down_ns : LAW_NO_OWD};
     const struct law_sample up = {
@@ -340,6 +360,7 @@ static void on_lost(void *arg, uint64_t sent_ns)
     const uint64_t now_ns = loop_now_ns(w->options.loop);
 
     (void)sent_ns;
+    charge_probe(w, WAN_UP);
     for (size_t i = 0; i < WAN_WAYS; i++)
         law_on_lost(&w->halves[i].law, now_ns);
     wan_hear(w);
@@ -376,7 +397,7 @@ void wan_figures(const struct wan *w, enum wan_way way, struct wan_figures *out)
                                 .terms = h->terms,
                                 .verdict = h->verdict,
                                 .line_bps = w->options.ceiling_bps[way],
-                                .rate_bps = h->bulk_bps,
+                                .rate_bps = h->bulk_bps < h->line_bps ? h->bulk_bps : h->line_bps,
                                 .wire_bytes = node.granted_bytes,
                                 .bulk_bytes = h->delivered_bytes,
                                 .recent_bps = recent_bps(h, loop_now_ns(w->options.loop))};

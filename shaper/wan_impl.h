@@ -26,7 +26,9 @@ struct wan_half {
     struct policy_terms terms;
     struct shaper *shaper;
     struct tree_node *control, *bulk;
-    uint64_t bulk_bps; /* the bulk node's ceiling, on the wire */
+    struct tree_node *probes; /* a leaf: they leave beside the gates, and count all the same */
+    uint64_t line_bps;        /* the link's ceiling, on the wire      */
+    uint64_t bulk_bps;        /* the bulk node's ceiling, on the wire */
     uint64_t delivered_bytes;
     struct wan_recent recent;
     struct wan_note notes[WAN_NOTES];

@@ -252,7 +252,7 @@ static void a_cap_holds_on_the_wire(void **state)
         duo_run_ms(r->duo, 2000);
         const uint64_t bps = wire_bps(r, 10000);
         say("capped", r, bps);
-        assert_in_range(bps, caps[i] * 98 / 100, caps[i] * 102 / 100);
+        assert_in_range(bps, caps[i] * 99 / 100, caps[i] * 101 / 100);
     }
     rig_free(r);
 }
