@@ -69,17 +69,6 @@ def run(*words, **more):
         return Ran(out.read(), wall, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
 
 
-def timed(call):
-    """Value, wall seconds, and CPU seconds of the children that ended in the call."""
-    before = os.times()
-    began = time.monotonic()
-    value = call()
-    wall = time.monotonic() - began
-    after = os.times()
-    used = [a.children_user + a.children_system for a in (before, after)]
-    return value, wall, used[1] - used[0]
-
-
 def cpu_of(pid):
     """CPU seconds a living process has used, all threads."""
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()

@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from albtest.clock import days_ahead, shifted
-from albtest.procs import wait_until
+from albtest.clock import days_ahead
+from albtest.procs import environment, wait_until
 from albtest.site import Site
 from albtest.slow import SlowDoor
 
@@ -38,7 +38,7 @@ def tree(tmp_path):
 def restart(site, ahead):
     site.reflector.stop()
     site.hub.stop()
-    with shifted(ahead):
+    with environment(ahead):
         site.hub.start()
         site.reflector.start()
 

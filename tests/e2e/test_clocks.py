@@ -5,8 +5,8 @@
 import pytest
 
 from albtest import small
-from albtest.clock import days_ahead, shifted
-from albtest.procs import wait_until
+from albtest.clock import days_ahead
+from albtest.procs import environment, wait_until
 from albtest.site import Site
 
 DONE, FAILED, USAGE, REFUSED, NOT_FOUND, UNREACHABLE = range(6)
@@ -26,9 +26,9 @@ def site(tmp_path_factory):
         yield site
 
 
-def restart(box, environment=None):
+def restart(box, shift=None):
     box.stop()
-    with shifted(environment or {}):
+    with environment(shift or {}):
         box.start()
 
 

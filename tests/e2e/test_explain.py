@@ -8,6 +8,7 @@ import random
 import pytest
 
 from albtest import small
+from albtest.damage import flip
 from albtest.procs import wait_until
 from albtest.site import Site
 
@@ -233,11 +234,7 @@ def test_an_admin_learns_where_a_chunk_lies_and_who_needs_it(site):
 def test_a_damaged_chunk_is_named_with_the_versions_it_hurts(site):
     chunk = chunks_of(site, "big")[2]
     place = explain(site.admin, chunk, "--at-hub")
-    with open(site.hub.data / place["file"], "r+b") as segment:
-        segment.seek(place["offset"] + place["stored_bytes"] // 2)
-        byte = segment.read(1)[0]
-        segment.seek(-1, os.SEEK_CUR)
-        segment.write(bytes([byte ^ 0x10]))
+    flip(site.hub.data / place["file"], place["offset"] + place["stored_bytes"] // 2)
     said = explain(site.admin, chunk, "--at-hub")
     assert said["state"] == "damaged" and said["hurts"] is True
     assert said["file"] == place["file"]

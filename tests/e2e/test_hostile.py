@@ -16,7 +16,7 @@ from albtest import rawh2
 from albtest.rawh2 import (CONTINUATION, DATA, HEADERS, INITIAL_WINDOW_SIZE, PING, PRIORITY,
                            RST_STREAM, SETTINGS, WINDOW_UPDATE, Ended, Raw, frame, headers, literal,
                            setting)
-from albtest.procs import Daemon, wait_until
+from albtest.procs import Daemon, asan_options, environment, wait_until
 from albtest.site import Site, free_port
 from albtest.slow import SlowDoor
 from albtest.tree import compare
@@ -38,18 +38,12 @@ def site(tmp_path):
 def port_site(tmp_path_factory):
     """One for all who only knock at ports. Its memory is looked at: what a sanitizer keeps of what
     was freed must be little."""
-    old = os.environ.get("ASAN_OPTIONS")
-    os.environ["ASAN_OPTIONS"] = f"{old + ':' if old else ''}quarantine_size_mb=4"
-    try:
+    with environment(asan_options("quarantine_size_mb=4")):
         with Site(tmp_path_factory.mktemp("ports"), endpoints=1) as site:
             site.start()
             yield site
             for box in (site.hub, site.reflector):
                 assert "Sanitizer" not in box.log.read_text(errors="replace")
-    finally:
-        os.environ.pop("ASAN_OPTIONS")
-        if old is not None:
-            os.environ["ASAN_OPTIONS"] = old
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ import subprocess
 import pytest
 
 from albtest import mutate, small, tree
+from albtest.damage import flip
 from albtest.procs import DaemonError, wait_until
 from albtest.site import Box, Site, program
 
@@ -146,9 +147,7 @@ def alter_one(folder):
     """One bit of one staged file, as a bad disk would."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     path = max(files, key=lambda path: path.stat().st_size)
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
+    flip(path, path.stat().st_size // 2)
 
 
 @needs_points

@@ -5,9 +5,7 @@
 # own and puts back what it broke.
 
 import os
-import signal
 import stat
-from pathlib import Path
 
 import pytest
 
@@ -15,6 +13,7 @@ from albtest import mutate, small, tree
 from albtest.netns import Lab, linkemu_path
 from albtest.procs import wait_until
 from albtest.site import Site
+from albtest.written import bytes_below, bytes_staged, files_below
 
 MB = 1 << 20
 NOTHING = ("made", "replaced", "removed", "metadata_only", "kept", "fetched_bytes")
@@ -69,29 +68,6 @@ def assert_same(wanted, *targets):
     described = tree.describe(wanted)
     for target in targets:
         assert tree.compare_described(described, tree.describe(target)) == []
-
-
-def files_below(top):
-    """{path: lstat} of all that is no directory; following nothing, whatever its name."""
-    found = {}
-    for folder, _, leaves in os.walk(top):
-        for leaf in leaves:
-            try:
-                found[Path(folder, leaf)] = Path(folder, leaf).lstat()
-            except FileNotFoundError:
-                pass  # a program removed it meanwhile
-    return found
-
-
-def bytes_below(top):
-    return sum(st.st_size for st in files_below(top).values())
-
-
-def bytes_staged(target):
-    """What has arrived, of random content: staged files have their full size from the start."""
-    stage = target / ".albedo" / "stage"
-    found = [path.read_bytes() for path in files_below(stage) if path.is_file()]
-    return sum(len(data) - data.count(0) for data in found)
 
 
 def inodes(top):
@@ -263,10 +239,9 @@ def test_a_reflector_killed_in_the_middle_of_a_pull_goes_on_when_it_is_back(site
     before = bytes_below(store)
     runs = [endpoint.start("pull", layer, tmp_path / endpoint.name) for endpoint in site.endpoints]
     wait_until(lambda: bytes_below(store) > before + 2 * MB, 30, "the first bytes to arrive")
-    site.hub.daemon.signal(signal.SIGSTOP)  # so that the pull cannot end meanwhile
-    site.reflector.kill()
-    is_running = [run.daemon.is_running() for run in runs]
-    site.hub.daemon.signal(signal.SIGCONT)
+    with site.hub.frozen():  # so that the pull cannot end meanwhile
+        site.reflector.kill()
+        is_running = [run.daemon.is_running() for run in runs]
     site.reflector.start()
     assert is_running == [True] * 3
     done = [run.wait() for run in runs]

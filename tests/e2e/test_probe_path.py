@@ -7,7 +7,6 @@ import subprocess
 import pytest
 
 from albtest.netns import Lab, linkemu_path
-from albtest.procs import wait_until
 from albtest.site import Site
 
 RTT_MS = 40

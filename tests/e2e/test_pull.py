@@ -17,6 +17,7 @@ import pytest
 from albtest import small, tree
 from albtest.procs import wait_until
 from albtest.site import Site, program
+from albtest.written import bytes_staged
 
 MB = 1 << 20
 FAILED, REFUSED, UNREACHABLE, FULL, INTERRUPTED = 1, 3, 5, 6, 130
@@ -61,37 +62,15 @@ def cold(site):
     box.kill()
 
 
-def bytes_below(top):
-    total = 0
-    for folder, _, leaves in os.walk(top):
-        for leaf in leaves:
-            with contextlib.suppress(FileNotFoundError):
-                total += os.lstat(os.path.join(folder, leaf)).st_size
-    return total
-
-
 def started(endpoint, layer, target, *words, **more):
     """A pull that is under way: some bytes are in the stage."""
     run = endpoint.start("pull", layer, target, *words, **more)
-    wait_until(lambda: not run.daemon.is_running() or bytes_below(target) > 2 * MB, 30, "bytes")
+    wait_until(lambda: not run.daemon.is_running() or bytes_staged(target) > 2 * MB, 30, "bytes")
     return run
-
-
-@contextlib.contextmanager
-def frozen(box):
-    box.daemon.signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        box.daemon.signal(signal.SIGCONT)
 
 
 def assert_same(wanted, target):
     assert tree.compare_described(tree.describe(wanted), tree.describe(target)) == []
-
-
-def errors(done):
-    return [event for event in done.documents() if event["event"] == "error"]
 
 
 # ---- interrupted ----
@@ -101,12 +80,12 @@ def test_an_interrupted_pull_changes_nothing_and_is_gone_on_with(site, large, co
     target.mkdir()
     (target / "mine").write_bytes(b"mine")
     run = started(cold, "base/large", target)
-    with frozen(site.hub):  # so that it cannot end before the signal comes
+    with site.hub.frozen():  # so that it cannot end before the signal comes
         run.daemon.signal(signal.SIGINT)
         done = run.wait()
     assert done.code == INTERRUPTED, str(done)
     assert "interrupted; nothing in" in done.err
-    assert [(e["code"], e["exit"]) for e in errors(done)] == [("interrupted", INTERRUPTED)]
+    assert [(e["code"], e["exit"]) for e in done.errors()] == [("interrupted", INTERRUPTED)]
     assert sorted(os.listdir(target)) == [".albedo", "mine"]
     again = cold.albedo("pull", "base/large", target).event("pulled")
     assert again["bytes_resumed"] > 0
@@ -174,13 +153,10 @@ def describes(target, *sources):
 def test_a_second_pull_on_the_same_target_is_refused(site, large, cold, tmp_path):
     target = tmp_path / "a"
     first = started(cold, "base/large", target)
-    first.daemon.signal(signal.SIGSTOP)
-    try:
+    with first.daemon.frozen():
         done = site.endpoints[0].albedo("pull", "base/large", target, code=FAILED)
-    finally:
-        first.daemon.signal(signal.SIGCONT)
     assert "another pull works on" in done.err and str(target) in done.err
-    assert len(errors(done)) == 1
+    assert len(done.errors()) == 1
     assert first.wait().code == 0
     assert_same(large, target)
 
@@ -223,7 +199,7 @@ def test_a_target_that_cannot_be_written_is_named(source, endpoint, tmp_path):
         done = endpoint.albedo("pull", "base/os", target, code=None)
     assert done.code == FAILED
     assert str(target) in done.err and "Read-only file system" in done.err
-    assert len(errors(done)) == 1
+    assert len(done.errors()) == 1
 
 
 def test_a_file_system_mounted_inside_is_filled_and_stays_mounted(source, endpoint, tmp_path):
@@ -270,7 +246,7 @@ def test_an_upstream_out_of_reach_is_given_up_after_wait(site, source, endpoint,
     finally:
         site.reflector.start()
     assert site.reflector.url.removeprefix("https://") in done.err and "--wait" in done.err
-    assert len(errors(done)) == 1
+    assert len(done.errors()) == 1
 
 
 def test_a_revoked_device_is_told_so_at_once(site, source, tmp_path):

@@ -8,6 +8,7 @@
 # Nothing here sleeps for a fixed time and hopes: each wait polls for its condition, fails early
 # when the process has ended, and names the last lines of the log when it gives up.
 
+import contextlib
 import ctypes
 import os
 import re
@@ -32,6 +33,24 @@ def die_with(parent):
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)  # it died before we asked
+
+
+@contextlib.contextmanager
+def environment(more):
+    """What is started meanwhile has `more` in its environment; this process goes on as it is."""
+    before = {name: os.environ.get(name) for name in more}
+    os.environ.update(more)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+
+
+def asan_options(more):
+    """An environment in which a sanitizer is told `more` beside what it is told already."""
+    told = os.environ.get("ASAN_OPTIONS", "")
+    return {"ASAN_OPTIONS": ":".join(filter(None, [told, more]))}
 
 
 def wait_until(condition, timeout, what):
@@ -120,6 +139,15 @@ class Daemon:
     def signal(self, number):
         if self.is_running():
             self.process.send_signal(number)
+
+    @contextlib.contextmanager
+    def frozen(self):
+        """It does nothing meanwhile, and its kernel goes on: SIGSTOP and SIGCONT."""
+        self.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.signal(signal.SIGCONT)
 
     def stop(self, timeout=10.0):
         """SIGTERM and wait; return the exit code. One that does not go is killed, and told."""

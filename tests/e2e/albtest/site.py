@@ -93,6 +93,9 @@ class Done:
                 return document
         raise CommandError(f"no event {name!r} in\n{self}")
 
+    def errors(self):
+        return [document for document in self.documents() if document.get("event") == "error"]
+
     def token(self):
         """The token on a line of its own."""
         return TOKEN.search(self.out)[0]
@@ -191,6 +194,9 @@ class Box:
 
     def kill(self):
         self.daemon.kill()
+
+    def frozen(self):
+        return self.daemon.frozen()
 
 
 class Hub(Box):
