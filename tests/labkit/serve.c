@@ -63,7 +63,7 @@ static void *connection_serve(void *arg)
     return NULL;
 }
 
-/* A route's own congestion control would win over what a connection inherits, so it is said again. */
+/* A route's own congestion control wins over what a connection inherits: it is said again. */
 static void connection_begin(int fd, const char *congestion)
 {
     pthread_t thread;
