@@ -131,7 +131,7 @@ static struct law_terms law_terms_of(const struct wan_half *h)
     }
     t.ceiling_bps = body_bps(t.ceiling_bps);
     t.floor_bps = body_bps(a->floor_bps);
-    t.insist = a->mode != POLICY_MODE_SCAVENGE;
+    t.insist = a->mode != POLICY_MODE_SCAVENGE || h->is_near;
     return t;
 }
 
@@ -207,9 +207,24 @@ static void note(struct wan_half *h, const struct law_verdict *before)
               law_reason_text(v, text, sizeof text));
 }
 
+/* What is on this machine or its LAN has no line in between that others could want; and the delays
+ * of a busy processor, against so small a base, would look like their queue. */
+static void look_how_near(struct wan_half *h)
+{
+    const uint64_t base_ns = h->verdict.base_rtt_ns;
+    const bool is_near = base_ns != 0 && base_ns < h->wan->options.near_ns;
+
+    if (is_near == h->is_near)
+        return;
+    h->is_near = is_near;
+    take_terms(h, &h->terms);
+}
+
 static void decide(struct wan_half *h, uint64_t now_ns)
 {
     const struct law_verdict before = h->verdict;
+
+    look_how_near(h);
 
     h->verdict = law_tick(&h->law, now_ns);
     note(h, &before);
@@ -413,6 +428,11 @@ bool wan_note_at(const struct wan *w, enum wan_way way, size_t back, struct wan_
         return false;
     *out = h->notes[(h->note_count - 1 - back) % WAN_NOTES];
     return true;
+}
+
+bool wan_may_upload(const struct wan *w)
+{
+    return w->halves[WAN_UP].verdict.state != LAW_OFF;
 }
 
 unsigned wan_connections(const struct wan *w)

@@ -36,8 +36,9 @@ struct wan_options {
     bool is_shaped;                 /* a law governs it: see above                            */
     uint64_t ceiling_bps[WAN_WAYS]; /* of the configuration, bits on the wire; 0: none        */
     uint64_t window_bytes;          /* most credit outstanding, whatever the law says; 0: 4 MiB */
-    uint32_t packet_overhead;       /* bytes that the line adds to an IP packet and that count */
-    const char *name;               /* for the log; borrowed */
+    uint64_t near_ns; /* whoever is nearer than that, there and back, is no WAN; 0: all are  */
+    uint32_t packet_overhead; /* bytes that the line adds to an IP packet and that count */
+    const char *name;         /* for the log; borrowed */
     /* How often to measure, from now on; may be NULL. */
     void (*pace)(void *arg, enum probe_pace pace);
     void *arg;
@@ -62,6 +63,9 @@ extern const struct probe_ops wan_probe_ops;
 
 /* Its bodies go up now (or no more): then what it sends is bulk, too, not only what it receives. */
 void wan_member_uploads(struct wan_member *m, bool is_uploading);
+/* May bodies be begun or gone on with now?  False while the policy says off: whoever makes them asks
+ * before each piece and looks again a little later; answers, credit and PINGs leave all the same. */
+bool wan_may_upload(const struct wan *w);
 
 /* ---- explained ---- */
 

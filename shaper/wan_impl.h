@@ -27,6 +27,7 @@ struct wan_half {
     struct shaper *shaper;
     struct tree_node *control, *bulk;
     struct tree_node *probes; /* a leaf: they leave beside the gates, and count all the same */
+    bool is_near;             /* nearer than a WAN can be: it does not give way */
     uint64_t line_bps;        /* the link's ceiling, on the wire      */
     uint64_t bulk_bps;        /* the bulk node's ceiling, on the wire */
     uint64_t delivered_bytes;
@@ -40,6 +41,7 @@ struct wan_member {
     struct http_session *session;
     enum wan_traffic traffic;
     bool is_uploading, is_off;
+    bool is_up_bulk;       /* which leaf `up` is: bulk while it uploads, unless that is off */
     uint64_t window_bytes; /* as last set */
     uint64_t spread_bps;   /* … of what leaves */
     unsigned number;       /* for the law: one of its streams */

@@ -215,15 +215,15 @@ void wan_member_look(struct wan_member *m, uint64_t now_ns)
 
 /* ---- taking part ----------------------------------------------------------------------------- */
 
-/* Those that W is shared by: whoever expects nothing would keep its part from the others, and what
- * then comes too slowly looks like somebody else's traffic. */
+/* Those that W is shared by: whoever expects nothing, or but a word about what it sends, would keep
+ * its part from the others, and what then comes too slowly looks like somebody else's traffic. */
 static uint64_t sharers(const struct wan_member *self)
 {
     const struct wan_member *m;
     uint64_t count = 1;
 
     TAILQ_FOREACH(m, &self->wan->members, link)
-    if (m != self && m->traffic == WAN_BULK)
+    if (m != self && m->traffic == WAN_BULK && !m->is_uploading)
         count += http_session_expected_bytes(m->session) > 0;
     return count;
 }
@@ -274,11 +274,29 @@ static void spread(struct wan_member *m, uint64_t rate_bps)
     stream_set_pacing(http_session_stream(m->session), rate_bps);
 }
 
+/* Another leaf of the other kind: what waits asks again.  Where bulk is off no body is begun (see
+ * wan_may_upload()), and what keeps the connection alive goes on. */
+static void use_up_leaf(struct wan_member *m)
+{
+    const struct node_terms terms = {.ceiling_bps = TREE_UNLIMITED};
+    struct wan_half *up = &m->wan->halves[WAN_UP];
+    const bool is_bulk = m->is_uploading && up->verdict.state != LAW_OFF;
+
+    if (m->is_up_bulk == is_bulk)
+        return;
+    m->is_up_bulk = is_bulk;
+    shaper_leaf_stop(&m->up);
+    shaper_leaf_start(&m->up, up->shaper, is_bulk ? up->bulk : up->control, &terms);
+    shaper_leaf_watch_sent(&m->up, http_session_stream(m->session));
+    gate_wake(&m->stream_gate);
+}
+
 void wan_member_apply(struct wan_member *m)
 {
     const struct law_verdict *v = &m->wan->halves[WAN_DOWN].verdict;
     const struct law_verdict *up = &m->wan->halves[WAN_UP].verdict;
 
+    use_up_leaf(m);
     if (m->traffic != WAN_BULK || !m->wan->options.is_shaped)
         return;
     const uint64_t window = window_of(m);
@@ -342,10 +360,8 @@ struct wan_member *wan_detach(struct wan_member *m)
     return NULL;
 }
 
-/* Another leaf of the other kind: what waits asks again. */
 void wan_member_uploads(struct wan_member *m, bool is_uploading)
 {
-    const struct node_terms terms = {.ceiling_bps = TREE_UNLIMITED};
     struct wan_half *up = &m->wan->halves[WAN_UP];
     const uint64_t now_ns = loop_now_ns(m->wan->options.loop);
 
@@ -356,8 +372,5 @@ void wan_member_uploads(struct wan_member *m, bool is_uploading)
         law_on_forfeit(&up->law, under_way(m), now_ns); /* what is acknowledged later is not bulk */
     m->is_uploading = is_uploading;
     m->granted_bytes[WAN_UP] = m->delivered_bytes[WAN_UP] = 0;
-    shaper_leaf_stop(&m->up);
-    shaper_leaf_start(&m->up, up->shaper, is_uploading ? up->bulk : up->control, &terms);
-    shaper_leaf_watch_sent(&m->up, http_session_stream(m->session));
-    gate_wake(&m->stream_gate);
+    use_up_leaf(m);
 }

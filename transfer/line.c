@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/units.h"
 
 /* ---- what the policy says -------------------------------------------------------------------- */
 
@@ -61,6 +62,10 @@ static void set_pace(void *arg, enum probe_pace pace)
 
 /* ---- birth and death ------------------------------------------------------------------------- */
 
+/* No line to another place is that short: light in glass covers fifty kilometres, there and back,
+ * and every modem and router on the way takes its part. */
+#define NEAR_NS (NS_PER_MS / 2)
+
 static bool is_this_machine(const char *host)
 {
     return strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 ||
@@ -88,6 +93,7 @@ struct line *line_new(const struct line_options *options)
                                            .is_shaped = l->is_wan,
                                            .ceiling_bps = {options->down_bps, options->up_bps},
                                            .window_bytes = options->window_bytes,
+                                           .near_ns = options->kind == LINE_IS_AUTO ? NEAR_NS : 0,
                                            .packet_overhead = options->packet_overhead,
                                            .name = l->name,
                                            .pace = set_pace,

@@ -18,7 +18,8 @@ struct line;
 
 /* What leads to the parents. */
 enum line_kind {
-    LINE_IS_AUTO, /* a WAN, unless every parent is this machine itself */
+    LINE_IS_AUTO, /* a WAN, unless every parent is this machine itself, or it is half a
+                     millisecond away at most */
     LINE_IS_WAN,
     LINE_IS_LAN
 };
