@@ -80,7 +80,7 @@ def test_an_interrupted_pull_changes_nothing_and_is_gone_on_with(site, large, co
     target.mkdir()
     (target / "mine").write_bytes(b"mine")
     run = started(cold, "base/large", target)
-    with site.hub.frozen():  # so that it cannot end before the signal comes
+    with site.reflector.frozen():  # so that it cannot end before the signal comes
         run.daemon.signal(signal.SIGINT)
         done = run.wait()
     assert done.code == INTERRUPTED, str(done)

@@ -12,7 +12,7 @@ from albtest.site import Site
 
 LAYER = "base/os"
 STAMP = 0xe5
-FILES, FILE_SIZE = 16, 96 << 10
+FILES, FILE_SIZE = 24, 64 << 10  # too large for a pack, too small to be cut: a chunk each
 BYTES_PER_S = 600_000
 RECORD_SHARE = 1.1  # frames, records, answers
 
