@@ -203,6 +203,8 @@ static void greet_all(struct upstream *u)
     for (size_t i = 0; i < UPSTREAM_MORE_MOST; i++)
         if (u->more[i].is_greeted && u->more[i].call == NULL && !u->more[i].is_leaving)
             greet(&u->more[i]);
+    if (u->upload.is_greeted && u->upload.call == NULL)
+        greet(&u->upload);
 }
 
 static bool is_refusal(unsigned status)
@@ -382,8 +384,10 @@ static void link_ready(struct upstream_link *link)
     if (link->is_greeted)
         return; /* again, with a new grant */
     link->is_greeted = true;
-    if (upstream_is_more(link))
+    if (upstream_is_more(link)) {
+        upstream_send_requests(u);
         return;
+    }
     if (link == &u->control) {
         upstream_dial_link(&u->data);
         upstream_send_requests(u);
@@ -532,4 +536,5 @@ void upstream_figures(struct upstream *u, struct upstream_figures *out)
     add_counts(&u->data, out);
     for (size_t i = 0; i < UPSTREAM_MORE_MOST; i++)
         add_counts(&u->more[i], out);
+    add_counts(&u->upload, out);
 }

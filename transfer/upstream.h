@@ -13,7 +13,8 @@
  * alone is sent again a little later, three times.
  *
  * While the wan asks for it (random loss holds a single connection back) up to three more data
- * connections are opened, greeted and used; the line does not hang on them.
+ * connections are opened, greeted and used.  Large bodies go up on one of their own, open while there
+ * are some.  The line does not hang on any of these.
  *
  * When the parent ends the events (we were too slow for it), they are asked for again, and "trust",
  * "revoked", "layers", "policy" and "override" are told once, since they may have been missed.
@@ -110,8 +111,8 @@ struct upstream_ask {
     size_t expect_bytes; /* most the answer may be */
     uint64_t timeout_ns; /* 0: 60 s */
     bool fail_when_down; /* CLOSED at once, not waiting for the line, once a first dial failed */
-    /* A large body, shaped like all bulk: it travels on the data connection, and the timeout counts
-     * from when it last moved or our own gate let go of it. */
+    /* A large body, shaped like all bulk: it travels on the upload connection, and the timeout
+     * counts from when it last moved or our own gate let go of it. */
     bool is_bulk;
 };
 /* done() comes from the loop, exactly once, unless cancelled. */

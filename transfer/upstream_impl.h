@@ -16,7 +16,7 @@ struct upstream_link {
     unsigned answer_status;
     bool is_greeted;
     bool is_leaving; /* one of `more`: closes when its calls are over */
-    size_t uploads;  /* bulk requests with a body that are under way  */
+    size_t uploads;  /* bulk requests that are under way              */
 };
 
 TAILQ_HEAD(upstream_listeners, upstream_listener);
@@ -27,8 +27,10 @@ struct upstream {
     size_t place;
     struct upstream_link control, data;
     struct upstream_link more[UPSTREAM_MORE_MOST]; /* data, too, while the law asks for it */
+    struct upstream_link upload;                   /* while bodies go up                   */
     struct timer tend;
-    uint64_t more_not_before_ns, busy_ns; /* busy: calls were under way, or about to be made */
+    /* busy: calls were under way, or about to be made */
+    uint64_t more_not_before_ns, upload_not_before_ns, busy_ns, upload_busy_ns;
     struct buf grant;
     struct timer redial;
     struct timer patience; /* for dialling and greeting, all of it     */
@@ -57,7 +59,8 @@ void upstream_drop_link(struct upstream_link *link);
 /* upstream_more.c */
 void upstream_init_more(struct upstream *u);
 void upstream_drop_more(struct upstream *u);
-bool upstream_is_more(const struct upstream_link *link);
+bool upstream_is_more(const struct upstream_link *link); /* the line does not hang on it */
+void upstream_want_upload(struct upstream *u);           /* a bulk request waits               */
 /* Shook hands: is it the parent that we know? */
 bool upstream_more_is_ours(const struct upstream_link *link);
 void upstream_more_lost(struct upstream_link *link); /* or of no use */
@@ -65,6 +68,7 @@ void upstream_more_lost(struct upstream_link *link); /* or of no use */
 void upstream_send_requests(struct upstream *u); /* a connection is greeted            */
 void upstream_park_requests(struct upstream *u); /* both are lost: no calls any more   */
 void upstream_drop_requests(struct upstream *u); /* nobody will be told               */
+bool upstream_has_bulk(const struct upstream *u);
 /* upstream_events.c */
 void upstream_start_events(struct upstream *u);
 void upstream_stop_events(struct upstream *u);

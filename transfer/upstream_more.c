@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* transfer/upstream_more.c – more data connections than one, for as long as the law asks for them.
+/* transfer/upstream_more.c – connections beside the two: more data while the law asks, and uploads.
  *
  *     (none) → DIALLED → GREETED → used ─── the law wants fewer ──> LEAVING → (none)
  *        ^________ lost, or not welcome: after a rest ____/             when its calls are over
+ *
+ * Bodies go up on a connection of their own, dialled for the first and closed when none went up for
+ * half a minute: what it says waits its turn as bulk, and a download's credit must not wait behind.
  *
  * One that is lost takes only its own calls along, and whoever made them asks again on another.
  */
@@ -12,8 +15,9 @@
 #include "transfer/upstream_impl.h"
 
 #define TEND_EVERY_NS (1 * NS_PER_S)
-#define REST_NS (5 * NS_PER_S)  /* after one was lost                       */
-#define IDLE_NS (30 * NS_PER_S) /* without calls: one connection will do    */
+#define REST_NS (5 * NS_PER_S)        /* after one was lost                    */
+#define UPLOAD_REST_NS (1 * NS_PER_S) /* … on which somebody waits             */
+#define IDLE_NS (30 * NS_PER_S)       /* without calls: one connection will do */
 
 static void tend(struct upstream *u);
 
@@ -26,6 +30,7 @@ void upstream_init_more(struct upstream *u)
 {
     for (size_t i = 0; i < UPSTREAM_MORE_MOST; i++)
         u->more[i].upstream = u;
+    u->upload.upstream = u;
     timer_init(&u->tend, u->options.loop, on_tend, u);
 }
 
@@ -34,13 +39,14 @@ void upstream_drop_more(struct upstream *u)
     timer_stop(&u->tend);
     for (size_t i = 0; i < UPSTREAM_MORE_MOST; i++)
         upstream_drop_link(&u->more[i]);
+    upstream_drop_link(&u->upload);
 }
 
 bool upstream_is_more(const struct upstream_link *link)
 {
     const struct upstream *u = link->upstream;
 
-    return link >= u->more && link < u->more + UPSTREAM_MORE_MOST;
+    return link != &u->control && link != &u->data;
 }
 
 /* The first connection's certificate was judged (authority.c), and will be again; this one's is the
@@ -60,9 +66,15 @@ void upstream_more_lost(struct upstream_link *link)
 {
     struct upstream *u = link->upstream;
 
-    if (!link->is_leaving)
-        u->more_not_before_ns = loop_now_ns(u->options.loop) + REST_NS;
+    const uint64_t now_ns = loop_now_ns(u->options.loop);
+
+    if (link == &u->upload)
+        u->upload_not_before_ns = now_ns + UPLOAD_REST_NS;
+    else if (!link->is_leaving)
+        u->more_not_before_ns = now_ns + REST_NS;
     upstream_drop_link(link);
+    if (!timer_is_set(&u->tend))
+        timer_set_in(&u->tend, TEND_EVERY_NS);
 }
 
 /* ---- as many as the law asks for ------------------------------------------------------------- */
@@ -121,11 +133,20 @@ static size_t wanted_now(struct upstream *u, uint64_t now_ns)
     return wan_connections(u->options.wan) - 1;
 }
 
-/* Looked at when somebody is about to ask for something, and each second while there are some: a
- * line at rest has no timer. */
-static void tend(struct upstream *u)
+static void tend_upload(struct upstream *u, uint64_t now_ns)
 {
-    const uint64_t now_ns = loop_now_ns(u->options.loop);
+    const bool is_wanted = upstream_has_bulk(u);
+
+    if (is_wanted)
+        u->upload_busy_ns = now_ns;
+    if (u->upload.session == NULL && is_wanted && now_ns >= u->upload_not_before_ns)
+        upstream_dial_link(&u->upload);
+    else if (u->upload.session != NULL && now_ns - u->upload_busy_ns > IDLE_NS)
+        upstream_drop_link(&u->upload);
+}
+
+static void tend_data(struct upstream *u, uint64_t now_ns)
+{
     const size_t wanted = wanted_now(u, now_ns), have = staying(u);
 
     if (have < wanted && have < UPSTREAM_MORE_MOST && now_ns >= u->more_not_before_ns)
@@ -135,8 +156,25 @@ static void tend(struct upstream *u)
     if (staying(u) != have)
         log_event(LOG_INFO, "upstream.connections", "place=%s data=%zu",
                   u->options.places[u->place].host, 1 + staying(u));
-    if (staying(u) > 0 && !timer_is_set(&u->tend))
+}
+
+/* Looked at when somebody is about to ask for something, and each second while there are some: a
+ * line at rest has no timer. */
+static void tend(struct upstream *u)
+{
+    const uint64_t now_ns = loop_now_ns(u->options.loop);
+
+    tend_upload(u, now_ns);
+    tend_data(u, now_ns);
+    if ((staying(u) > 0 || u->upload.session != NULL || upstream_has_bulk(u)) &&
+        !timer_is_set(&u->tend))
         timer_set_in(&u->tend, TEND_EVERY_NS);
+}
+
+void upstream_want_upload(struct upstream *u)
+{
+    if (u->is_up)
+        tend(u);
 }
 
 /* ---- the one to use -------------------------------------------------------------------------- */

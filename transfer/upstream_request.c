@@ -12,6 +12,7 @@
 
 #define TIMEOUT_DEFAULT_NS (60 * NS_PER_S)
 #define AGAIN_NS (250 * NS_PER_MS)
+#define LOOK_AGAIN_NS (100 * NS_PER_MS) /* while the policy says off */
 
 enum { BROKEN_MOST = 3 };
 
@@ -30,8 +31,8 @@ struct upstream_request {
     unsigned status;
     struct buf answer;
     bool too_long;
-    unsigned broken; /* how often it was broken off while the line held */
-    struct timer deadline, again;
+    unsigned broken;              /* how often it was broken off while the line held */
+    struct timer deadline, again; /* again: broken off alone, or kept back by the policy */
     TAILQ_ENTRY(upstream_request) link;
 };
 
@@ -45,10 +46,11 @@ static void tell(struct upstream_request *r, struct alb_status st);
 static const struct http_call_ops request_ops = {
     .head = request_head, .data = request_data, .end = request_end};
 
-/* A body that moves, or that our own gate keeps back, is no silence of theirs. */
+/* A body that moves, or that our own gate or the policy keeps back, is no silence of theirs. */
 static uint64_t patient_until_ns(const struct upstream_request *r)
 {
-    const uint64_t held_ns = http_session_held_until_ns(r->via->session);
+    const struct http_session *s = r->via->session;
+    const uint64_t held_ns = r->call != NULL && s != NULL ? http_session_held_until_ns(s) : 0;
 
     return (held_ns > r->moved_ns ? held_ns : r->moved_ns) + r->timeout_ns;
 }
@@ -57,7 +59,7 @@ static void on_deadline(void *arg)
 {
     struct upstream_request *r = arg;
 
-    if (r->is_bulk && r->call != NULL &&
+    if (r->is_bulk && !(r->fail_when_down && r->call == NULL) &&
         loop_now_ns(r->upstream->options.loop) < patient_until_ns(r)) {
         timer_set(&r->deadline, patient_until_ns(r));
         return;
@@ -75,7 +77,7 @@ struct upstream_request *upstream_request(struct upstream *u, const struct upstr
 
     r->upstream = u;
     r->is_bulk = ask->is_bulk;
-    r->via = ask->is_bulk ? &u->data : &u->control;
+    r->via = ask->is_bulk ? &u->upload : &u->control;
     r->timeout_ns = ask->timeout_ns != 0 ? ask->timeout_ns : TIMEOUT_DEFAULT_NS;
     r->moved_ns = loop_now_ns(u->options.loop);
     r->method = xstrdup(ask->method);
@@ -94,6 +96,8 @@ struct upstream_request *upstream_request(struct upstream *u, const struct upstr
     TAILQ_INSERT_TAIL(&u->requests, r, link);
     if (r->via->is_greeted)
         send_request(r);
+    else if (r->is_bulk && u->is_up)
+        upstream_want_upload(u);
     else if (r->fail_when_down && u->has_failed)
         timer_set_in(&r->deadline, 0);
     return r;
@@ -102,22 +106,28 @@ struct upstream_request *upstream_request(struct upstream *u, const struct upstr
 static size_t pull_body(void *arg, uint8_t *out, size_t size, bool *ended)
 {
     struct upstream_request *r = arg;
+    const struct wan *wan = r->upstream->options.wan;
     size_t left = r->body_size - r->body_sent;
+
+    r->moved_ns = loop_now_ns(r->upstream->options.loop);
+    if (r->is_bulk && wan != NULL && !wan_may_upload(wan)) {
+        timer_set_in(&r->again, LOOK_AGAIN_NS);
+        return 0;
+    }
     size_t n = size < left ? size : left;
 
     memcpy(out, r->body + r->body_sent, n);
     r->body_sent += n;
-    r->moved_ns = loop_now_ns(r->upstream->options.loop);
     *ended = n == left;
     return n;
 }
 
-/* What the data connection says is bulk for as long as such bodies go up on it. */
+/* What the upload connection says is bulk while it has something to do. */
 static void count_upload(const struct upstream_request *r, bool begins)
 {
     struct upstream_link *via = r->via;
 
-    if (!r->is_bulk || r->body_size == 0)
+    if (!r->is_bulk)
         return;
     via->uploads += begins ? 1 : SIZE_MAX;
     if (via->member != NULL)
@@ -200,7 +210,7 @@ static void request_end(void *arg, struct http_call *c, struct alb_status st)
                             : status_of(r->status));
     } else if (st.code == ALB_CORRUPT) {
         tell(r, st);
-    } else if (http_session_is_open(r->via->session)) {
+    } else if (r->via->session != NULL && http_session_is_open(r->via->session)) {
         if (++r->broken > BROKEN_MOST)
             tell(r, alb_fail(ALB_CLOSED, "the parent keeps breaking off its answer"));
         else
@@ -212,7 +222,9 @@ static void send_again(void *arg)
 {
     struct upstream_request *r = arg;
 
-    if (r->call == NULL && r->via->is_greeted)
+    if (r->call != NULL)
+        http_call_resume(r->call); /* the policy had it wait */
+    else if (r->via->is_greeted)
         send_request(r);
 }
 
@@ -273,6 +285,18 @@ void upstream_send_requests(struct upstream *u)
         if (r->call == NULL && r->via->is_greeted)
             send_request(r);
     }
+    if (!u->upload.is_greeted && upstream_has_bulk(u))
+        upstream_want_upload(u);
+}
+
+bool upstream_has_bulk(const struct upstream *u)
+{
+    const struct upstream_request *r;
+
+    TAILQ_FOREACH(r, &u->requests, link)
+    if (r->is_bulk)
+        return true;
+    return false;
 }
 
 void upstream_park_requests(struct upstream *u)

@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* unit/transfer/test_upstream_bulk.c – large bodies, and several data connections, to one parent
+ * over a line of 10 Mbit/s and 40 ms there and back. */
+/* LINKS: sim_world */
+#include "transfer/upstream.h"
+
+#include "shaper/wan_impl.h"
+#include "support/liar.h"
+#include "transfer/line.h"
+#include "wire/probe.h"
+
+enum { BODY = 1 << 20, FLOW = 1 << 20 };
+#define LINE_BPS UINT64_C(10000000)
+
+struct told {
+    unsigned count;
+    enum alb_code code;
+};
+
+struct stage {
+    struct liar_stage on;
+    struct line *line;
+    struct upstream *upstream;
+    struct upstream_listener listener;
+    unsigned downs, bodies;
+    bool is_mute;
+    uint8_t *body;
+    uint64_t flowed; /* bytes that came down */
+    unsigned flows_ended;
+    bool flows_on, pushes_on;
+    struct probe_responder *responder;
+    struct probe_ticket *ticket;
+};
+
+/* ---- the parent ---- */
+
+static void invite(struct stage *g, struct http_exchange *x)
+{
+    struct stream *stream = http_session_stream(http_exchange_session(x));
+    struct probe_invite i = {.port = probe_responder_port(g->responder)};
+    uint8_t key[PROBE_KEY_SIZE];
+    struct buf out;
+
+    buf_init(&out, 256);
+    probe_ticket_free(g->ticket);
+    assert_false(alb_failed(stream_export_key(stream, PROBE_KEY_LABEL, key)));
+    assert_false(alb_failed(probe_ticket_new(g->responder, key, &g->ticket)));
+    memcpy(i.id, probe_ticket_id(g->ticket), PROBE_ID_SIZE);
+    assert_false(alb_failed(probe_invite_encode(&i, &out)));
+    http_answer(x, 200, NULL, buf_peek(&out), buf_size(&out));
+    buf_release(&out);
+}
+
+static void answer(struct liar *l, struct http_exchange *x)
+{
+    struct stage *g = l->arg;
+    const char *path = http_exchange_path(x);
+
+    if (strcmp(path, "/v1/body") == 0) {
+        g->bodies++;
+        if (!g->is_mute)
+            http_answer(x, 200, NULL, "got it", 6);
+    } else if (strcmp(path, "/v1/flow") == 0) {
+        http_answer(x, 200, NULL, g->body, FLOW);
+    } else if (strcmp(path, "/v1/probe") == 0) {
+        invite(g, x);
+    } else {
+        http_answer(x, 404, NULL, NULL, 0);
+    }
+}
+
+/* ---- the child ---- */
+
+static void on_up(struct upstream_listener *l)
+{
+    (void)l;
+}
+
+static void on_down(struct upstream_listener *l)
+{
+    ALB_CONTAINER(l, struct stage, listener)->downs++;
+}
+
+static int setup(void **state)
+{
+    struct stage *g = xalloc(sizeof *g);
+    const struct upstream_place hub = {"hub", LIAR_PORT};
+
+    liar_stage_open(&g->on);
+    g->on.liar.answer = answer;
+    g->on.liar.arg = g;
+    g->body = xcalloc(BODY, 1);
+    liar_listen(&g->on.liar);
+    assert_false(alb_failed(probe_responder_open(
+        &(struct probe_responder_options){
+            .loop = g->on.hub, .address = "0.0.0.0", .port = LIAR_PORT},
+        &g->responder)));
+    g->line = line_new(&(struct line_options){
+        .loop = g->on.box, .places = &hub, .place_count = 1, .site = "site1", .device = "box"});
+    g->upstream = upstream_new(&(struct upstream_options){
+        .loop = g->on.box, .places = {hub}, .place_count = 1, .wan = line_wan(g->line)});
+    g->listener = (struct upstream_listener){.up = on_up, .down = on_down};
+    upstream_listen(g->upstream, &g->listener);
+    line_measure(g->line, g->upstream);
+    liar_stage_run_ms(&g->on, 2000);
+    assert_true(upstream_is_up(g->upstream));
+    *state = g;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct stage *g = *state;
+
+    g->flows_on = g->pushes_on = false;
+    line_stop(g->line);
+    upstream_free(g->upstream);
+    line_free(g->line);
+    g->ticket = probe_ticket_free(g->ticket);
+    g->responder = probe_responder_close(g->responder);
+    liar_stage_close(&g->on);
+    free(g->body);
+    free(g);
+    return 0;
+}
+
+static void run_ms(struct stage *g, uint64_t ms)
+{
+    liar_stage_run_ms(&g->on, ms);
+}
+
+static void on_told(void *arg, const struct upstream_answer *a)
+{
+    struct told *t = arg;
+
+    t->count++;
+    t->code = a->st.code;
+}
+
+static struct upstream_request *send_body(struct stage *g, struct told *t, size_t size,
+                                          upstream_done done, void *arg)
+{
+    const struct upstream_ask ask = {.method = "POST",
+                                     .path = "/v1/body",
+                                     .body = g->body,
+                                     .body_size = size,
+                                     .body_stays = true,
+                                     .expect_bytes = 100,
+                                     .is_bulk = true};
+
+    if (t != NULL)
+        *t = (struct told){0};
+    return upstream_request(g->upstream, &ask, done, arg);
+}
+
+static void expect_told(const struct told *t, enum alb_code code)
+{
+    assert_int_equal(t->count, 1);
+    assert_int_equal(t->code, code);
+}
+
+/* ---- uploads ---- */
+
+static void bodies_go_up_on_a_connection_that_is_there_for_as_long_as_they_do(void **state)
+{
+    struct stage *g = *state;
+    struct told t;
+
+    assert_int_equal(g->on.liar.session_count, 2);
+    send_body(g, &t, 100000, on_told, &t);
+    run_ms(g, 15000);
+    expect_told(&t, ALB_OK);
+    assert_int_equal(g->on.liar.session_count, 3);
+    run_ms(g, 35000);
+    assert_int_equal(g->on.liar.session_count, 2);
+    send_body(g, &t, 100000, on_told, &t);
+    run_ms(g, 15000);
+    expect_told(&t, ALB_OK);
+    assert_int_equal(g->downs, 0);
+}
+
+static void a_body_survives_its_connection_and_the_line_does_too(void **state)
+{
+    struct stage *g = *state;
+    struct told t;
+
+    send_body(g, &t, BODY, on_told, &t);
+    run_ms(g, 600);
+    assert_int_equal(g->on.liar.session_count, 3);
+    http_session_close(g->on.liar.sessions[2]);
+    run_ms(g, 60000);
+    expect_told(&t, ALB_OK);
+    assert_int_equal(g->on.liar.accepted, 4);
+    assert_int_equal(g->downs, 0);
+}
+
+static void a_body_survives_the_loss_of_the_line_at_each_moment(void **state)
+{
+    struct stage *g = *state;
+    struct told t;
+
+    for (unsigned i = 0; i < 30; i++) {
+        send_body(g, &t, 200000, on_told, &t);
+        run_ms(g, i * 20);
+        liar_hang_up(&g->on.liar);
+        run_ms(g, 40000);
+        expect_told(&t, ALB_OK);
+        assert_true(upstream_is_up(g->upstream));
+    }
+    assert_int_equal(g->downs, 30);
+}
+
+static void a_body_may_be_cancelled_at_each_moment(void **state)
+{
+    struct stage *g = *state;
+    struct told t;
+
+    for (unsigned i = 0; i < 30; i++) {
+        struct upstream_request *r = send_body(g, &t, 200000, on_told, &t);
+        run_ms(g, i * 30);
+        if (t.count == 0)
+            upstream_cancel(r);
+        run_ms(g, 40000);
+        assert_true(t.count <= 1);
+    }
+    assert_int_equal(g->downs, 0);
+}
+
+static void a_parent_that_took_a_body_and_says_nothing_is_waited_for_a_minute(void **state)
+{
+    struct stage *g = *state;
+    struct told t;
+
+    g->is_mute = true;
+    send_body(g, &t, 1000, on_told, &t);
+    run_ms(g, 50000);
+    assert_int_equal(t.count, 0);
+    run_ms(g, 15000);
+    expect_told(&t, ALB_TIMEOUT);
+}
+
+static void a_body_that_the_policy_holds_back_for_an_hour_does_not_time_out(void **state)
+{
+    struct stage *g = *state;
+    struct told t;
+
+    send_body(g, &t, BODY, on_told, &t);
+    run_ms(g, 300);
+    wan_set_terms(line_wan(g->line), WAN_UP,
+                  &(struct policy_terms){.action = {.mode = POLICY_OFF}});
+    run_ms(g, 3600 * 1000);
+    assert_int_equal(t.count, 0);
+    assert_int_equal(g->downs, 0);
+    wan_set_terms(line_wan(g->line), WAN_UP,
+                  &(struct policy_terms){.action = {.mode = POLICY_MODE_SCAVENGE}});
+    run_ms(g, 60000);
+    expect_told(&t, ALB_OK);
+    assert_int_equal(g->bodies, 1);
+}
+
+/* ---- both ways ---- */
+
+static void start_flow(struct stage *g);
+
+static void flow_data(void *arg, struct http_call *c, const uint8_t *bytes, size_t size)
+{
+    struct stage *g = arg;
+
+    (void)c;
+    (void)bytes;
+    g->flowed += size;
+}
+
+static void flow_head(void *arg, struct http_call *c, unsigned status)
+{
+    (void)arg;
+    (void)c;
+    assert_int_equal(status, 200);
+}
+
+static void flow_end(void *arg, struct http_call *c, struct alb_status st)
+{
+    struct stage *g = arg;
+
+    (void)c;
+    g->flows_ended += !alb_failed(st);
+    if (g->flows_on)
+        start_flow(g);
+}
+
+static void start_flow(struct stage *g)
+{
+    static const struct http_call_ops ops = {.head = flow_head, .data = flow_data, .end = flow_end};
+    struct http_session *line = upstream_data(g->upstream);
+
+    if (line != NULL)
+        http_call_start(
+            line,
+            &(struct http_call_options){.method = "GET", .path = "/v1/flow", .expect_bytes = FLOW},
+            &ops, g);
+}
+
+static void pushed(void *arg, const struct upstream_answer *a)
+{
+    struct stage *g = arg;
+
+    (void)a;
+    if (g->pushes_on)
+        send_body(g, NULL, BODY, pushed, g);
+}
+
+static void begin(struct stage *g, unsigned flows, unsigned pushes)
+{
+    g->flows_on = g->pushes_on = true;
+    for (unsigned i = 0; i < flows; i++)
+        start_flow(g);
+    for (unsigned i = 0; i < pushes; i++)
+        send_body(g, NULL, BODY, pushed, g);
+}
+
+static uint64_t up_bytes(struct stage *g)
+{
+    struct wan_figures f;
+
+    wan_figures(line_wan(g->line), WAN_UP, &f);
+    return f.bulk_bytes;
+}
+
+static void a_download_beside_an_upload_keeps_its_line(void **state)
+{
+    struct stage *g = *state;
+
+    begin(g, 4, 3);
+    run_ms(g, 15000);
+    const uint64_t up_before = up_bytes(g), down_before = g->flowed;
+    run_ms(g, 10000);
+    const uint64_t up = (up_bytes(g) - up_before) * 8 / 10,
+                   down = (g->flowed - down_before) * 8 / 10;
+    print_message("both ways: %.2f Mbit/s down, %.2f up\n", (double)down / 1e6, (double)up / 1e6);
+    assert_true(down > LINE_BPS * 60 / 100); /* on one connection: 23 and 64 % */
+    assert_true(up > LINE_BPS * 45 / 100);
+}
+
+static void an_upload_that_may_not_go_costs_a_download_nothing(void **state)
+{
+    struct stage *g = *state;
+
+    begin(g, 4, 3);
+    run_ms(g, 5000);
+    wan_set_terms(line_wan(g->line), WAN_UP,
+                  &(struct policy_terms){.action = {.mode = POLICY_OFF}});
+    run_ms(g, 5000);
+    const uint64_t before = g->flowed;
+    run_ms(g, 10000);
+    assert_true((g->flowed - before) * 8 / 10 > LINE_BPS * 85 / 100);
+}
+
+/* ---- several data connections ---- */
+
+static void law_wants(struct stage *g, unsigned connections)
+{
+    struct wan_half *down = &line_wan(g->line)->halves[WAN_DOWN];
+
+    down->law.connections = down->verdict.connections = connections;
+    down->law.connected_ns = loop_now_ns(g->on.box);
+}
+
+static void as_many_are_opened_as_the_law_wants_and_closed_again(void **state)
+{
+    struct stage *g = *state;
+
+    law_wants(g, 4);
+    begin(g, 4, 0);
+    run_ms(g, 5000);
+    assert_int_equal(upstream_data_count(g->upstream), 4);
+    assert_int_equal(g->on.liar.session_count, 5);
+    law_wants(g, 1);
+    run_ms(g, 8000);
+    assert_int_equal(upstream_data_count(g->upstream), 1);
+    run_ms(g, 8000);
+    assert_int_equal(g->on.liar.session_count, 2);
+    assert_int_equal(g->downs, 0);
+}
+
+static void calls_of_a_connection_that_leaves_are_finished_first(void **state)
+{
+    struct stage *g = *state;
+
+    law_wants(g, 2);
+    begin(g, 1, 0);
+    run_ms(g, 2000);
+    begin(g, 4, 0);
+    run_ms(g, 500);
+    g->flows_on = false;
+    const unsigned before = g->flows_ended;
+    law_wants(g, 1);
+    run_ms(g, 1500);
+    assert_int_equal(upstream_data_count(g->upstream), 1);
+    run_ms(g, 20000);
+    assert_int_equal(g->flows_ended - before, 5);
+    assert_int_equal(g->on.liar.session_count, 2);
+}
+
+static void losing_one_of_several_does_not_lose_the_line(void **state)
+{
+    struct stage *g = *state;
+
+    law_wants(g, 3);
+    begin(g, 4, 0);
+    run_ms(g, 4000);
+    assert_int_equal(upstream_data_count(g->upstream), 3);
+    http_session_close(g->on.liar.sessions[3]);
+    run_ms(g, 500);
+    assert_int_equal(upstream_data_count(g->upstream), 2);
+    assert_true(upstream_is_up(g->upstream));
+    law_wants(g, 3);
+    run_ms(g, 10000);
+    assert_int_equal(upstream_data_count(g->upstream), 3);
+    assert_int_equal(g->downs, 0);
+}
+
+static void at_rest_one_connection_is_enough(void **state)
+{
+    struct stage *g = *state;
+
+    law_wants(g, 4);
+    begin(g, 1, 0);
+    run_ms(g, 5000);
+    g->flows_on = false;
+    run_ms(g, 120000);
+    assert_int_equal(g->on.liar.session_count, 2);
+}
+
+#define HERE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HERE(bodies_go_up_on_a_connection_that_is_there_for_as_long_as_they_do),
+        HERE(a_body_survives_its_connection_and_the_line_does_too),
+        HERE(a_body_survives_the_loss_of_the_line_at_each_moment),
+        HERE(a_body_may_be_cancelled_at_each_moment),
+        HERE(a_parent_that_took_a_body_and_says_nothing_is_waited_for_a_minute),
+        HERE(a_body_that_the_policy_holds_back_for_an_hour_does_not_time_out),
+        HERE(a_download_beside_an_upload_keeps_its_line),
+        HERE(an_upload_that_may_not_go_costs_a_download_nothing),
+        HERE(as_many_are_opened_as_the_law_wants_and_closed_again),
+        HERE(calls_of_a_connection_that_leaves_are_finished_first),
+        HERE(losing_one_of_several_does_not_lose_the_line),
+        HERE(at_rest_one_connection_is_enough),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
