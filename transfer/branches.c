@@ -21,6 +21,8 @@ struct branch { /* never freed before the end: its debts stay its own */
     struct tree_node *nodes[BRANCH_WAYS];
     struct policy_watch watches[BRANCH_WAYS]; /* unless there is no policy */
     size_t members;
+    struct branch_bulk bulk; /* of one look */
+    uint64_t bulk_look;
     TAILQ_ENTRY(branch) link;
 };
 
@@ -315,6 +317,28 @@ bool branch_is_off(const struct branch_member *m)
 {
     return m != NULL && is_ruled(m->branch) &&
            m->branch->watches[BRANCH_DOWN].terms.action.mode == POLICY_OFF;
+}
+
+/* ---- bulk ------------------------------------------------------------------------------------ */
+
+void branch_add_bulk(struct branch_member *m, uint64_t look, uint64_t bytes, bool is_device)
+{
+    struct branch *branch = m != NULL ? m->branch : NULL;
+
+    if (branch == NULL || branch->site[0] == '\0')
+        return;
+    if (branch->bulk_look != look)
+        branch->bulk = (struct branch_bulk){0};
+    branch->bulk_look = look;
+    branch->bulk.bytes += bytes;
+    branch->bulk.devices += is_device;
+}
+
+struct branch_bulk branch_bulk(const struct branch_member *m, uint64_t look)
+{
+    const bool is_known = m != NULL && m->branch->bulk_look == look;
+
+    return is_known ? m->branch->bulk : (struct branch_bulk){0};
 }
 
 /* ---- shown ----------------------------------------------------------------------------------- */

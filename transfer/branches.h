@@ -47,5 +47,15 @@ void branch_leave(struct branch_member *m); /* NULL is fine */
 /* Does the policy let it have no chunks now?  NULL: no. */
 bool branch_is_off(const struct branch_member *m);
 
+/* What serve_stamp.c sums up in each of its looks, so that those of one site hear of each other:
+ * bytes sent to a member lately, and whether it is the first connection of its device. */
+void branch_add_bulk(struct branch_member *m, uint64_t look, uint64_t bytes, bool is_device);
+/* The sums of the member's site in that look: 0 of another look, of no site, of NULL. */
+struct branch_bulk {
+    uint64_t bytes;
+    size_t devices;
+};
+struct branch_bulk branch_bulk(const struct branch_member *m, uint64_t look);
+
 /* Each branch with its limits and sums, as an array "sites" of a status. */
 void branches_show(const struct branches *b, struct json_writer *w);

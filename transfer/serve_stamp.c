@@ -3,7 +3,7 @@
  *
  *     while somebody gets batches, ten times a second:
  *         each such session: how much went, what was sent again, why no more ──> a stamp
- *         those far away, all together: the aggregate ──> stamps, and replies to probes
+ *         those far away, of one site or all together: the aggregate ──> stamps
  *
  * There is a stamp for each STAMP_BYTES (under 1 % of them), when a flag changes or something was
  * sent again, and every half a second while anything goes or is in the way: a receiver believes a
@@ -89,16 +89,30 @@ static unsigned flags_of(struct serve_stamping *t, const struct stream *stream,
     return flags;
 }
 
-static uint64_t aggregate_bps(const struct serve *s)
+static uint64_t rate_of(uint64_t recent_bytes)
 {
-    return s->is_shared ? s->stats.bulk_bps : 0;
+    return recent_bytes * 8 * (NS_PER_S / LOOK_NS) / LOOKS;
 }
 
-static uint16_t sharers(const struct serve *s)
+static uint16_t count_of(size_t devices)
 {
-    const size_t n = s->is_shared ? s->stats.bulk_devices : 0;
+    return (uint16_t)(devices < UINT16_MAX ? devices : UINT16_MAX);
+}
 
-    return (uint16_t)(n < UINT16_MAX ? n : UINT16_MAX);
+/* All of them while our line is what they share; else those of the session's site while they are
+ * several, since they share the site's; as of the look before. */
+static void tell_sisters(const struct serve_session *session, struct sender_stamp *said)
+{
+    const struct serve *s = session->serve;
+    const struct branch_bulk site = branch_bulk(session->member, s->stamp_looks - 1);
+
+    if (s->is_shared) {
+        said->aggregate_bps = s->stats.bulk_bps;
+        said->flows = count_of(s->stats.bulk_devices);
+    } else if (site.devices > 1 && session->stamping.is_far) {
+        said->aggregate_bps = rate_of(site.bytes);
+        said->flows = count_of(site.devices);
+    }
 }
 
 static void note_sent(struct serve_stamping *t, uint64_t sent_bytes, uint64_t looks)
@@ -135,14 +149,13 @@ static void stamp(struct serve_session *session)
 
     stream_figures(stream, &path);
     const uint64_t now_ns = loop_now_ns(s->options.loop);
-    const struct sender_stamp said = {.flags = flags_of(t, stream, session->member, now_ns),
-                                      .sent_ns = now_ns,
-                                      .cumulative_bytes = path.wire_sent_bytes,
-                                      .retransmitted = path.retransmitted,
-                                      .aggregate_bps = aggregate_bps(s),
-                                      .flows = sharers(s)};
+    struct sender_stamp said = {.flags = flags_of(t, stream, session->member, now_ns),
+                                .sent_ns = now_ns,
+                                .cumulative_bytes = path.wire_sent_bytes,
+                                .retransmitted = path.retransmitted};
     note_sent(t, path.wire_sent_bytes, s->stamp_looks);
     t->is_far = path.min_rtt_ns >= FAR_NS;
+    tell_sisters(session, &said);
     if (!is_due(t, &said))
         return;
     t->stamped_bytes = said.cumulative_bytes;
@@ -191,15 +204,20 @@ static void add_up(struct serve *s)
     {
         const struct serve_stamping *t = &session->stamping;
         const uint64_t recent = t->is_bulk && t->is_far ? recent_bytes(t) : 0;
+        if (recent == 0)
+            continue;
+        const bool is_device =
+            session->account != NULL && serve_account_mark(session->account, s->stamp_looks);
+        branch_add_bulk(session->member, s->stamp_looks, recent, is_device);
         bytes += recent;
-        if (recent > 0 && session->account != NULL)
-            devices += serve_account_mark(session->account, s->stamp_looks);
+        devices += is_device;
     }
-    s->stats.bulk_bps = bytes * 8 * (NS_PER_S / LOOK_NS) / LOOKS;
+    s->stats.bulk_bps = rate_of(bytes);
     s->stats.bulk_devices = devices;
     s->is_shared = is_shared(s);
     if (s->probes != NULL)
-        probe_responder_tell(s->probes, aggregate_bps(s), sharers(s));
+        probe_responder_tell(s->probes, s->is_shared ? s->stats.bulk_bps : 0,
+                             s->is_shared ? count_of(devices) : 0);
 }
 
 static void look(void *arg)

@@ -32,8 +32,8 @@ struct sender_stamp {
     uint64_t sent_ns;          /* the sender's monotonic clock when it was written      */
     uint64_t cumulative_bytes; /* of this connection below TLS, repetitions left out    */
     uint64_t retransmitted;    /* segments since the connection's start                 */
-    uint64_t aggregate_bps;    /* what all its scavengers get, while they share its line; else 0 */
-    uint16_t flows;            /* how many they are                                     */
+    uint64_t aggregate_bps;    /* of all its scavengers that share a line with this one; else 0 */
+    uint16_t flows;            /* how many devices they are                             */
 };
 
 void sender_stamp_encode(const struct sender_stamp *s, uint8_t out[STAMP_SIZE]);

@@ -151,12 +151,27 @@ void ours_on_credit(struct world *w, struct ours *o, const struct packet *p)
     pipe_give(w, o->pipes[p->position], p->seq);
 }
 
-static uint64_t aggregate_bps(const struct world *w)
+/* As transfer/serve_stamp does: ten looks a second, the mean of half a second, and what is said is
+ * of the look before. */
+static void look_at_aggregate(struct world *w)
 {
-    uint64_t sum = 0;
-    for (unsigned i = 0; i < w->ours_count; i++)
-        sum += w->ours[i]->verdict.delivered_bps;
-    return sum;
+    enum { LOOK_NS = 100000000, LOOKS = ALB_COUNT(w->aggregate.recent_bytes) };
+    uint64_t sum = 0, recent = 0;
+    if (w->now_ns < w->aggregate.look_ns)
+        return;
+    w->aggregate.look_ns = w->now_ns + LOOK_NS;
+    w->aggregate.told_bps = w->aggregate.bps;
+    w->aggregate.told_sisters = w->aggregate.sisters;
+    w->aggregate.sisters = 0;
+    for (unsigned i = 0; i < w->ours_count; i++) {
+        sum += w->ours[i]->delivered;
+        w->aggregate.sisters += w->ours[i]->delivered > 0 && w->now_ns < w->ours[i]->stop_ns;
+    }
+    w->aggregate.recent_bytes[w->aggregate.looks++ % LOOKS] = sum - w->aggregate.sent_bytes;
+    w->aggregate.sent_bytes = sum;
+    for (unsigned i = 0; i < LOOKS; i++)
+        recent += w->aggregate.recent_bytes[i];
+    w->aggregate.bps = recent * 8 * (1000000000 / LOOK_NS) / LOOKS;
 }
 
 void ours_on_delivered(struct world *w, struct ours *o, struct pipe *p, uint64_t bytes)
@@ -166,8 +181,9 @@ void ours_on_delivered(struct world *w, struct ours *o, struct pipe *p, uint64_t
     o->law->on_delivered(o->state, bytes, w->now_ns);
     struct law_stamp stamp = {.stream = p->index, .retransmitted = p->retransmitted};
     if (o->told_aggregate) {
-        stamp.aggregate_bps = aggregate_bps(w);
-        stamp.sisters = w->ours_count;
+        look_at_aggregate(w);
+        stamp.aggregate_bps = w->aggregate.told_sisters > 1 ? w->aggregate.told_bps : 0;
+        stamp.sisters = w->aggregate.told_sisters > 1 ? w->aggregate.told_sisters : 0;
     }
     o->law->on_stamp(o->state, &stamp, w->now_ns);
 }

@@ -120,6 +120,18 @@ static struct trial s19(void)
     return t;
 }
 
+static struct trial s19_direct(void)
+{
+    struct trial t = trial_of("S19-direct", 20e6, 0.040, 0.100);
+    t.controllers = 4;
+    return t;
+}
+
+static struct trial s19_cubic(void)
+{
+    return beside(s19_direct(), FG_CUBIC);
+}
+
 static struct trial s20(void)
 {
     struct trial t = beside(trial_of("S20", 20e6, 0.040, 0.100), FG_CUBIC);
@@ -247,6 +259,19 @@ const struct row rows[] = {
      "20M 40/100 ms, 4 of ours",
      s19,
      {{FIG_USE, 0.90, 0.95}, {FIG_JAIN, 0.95, 0.99}, {FIG_P95, 0.015, 0.010}}},
+    {"S19-direct",
+     "same, a controller for each",
+     s19_direct,
+     {{FIG_USE, 0.90, 0.95}, {FIG_JAIN, 0.95, 0.99}, {FIG_P95, 0.015, 0.010}}},
+    {"S19-cubic",
+     "S19-direct, cubic",
+     s19_cubic,
+     {{FIG_USE, 0.90, 0.95},
+      {FIG_JAIN, 0.95, 0.99},
+      {FIG_P95, 0.015, 0.010},
+      {FIG_SHARE, 0.93, 0.97},
+      {FIG_YIELD, 4, 2},
+      {FIG_RECOVER, 6, 4}}},
     {"S20",
      "hub's 20M, 3 sites, cubic",
      s20,

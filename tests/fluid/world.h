@@ -68,6 +68,10 @@ struct world {
     unsigned pipe_count;
     struct ours *ours[WORLD_OURS];
     unsigned ours_count;
+    struct { /* what a sender of all of ours says to them, a look ago */
+        uint64_t look_ns, sent_bytes, recent_bytes[5], bps, told_bps;
+        unsigned looks, sisters, told_sisters;
+    } aggregate;
     struct caller *callers[2]; /* the ping, the telephone */
 };
 

@@ -7,6 +7,7 @@
 #include "net/http_pace.h"
 #include "sim/cast_holder.h"
 #include "support/liar.h"
+#include "transfer/branches.h"
 #include "wire/stamp.h"
 
 enum { CHILDREN = 3, NEAR = 2 /* on the hub's LAN */, STAMPS_MAX = 2000 };
@@ -236,6 +237,75 @@ static void who_is_on_the_same_lan_is_not_counted(void **state)
     assert_true(g->children[NEAR].count > 5); /* who is near is stamped as well */
 }
 
+/* ---- of one site ---- */
+
+/* Each session is given the site of its device's letter in `sites`. */
+static struct branches *place(struct stage *g, const char *sites)
+{
+    struct branches *b = branches_new(&(struct branches_options){.loop = g->hub});
+    struct serve_session *session;
+
+    TAILQ_FOREACH(session, &g->holder.serve->sessions, link)
+    {
+        const char site[] = {sites[session->who.device[0] - 'a'], '\0'};
+
+        session->member = branch_enter(b, session->http);
+        branch_place(session->member, site, session->who.device);
+    }
+    return b;
+}
+
+static void unplace(struct stage *g, struct branches *b)
+{
+    struct serve_session *session;
+
+    TAILQ_FOREACH(session, &g->holder.serve->sessions, link)
+    {
+        branch_leave(session->member);
+        session->member = NULL;
+    }
+    branches_free(b);
+}
+
+static void those_of_one_site_hear_what_the_site_gets_until_one_has_all(void **state)
+{
+    struct stage *g = *state;
+    const struct child *c = &g->children[0];
+    struct branches *b = place(g, "xxx");
+
+    ask_all(g, &g->children[0]);
+    run_ms(g, 1500);
+    assert_int_equal(c->stamps[c->count - 1].flows, 0);
+    ask_all(g, &g->children[1]);
+    ask_all(g, &g->children[NEAR]);
+    run_ms(g, 1500);
+    assert_int_equal(c->stamps[c->count - 1].flows, 2);
+    assert_in_range(c->stamps[c->count - 1].aggregate_bps, 14000000, 16800000);
+    assert_int_equal(g->children[NEAR].stamps[g->children[NEAR].count - 1].flows, 0);
+    run_ms(g, 6000);
+    assert_true(c->is_answered && g->children[1].is_answered);
+    ask_all(g, &g->children[0]);
+    run_ms(g, 1500);
+    assert_int_equal(c->stamps[c->count - 1].flows, 0);
+    unplace(g, b);
+}
+
+static void those_of_other_sites_and_of_none_are_no_sisters(void **state)
+{
+    struct stage *g = *state;
+
+    for (unsigned i = 0; i < 2; i++) {
+        struct branches *b = place(g, i == 0 ? "xyy" : "\0\0\0");
+        ask_all(g, &g->children[0]);
+        ask_all(g, &g->children[1]);
+        run_ms(g, 1500);
+        for (unsigned n = 0; n < 2; n++)
+            assert_int_equal(g->children[n].stamps[g->children[n].count - 1].flows, 0);
+        run_ms(g, 8000);
+        unplace(g, b);
+    }
+}
+
 /* ---- our own line shared ---- */
 
 static void on_nothing(void *arg, const void *bytes, size_t size, const struct datagram_peer *from,
@@ -412,6 +482,8 @@ int main(void)
         on_stage(stamps_count_what_was_sent_and_end_with_it),
         on_stage(each_on_its_own_line_hears_of_no_others),
         on_stage(who_is_on_the_same_lan_is_not_counted),
+        on_stage(those_of_one_site_hear_what_the_site_gets_until_one_has_all),
+        on_stage(those_of_other_sites_and_of_none_are_no_sisters),
         on_stage(those_who_share_our_line_hear_what_all_of_them_get),
         on_stage(a_queue_at_one_of_them_is_that_ones_own),
         on_stage(what_was_lost_on_the_way_is_in_the_stamps),
