@@ -217,7 +217,7 @@ function(alb_end_to_end)
         add_test(NAME ${name} COMMAND ${PYTHON3} -m pytest -q -p no:cacheprovider ${script})
         alb_test_properties(${name} e2e 600)
         # Timings of links want the machine to themselves.
-        if(stem MATCHES "linkemu|quickstart|instants")
+        if(stem MATCHES "linkemu")
             set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
         endif()
     endforeach()

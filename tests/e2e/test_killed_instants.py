@@ -2,15 +2,15 @@
 # e2e/test_killed_instants.py – kill -9 of each program at instants spread over a measured pull.
 #
 # A pull over an emulated link is measured first; then it is done again and again with new content,
-# and at the next of ALB_KILL_INSTANTS (default 4; tests/crash/kill takes 20) evenly spread instants
-# of it one program is killed, its place said, and it is started again.  Three quarters of the
-# instants must lie between the first and the last chunk.  What is there in the end is judged by
+# and at the next of ALB_KILL_INSTANTS (default 4; tests/crash/kill takes 20) instants, evenly
+# spread over the bytes that cross the link (how long those take is another matter), one program is
+# killed, its place said, and it is started again.  Three quarters of the instants must lie between
+# the first and the last chunk.  What is there in the end is judged by
 # albtest.tree; what it cost is read from the interface: no more than one chunk is carried twice on
 # the data connection that was cut.
 
 import os
 import random
-import time
 
 import pytest
 
@@ -23,7 +23,6 @@ KB = 1 << 10
 INSTANTS = int(os.environ.get("ALB_KILL_INSTANTS", "4"))
 FILES, FILE_SIZE = 60, 100 * KB  # below the average chunk: one or two chunks each
 RATE = "12mbit"                  # four seconds and more for these bytes
-AFTER = 1.08                     # how far behind the last chunk the last instants may lie
 # What may be carried twice: one chunk, what the link's queue of 150 ms delivers to nobody, and the
 # handshakes and the manifest that are asked for again.
 TWICE_MOST = FILE_SIZE + 300 * KB + 64 * KB
@@ -90,7 +89,9 @@ class Round:
         self.target = folder / f"t{number}"
         self.wire = site.lab.link.bytes()["down"]
         self.pull = site.endpoints[0].start("pull", self.version, self.target)
-        self.began = time.monotonic()
+
+    def is_running(self):
+        return self.pull.daemon.is_running()
 
     def crossed(self):
         return self.site.lab.link.bytes()["down"] - self.wire
@@ -106,11 +107,8 @@ class Round:
 
 @pytest.fixture(scope="module")
 def measured(site, tmp_path_factory):
-    """When the last chunk is there if nobody dies, and what crosses the link."""
-    round_ = Round(site, tmp_path_factory.mktemp("measured"), 0)
-    wait_until(lambda: staged(round_.target) == FILES * FILE_SIZE, 60, "the last chunk")
-    last = time.monotonic() - round_.began
-    return last * AFTER, round_.finish()
+    """What crosses the link if nobody dies."""
+    return Round(site, tmp_path_factory.mktemp("measured"), 0).finish()
 
 
 def kill(site, name, round_):
@@ -125,18 +123,18 @@ def kill(site, name, round_):
 @pytest.mark.parametrize("name", ["endpoint", "reflector", "hub"])
 def test_killed_at_an_instant_it_goes_on_and_carries_hardly_anything_twice(
         site, measured, tmp_path, name):
-    duration, alone = measured
     between = 0
     for number in range(INSTANTS):
         seed = 1 + number + INSTANTS * ["endpoint", "reflector", "hub"].index(name)
         round_ = Round(site, tmp_path, seed)
-        instant = duration * (number + 0.5) / INSTANTS
-        time.sleep(max(0.0, round_.began + instant - time.monotonic()))
-        place = Place(round_.target, round_.chunks, round_.crossed(), alone)
+        share = (number + 0.5) / INSTANTS
+        wait_until(lambda: round_.crossed() >= share * measured or not round_.is_running(), 60,
+                   f"{share:.1%} of the bytes")
+        place = Place(round_.target, round_.chunks, round_.crossed(), measured)
         kill(site, name, round_)
         between += place.is_between
         crossed = round_.finish(again=name == "endpoint")
-        print(f"{name} killed at {instant:.2f} of {duration:.2f} s: {place.text}; "
-              f"{crossed - alone:+} bytes in the end")
-        assert crossed <= alone + TWICE_MOST
+        print(f"{name} killed at {share:.1%} of the bytes: {place.text}; "
+              f"{crossed - measured:+} bytes in the end")
+        assert crossed <= measured + TWICE_MOST
     assert between * 4 >= INSTANTS * 3, f"{between} of {INSTANTS} between first and last chunk"
