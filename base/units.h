@@ -2,8 +2,9 @@
 /* base/units.h – the units and names people type and read: sizes, rates, durations, times, names.
  *
  * Sizes: 300, 64KiB, 2MB, 1.5GiB (bytes).  Rates: 2Mbit, 512kbit, 10MB (per second; stored in bits
- * per second: "bps" is bits everywhere).  Durations: 250ms, 30s, 5m, 24h, 7d.  A number without a unit is refused for rates
- * and durations, because guessing is how a link gets flooded; the error names what is allowed.
+ * per second: "bps" is bits everywhere).  Durations: 250ms, 30s, 5m, 24h, 7d.  A number without a
+ * unit is refused for rates and durations, because guessing is how a link gets flooded; the error
+ * names what is allowed.
  */
 #pragma once
 

@@ -7,8 +7,8 @@
  *
  * An event only says "ask again": nothing is believed because of it.  (LIST and DOC are the signed
  * things themselves, when they are short: judged like what was asked for, it saves the asking;
- * feed_revoked.h, policy_book.h.)  A listener that does not keep up loses lines, never memory: when its queue is
- * full it is cut off, comes back and asks anew.
+ * feed_revoked.h, policy_book.h.)  A listener that does not keep up loses lines, never memory: when
+ * its queue is full it is cut off, comes back and asks anew.
  */
 #pragma once
 

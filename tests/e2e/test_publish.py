@@ -144,7 +144,8 @@ def test_a_file_that_changes_before_it_is_sent_is_named(site, layer, tmp_path):
         top = make_files(tmp_path / f"t{count}", count, 2 * MB)
         before = versions(site, layer)
         run = site.admin.start("publish", layer, top)
-        wait_until(lambda: '"scanning"' in run.output() or not run.daemon.is_running(), 30, "a scan")
+        wait_until(lambda: '"scanning"' in run.output() or not run.daemon.is_running(), 30,
+                   "a scan")
         with site.hub.frozen():
             wait_until(lambda: '"finishing"' in run.output(), 60, "it to have read the tree")
             for file in top.iterdir():

@@ -26,7 +26,7 @@ def bytes_below(top):
 
 def bytes_staged(target):
     """About how much has arrived, of random content: staged files have their full size, and the
-    blocks for it, from the start. A byte here and there is looked at, since a pull does not wait."""
+    blocks for it, from the start. Only a byte here and there is looked at: a pull does not wait."""
     total = 0
     for path, st in files_below(target / ".albedo" / "stage").items():
         if stat.S_ISREG(st.st_mode):
