@@ -32,13 +32,14 @@ void law_start(struct law *l, const struct law_view *v)
     const struct law_constants *c = l->c;
     l->reason = LAW_BECAUSE_STARTING;
     bool queue = v->sampled && v->queue_s > law_most(c->start_exit * v->high_s, v->low_s);
-    if (law_delay_seen(&l->delay) < (unsigned)c->late_samples)
+    /* While nothing is on its way a queue is somebody else's and says nothing of the capacity. */
+    bool idle = v->demand_limited || law_outstanding(l) == 0;
+    if (idle || law_delay_seen(&l->delay) < (unsigned)c->late_samples)
         l->progress_ns = v->now_ns;
     bool stuck = law_since(v->now_ns, l->progress_ns) > c->start_patience + 4 * v->round_s &&
-                 !v->demand_limited && !v->sender_limited &&
-                 v->delivered_mean_bps > law_floor_bps(l);
+                 !v->sender_limited && v->delivered_mean_bps > law_floor_bps(l);
     bool lossy = v->loss_share > c->start_loss;
-    if (queue || stuck || lossy || v->lost) {
+    if (!idle && (queue || stuck || lossy || v->lost)) {
         /* What stood behind a hole comes all at once: no faster than it was asked for. */
         double came = law_least(lossy ? v->delivered_mean_bps : v->delivered_most_bps, l->rate_bps);
         uint64_t width = law_ns(c->interval_packets * 11200 / law_most(came, 1));
@@ -56,6 +57,11 @@ void law_start(struct law *l, const struct law_view *v)
         bool seen = law_delay_seen(&l->delay) >= (unsigned)c->late_samples;
         if (seen && law_delay_spread(&l->delay) > c->late_spread)
             l->reason = LAW_BECAUSE_LATECOMER;
+        if (l->reason == LAW_BECAUSE_LATECOMER && law_is_sisters(l, v)) {
+            l->capacity_bps = law_most(l->capacity_bps, l->aggregate_mean_bps);
+            law_enter(l, LAW_CRUISE, v->now_ns); /* it moved by what our own kind sends */
+            return;
+        }
         if (!seen || l->reason == LAW_BECAUSE_LATECOMER) {
             l->progress_ns = v->now_ns;
             return;
@@ -224,12 +230,14 @@ static void climb(struct law *l, const struct law_view *v)
     if (!v->coarse && most > 0)
         l->rate_bps = law_least(l->rate_bps, c->climb_lead * most);
     bool enough =
-        v->queue_s > c->climb_queue * v->low_s && l->rate_bps > c->far_share * l->capacity_bps;
+        v->queue_s > c->climb_queue * v->low_s &&
+        l->rate_bps > c->far_share * law_part_bps(l, v->now_ns);
     if (v->now_ns < l->round_ns || v->blind || v->hole || enough || !follows(l, v, 0.85))
         return;
     if (v->coarse) /* too slow to tell by what comes */
         l->growth = c->climb_most;
-    double at = l->rate_bps / law_most(l->capacity_bps, 1);
+    double all = law_most(l->rate_bps, l->aggregate_mean_bps);
+    double at = all / law_most(l->capacity_bps, 1);
     if (at < c->far_share) {
         l->rate_bps *= 1 + c->climb_far;
     } else if (at < c->near_share) {
@@ -263,7 +271,7 @@ void law_give_way(struct law *l, const struct law_view *v, enum law_reason reaso
     double first = law_most(first_hold_s(l), c->hold_rounds * law_base_s(l));
     double out_s = l->recover_ns != 0 ? law_since(v->now_ns, l->recover_ns) : 1e9;
     /* Where buffers are shallow a flow needs many round trips to grow back after each loss. */
-    bool vain = l->best_bps < c->hold_worth * l->capacity_bps ||
+    bool vain = l->best_bps < c->hold_worth * law_part_bps(l, v->now_ns) ||
                 (l->delay.lossy_queue && out_s < c->hold_regrow * law_base_s(l));
     if (l->hold_s <= 0 || out_s > c->hold_forget)
         l->hold_s = first;
@@ -313,6 +321,14 @@ void law_yield(struct law *l, const struct law_view *v)
     law_knee_follow(l, v);
     if (law_is_sisters(l, v)) {
         law_enter(l, LAW_CRUISE, v->now_ns); /* the link is full of our own kind */
+        return;
+    }
+    /* Others of our kind, who see what we see, did not give way: it was a hiccup of ours. */
+    bool alone = law_sisters(l, v->now_ns) > 1 && v->queue_s <= v->high_s && !v->blind &&
+                 l->aggregate_mean_bps > c->sister_stay * l->aggregate_max_bps;
+    if (alone && law_since(v->now_ns, l->yield_ns) > c->sister_wait) {
+        l->rate_bps = law_most(l->rate_bps, c->recover_from * l->capacity_bps);
+        law_enter(l, LAW_RECOVER, v->now_ns);
         return;
     }
     bool quiet = v->queue_s <= v->low_s && !v->blind && l->delay.calm_ns != 0;
@@ -375,8 +391,9 @@ void law_recover(struct law *l, const struct law_view *v)
         l->rate_bps *= near ? c->knee_gain : c->recover_gain;
         next_round(l, v);
     }
-    if (l->rate_bps >= c->recover_done * l->capacity_bps) {
-        l->rate_bps = law_least(l->rate_bps, c->recover_done * l->capacity_bps);
+    double done = c->recover_done * law_part_bps(l, v->now_ns);
+    if (l->rate_bps >= done) {
+        l->rate_bps = law_least(l->rate_bps, done);
         law_enter(l, LAW_CRUISE, v->now_ns);
     }
 }

@@ -89,6 +89,26 @@ static void a_ceiling_holds_from_the_next_verdict_on(void **state)
     assert_string_equal(law_reason_name(v.reason), "ceiling");
 }
 
+/* Others use the line while nobody asks us for anything: `seconds` without credit. */
+static void wait_idle(double seconds, unsigned queue_ms)
+{
+    for (uint64_t end = now + (uint64_t)(seconds * 1e9); now < end; now += 50 * (uint64_t)MS) {
+        sample(queue_ms);
+        (void)law_tick(&law, now);
+    }
+}
+
+static void a_queue_of_others_while_nothing_was_asked_for_left_a_capacity_of_nearly_nothing(
+    void **state)
+{
+    (void)state;
+    begin(0);
+    wait_idle(3, 0);
+    wait_idle(20, 100);
+    wait_idle(2, 0);
+    assert_true(run(3, 9.6e6, 0).rate_bps > 3000000);
+}
+
 static void a_percentage_is_of_the_measured_capacity(void **state)
 {
     (void)state;
@@ -262,6 +282,8 @@ int main(void)
         cmocka_unit_test(an_idle_link_is_climbed),
         cmocka_unit_test(policy_off_grants_nothing_and_comes_back),
         cmocka_unit_test(a_ceiling_holds_from_the_next_verdict_on),
+        cmocka_unit_test(
+            a_queue_of_others_while_nothing_was_asked_for_left_a_capacity_of_nearly_nothing),
         cmocka_unit_test(a_percentage_is_of_the_measured_capacity),
         cmocka_unit_test(a_ceiling_below_one_packet_a_second_is_obeyed),
         cmocka_unit_test(insisting_gives_way_to_nobody),
