@@ -146,9 +146,21 @@ static void regard_time(struct law *l, uint64_t now_ns)
 
 static void regard_aggregate(struct law *l, const struct law_view *v)
 {
-    if (law_since(v->now_ns, l->flow.aggregate_ns) <= l->c->limited_time)
-        l->aggregate_max_bps = law_most(l->aggregate_max_bps * (1 - 0.001 * v->interval_s),
-                                        (double)l->flow.aggregate_bps);
+    const struct law_constants *c = l->c;
+    double told = (double)l->flow.aggregate_bps;
+    if (law_sisters(l, v->now_ns) < 2) {
+        l->aggregate_mean_bps = 0;
+        return;
+    }
+    if (l->aggregate_mean_bps <= 0)
+        l->aggregate_mean_bps = law_least(told, l->rate_bps);
+    l->aggregate_mean_bps +=
+        law_least(v->interval_s / c->sister_mean, 1) * (told - l->aggregate_mean_bps);
+    l->aggregate_max_bps =
+        law_most(l->aggregate_max_bps * (1 - 0.001 * v->interval_s), l->aggregate_mean_bps);
+    /* The line carries all of it: that is what it can do, whatever our part is. */
+    if (l->state == LAW_CRUISE)
+        l->capacity_bps = law_most(l->capacity_bps, c->sister_body * l->aggregate_mean_bps);
 }
 
 /* A carrier that random loss holds back, while the queue is empty: more carriers. */

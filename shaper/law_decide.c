@@ -88,6 +88,18 @@ void law_look(struct law *l, bool alarm, struct law_view *v, uint64_t now_ns)
         law_flow_interval(l, now_ns);
 }
 
+unsigned law_sisters(const struct law *l, uint64_t now_ns)
+{
+    const struct law_flow *f = &l->flow;
+    bool told = f->aggregate_bps > 0 && law_since(now_ns, f->aggregate_ns) <= l->c->limited_time;
+    return told && f->sisters > 1 ? f->sisters : 1;
+}
+
+double law_part_bps(const struct law *l, uint64_t now_ns)
+{
+    return l->capacity_bps / law_sisters(l, now_ns);
+}
+
 bool law_is_sisters(const struct law *l, const struct law_view *v)
 {
     const struct law_flow *f = &l->flow;
@@ -99,11 +111,22 @@ bool law_is_sisters(const struct law *l, const struct law_view *v)
            (double)f->aggregate_bps >= l->c->sister_share * l->aggregate_max_bps;
 }
 
+static double sisters_queue_s(const struct law *l, const struct law_view *v)
+{
+    const struct law_constants *c = l->c;
+    double base = law_base_s(l), others = (double)l->flow.aggregate_bps - v->delivered_most_bps;
+    double bits = (double)law_outstanding(l) * 8 +
+                  law_most(others, 0) * (base + c->window_slack + c->window_frames * c->frame_time);
+    return bits / l->capacity_bps - base;
+}
+
 bool law_is_foreign(struct law *l, const struct law_view *v)
 {
     if (l->capacity_bps <= 0 || v->hole)
         return false;
     double base = law_base_s(l), own = law_own_queue_lately_s(l, base + v->queue_s);
+    if (law_sisters(l, v->now_ns) > 1) /* and what theirs can make, at the windows they have */
+        own = law_most(own, sisters_queue_s(l, v));
     return v->queue_s - own > l->c->foreign_share * v->queue_s + l->c->foreign_base * base;
 }
 

@@ -98,7 +98,11 @@ void law_enter(struct law *l, enum law_state state, uint64_t now_ns);
 bool law_is_foreign(struct law *l, const struct law_view *v);
 /* Do we get less than the link can do, although we asked? */
 bool law_is_short(const struct law *l, const struct law_view *v);
-/* Does our sender fill its own egress with what is scavengers' as well? */
+/* How many share a line with us by what our sender says, we included: 1 if it says nothing. */
+unsigned law_sisters(const struct law *l, uint64_t now_ns);
+/* C, or what is our part of it. */
+double law_part_bps(const struct law *l, uint64_t now_ns);
+/* Is the line full of what is scavengers' as well? */
 bool law_is_sisters(const struct law *l, const struct law_view *v);
 double law_floor_bps(const struct law *l);
 /* Policy's ceiling, or a very large number. */

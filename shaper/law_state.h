@@ -154,9 +154,10 @@ struct law {
     enum law_state state;
     enum law_reason reason;
     double rate_bps;
-    double capacity_bps;      /* 0: not known */
-    double aggregate_max_bps; /* the most our sender's egress was seen to carry */
-    double rates[LAW_RATES];  /* delivered in the newest intervals, ring */
+    double capacity_bps;       /* 0: not known */
+    double aggregate_max_bps;  /* the most that sisters were seen to get together, as a mean */
+    double aggregate_mean_bps; /* what they get now; 0: there are none */
+    double rates[LAW_RATES];   /* delivered in the newest intervals, ring */
     unsigned rate_count;
     double paces[LAW_PACES];             /* R of the newest intervals, ring */
     uint64_t tick_ns, next_ns, round_ns; /* last and next interval; next step upwards */

@@ -229,9 +229,8 @@ static void climb(struct law *l, const struct law_view *v)
         most = law_most(most, l->rates[i]);
     if (!v->coarse && most > 0)
         l->rate_bps = law_least(l->rate_bps, c->climb_lead * most);
-    bool enough =
-        v->queue_s > c->climb_queue * v->low_s &&
-        l->rate_bps > c->far_share * law_part_bps(l, v->now_ns);
+    bool enough = v->queue_s > c->climb_queue * v->low_s &&
+                  l->rate_bps > c->far_share * law_part_bps(l, v->now_ns);
     if (v->now_ns < l->round_ns || v->blind || v->hole || enough || !follows(l, v, 0.85))
         return;
     if (v->coarse) /* too slow to tell by what comes */
