@@ -122,6 +122,7 @@ static uint64_t period_ns(const struct probe *p)
     case PROBE_IDLE: return NS_PER_S;
     case PROBE_YIELDED: return 100 * NS_PER_MS;
     case PROBE_ACTIVE: return 50 * NS_PER_MS;
+    case PROBE_ALERT: return 20 * NS_PER_MS;
     }
     alb_unreachable();
 }

@@ -2,7 +2,7 @@
 /* shaper/probe.h – how long does a small packet take, now?  Who asks, and who answers.
  *
  * The asker sends a datagram 20 times a second while bulk flows, 10 times while it has yielded and
- * once when idle; each gives a sample or a loss.  Where UDP is blocked it asks its owner for PINGs
+ *once when idle; fifty times while a queue is suspected; each gives a sample or a loss.  Where UDP is blocked it asks its owner for PINGs
  * on the control connection instead, and tries UDP again now and then.
  *
  *     TRYING ──answer──> UDP ──silent 3 s, but a PING is answered──> PING ──UDP answers──> UDP
@@ -36,7 +36,7 @@ enum { PROBE_WIRE_SIZE = PROBE_PACKET_SIZE + 28 /* IPv4 and UDP; with IPv6 20 mo
 
 struct probe;
 
-enum probe_pace { PROBE_IDLE, PROBE_YIELDED, PROBE_ACTIVE };
+enum probe_pace { PROBE_IDLE, PROBE_YIELDED, PROBE_ACTIVE, PROBE_ALERT };
 enum probe_mode { PROBE_TRYING, PROBE_UDP, PROBE_PING };
 
 struct probe_sample {

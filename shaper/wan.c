@@ -259,12 +259,6 @@ static void set_pace(struct wan *w, enum probe_pace pace)
         w->options.pace(w->options.arg, pace);
 }
 
-static bool is_yielded(const struct wan *w)
-{
-    return w->halves[WAN_DOWN].verdict.state == LAW_YIELD ||
-           w->halves[WAN_UP].verdict.state == LAW_YIELD;
-}
-
 /* Twenty probes a second are 1 % of 2 Mbit/s; there ten must do. */
 static bool is_thin(const struct wan *w)
 {
@@ -272,6 +266,21 @@ static bool is_thin(const struct wan *w)
     const struct law_verdict *v = &w->halves[WAN_DOWN].verdict;
 
     return v->state != LAW_START && v->capacity_bps != 0 && v->capacity_bps < THIN_BPS;
+}
+
+/* As often as the law that wants it most often asks for, within what the line can spare. */
+static enum probe_pace pace_now(const struct wan *w)
+{
+    const uint64_t down_ns = w->halves[WAN_DOWN].verdict.probe_period_ns;
+    const uint64_t up_ns = w->halves[WAN_UP].verdict.probe_period_ns;
+    const uint64_t period_ns = up_ns < down_ns ? up_ns : down_ns;
+    enum probe_pace pace = PROBE_ALERT;
+
+    if (period_ns > 75 * NS_PER_MS)
+        pace = PROBE_YIELDED;
+    else if (period_ns > 35 * NS_PER_MS)
+        pace = PROBE_ACTIVE;
+    return is_thin(w) && pace > PROBE_YIELDED ? (enum probe_pace)(pace - 1) : pace;
 }
 
 static bool is_active(const struct wan *w, uint64_t now_ns)
@@ -309,7 +318,7 @@ void wan_hear(struct wan *w)
         timer_stop(&w->tick);
         return;
     }
-    set_pace(w, is_yielded(w) || is_thin(w) ? PROBE_YIELDED : PROBE_ACTIVE);
+    set_pace(w, pace_now(w));
     arm(w, now_ns);
 }
 
