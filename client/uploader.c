@@ -15,6 +15,11 @@
 enum { READERS_DEFAULT = 2, BODIES_DEFAULT = 3, HELPERS_MAX = 16, OPEN_MAX = 64 << 20 };
 enum { VAIN_OPENINGS_MOST = 5 }; /* in a row, nothing having been sent in between */
 #define BODY_TIMEOUT_NS (10 * 60 * NS_PER_S)
+/* What is cut off is sent again whole, and a hub takes no body that comes slower than 4 KiB/s: on a
+ * line that gives way to others bodies are small. */
+enum { BODY_FIRST = 1 << 20, BODY_LEAST = 64 << 10 };
+#define BODY_SOON_NS (5 * NS_PER_S)
+#define BODY_LATE_NS (20 * NS_PER_S)
 
 struct reader { /* one position being read and compressed on a worker */
     struct job job;
@@ -32,7 +37,7 @@ struct body { /* items on their way */
     struct upstream_request *request;
     struct buf items;
     size_t count;
-    uint64_t stored_bytes, raw_bytes;
+    uint64_t stored_bytes, raw_bytes, sent_ns;
     TAILQ_ENTRY(body) link;
 };
 TAILQ_HEAD(bodies, body);
@@ -51,6 +56,7 @@ struct uploader {
     struct bodies bodies; /* sent, not yet answered */
     struct bodies idle;   /* answered: their room is used again */
     unsigned body_count;
+    size_t body_most_bytes;
     unsigned turn, vain_openings;
     bool is_open, is_over;
     struct alb_status st;
@@ -84,6 +90,7 @@ struct uploader *uploader_start(const struct uploader_options *options)
         u->options.readers = HELPERS_MAX;
     if (u->options.max_bodies == 0)
         u->options.max_bodies = BODIES_DEFAULT;
+    u->body_most_bytes = BODY_FIRST;
     buf_init(&u->record, SIGNED_MAX);
     alb_ignore(buf_append(&u->record, options->record, options->record_size),
                "signed_seal() bounded it");
@@ -327,7 +334,7 @@ static struct alb_status add_item(struct uploader *u, const struct reader *r)
 
     if (u->filling != NULL &&
         (u->filling->count == BATCH_ITEMS_MAX ||
-         buf_size(&u->filling->items) + r->chunk->size + BATCH_ITEM_OVERHEAD > BATCH_BYTES_MAX))
+         buf_size(&u->filling->items) + r->chunk->size + BATCH_ITEM_OVERHEAD > u->body_most_bytes))
         send_body(u);
     if (u->filling == NULL)
         u->filling = take_body(u);
@@ -385,7 +392,18 @@ static void send_body(struct uploader *u)
     snprintf(path, sizeof path, "/v1/upload-put/%s", u->id);
     TAILQ_INSERT_TAIL(&u->bodies, b, link);
     u->body_count++;
+    b->sent_ns = loop_now_ns(u->options.loop);
     b->request = upstream_request(u->options.upstream, &ask, body_answered, b);
+}
+
+static void adapt_to_line(struct uploader *u, const struct body *b)
+{
+    const uint64_t took_ns = loop_now_ns(u->options.loop) - b->sent_ns;
+
+    if (took_ns < BODY_SOON_NS && u->body_most_bytes < BATCH_BYTES_MAX)
+        u->body_most_bytes *= 2;
+    else if (took_ns > BODY_LATE_NS && u->body_most_bytes > BODY_LEAST)
+        u->body_most_bytes /= 2;
 }
 
 static void body_answered(void *arg, const struct upstream_answer *answer)
@@ -405,6 +423,7 @@ static void body_answered(void *arg, const struct upstream_answer *answer)
         u->progress.sent_bytes += b->stored_bytes;
         u->progress.sent_raw_bytes += b->raw_bytes;
         u->vain_openings = 0;
+        adapt_to_line(u, b);
         read_more(u);
     }
     retire_body(b);

@@ -12,6 +12,8 @@
 
 #define TIMEOUT_DEFAULT_NS (60 * NS_PER_S)
 #define AGAIN_NS (250 * NS_PER_MS)
+/* A parent takes no body that comes slower than 4 KiB/s, which may be our own doing. */
+#define LONG_NS (60 * NS_PER_S)
 #define LOOK_AGAIN_NS (100 * NS_PER_MS) /* while the policy says off */
 
 enum { BROKEN_MOST = 3 };
@@ -24,7 +26,7 @@ struct upstream_request {
     uint8_t *own_body; /* NULL: the caller's */
     size_t body_size, body_sent, expect_bytes;
     bool fail_when_down, is_bulk;
-    uint64_t timeout_ns, moved_ns; /* when it was made, or its body last moved */
+    uint64_t timeout_ns, sent_ns, moved_ns; /* moved: its body last; or when it was made */
     upstream_done done;
     void *arg;
     struct http_call *call; /* NULL while waiting */
@@ -154,6 +156,7 @@ static void send_request(struct upstream_request *r)
     buf_release(&r->answer);
     buf_init(&r->answer, r->expect_bytes);
     r->body_sent = 0;
+    r->sent_ns = loop_now_ns(r->upstream->options.loop);
     r->status = 0;
     r->too_long = false;
     timer_stop(&r->again);
@@ -211,6 +214,8 @@ static void request_end(void *arg, struct http_call *c, struct alb_status st)
     } else if (st.code == ALB_CORRUPT) {
         tell(r, st);
     } else if (r->via->session != NULL && http_session_is_open(r->via->session)) {
+        if (r->is_bulk && loop_now_ns(r->upstream->options.loop) - r->sent_ns > LONG_NS)
+            r->broken = 0;
         if (++r->broken > BROKEN_MOST)
             tell(r, alb_fail(ALB_CLOSED, "the parent keeps breaking off its answer"));
         else
