@@ -204,6 +204,17 @@ def test_a_tree_may_be_empty(site, reader, layer, tmp_path):
     assert_pulls_as(reader, layer, tmp_path / "t", tmp_path / "target")
 
 
+def test_over_a_wan_it_measures_the_path_and_gets_there(site, reader, layer, tmp_path):
+    top = make_files(tmp_path / "top", 4, MB)
+    publish(site, layer, top, "--line", "wan")
+    assert_pulls_as(reader, layer, top, tmp_path / "got")
+
+
+def test_a_line_is_wan_or_lan(site, layer, tmp_path):
+    done = publish(site, layer, tmp_path, "--line", "man", code=USAGE)
+    assert "--line man" in done.err and "wan or lan" in done.err
+
+
 def test_either_a_tree_or_an_old_version(site, layer, tmp_path):
     for words in ((), (tmp_path, "--as-version", "1")):
         assert "either a TREE" in publish(site, layer, *words, code=USAGE).err
