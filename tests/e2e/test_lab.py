@@ -136,6 +136,12 @@ def test_jains_index():
     assert figures.jain([1, 0, 0, 0]) == 0.25
 
 
+def test_even_endpoints_are_even_though_their_large_packets_are_told_apart():
+    shares = {name: (flow(), flow((22, 37, 5))) for name in ("endpoint0", "endpoint1")}
+    shares |= {f"{name} large": (flow((22, 37, 0.1)), flow()) for name in ("endpoint0", "endpoint1")}
+    assert figures.of_run(standard_run([], shares=shares))["jain"] == pytest.approx(1)
+
+
 def test_a_median_of_what_mostly_never_happened_is_never():
     assert figures.medians([{"yield": 0.3}, {"yield": None}, {"yield": None}]) == {"yield": None}
     assert figures.medians([{"yield": 0.3}, {"yield": 0.5}, {"yield": None}]) == {"yield": 0.4}
