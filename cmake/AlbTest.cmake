@@ -74,6 +74,9 @@ function(alb_generated_tests kind timeout_s)
         add_test(NAME ${name} COMMAND ${name})
         alb_test_properties(${name} ${kind} ${timeout_s})
         set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77) # built without ALB_FAULT
+        if(kind STREQUAL fault)
+            set_tests_properties(${name} PROPERTIES COST 60) # the long ones first
+        endif()
     endforeach()
 endfunction()
 
@@ -217,6 +220,7 @@ function(alb_end_to_end)
         string(REGEX REPLACE "^test_" "e2e_" name ${stem})
         add_test(NAME ${name} COMMAND ${PYTHON3} -m pytest -q -p no:cacheprovider ${script})
         alb_test_properties(${name} e2e 600)
+        set_tests_properties(${name} PROPERTIES COST 30)
         # Timings of links want the machine to themselves.
         if(stem MATCHES "linkemu")
             set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)

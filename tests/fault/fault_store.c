@@ -164,20 +164,17 @@ static bool play_with_fault(const char *site, unsigned n)
     return fired;
 }
 
-static void every_failure_keeps_what_was_acknowledged(void **state)
+/* What follows plays with each of its hits; here only that there are some. */
+static void every_site_is_met(void **state)
 {
     static const char *const sites[] = {
         "segment.create", "segment.open", "segment.write", "segment.sync", "segment.read",
         "rocks.open",     "rocks.read",   "rocks.write",   "alloc",
     };
     (void)state;
-    for (size_t i = 0; i < ALB_COUNT(sites); i++) {
-        unsigned n = 0;
-        while (play_with_fault(sites[i], n))
-            assert_true(++n < TRIES_MAX);
-        print_message("%s: %u failures survived\n", sites[i], n);
-        assert_true(n > 0);
-    }
+    for (size_t i = 0; i < ALB_COUNT(sites); i++)
+        if (!play_with_fault(sites[i], 0))
+            fail_msg("%s: never met", sites[i]);
 }
 
 static void the_store_survives_any_one_failure(void **state)
@@ -238,7 +235,7 @@ static void short_counts_and_interruptions_change_nothing(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_failure_keeps_what_was_acknowledged),
+        cmocka_unit_test(every_site_is_met),
         cmocka_unit_test(the_store_survives_any_one_failure),
         cmocka_unit_test(short_counts_and_interruptions_change_nothing),
         cmocka_unit_test(what_was_acknowledged_stays_whatever_call_fails),
