@@ -93,6 +93,7 @@ static void start_books(struct endpoint *e)
     e->supply = supply_new(&(struct supply_options){
         .loop = o->loop,
         .upstream = e->upstream,
+        .jobs = line_jobs(e->line),
         .cache_bytes = o->memory_bytes != 0 ? o->memory_bytes : MEMORY_DEFAULT});
     e->records = record_book_new(&(struct record_book_options){.loop = o->loop,
                                                                .catalogue = o->catalogue,

@@ -38,9 +38,21 @@ static bool has_room(const struct puller *p, uint32_t position)
             p->in_flight_bytes + p->view->content_raw_bytes[position] <= o->max_in_flight_bytes);
 }
 
+/* As stored, by what the chunks that came were; at first as if nothing could be made smaller. */
+static void tell_left(const struct puller *p)
+{
+    const struct puller_progress *now = &p->progress;
+    double bytes = (double)(now->needed_raw_bytes - now->put_raw_bytes);
+
+    if (now->put_raw_bytes > 0)
+        bytes *= (double)now->put_bytes / (double)now->put_raw_bytes;
+    supply_tell_left(p->options.supply, p->layer, (uint64_t)bytes);
+}
+
 void puller_ask_more(struct puller *p)
 {
     if (is_time_to_ask(p)) {
+        tell_left(p);
         while (p->next < p->count && has_room(p, p->positions[p->next]))
             ask_one(p, p->positions[p->next++]);
     }

@@ -101,6 +101,7 @@ static void start_supply(struct reflector *r)
                                                     .store = o->store,
                                                     .keeper = r->keeper,
                                                     .upstream = r->upstream,
+                                                    .jobs = line_jobs(r->line),
                                                     .cache_bytes = o->memory_cache_bytes});
     r->records = record_book_new(&(struct record_book_options){.loop = o->loop,
                                                                .catalogue = o->catalogue,

@@ -5,6 +5,7 @@
  */
 #include "transfer/fetch.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/alloc.h"
@@ -29,6 +30,7 @@ struct batch {
     uint32_t positions[BATCH_ITEMS_MAX];
     size_t count;
     uint64_t expect_bytes;
+    bool is_held; /* of a layer that has a rate */
     struct buf in;
     struct timer silence;
     TAILQ_ENTRY(batch) link;
@@ -55,15 +57,17 @@ struct fetcher {
     struct batch_list batches;
     struct check_list checks;
     struct codec_pool *codecs;
-    size_t batch_count;
+    size_t batch_count, held_count; /* … held: of layers that have a rate */
     uint64_t outstanding_bytes, checking_bytes;
     uint64_t heard_ns; /* when the data connection last said anything */
-    struct timer soon, rested;
+    struct timer soon, rested, allowed;
     bool is_over; /* freed, though perhaps from inside one of its callbacks */
     struct fetcher_stats stats;
 };
 
 static void ask_more(void *arg);
+static void more_is_allowed(void *arg);
+static bool may_ask(void *arg, const struct want *want);
 static void wake_rested(void *arg);
 static struct batch *gather(struct fetcher *f);
 static void ask(struct batch *b);
@@ -104,12 +108,17 @@ struct fetcher *fetcher_new(const struct fetcher_options *options)
     if (f->options.max_outstanding_bytes == 0)
         f->options.max_outstanding_bytes = OUTSTANDING_DEFAULT;
     fetch_queue_init(&f->queue, options->loop);
+    f->queue.may_ask = may_ask;
+    f->queue.may_ask_arg = f;
     fetch_pace_init(&f->pace, options->loop, options->upstream);
+    f->pace.jobs = options->jobs;
     TAILQ_INIT(&f->batches);
     TAILQ_INIT(&f->checks);
     f->codecs = codec_pool_new();
     timer_init(&f->soon, options->loop, ask_more, f);
     timer_init(&f->rested, options->loop, wake_rested, f);
+    timer_init(&f->allowed, options->loop, ask_more, f);
+    layer_jobs_listen(options->jobs, more_is_allowed, f);
     f->listener = (struct upstream_listener){.up = on_up, .down = on_down};
     upstream_listen(options->upstream, &f->listener);
     return f;
@@ -134,6 +143,8 @@ struct fetcher *fetcher_free(struct fetcher *f)
     c->fetcher = NULL;
     timer_stop(&f->soon);
     timer_stop(&f->rested);
+    timer_stop(&f->allowed);
+    layer_jobs_listen(f->options.jobs, NULL, NULL);
     fetch_pace_release(&f->pace);
     fetch_queue_release(&f->queue);
     f->codecs = codec_pool_unref(f->codecs);
@@ -159,6 +170,7 @@ void fetcher_add(struct fetcher *f, struct want *want)
     if (f->is_over)
         return;
     fetch_pace_wanted(&f->pace);
+    want->job = layer_job_enter(f->options.jobs, want->where.layer);
     ask_for(f, want);
 }
 
@@ -166,18 +178,57 @@ void fetcher_add(struct fetcher *f, struct want *want)
 static void finish(struct fetcher *f, struct want *want, struct alb_status st, struct chunk *chunk)
 {
     fetch_pace_answered(&f->pace);
+    layer_job_leave(take_ptr(&want->job));
     f->options.done(f->options.arg, want, st, chunk);
+}
+
+/* Layers that are held to a rate have places of their own: they would wait for seconds behind the
+ * batches of those that are not. */
+static bool may_ask(void *arg, const struct want *want)
+{
+    const struct fetcher *f = arg;
+    const struct fetcher_options *o = &f->options;
+
+    if (layer_job_ask_ns(want->job) != 0)
+        return false;
+    if (layer_job_has_rate(want->job))
+        return f->held_count < o->max_batches;
+    return f->batch_count < o->max_batches &&
+           f->outstanding_bytes + f->checking_bytes < o->max_outstanding_bytes;
+}
+
+static void more_is_allowed(void *arg)
+{
+    ask_soon(arg);
+}
+
+/* The policy keeps back all that is ready, until then or until it says so (more_is_allowed). */
+static void wait_until_allowed(struct fetcher *f)
+{
+    const struct fetch_group *g = NULL;
+    const struct want *first = NULL;
+    uint64_t at_ns = UINT64_MAX;
+
+    while ((g = fetch_queue_next(&f->queue, g, &first)) != NULL) {
+        const uint64_t ask_ns = layer_job_ask_ns(first->job);
+        at_ns = ask_ns != 0 && ask_ns < at_ns ? ask_ns : at_ns;
+    }
+    if (at_ns != UINT64_MAX)
+        timer_set(&f->allowed, at_ns);
 }
 
 static void ask_more(void *arg)
 {
     struct fetcher *f = arg;
 
-    while (!f->is_over && f->batch_count < f->options.max_batches && f->queue.ready > 0 &&
-           f->outstanding_bytes + f->checking_bytes < f->options.max_outstanding_bytes) {
+    while (!f->is_over && f->queue.ready > 0) {
         struct http_session *line = upstream_data(f->options.upstream);
         if (line == NULL || !http_session_is_open(line))
             return; /* on_up() comes back here */
+        if (fetch_queue_peek(&f->queue) == NULL) {
+            wait_until_allowed(f);
+            return;
+        }
         struct batch *b = gather(f);
         b->line = line;
         if (b->count > 0)
@@ -212,9 +263,12 @@ static struct batch *gather(struct fetcher *f)
 {
     struct batch *b = xalloc(sizeof *b);
     struct want *taken[BATCH_ITEMS_MAX];
-    size_t count = fetch_queue_take(&f->queue, taken, BATCH_ITEMS_MAX, BATCH_BYTES_MAX);
+    const struct want *first = fetch_queue_peek(&f->queue);
+    const uint64_t most = layer_job_batch_bytes(first->job, BATCH_BYTES_MAX);
+    size_t count = fetch_queue_take(&f->queue, taken, BATCH_ITEMS_MAX, most);
 
     b->fetcher = f;
+    b->is_held = layer_job_has_rate(first->job);
     for (size_t i = 0; i < count; i++) {
         struct want *want = taken[i];
         if (TAILQ_EMPTY(&want->waiters)) {
@@ -222,7 +276,9 @@ static struct batch *gather(struct fetcher *f)
             continue;
         }
         b->asked[b->count++] = want;
-        b->expect_bytes += fetch_queue_most_bytes(want);
+        const uint64_t most_bytes = fetch_queue_most_bytes(want);
+        b->expect_bytes += most_bytes;
+        want->charged_bytes = layer_job_charge(want->job, most_bytes);
     }
     if (b->count == 0)
         return b;
@@ -267,11 +323,16 @@ static void ask(struct batch *b)
         st = batch_request_encode(&b->request, &body);
     alb_assert(!alb_failed(st)); /* ascending and within the limits by construction */
 
+    char left[32];
+    const struct http_header headers[] = {proto_header, {LEFT_HEADER, left}};
+    const uint64_t left_bytes = layer_jobs_left(f->options.jobs, b->request.layer);
+    snprintf(left, sizeof left, "%" PRIu64, left_bytes);
+
     /* The answer may also hold "queued" items, one every 5 s for as long as it takes. */
     const struct http_call_options call = {.method = "POST",
                                            .path = "/v1/chunks",
-                                           .headers = &proto_header,
-                                           .header_count = 1,
+                                           .headers = headers,
+                                           .header_count = left_bytes > 0 ? 2 : 1,
                                            .body = buf_peek(&body),
                                            .body_size = buf_size(&body),
                                            .expect_bytes = b->expect_bytes + (64 << 10)};
@@ -281,8 +342,8 @@ static void ask(struct batch *b)
     timer_init(&b->silence, f->options.loop, on_silence, b);
     timer_set_in(&b->silence, SILENCE_NS);
     TAILQ_INSERT_TAIL(&f->batches, b, link);
-    f->batch_count++;
-    f->outstanding_bytes += b->expect_bytes;
+    *(b->is_held ? &f->held_count : &f->batch_count) += 1;
+    f->outstanding_bytes += b->is_held ? 0 : b->expect_bytes;
     f->stats.asked += b->count;
     f->stats.batches++;
 }
@@ -336,6 +397,12 @@ static int find_position(const void *key, const void *element)
     return (position > other) - (position < other);
 }
 
+static void settle(struct want *want, uint64_t came_bytes)
+{
+    layer_job_settle(want->job, fetch_queue_most_bytes(want), want->charged_bytes, came_bytes);
+    want->charged_bytes = 0;
+}
+
 static void take_item(struct batch *b, const struct batch_item *item)
 {
     struct fetcher *f = b->fetcher;
@@ -352,6 +419,7 @@ static void take_item(struct batch *b, const struct batch_item *item)
     struct want *want = b->asked[at - b->positions];
     b->asked[at - b->positions] = NULL;
     f->stats.asked--;
+    settle(want, item->status == ITEM_HIT ? item->size : 0);
     switch (item->status) {
     case ITEM_HIT: verify(f, want, item); break;
     case ITEM_MISSING:
@@ -394,6 +462,7 @@ static void batch_end(void *arg, struct http_call *c, struct alb_status st)
         if (f->is_over)
             return;
         f->stats.asked--;
+        settle(want, 0);
         if (alb_failed(refused))
             say_no(f, want, refused);
         else if (is_lost)
@@ -409,8 +478,8 @@ static void close_batch(struct batch *b)
 
     timer_stop(&b->silence);
     TAILQ_REMOVE(&f->batches, b, link);
-    f->batch_count--;
-    f->outstanding_bytes -= b->expect_bytes;
+    *(b->is_held ? &f->held_count : &f->batch_count) -= 1;
+    f->outstanding_bytes -= b->is_held ? 0 : b->expect_bytes;
     f->stats.received_bytes += buf_size(&b->in); /* an item cut short has crossed the line too */
     buf_release(&b->in);
     loop_bury(f->options.loop, free, b);
@@ -491,6 +560,8 @@ static void say_no(struct fetcher *f, struct want *want, struct alb_status st)
 {
     if (want_table_next_place(want)) {
         want->tries = want->failures = 0;
+        layer_job_leave(want->job);
+        want->job = layer_job_enter(f->options.jobs, want->where.layer);
         ask_for(f, want);
     } else {
         finish(f, want, st, NULL);

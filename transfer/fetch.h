@@ -13,6 +13,8 @@
  *                             asked again after a rest that doubles (fetch_queue.h); after
  *                             twelve it fails as IO
  *
+ * What the policy keeps from being asked for waits in the queue (layer_jobs.h).
+ *
  * A want that nobody waits for any more is not asked for.  A parent whose data connection says
  * nothing for 30 s, not even "queued", is given up and called again: slow is not dead, silent is.
  * What is slow beyond measure is told (fetch_pace.h).
@@ -20,6 +22,7 @@
 #pragma once
 
 #include "net/loop.h"
+#include "transfer/layer_jobs.h"
 #include "transfer/upstream.h"
 #include "transfer/want_table.h"
 
@@ -28,6 +31,7 @@ struct fetcher;
 struct fetcher_options {
     struct loop *loop;
     struct upstream *upstream;
+    struct layer_jobs *jobs;        /* borrowed, outlives it; NULL: all may be asked for */
     size_t max_batches;             /* 0: 4      */
     uint64_t max_outstanding_bytes; /* 0: 16 MiB */
     /* The want's search ended; `chunk` is verified, borrowed, and NULL unless OK. */

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/units.h"
+#include "transfer/layer_jobs.h"
 
 #define LOOK_NS (FETCH_LOOK_S * NS_PER_S)
 #define TELL_MOST_NS (3600 * NS_PER_S)
@@ -58,7 +59,7 @@ static bool was_held(const struct fetch_pace *p, uint64_t now_ns)
     struct http_session *line = upstream_data(p->upstream);
     const uint64_t held_ns = line != NULL ? http_session_held_until_ns(line) : 0;
 
-    return held_ns != 0 && held_ns + LOOK_NS > now_ns;
+    return (held_ns != 0 && held_ns + LOOK_NS > now_ns) || layer_jobs_hold(p->jobs);
 }
 
 static void look(void *arg)

@@ -19,6 +19,7 @@ enum { FETCH_LOOK_S = 60, FETCH_FLOOR_BPS = 1024 };
 
 struct fetch_pace {
     struct upstream *upstream; /* borrowed: is it up, and where? */
+    struct layer_jobs *jobs;   /* borrowed: what the policy keeps back is not slow; or NULL */
     struct loop *loop;
     struct timer look;
     size_t wants;           /* unanswered                                  */

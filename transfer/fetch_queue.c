@@ -133,10 +133,36 @@ static void end_turn(struct fetch_queue *q, struct fetch_group *g)
     TAILQ_INSERT_TAIL(&q->turns, g, link);
 }
 
+const struct fetch_group *fetch_queue_next(const struct fetch_queue *q, const struct fetch_group *g,
+                                           const struct want **first)
+{
+    g = g == NULL ? TAILQ_FIRST(&q->turns) : TAILQ_NEXT(g, link);
+    if (g != NULL)
+        *first = TAILQ_FIRST(&g->wants);
+    return g;
+}
+
+static struct fetch_group *whose_turn(const struct fetch_queue *q)
+{
+    struct fetch_group *g;
+
+    TAILQ_FOREACH(g, &q->turns, link)
+    if (q->may_ask == NULL || q->may_ask(q->may_ask_arg, TAILQ_FIRST(&g->wants)))
+        return g;
+    return NULL;
+}
+
+const struct want *fetch_queue_peek(const struct fetch_queue *q)
+{
+    const struct fetch_group *g = whose_turn(q);
+
+    return g == NULL ? NULL : TAILQ_FIRST(&g->wants);
+}
+
 size_t fetch_queue_take(struct fetch_queue *q, struct want **out, size_t max_count,
                         uint64_t max_bytes)
 {
-    struct fetch_group *g = TAILQ_FIRST(&q->turns);
+    struct fetch_group *g = whose_turn(q);
     struct want *want;
     uint64_t bytes = 0;
     size_t count = 0;

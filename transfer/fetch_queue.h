@@ -25,6 +25,9 @@ struct fetch_queue {
     struct fetch_groups turns;           /* the next to be taken from is first */
     struct want_list rests[FETCH_RESTS]; /* by length of rest, oldest first     */
     size_t ready, resting;
+    /* May a batch be asked of the group that has this want?  NULL: always. */
+    bool (*may_ask)(void *arg, const struct want *want);
+    void *may_ask_arg;
 };
 
 void fetch_queue_init(struct fetch_queue *q, struct loop *loop);
@@ -39,7 +42,12 @@ void fetch_queue_rest(struct fetch_queue *q, struct want *want);
 /* End the rests that are over.  When the next one ends, or 0: nobody rests. */
 uint64_t fetch_queue_wake(struct fetch_queue *q);
 
-/* Take the wants of one group for one batch: at most `max_count`, and at most `max_bytes` by
+/* Ready wants by group, for who asks when they may; the next after `g`, the first after NULL. */
+const struct fetch_group *fetch_queue_next(const struct fetch_queue *q, const struct fetch_group *g,
+                                           const struct want **first);
+/* The first want of the group whose turn it is, of those that may; NULL: nothing is ready. */
+const struct want *fetch_queue_peek(const struct fetch_queue *q);
+/* Take that group's wants for one batch: at most `max_count`, and at most `max_bytes` by
  * fetch_queue_most_bytes() but always one.  How many; 0: nothing is ready. */
 size_t fetch_queue_take(struct fetch_queue *q, struct want **out, size_t max_count,
                         uint64_t max_bytes);

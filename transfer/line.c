@@ -18,6 +18,8 @@ static void take_terms(struct line *l, enum wan_way way)
 
     if (!l->is_wan && terms.source == POLICY_BY_DEFAULT)
         terms.action.mode = POLICY_FULL;
+    if (way == WAN_DOWN && l->jobs != NULL)
+        terms = layer_jobs_terms(l->jobs, &terms);
     wan_set_terms(l->wan, way, &terms);
 }
 
@@ -48,6 +50,24 @@ static void follow_policy(struct line *l, enum wan_way way)
     watch->changed = way == WAN_DOWN ? down_changed : up_changed;
     policy_book_watch(l->options.policy, watch);
     take_terms(l, way);
+}
+
+static void jobs_changed(void *arg)
+{
+    take_terms(arg, WAN_DOWN);
+}
+
+static void follow_jobs(struct line *l)
+{
+    if (l->options.policy == NULL)
+        return;
+    l->jobs = layer_jobs_new(&(struct layer_jobs_options){.loop = l->options.loop,
+                                                          .policy = l->options.policy,
+                                                          .place = l->watch[WAN_DOWN].place,
+                                                          .is_free = !l->is_wan,
+                                                          .changed = jobs_changed,
+                                                          .arg = l});
+    take_terms(l, WAN_DOWN);
 }
 
 /* ---- how far it is --------------------------------------------------------------------------- */
@@ -100,6 +120,7 @@ struct line *line_new(const struct line_options *options)
                                            .arg = l});
     follow_policy(l, WAN_DOWN);
     follow_policy(l, WAN_UP);
+    follow_jobs(l);
     return l;
 }
 
@@ -115,6 +136,7 @@ void line_stop(struct line *l)
     if (l == NULL)
         return;
     l->probe = path_probe_free(l->probe);
+    l->jobs = layer_jobs_free(l->jobs);
     for (size_t i = 0; i < WAN_WAYS && l->options.policy != NULL; i++)
         policy_book_unwatch(l->options.policy, &l->watch[i]);
     l->options.policy = NULL;
@@ -133,4 +155,9 @@ struct line *line_free(struct line *l)
 struct wan *line_wan(struct line *l)
 {
     return l->wan;
+}
+
+struct layer_jobs *line_jobs(struct line *l)
+{
+    return l->jobs;
 }

@@ -2,7 +2,7 @@
 /* transfer/line.h – the line to the parents, complete: its wan, measured, ruled by the policy.
  *
  *     policy_book ──terms──> wan <──samples── path_probe
- *                             ^──connections── upstream
+ *          └──> layer_jobs ───^^──connections── upstream
  *
  * Made before the upstream, which takes its connections to line_wan(); told of it afterwards.
  */
@@ -14,6 +14,7 @@
 #include "transfer/upstream.h"
 
 struct json_writer;
+struct layer_jobs;
 struct line;
 
 /* What leads to the parents. */
@@ -44,6 +45,8 @@ void line_measure(struct line *l, struct upstream *upstream);
 void line_stop(struct line *l);         /* NULL is fine */
 struct line *line_free(struct line *l); /* after line_stop() and the upstream; NULL is fine */
 struct wan *line_wan(struct line *l);
+/* The layers on it, for who fetches over it; gone after line_stop().  NULL: there is no policy. */
+struct layer_jobs *line_jobs(struct line *l);
 
 /* Everything known of it, as an object "line" of a status: what `albedo explain rate` shows. */
 void line_show(const struct line *l, struct json_writer *w);

@@ -2,6 +2,7 @@
 /* transfer/line_impl.h – what the line's two files share. */
 #pragma once
 
+#include "transfer/layer_jobs.h"
 #include "transfer/line.h"
 #include "transfer/path_probe.h"
 
@@ -11,5 +12,6 @@ struct line {
     struct wan *wan;
     struct path_probe *probe;            /* NULL: not measured */
     struct policy_watch watch[WAN_WAYS]; /* unless there is no policy */
+    struct layer_jobs *jobs;             /* NULL: the same */
     bool is_wan;
 };

@@ -118,5 +118,6 @@ void line_show(const struct line *l, struct json_writer *w)
     put_probe(w, l);
     put_way(w, l, WAN_DOWN);
     put_way(w, l, WAN_UP);
+    layer_jobs_show(l->jobs, w);
     json_end(w);
 }

@@ -53,6 +53,7 @@ struct batch_answer {
     struct serve *serve;
     struct batch_lane *lane;
     struct batch_request request;
+    uint64_t left_bytes; /* as the asker says it lacks; 0: it does not say */
     struct root_wait root_wait;
     bool waits_root; /* even the root object is served only when its record vouches for it */
     const struct root_view *view;
@@ -142,6 +143,24 @@ static bool may_ask(struct serve *s, struct serve_request *rq, struct batch_requ
     return serve_miss_begin(rq);
 }
 
+/* Believed no further than the version is large, once that is known. */
+static uint64_t left_of(const struct serve_request *rq)
+{
+    const char *said = http_exchange_header(rq->x, LEFT_HEADER);
+    uint64_t bytes = 0;
+
+    return said != NULL && !alb_failed(parse_u64(said, UINT64_MAX, &bytes)) ? bytes : 0;
+}
+
+static void tell_left(const struct batch_answer *b)
+{
+    const uint64_t most = b->view->root.content_bytes;
+
+    if (b->left_bytes > 0)
+        supply_tell_left(b->serve->options.supply, b->request.layer,
+                         b->left_bytes < most ? b->left_bytes : most);
+}
+
 void serve_handle_chunks(void *arg, struct serve_request *rq)
 {
     struct serve *s = arg;
@@ -153,6 +172,7 @@ void serve_handle_chunks(void *arg, struct serve_request *rq)
     }
     b->rq = rq;
     b->serve = s;
+    b->left_bytes = left_of(rq);
     enter_lane(b);
     TAILQ_INIT(&b->ready);
     TAILQ_INIT(&b->later);
@@ -187,6 +207,8 @@ static void root_opened(struct root_wait *w, struct alb_status st, const struct 
     b->waits_root = false;
     serve_miss_end(b->rq->session, st);
     b->view = view;
+    if (!alb_failed(st))
+        tell_left(b);
     b->spots = xcalloc(b->count, sizeof *b->spots);
     ask_all(b);
     for (size_t i = 0; alb_failed(st) && i < b->count; i++)

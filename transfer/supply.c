@@ -59,6 +59,7 @@ struct supply *supply_new(const struct supply_options *options)
         const struct fetcher_options fetch = {
             .loop = options->loop,
             .upstream = options->upstream,
+            .jobs = options->jobs,
             .max_batches = options->max_batches,
             .max_outstanding_bytes = options->max_outstanding_bytes,
             .done = fetched,
@@ -276,6 +277,11 @@ static void fetched(void *arg, struct want *want, struct alb_status st, struct c
         s->stats.failed++;
     }
     want_table_finish(&s->table, want, st, chunk);
+}
+
+void supply_tell_left(struct supply *s, const char *layer, uint64_t bytes)
+{
+    layer_jobs_tell_left(s->options.jobs, layer, bytes);
 }
 
 struct chunk_store *supply_store(const struct supply *s)

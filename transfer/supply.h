@@ -23,6 +23,7 @@ struct supply_options {
     struct chunk_store *store; /* borrowed; NULL: none */
     struct keeper *keeper;     /* borrowed; NULL exactly when store is */
     struct upstream *upstream; /* borrowed; NULL: none */
+    struct layer_jobs *jobs;   /* what may be asked of it when; borrowed; NULL: all */
     /* Without a parent: the store cannot give what was asked for, and why.  NULL: nobody minds. */
     void (*lost)(void *arg, const struct chunk_key *key, struct alb_status why);
     void *lost_arg;
@@ -53,6 +54,8 @@ struct supply *supply_free(struct supply *s);
 void supply_ask(struct supply *s, const struct chunk_key *key, struct waiter *waiter);
 /* Harmless once done() was called. */
 void supply_leave(struct supply *s, struct waiter *waiter);
+/* Somebody who asks here lacks so many stored bytes of a layer still: for its deadline. */
+void supply_tell_left(struct supply *s, const char *layer, uint64_t bytes);
 void supply_stats(const struct supply *s, struct supply_stats *out);
 /* Where it keeps chunks, for who explains; NULL: it has none. */
 struct chunk_store *supply_store(const struct supply *s);

@@ -59,6 +59,8 @@ struct want {
      * queue. */
     unsigned tries, failures;
     uint64_t retry_ns;
+    struct layer_job *job;  /* … the job it counts for (layer_jobs.h); NULL: none */
+    uint64_t charged_bytes; /* … and what it was charged when it was asked for    */
     TAILQ_ENTRY(want) link;
 };
 TAILQ_HEAD(want_list, want);

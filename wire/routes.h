@@ -49,4 +49,6 @@ const struct route *route_find(unsigned port, const char *method, const char *pa
 /* Every request of one program to another carries this header; a server refuses another value by
  * name and takes a request without it (curl). */
 #define PROTO_HEADER "albedo-proto"
+/* Of a batch request: stored bytes that the asker lacks of the layer still, in decimal. */
+#define LEFT_HEADER "albedo-left"
 #define PROTO_VERSION "1"

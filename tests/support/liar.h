@@ -152,16 +152,12 @@ static inline struct upstream *liar_plain_upstream(struct liar_stage *g)
         .loop = g->box, .places = {{"hub", LIAR_PORT}}, .place_count = 1});
 }
 
-/* The `n`-th of many small chunks: its raw bytes follow from its number. */
-static inline struct chunk *liar_chunk(unsigned n, size_t raw_size)
+static inline struct chunk *liar_chunk_of(const uint8_t *raw, size_t raw_size)
 {
-    uint8_t *raw = xalloc(raw_size + 1);
     struct chunk_key key = {.kind = KEY_PLAIN};
     struct codec *codec = codec_new();
     struct buf stored;
 
-    for (size_t i = 0; i < raw_size; i++)
-        raw[i] = (uint8_t)((i * 2654435761U + n * 40503U) >> (8 + n % 7));
     sha256(raw, raw_size, &key.digest);
     buf_init(&stored, CHUNK_STORED_MAX);
     assert_int_equal(codec_compress(codec, raw, raw_size, &stored).code, ALB_OK);
@@ -169,6 +165,17 @@ static inline struct chunk *liar_chunk(unsigned n, size_t raw_size)
     assert_non_null(chunk);
     buf_release(&stored);
     codec_free(codec);
+    return chunk;
+}
+
+/* The `n`-th of many small chunks: its raw bytes follow from its number. */
+static inline struct chunk *liar_chunk(unsigned n, size_t raw_size)
+{
+    uint8_t *raw = xalloc(raw_size + 1);
+
+    for (size_t i = 0; i < raw_size; i++)
+        raw[i] = (uint8_t)((i * 2654435761U + n * 40503U) >> (8 + n % 7));
+    struct chunk *chunk = liar_chunk_of(raw, raw_size);
     free(raw);
     return chunk;
 }
