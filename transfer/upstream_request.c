@@ -131,7 +131,10 @@ static void count_upload(const struct upstream_request *r, bool begins)
 
     if (!r->is_bulk)
         return;
-    via->uploads += begins ? 1 : SIZE_MAX;
+    if (begins)
+        via->uploads++;
+    else
+        via->uploads--;
     if (via->member != NULL)
         wan_member_uploads(via->member, via->uploads > 0);
 }
