@@ -13,8 +13,8 @@
  * alone is sent again a little later, three times.
  *
  * While the wan asks for it (random loss holds a single connection back) up to three more data
- * connections are opened, greeted and used.  Large bodies go up on one of their own, open while there
- * are some.  The line does not hang on any of these.
+ * connections are opened, greeted and used.  Large bodies go up on one of their own, open while
+ * there are some.  The line does not hang on any of these.
  *
  * When the parent ends the events (we were too slow for it), they are asked for again, and "trust",
  * "revoked", "layers", "policy" and "override" are told once, since they may have been missed.
