@@ -68,6 +68,33 @@ static void tell_way(struct output *o, const struct json_doc *d, const char *way
     tell_notes(o, d, way);
 }
 
+static void tell_job(struct output *o, const struct json_doc *d, size_t i)
+{
+    char path[PATH_MOST], left[UNITS_TEXT_SIZE], rate[UNITS_TEXT_SIZE];
+
+    snprintf(path, sizeof path, "line.jobs.%zu.layer", i);
+    const char *layer = json_doc_text(d, path);
+    snprintf(path, sizeof path, "line.jobs.%zu.state", i);
+    const char *state = json_doc_text(d, path);
+    snprintf(path, sizeof path, "line.jobs.%zu.left_bytes", i);
+    const uint64_t left_bytes = json_doc_number(d, path);
+    snprintf(path, sizeof path, "line.jobs.%zu.needed_bps", i);
+    const uint64_t needed_bps = json_doc_number(d, path);
+    output_say(o, "  %s: %s, %s left%s%s", layer, state, format_size(left_bytes, left),
+               needed_bps > 0 ? ", its deadline takes " : "",
+               needed_bps > 0 ? format_rate(needed_bps, rate) : "");
+}
+
+static void tell_jobs(struct output *o, const struct json_doc *d)
+{
+    const size_t count = json_doc_count(d, "line.jobs");
+
+    if (count > 0)
+        output_say(o, "\nlayers on their way");
+    for (size_t i = 0; i < count; i++)
+        tell_job(o, d, i);
+}
+
 static void tell_line(struct output *o, const struct json_doc *d)
 {
     const bool is_wan = strcmp(json_doc_text(d, "line.kind"), "wan") == 0;
@@ -81,6 +108,7 @@ static void tell_line(struct output *o, const struct json_doc *d)
                    json_doc_number(d, "line.probe.sent"));
     tell_way(o, d, "down");
     tell_way(o, d, "up");
+    tell_jobs(o, d);
 }
 
 static void tell_hub(struct output *o, const struct json_doc *d)
