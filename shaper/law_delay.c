@@ -123,6 +123,9 @@ double law_high_s(const struct law *l)
     if (l->delay.lossy_queue)
         t = law_least(
             t, law_most(c->shallow_share * l->delay.deepest_s, law_low_s(l) + c->shallow_margin));
+    if (l->terms.max_queue_ns > 0)
+        t = law_least(
+            t, law_most((double)l->terms.max_queue_ns / LAW_S, law_low_s(l) + c->shallow_margin));
     return law_least(t, law_most(c->high_cap, c->high_packets * law_packet_s(l)));
 }
 

@@ -56,6 +56,7 @@ struct law_terms {
     uint64_t ceiling_bps;     /* 0: none */
     uint64_t floor_bps;       /* what we keep while yielding; 0: the constant floor_bps */
     unsigned ceiling_percent; /* of the measured capacity; 0: none */
+    uint64_t max_queue_ns;    /* bounds T_hi, down to what can be told from T_lo; 0: none */
     bool off;                 /* rate 0, window 0 */
     bool insist;              /* do not give way: the ceiling is the rate (capped, full) */
     enum law_hold hold;

@@ -131,6 +131,7 @@ static struct law_terms law_terms_of(const struct wan_half *h)
     }
     t.ceiling_bps = body_bps(t.ceiling_bps);
     t.floor_bps = body_bps(a->floor_bps);
+    t.max_queue_ns = a->max_queue_ms * NS_PER_MS;
     t.insist = a->mode != POLICY_MODE_SCAVENGE || h->is_near;
     return t;
 }
