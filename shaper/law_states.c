@@ -170,7 +170,11 @@ static void share(struct law *l, const struct law_view *v)
     double fair = drain * (double)l->flow.aggregate_bps / law_most(l->flow.sisters, 1);
     l->reason = LAW_BECAUSE_SISTER_QUEUE;
     double off = l->rate_bps / law_most(fair, 1) - 1, part = v->interval_s / v->round_s;
-    if (l->flow.sisters > 0 && (off < -c->sister_band || off > c->sister_band))
+    /* A line that is not full has room for more than a part: somebody does not want theirs. */
+    bool is_full = v->queue_s > v->low_s ||
+                   (double)l->flow.aggregate_bps > c->sister_full * l->aggregate_max_bps;
+    bool more = off > c->sister_band && is_full, less = off < -c->sister_band;
+    if (l->flow.sisters > 0 && (more || less))
         l->rate_bps += c->sister_step * (fair - l->rate_bps) * part;
     else if (v->queue_s > v->high_s)
         trim(l, v, LAW_BECAUSE_SISTER_QUEUE);

@@ -269,7 +269,7 @@ const struct row rows[] = {
      {{FIG_USE, 0.90, 0.95},
       {FIG_JAIN, 0.95, 0.99},
       {FIG_P95, 0.015, 0.010},
-      {FIG_SHARE, 0.93, 0.97},
+      {FIG_SHARE, 0.90, 0.97},
       {FIG_YIELD, 4, 2},
       {FIG_RECOVER, 6, 4}}},
     {"S20",
