@@ -237,6 +237,24 @@ def test_a_pause_stops_the_bytes_of_a_pull_and_a_resume_lets_them_go(site, tmp_p
     assert (tmp_path / "target/file").read_bytes() == (tmp_path / "tree/file").read_bytes()
 
 
+def test_a_layer_that_is_off_waits_while_another_comes(site, tmp_path):
+    set_policy(site, tmp_path, {**OFFICE, "rules": [
+        {"name": "hold", "scope": "job:app/held", "place": "both", "mode": "off"}]})
+    for name in ("held", "let"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_bytes(os.urandom(200_000))
+        site.admin.albedo("publish", f"app/{name}", tmp_path / name)
+    held = site.deep.start("pull", "app/held", tmp_path / "held-target")
+    site.endpoints[0].albedo("pull", "app/let", tmp_path / "let-target")
+    jobs = site.endpoints[0].albedo("explain", "rate").document()["line"]["jobs"]
+    assert "app/let" in [job["layer"] for job in jobs]
+    assert held.daemon.is_running() and not (tmp_path / "held-target/file").exists()
+    set_policy(site, tmp_path, OFFICE)
+    done = held.wait(60)
+    assert done.code == DONE, done
+    assert (tmp_path / "held-target/file").read_bytes() == (tmp_path / "held/file").read_bytes()
+
+
 def test_an_override_ends_by_itself_and_what_was_said_before_holds_again(site, tmp_path):
     set_policy(site, tmp_path, OFFICE)
     site.admin.albedo("pause", "--all", "--for", "1h", "--why", "freeze")
