@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* client/cmd_pull.c – `albedo pull LAYER[@VERSION] TARGET`: what was typed, what is printed at the
  * end. */
-#include <dirent.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "client/pull.h"
+#include "image/target.h"
 
 #define WAIT_DEFAULT_NS (60 * NS_PER_S)
 
@@ -148,51 +145,6 @@ static enum exit_code ready_target(const struct cli *cli, const char *target, bo
     return EXIT_DONE;
 }
 
-static bool holds_only_the_lock(int albedo_fd)
-{
-    const struct dirent *d;
-    bool only = true;
-    int fd = openat(albedo_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-
-    if (dir == NULL) {
-        if (fd >= 0)
-            close(fd);
-        return false;
-    }
-    while ((d = readdir(dir)) != NULL)
-        only = only && (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0 ||
-                        strcmp(d->d_name, "lock") == 0);
-    closedir(dir);
-    return only;
-}
-
-static void close_if_open(int fd)
-{
-    if (fd >= 0)
-        close(fd);
-}
-
-/* A pull that brought nothing leaves nothing: .albedo goes if there is only its lock in it, held by
- * nobody, and TARGET if it was made for this.  What a stage keeps for the next try stays. */
-static void take_away(const char *target, bool made)
-{
-    int fd = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int albedo =
-        fd < 0 ? -1 : openat(fd, ".albedo", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    int lock = albedo < 0 ? -1 : openat(albedo, "lock", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-
-    if (lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) == 0 && holds_only_the_lock(albedo))
-        (void)unlinkat(albedo, "lock", 0);
-    if (albedo >= 0)
-        (void)unlinkat(fd, ".albedo", AT_REMOVEDIR); /* fails when there is anything in it */
-    if (made)
-        (void)rmdir(target); /* as this does */
-    close_if_open(lock);
-    close_if_open(albedo);
-    close_if_open(fd);
-}
-
 static void on_terminate(void *arg)
 {
     struct pull *p = arg;
@@ -285,6 +237,6 @@ enum exit_code cmd_pull(struct cli *cli)
         return code;
     code = run(cli, &options);
     if (code != EXIT_DONE)
-        take_away(options.target, made);
+        target_leave(options.target, made);
     return code;
 }

@@ -15,8 +15,11 @@ static struct alb_status look_at_directory(struct stage *s, struct dirs *dirs, u
 static struct alb_status place_add(struct places *p, int target_fd, const char *top,
                                    const struct digest *root);
 static struct alb_status place_open(struct place *p, int target_fd, const struct digest *root);
-static struct alb_status sweep_others(const struct place *p, const char *keep);
-static struct alb_status sweep_temporaries(int albedo_fd);
+static struct alb_status sweep(int albedo_fd, const char *name,
+                               bool (*is_spared)(const char *name, const char *keep),
+                               const char *keep);
+static bool is_the_one(const char *name, const char *keep);
+static bool is_no_temporary(const char *name, const char *keep);
 
 struct alb_status places_find(struct stage *s)
 {
@@ -40,9 +43,9 @@ struct alb_status places_find(struct stage *s)
     stage_root_name(&s->root, name);
     /* With a journal there, another root's stage may be what it needs. */
     for (size_t i = 0; !s->over_journal && i < s->places.count && !alb_failed(st); i++)
-        st = sweep_others(&s->places.items[i], name);
+        st = sweep(s->places.items[i].albedo_fd, STAGE_DIR, is_the_one, name);
     if (!alb_failed(st))
-        st = sweep_temporaries(s->places.items[0].albedo_fd);
+        st = sweep(s->places.items[0].albedo_fd, ".", is_no_temporary, NULL);
     return st;
 }
 
@@ -131,54 +134,44 @@ static struct alb_status place_open(struct place *p, int target_fd, const struct
     return meta_forget_defaults(p->stage_fd);
 }
 
-static struct alb_status sweep_others(const struct place *p, const char *keep)
+/* All in `name` but what is spared, with all that is in it. */
+static struct alb_status sweep(int albedo_fd, const char *name,
+                               bool (*is_spared)(const char *name, const char *keep),
+                               const char *keep)
 {
     struct alb_status st = ALB_STATUS_OK;
-    int fd = openat(p->albedo_fd, STAGE_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = openat(albedo_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 
     if (dir == NULL) {
-        st = alb_fail_sys("reading the stage");
+        st = alb_fail_sys("reading .albedo in TARGET");
         if (fd >= 0)
             close(fd);
         return st;
     }
     for (struct dirent *e = readdir(dir); e != NULL && !alb_failed(st); e = readdir(dir))
         if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
-            strcmp(e->d_name, keep) != 0)
+            !is_spared(e->d_name, keep))
             st = dirs_remove(dirfd(dir), e->d_name);
     closedir(dir);
     return st;
 }
 
-/* What file_replace() left when the program died in it. */
-static bool is_temporary(const char *name)
+static bool is_the_one(const char *name, const char *keep)
+{
+    return strcmp(name, keep) == 0;
+}
+
+/* Temporary is what file_replace() left when the program died in it. */
+static bool is_no_temporary(const char *name, const char *keep)
 {
     static const char *const starts[] = {"." JOURNAL_FILE ".tmp-", "." APPLIED_FILE ".tmp-"};
 
+    (void)keep;
     for (size_t i = 0; i < ALB_COUNT(starts); i++)
         if (strncmp(name, starts[i], strlen(starts[i])) == 0)
-            return true;
-    return false;
-}
-
-static struct alb_status sweep_temporaries(int albedo_fd)
-{
-    int fd = openat(albedo_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    struct alb_status st = ALB_STATUS_OK;
-
-    if (dir == NULL) {
-        st = alb_fail_sys("reading .albedo");
-        if (fd >= 0)
-            close(fd);
-        return st;
-    }
-    for (struct dirent *e = readdir(dir); e != NULL && !alb_failed(st); e = readdir(dir))
-        if (is_temporary(e->d_name))
-            st = dirs_remove(dirfd(dir), e->d_name);
-    closedir(dir);
-    return st;
+            return false;
+    return true;
 }
 
 struct alb_status places_open(struct places *p, int target_fd, char *const *tops, size_t count,
