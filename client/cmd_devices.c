@@ -7,8 +7,6 @@
 #include "client/named.h"
 #include "client/table.h"
 
-static const struct link_options at_hub = {.at_hub = true};
-
 static const struct column columns[] = {
     {"DEVICE", "device", CELL_TEXT},    {"ROLE", "role", CELL_TEXT},
     {"SITE", "site", CELL_TEXT},        {"REVOKED", "revoked", CELL_VALUE},
@@ -16,24 +14,16 @@ static const struct column columns[] = {
     {"LAYERS", "layers", CELL_TEXT},
 };
 
+static enum exit_code print_devices(struct output *o, const struct json_doc *devices)
+{
+    table_print(o, devices, "devices", columns, ALB_COUNT(columns));
+    return EXIT_DONE;
+}
+
 enum exit_code cmd_devices(struct cli *cli)
 {
-    struct link_answer answer;
-    struct json_doc *devices = NULL;
-    struct link link;
-
-    enum exit_code code = link_begin(cli, &at_hub, &link);
-    if (code != EXIT_DONE)
-        return code;
-    code = link_get_json(&link, "/v1/devices", "listing devices", &answer, &devices);
-    if (code == EXIT_DONE && cli->output->json)
-        output_json_text(cli->output, buf_peek(&answer.body), buf_size(&answer.body));
-    else if (code == EXIT_DONE)
-        table_print(cli->output, devices, "devices", columns, ALB_COUNT(columns));
-    json_doc_free(devices);
-    link_answer_release(&answer);
-    link_end(&link);
-    return code;
+    return link_show(cli, &(struct link_options){.at_hub = true}, "/v1/devices", "listing devices",
+                     print_devices);
 }
 
 enum exit_code cmd_revoke(struct cli *cli)

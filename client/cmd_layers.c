@@ -84,21 +84,6 @@ static enum exit_code print_table(struct output *o, const struct json_doc *d)
 
 enum exit_code cmd_layers(struct cli *cli)
 {
-    const struct link_options options = {.wants_grant = true};
-    struct link_answer answer;
-    struct json_doc *layers = NULL;
-    struct link link;
-
-    enum exit_code code = link_begin(cli, &options, &link);
-    if (code != EXIT_DONE)
-        return code;
-    code = link_get_json(&link, "/v1/layers", "listing layers", &answer, &layers);
-    if (code == EXIT_DONE && cli->output->json)
-        output_json_text(cli->output, buf_peek(&answer.body), buf_size(&answer.body));
-    else if (code == EXIT_DONE)
-        code = print_table(cli->output, layers);
-    json_doc_free(layers);
-    link_answer_release(&answer);
-    link_end(&link);
-    return code;
+    return link_show(cli, &(struct link_options){.wants_grant = true}, "/v1/layers",
+                     "listing layers", print_table);
 }

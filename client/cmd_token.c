@@ -169,25 +169,16 @@ static const struct column columns[] = {
     {"LAYERS", "layers", CELL_TEXT},
 };
 
+static enum exit_code print_tokens(struct output *o, const struct json_doc *tokens)
+{
+    table_print(o, tokens, "tokens", columns, ALB_COUNT(columns));
+    return EXIT_DONE;
+}
+
 enum exit_code cmd_token_list(struct cli *cli)
 {
-    const struct link_options options = {.at_hub = true};
-    struct json_doc *tokens = NULL;
-    struct link_answer answer;
-    struct link link;
-
-    enum exit_code code = link_begin(cli, &options, &link);
-    if (code != EXIT_DONE)
-        return code;
-    code = link_get_json(&link, "/v1/tokens", "listing tokens", &answer, &tokens);
-    if (code == EXIT_DONE && cli->output->json)
-        output_json_text(cli->output, buf_peek(&answer.body), buf_size(&answer.body));
-    else if (code == EXIT_DONE)
-        table_print(cli->output, tokens, "tokens", columns, ALB_COUNT(columns));
-    json_doc_free(tokens);
-    link_answer_release(&answer);
-    link_end(&link);
-    return code;
+    return link_show(cli, &(struct link_options){.at_hub = true}, "/v1/tokens", "listing tokens",
+                     print_tokens);
 }
 
 /* People have the whole token as often as its ID; the rest is not needed, and not sent. */

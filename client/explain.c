@@ -86,8 +86,7 @@ bool explain_version_at(const struct explain *e, size_t layer, size_t version,
     AUTO_FREE char *of_version = xasprintf("layers.%zu.versions.%zu", layer, version);
     AUTO_FREE char *name = xasprintf("%s.version", of_version);
     AUTO_FREE char *root = xasprintf("%s.root", of_version);
-    AUTO_FREE char *sequence = xasprintf("%s.sequence", of_version);
-    struct explain_version v = {.sequence = json_doc_number(e->layers, sequence)};
+    struct explain_version v = {.is_current = false};
 
     snprintf(v.layer, sizeof v.layer, "%s", text_at(e, layer, "layer"));
     snprintf(v.version, sizeof v.version, "%s", json_doc_text(e->layers, name));

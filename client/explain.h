@@ -29,7 +29,6 @@ void explain_end(struct explain *e);
 struct explain_version {
     char layer[NAME_MAX_SIZE], version[NAME_MAX_SIZE];
     struct digest root;
-    uint64_t sequence;
     bool is_current;
 };
 size_t explain_layer_count(const struct explain *e);
@@ -76,6 +75,8 @@ struct holders_ask {
     bool reads; /* at most 16 positions: their bytes are checked */
 };
 
+/* Ascending, for qsort() and bsearch() of positions. */
+int explain_by_position(const void *a, const void *b);
 /* Says why not; what is known then stays in `out`, which is released in any case. */
 enum exit_code explain_holders(struct explain *e, const struct holders_ask *ask,
                                struct holders *out);

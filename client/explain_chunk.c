@@ -256,7 +256,7 @@ static void tell_json(struct explain *e, const struct search *s, const struct ho
 
 /* ---- at the hub ------------------------------------------------------------------------------ */
 
-static void tell_hub(struct output *o, const struct json_doc *d)
+static enum exit_code tell_hub(struct output *o, const struct json_doc *d)
 {
     const bool hurts = strcmp(json_doc_text(d, "state"), "held") != 0;
 
@@ -282,27 +282,15 @@ static void tell_hub(struct output *o, const struct json_doc *d)
     if (json_doc_count(d, "not_looked_into") > 0)
         output_say(o, "  %zu versions could not be looked into: their own manifest is damaged",
                    json_doc_count(d, "not_looked_into"));
+    return EXIT_DONE;
 }
 
 static enum exit_code ask_hub(struct cli *cli, const char *hex)
 {
     AUTO_FREE char *path = xasprintf("/v1/explain/%s", hex);
-    struct link_answer answer;
-    struct json_doc *d = NULL;
-    struct link link;
 
-    enum exit_code code = link_begin(cli, &(struct link_options){.at_hub = true}, &link);
-    if (code != EXIT_DONE)
-        return code;
-    code = link_get_json(&link, path, "explaining a chunk at the hub", &answer, &d);
-    if (code == EXIT_DONE && cli->output->json)
-        output_json_text(cli->output, buf_peek(&answer.body), buf_size(&answer.body));
-    else if (code == EXIT_DONE)
-        tell_hub(cli->output, d);
-    json_doc_free(d);
-    link_answer_release(&answer);
-    link_end(&link);
-    return code;
+    return link_show(cli, &(struct link_options){.at_hub = true}, path,
+                     "explaining a chunk at the hub", tell_hub);
 }
 
 /* ---- the whole of it ------------------------------------------------------------------------- */

@@ -105,8 +105,6 @@ static enum exit_code read_applied(struct output *o, struct file_facts *f)
         return output_fail_status(o, st, "TARGET %s: what was pulled into it", f->target);
     const int layer_size = (int)strcspn(f->applied.version, "@");
     snprintf(f->layer, sizeof f->layer, "%.*s", layer_size, f->applied.version);
-    f->version = f->applied.version + layer_size;
-    f->version += *f->version == '@';
     return EXIT_DONE;
 }
 
@@ -255,14 +253,13 @@ static void find_kept(struct file_facts *f)
 
 /* ---- together -------------------------------------------------------------------------------- */
 
-static void find_entry(struct file_facts *f)
+const struct manifest_entry *file_entry_find(const struct manifest *m, const char *path,
+                                             const struct manifest_entry **bytes)
 {
-    const struct manifest *m = &f->applied.manifest;
+    const struct manifest_entry *e = path[0] == '\0' ? &m->entries[0] : manifest_find(m, path);
 
-    f->entry = f->path[0] == '\0' ? &m->entries[0] : manifest_find(m, f->path);
-    f->bytes = f->entry;
-    if (f->entry != NULL && f->entry->type == ENTRY_HARDLINK)
-        f->bytes = manifest_find(m, f->entry->target);
+    *bytes = e != NULL && e->type == ENTRY_HARDLINK ? manifest_find(m, e->target) : e;
+    return e;
 }
 
 enum exit_code file_facts_find(struct output *o, const char *file, const char *target,
@@ -279,7 +276,7 @@ enum exit_code file_facts_find(struct output *o, const char *file, const char *t
         code = read_applied(o, f);
     if (code != EXIT_DONE)
         return code;
-    find_entry(f);
+    f->entry = file_entry_find(&f->applied.manifest, f->path, &f->bytes);
     find_kept(f);
     return look(o, f);
 }

@@ -52,7 +52,8 @@ static const struct {
 struct file_story {
     struct file_facts facts;
     struct explain explain;
-    bool is_asked; /* explain is open */
+    struct map keys; /* of what is applied: key → its position in list C, plus one */
+    bool is_asked;   /* explain is open */
     /* distinct chunks of the file, as positions of list C, ascending */
     uint32_t *positions; /* owned */
     size_t position_count;
@@ -65,10 +66,8 @@ struct file_story {
 
 /* ---- chunks ---------------------------------------------------------------------------------- */
 
-/* Key → its position in list C, plus one. */
 static void index_keys(const struct manifest *m, struct map *out)
 {
-    map_init(out);
     for (size_t i = 0; i < m->content_key_count; i++)
         map_put(out, &m->content_keys[i], (void *)(uintptr_t)(i + 1));
 }
@@ -79,14 +78,7 @@ static uint32_t position_of(const struct map *keys, const struct slice *slice)
     return (uint32_t)((uintptr_t)map_get(keys, &slice->key) - 1);
 }
 
-static int by_number(const void *a, const void *b)
-{
-    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-    return x < y ? -1 : x > y;
-}
-
-static void find_positions(struct file_story *s, const struct map *keys)
+static void find_positions(struct file_story *s)
 {
     const struct manifest_entry *e = s->facts.bytes;
     size_t n = 0;
@@ -95,8 +87,8 @@ static void find_positions(struct file_story *s, const struct map *keys)
         return;
     s->positions = xcalloc(e->slice_count, sizeof *s->positions);
     for (size_t i = 0; i < e->slice_count; i++)
-        s->positions[i] = position_of(keys, &e->slices[i]);
-    qsort(s->positions, e->slice_count, sizeof *s->positions, by_number);
+        s->positions[i] = position_of(&s->keys, &e->slices[i]);
+    qsort(s->positions, e->slice_count, sizeof *s->positions, explain_by_position);
     for (size_t i = 0; i < e->slice_count; i++)
         if (n == 0 || s->positions[n - 1] != s->positions[i])
             s->positions[n++] = s->positions[i];
@@ -114,7 +106,7 @@ static bool is_in_pack(const struct file_story *s, const struct slice *slice, ui
 static size_t index_of(const struct file_story *s, uint32_t position)
 {
     const uint32_t *at =
-        bsearch(&position, s->positions, s->position_count, sizeof position, by_number);
+        bsearch(&position, s->positions, s->position_count, sizeof position, explain_by_position);
 
     alb_assert(at != NULL);
     return (size_t)(at - s->positions);
@@ -154,32 +146,28 @@ static enum fate fate_with(const struct file_facts *f, const struct manifest_ent
     return FATE_KEPT_REPLACED;
 }
 
-static void count_news(struct file_story *s, const struct manifest_entry *bytes,
-                       const struct map *keys)
+static void count_news(struct file_story *s, const struct manifest_entry *bytes)
 {
     for (size_t i = 0; i < bytes->slice_count; i++) {
-        if (map_get(keys, &bytes->slices[i].key) != NULL)
+        if (map_get(&s->keys, &bytes->slices[i].key) != NULL)
             continue;
         s->fetch_chunks++;
         s->fetch_bytes += bytes->slices[i].length;
     }
 }
 
-static void judge_next(struct file_story *s, const struct manifest *m, const struct map *keys)
+static void judge_next(struct file_story *s, const struct manifest *m)
 {
     const struct file_facts *f = &s->facts;
-    const struct manifest_entry *e =
-        f->path[0] == '\0' ? &m->entries[0] : manifest_find(m, f->path);
-    const struct manifest_entry *bytes = e;
+    const struct manifest_entry *bytes;
+    const struct manifest_entry *e = file_entry_find(m, f->path, &bytes);
 
-    if (e != NULL && e->type == ENTRY_HARDLINK)
-        bytes = manifest_find(m, e->target);
     s->fate = e == NULL ? fate_without(f) : fate_with(f, e, bytes);
     if (bytes != NULL && !file_has(f, e, bytes))
-        count_news(s, bytes, keys);
+        count_news(s, bytes);
 }
 
-static enum exit_code look_ahead(struct file_story *s, const struct map *keys)
+static enum exit_code look_ahead(struct file_story *s)
 {
     struct explain *e = &s->explain;
     const struct root_view *view;
@@ -188,14 +176,14 @@ static enum exit_code look_ahead(struct file_story *s, const struct map *keys)
     if (!s->has_next)
         return EXIT_DONE;
     if (digest_equal(&s->next.root, &s->facts.applied.root)) {
-        judge_next(s, &s->facts.applied.manifest, keys);
+        judge_next(s, &s->facts.applied.manifest);
         return EXIT_DONE;
     }
     struct alb_status st = explain_open(e, &s->next, &view);
     if (alb_failed(st))
         return output_fail_status(e->output, st, "explaining %s: what %s@%s will bring", e->what,
                                   s->next.layer, s->next.version);
-    judge_next(s, view->manifest, keys);
+    judge_next(s, view->manifest);
     explain_close(e, view);
     return EXIT_DONE;
 }
@@ -217,14 +205,11 @@ static bool is_readable(struct file_story *s)
 
 static enum exit_code ask(struct cli *cli, struct file_story *s, const char *file)
 {
-    struct map keys;
-
     enum exit_code code = explain_begin(cli, file, &s->explain);
     if (code != EXIT_DONE)
         return code;
     s->is_asked = true;
-    index_keys(&s->facts.applied.manifest, &keys);
-    find_positions(s, &keys);
+    find_positions(s);
     if (s->position_count > 0 && is_readable(s))
         code = explain_holders(&s->explain,
                                &(struct holders_ask){.layer = s->facts.layer,
@@ -234,8 +219,7 @@ static enum exit_code ask(struct cli *cli, struct file_story *s, const char *fil
                                                      .count = s->position_count},
                                &s->holders);
     if (code == EXIT_DONE)
-        code = look_ahead(s, &keys);
-    map_release(&keys);
+        code = look_ahead(s);
     explain_end(&s->explain);
     return code;
 }
@@ -290,12 +274,11 @@ static void tell_now(struct output *o, const struct file_facts *f)
         output_say(o, "  kept         %s", f->kept[i]);
 }
 
-static void tell_slice(struct output *o, const struct file_story *s, size_t index,
-                       const struct map *keys)
+static void tell_slice(struct output *o, const struct file_story *s, size_t index)
 {
     const struct manifest_entry *e = s->facts.bytes;
     const struct slice *slice = &e->slices[index];
-    const uint32_t position = position_of(keys, slice);
+    const uint32_t position = position_of(&s->keys, slice);
     char hex[DIGEST_HEX_SIZE], who[256] = "";
 
     for (size_t i = 0; i < s->holders.count; i++) {
@@ -313,11 +296,9 @@ static void tell_slice(struct output *o, const struct file_story *s, size_t inde
 static void tell_chunks(struct output *o, const struct file_story *s)
 {
     const struct manifest_entry *e = s->facts.bytes;
-    struct map keys;
 
     if (e == NULL || e->slice_count == 0)
         return;
-    index_keys(&s->facts.applied.manifest, &keys);
     output_say(o, "  chunks       %zu%s", e->slice_count,
                s->facts.is == FILE_AS_APPLIED ? ", all of them here, in this file" : "");
     for (size_t i = 0; i < s->holders.count; i++) {
@@ -330,10 +311,9 @@ static void tell_chunks(struct output *o, const struct file_story *s)
                        h->held, s->holders.positions);
     }
     for (size_t i = 0; i < e->slice_count && i < SLICES_SHOWN; i++)
-        tell_slice(o, s, i, &keys);
+        tell_slice(o, s, i);
     if (e->slice_count > SLICES_SHOWN)
         output_say(o, "    … and %zu more (--json lists all)", e->slice_count - SLICES_SHOWN);
-    map_release(&keys);
 }
 
 static void tell_next(struct output *o, const struct file_story *s)
@@ -360,12 +340,10 @@ static void put_slices(struct json_writer *w, const struct file_story *s)
 {
     const struct manifest_entry *e = s->facts.bytes;
     char hex[DIGEST_HEX_SIZE];
-    struct map keys;
 
-    index_keys(&s->facts.applied.manifest, &keys);
     json_array_begin(w, "slices");
     for (size_t i = 0; e != NULL && i < e->slice_count; i++) {
-        const uint32_t position = position_of(&keys, &e->slices[i]);
+        const uint32_t position = position_of(&s->keys, &e->slices[i]);
         json_object_begin(w, NULL);
         json_text(w, "chunk", digest_hex(&e->slices[i].key.digest, hex));
         json_number(w, "position", position);
@@ -379,7 +357,6 @@ static void put_slices(struct json_writer *w, const struct file_story *s)
         json_end(w);
     }
     json_end(w);
-    map_release(&keys);
 }
 
 static void put_entry(struct json_writer *w, const struct file_facts *f)
@@ -447,14 +424,17 @@ enum exit_code explain_file(struct cli *cli, const char *file, const char *targe
 {
     struct file_story s = {.fate = FATE_UNKNOWN};
 
+    map_init(&s.keys);
     enum exit_code code = file_facts_find(cli->output, file, target, &s.facts);
     if (code == EXIT_DONE) {
+        index_keys(&s.facts.applied.manifest, &s.keys);
         if (!is_local)
             code = ask(cli, &s, file);
         tell(cli->output, &s);
     }
     holders_release(&s.holders);
     free(s.positions);
+    map_release(&s.keys);
     file_facts_release(&s.facts);
     return code;
 }

@@ -20,7 +20,6 @@ struct file_facts {
     char *path;   /* owned; within the target */
     struct applied applied;
     char layer[NAME_MAX_SIZE];          /* of `applied` */
-    const char *version;                /* … behind its '@' */
     const struct manifest_entry *entry; /* in applied.manifest; NULL: foreign */
     const struct manifest_entry *bytes; /* the same, or what a hard link is another name of */
     enum file_is is;
@@ -37,6 +36,10 @@ struct file_facts {
 enum exit_code file_facts_find(struct output *o, const char *file, const char *target,
                                struct file_facts *out);
 void file_facts_release(struct file_facts *f);
+/* The entry of a path ("": the top), NULL when there is none; `bytes` becomes it, or what a hard link
+ * is another name of. */
+const struct manifest_entry *file_entry_find(const struct manifest *m, const char *path,
+                                             const struct manifest_entry **bytes);
 
 /* Does what is there now have this entry's type and content? */
 bool file_has(const struct file_facts *f, const struct manifest_entry *e,

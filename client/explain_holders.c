@@ -28,7 +28,7 @@ static enum holder_state state_of(const char *name)
 
 /* ---- reading an answer ----------------------------------------------------------------------- */
 
-static int by_number(const void *a, const void *b)
+int explain_by_position(const void *a, const void *b)
 {
     const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
 
@@ -42,7 +42,8 @@ static void take_position(struct holders *h, struct holder *holder, const struct
     AUTO_FREE char *state = xasprintf("%s.state", item);
     AUTO_FREE char *size = xasprintf("%s.stored_bytes", item);
     const uint32_t number = (uint32_t)json_doc_number(d, position);
-    const uint32_t *at = bsearch(&number, ask->positions, ask->count, sizeof number, by_number);
+    const uint32_t *at =
+        bsearch(&number, ask->positions, ask->count, sizeof number, explain_by_position);
 
     if (at == NULL || holder->says[at - ask->positions] != HOLDER_UNKNOWN)
         return; /* not asked for, or said twice */

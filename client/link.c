@@ -395,6 +395,28 @@ enum exit_code link_get_json(struct link *l, const char *path, const char *doing
     return link_fail(l, answer, doing);
 }
 
+enum exit_code link_show(struct cli *cli, const struct link_options *options, const char *path,
+                         const char *doing,
+                         enum exit_code (*print)(struct output *o, const struct json_doc *d))
+{
+    struct link_answer answer;
+    struct json_doc *d = NULL;
+    struct link link;
+
+    enum exit_code code = link_begin(cli, options, &link);
+    if (code != EXIT_DONE)
+        return code;
+    code = link_get_json(&link, path, doing, &answer, &d);
+    if (code == EXIT_DONE && cli->output->json)
+        output_json_text(cli->output, buf_peek(&answer.body), buf_size(&answer.body));
+    else if (code == EXIT_DONE)
+        code = print(cli->output, d);
+    json_doc_free(d);
+    link_answer_release(&answer);
+    link_end(&link);
+    return code;
+}
+
 /* ---- trust ---- */
 
 enum exit_code link_refresh_trust(struct link *l, const char *doing)

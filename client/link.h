@@ -82,6 +82,12 @@ enum exit_code link_fail(struct link *l, struct link_answer *a, const char *doin
 enum exit_code link_get_json(struct link *l, const char *path, const char *doing,
                              struct link_answer *answer, struct json_doc **out);
 
+/* A command that shows what is at `path`: as it came with --json, else as `print` puts it.
+ * Says why not. */
+enum exit_code link_show(struct cli *cli, const struct link_options *options, const char *path,
+                         const char *doing,
+                         enum exit_code (*print)(struct output *o, const struct json_doc *d));
+
 /* Run the loop until *done, which a callback sets (and then calls loop_stop()).  False when it was
  * interrupted before. */
 bool link_run(struct link *l, const bool *done);
