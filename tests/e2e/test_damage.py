@@ -3,6 +3,7 @@
 # served, never applied; healed from the parent, or named with what to do.
 
 import os
+import re
 import shutil
 
 import pytest
@@ -112,7 +113,7 @@ def test_a_damaged_identity_of_a_reflector_is_named(site, tree, name):
 
 
 def test_whichever_option_of_a_reflector_is_damaged_its_file_is_named_or_it_starts(site, tree):
-    """People write that file: what parses is meant. The pin of the trust that it holds is not."""
+    """People write that file: what parses is meant. A pin of no trust that it holds never is."""
     box = site.reflector
     site.admin.albedo("publish", LAYER, tree)
     path = box.data / "reflector.conf"
@@ -124,10 +125,12 @@ def test_whichever_option_of_a_reflector_is_damaged_its_file_is_named_or_it_star
         option = good[good.rfind(b"\n", 0, at) + 1:at].split()[0].decode()
         print(f"byte {at}, of {option}")  # shown when the test fails
         started = starts_or_says(box, ["reflector.conf"])
-        assert option != "trust_pin" or "trust_pin in " in box.daemon.log_text()
+        assert option != "trust_pin" or "trust_pin" in box.daemon.log_text()
         named += not started
         box.kill()
     assert named > 1
+    path.write_bytes(re.sub(rb'(trust_pin = )"\w+"', rb'\1"' + 32 * b"ab" + b'"', good))
+    assert not starts_or_says(box, [f"trust_pin in {path} is not of that trust", "put it right"])
     path.write_bytes(good)
     box.start()
     pull(site, 0, tree)
