@@ -36,8 +36,8 @@ struct file_facts {
 enum exit_code file_facts_find(struct output *o, const char *file, const char *target,
                                struct file_facts *out);
 void file_facts_release(struct file_facts *f);
-/* The entry of a path ("": the top), NULL when there is none; `bytes` becomes it, or what a hard link
- * is another name of. */
+/* The entry of a path ("": the top), NULL when there is none; `bytes` becomes it, or what a hard
+ * link is another name of. */
 const struct manifest_entry *file_entry_find(const struct manifest *m, const char *path,
                                              const struct manifest_entry **bytes);
 
