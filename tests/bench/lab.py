@@ -25,6 +25,9 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "e2e"))
+from albtest.site import free_port  # noqa: E402
+
 BIN = ROOT / "build" / "release" / "bin"  # lab.main() changes it when --bin says so
 
 
@@ -75,12 +78,21 @@ def cpu_of(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def rss_peak(pid):
-    """Most resident bytes a living process ever had."""
+def resident(pid, which):
     for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(f"{which}:"):
             return int(line.split()[1]) * 1024
-    raise SystemExit(f"no VmHWM of process {pid}")
+    raise SystemExit(f"no {which} of process {pid}")
+
+
+def rss(pid):
+    """Resident bytes of a living process now."""
+    return resident(pid, "VmRSS")
+
+
+def rss_peak(pid):
+    """Most resident bytes it ever had."""
+    return resident(pid, "VmHWM")
 
 
 def size_of(folder):
@@ -91,12 +103,6 @@ def size_of(folder):
 def missing(*tools):
     """Those that are not installed; what goes without them is left out, and said."""
     return [t for t in tools if shutil.which(t) is None]
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def median(values):
@@ -155,11 +161,7 @@ class Tree:
         daemon = subprocess.Popen([*before, BIN / program, "serve", "--config", self.dir / config],
                                   stdout=log, stderr=log)
         self.daemons.append(daemon)
-        deadline = time.monotonic() + 20
-        while not answers(port):
-            if time.monotonic() > deadline or daemon.poll() is not None:
-                raise SystemExit(f"{program} did not start: see {log.name}")
-            time.sleep(0.05)
+        wait_for(daemon, port, log.name)
         return daemon
 
     def words(self, state, *words):
@@ -194,6 +196,15 @@ def answers(port):
     except OSError:
         return False
     return True
+
+
+def wait_for(daemon, port, log):
+    """Until the process listens there."""
+    deadline = time.monotonic() + 20
+    while not answers(port):
+        if time.monotonic() > deadline or daemon.poll() is not None:
+            raise SystemExit(f"{daemon.args[0]} did not start: see {log}")
+        time.sleep(0.05)
 
 
 # ---- rows ----------------------------------------------------------------------------------------
@@ -261,7 +272,8 @@ def build_release():
     sh("cmake", "--build", "--preset", "release", cwd=ROOT)
 
 
-def main(doc, measure, trees=0, repeat=3):
+def main(doc, measure, trees=0, repeat=3, sizes=None):
+    """`sizes`: {"sessions": 2000} is an option --sessions N, and typed.sessions."""
     global BIN
     ask = argparse.ArgumentParser(usage=doc)
     if trees:
@@ -270,6 +282,8 @@ def main(doc, measure, trees=0, repeat=3):
     ask.add_argument("--json", metavar="FILE", help="write the rows there too")
     ask.add_argument("--bin", type=pathlib.Path,
                      help="programs to measure (default: builds build/release)")
+    for word, size in (sizes or {}).items():
+        ask.add_argument(f"--{word}", type=int, default=size)
     typed = ask.parse_args()
     given = typed.trees if trees else []
     if len(given) > trees or (trees and not given):

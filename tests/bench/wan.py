@@ -72,15 +72,6 @@ class Samples:
         first, last, size = self.span()
         return size * 8e9 / max(1, last - first)
 
-    def standstill_s(self, rate_bits, share=0.5):
-        """Seconds inside the span in which less than `share` of the link was used."""
-        first, last, _ = self.span()
-        lost = 0
-        for (t0, b0), (t1, b1) in zip(self.rows, self.rows[1:]):
-            if first <= t0 and t1 <= last and (b1 - b0) * 8e9 < share * rate_bits * (t1 - t0):
-                lost += t1 - t0
-        return lost / 1e9
-
 
 class Meter:
     """Samples an interface's own counter of received bytes every 20 ms until stopped."""
