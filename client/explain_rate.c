@@ -36,6 +36,11 @@ static const char *rate_at(const struct json_doc *d, const char *way, const char
     return bps == 0 ? "none" : format_rate(bps, out);
 }
 
+static const char *no_limit(const char *rate)
+{
+    return strcmp(rate, "none") == 0 ? "no limit" : rate;
+}
+
 static void tell_notes(struct output *o, const struct json_doc *d, const char *way)
 {
     char path[PATH_MOST], full[PATH_MOST], ago[UNITS_TEXT_SIZE];
@@ -58,10 +63,12 @@ static void tell_way(struct output *o, const struct json_doc *d, const char *way
     output_say(o, "\n%s", way);
     output_say(o, "  policy     %s (%s)", text_at(d, way, "policy.text"),
                text_at(d, way, "policy.by"));
-    output_say(o, "  line       at most: %s", rate_at(d, way, "line_bps", rate));
+    output_say(o, "  line       at most: %s", no_limit(rate_at(d, way, "line_bps", rate)));
     if (law[0] != '\0')
         output_say(o, "  law        %s", law);
-    output_say(o, "  allowed    %s", rate_at(d, way, "limit_bps", rate));
+    const bool is_off = strcmp(text_at(d, way, "policy.mode"), "off") == 0;
+    output_say(o, "  allowed    %s",
+               is_off ? "nothing" : no_limit(rate_at(d, way, "limit_bps", rate)));
     output_say(o, "  last second %s, %s in all, headers included",
                format_rate(number_at(d, way, "recent_bps"), rate),
                format_size(number_at(d, way, "wire_bytes"), size));

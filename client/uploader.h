@@ -7,9 +7,9 @@
  *     OPEN ← anywhere, when the hub knows the upload no more (started anew, or the upload lapsed)
  *
  * Chunks are read and compressed anew by workers, sent in bodies of 64 KiB to 4 MiB, as many bytes
- * as the line takes within seconds, `max_bodies` at once; an answer means durable.  After a cut what
- * was answered stays answered: running it again sends the rest. When something fails, what is under
- * way on workers ends first: after done() nothing uses the source.
+ * as the line takes within seconds, `max_bodies` at once; an answer means durable.  After a cut
+ * what was answered stays answered: running it again sends the rest. When something fails, what is
+ * under way on workers ends first: after done() nothing uses the source.
  */
 #pragma once
 

@@ -41,6 +41,7 @@ struct config_urls {
 #define CONFIG_SIZE(key) uint64_t key##_bytes
 #define CONFIG_RATE(key) uint64_t key##_bps /* 0: no limit */
 #define CONFIG_LINE(key) enum config_line key
+#define CONFIG_OVERHEAD(key) uint64_t key
 #define CONFIG_NUMBER(key) uint64_t key
 #define CONFIG_LEVEL(key) enum log_level key
 

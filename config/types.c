@@ -218,6 +218,21 @@ static struct alb_status size_show(const void *member, struct buf *out)
     return buf_printf(out, "%" PRIu64 "%s", bytes, words[unit]);
 }
 
+static struct alb_status overhead_read(const char *const *texts, size_t count, void *member)
+{
+    struct alb_status st = parse_u64(texts[0], 256, member);
+
+    (void)count;
+    return alb_failed(st) ? alb_fail(ALB_INVALID, "no line adds more than 256 bytes to a packet: "
+                                                  "Ethernet adds 14 to 38, ATM's DSL about 48")
+                          : st;
+}
+
+static struct alb_status overhead_show(const void *member, struct buf *out)
+{
+    return buf_printf(out, "%" PRIu64, *(const uint64_t *)member);
+}
+
 static struct alb_status number_read(const char *const *texts, size_t count, void *member)
 {
     (void)count;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* shaper/probe.h – how long does a small packet take, now?  Who asks, and who answers.
  *
- * The asker sends a datagram 20 times a second while bulk flows, 10 times while it has yielded and
- *once when idle; fifty times while a queue is suspected; each gives a sample or a loss.  Where UDP is blocked it asks its owner for PINGs
- * on the control connection instead, and tries UDP again now and then.
+ * The asker sends a datagram 20 times a second while bulk flows, 10 times while it has yielded, 50
+ * times while a queue is suspected and once when idle; each gives a sample or a loss.  Where UDP is
+ * blocked it asks its owner for PINGs on the control connection instead, and tries UDP again now
+ * and then.
  *
  *     TRYING ──answer──> UDP ──silent 3 s, but a PING is answered──> PING ──UDP answers──> UDP
  *       └──── no answer in 3 s ──────────────────────────────────────^

@@ -191,12 +191,20 @@ static uint64_t law_bps(const struct wan_half *h)
     return rate * wire_per_1024(h) / ONE;
 }
 
+/* What the law makes of a way that carries nothing would push out what it made of the last pull. */
+static bool is_at_rest(const struct wan_half *h)
+{
+    const uint64_t slot = loop_now_ns(h->wan->options.loop) / RECENT_SLOT_NS;
+
+    return slot - h->recent.slot >= WAN_RECENT_SLOTS && h->verdict.state != LAW_OFF;
+}
+
 static void note(struct wan_half *h, const struct law_verdict *before)
 {
     const struct law_verdict *v = &h->verdict;
     char text[LAW_TEXT_SIZE], rate[UNITS_TEXT_SIZE];
 
-    if (v->state == before->state && v->reason == before->reason)
+    if ((v->state == before->state && v->reason == before->reason) || is_at_rest(h))
         return;
     h->notes[h->note_count++ % WAN_NOTES] =
         (struct wan_note){.at_ns = loop_now_ns(h->wan->options.loop), .verdict = *v};
@@ -354,13 +362,16 @@ static uint64_t recent_bps(const struct wan_half *h, uint64_t now_ns)
 
 /* ---- what is measured ------------------------------------------------------------------------ */
 
+void wan_charge(struct wan_half *h, uint64_t wire_bytes)
+{
+    if (wire_bytes > 0)
+        tree_leaf_charge(h->probes, wire_bytes, loop_now_ns(h->wan->options.loop));
+}
+
 static void charge_probe(struct wan *w, enum wan_way way)
 {
-    struct wan_half *h = &w->halves[way];
-
     if (!w->is_by_ping)
-        tree_leaf_charge(h->probes, PROBE_WIRE_SIZE + w->options.packet_overhead,
-                         loop_now_ns(w->options.loop));
+        wan_charge(&w->halves[way], PROBE_WIRE_SIZE + w->options.packet_overhead);
 }
 
 static void on_sample(void *arg, const struct probe_sample *s)

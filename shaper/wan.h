@@ -63,8 +63,9 @@ extern const struct probe_ops wan_probe_ops;
 
 /* Its bodies go up now (or no more): then what it sends is bulk, too, not only what it receives. */
 void wan_member_uploads(struct wan_member *m, bool is_uploading);
-/* May bodies be begun or gone on with now?  False while the policy says off: whoever makes them asks
- * before each piece and looks again a little later; answers, credit and PINGs leave all the same. */
+/* May bodies be begun or gone on with now?  False while the policy says off: whoever makes them
+ * asks before each piece and looks again a little later; answers, credit and PINGs leave all the
+ * same. */
 bool wan_may_upload(const struct wan *w);
 
 /* ---- explained ---- */

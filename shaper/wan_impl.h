@@ -26,7 +26,8 @@ struct wan_half {
     struct policy_terms terms;
     struct shaper *shaper;
     struct tree_node *control, *bulk;
-    struct tree_node *probes; /* a leaf: they leave beside the gates, and count all the same */
+    struct tree_node *probes; /* a leaf, for them and for what control brings: they pass beside the
+                                 gates, and count all the same */
     bool is_near;             /* nearer than a WAN can be: it does not give way */
     uint64_t line_bps;        /* the link's ceiling, on the wire      */
     uint64_t bulk_bps;        /* the bulk node's ceiling, on the wire */
@@ -70,4 +71,6 @@ void wan_member_look(struct wan_member *m, uint64_t now_ns);
 void wan_member_apply(struct wan_member *m);
 /* wan.c: something happened that the law may answer. */
 void wan_hear(struct wan *w);
+/* These crossed the line beside the gates. */
+void wan_charge(struct wan_half *h, uint64_t wire_bytes);
 void wan_moved(struct wan_half *h, uint64_t bytes, uint64_t now_ns);

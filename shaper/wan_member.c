@@ -194,13 +194,27 @@ static void forfeit(struct wan_member *m, uint64_t now_ns)
     law_on_forfeit(&m->wan->halves[WAN_DOWN].law, known - open, now_ns);
 }
 
+/* What control brings is not asked for beforehand, only counted: the credit it holds for answers
+ * that may never come would take the whole of a thin line.  A lump that came while nobody looked
+ * is forgiven beyond a little. */
+static void charge_control(struct wan_member *m, uint64_t received_bytes)
+{
+    enum { LUMP_MOST = 64 << 10, ONE = 1024, WIRE = 1083 };
+    const uint64_t bytes = received_bytes - m->received_bytes;
+
+    m->received_bytes = received_bytes;
+    wan_charge(&m->wan->halves[WAN_DOWN], (bytes < LUMP_MOST ? bytes : LUMP_MOST) * WIRE / ONE);
+}
+
 void wan_member_look(struct wan_member *m, uint64_t now_ns)
 {
     struct path_figures f;
 
-    if (m->traffic != WAN_BULK)
-        return;
     stream_figures(http_session_stream(m->session), &f);
+    if (m->traffic == WAN_CONTROL) {
+        charge_control(m, f.wire_received_bytes);
+        return;
+    }
     count_received(m, now_ns);
     forfeit(m, now_ns);
     if (f.received_out_of_order > m->out_of_order)
@@ -322,15 +336,15 @@ struct wan_member *wan_attach(struct wan *w, struct http_session *session, enum 
     m->number = w->next_number++ % LAW_STREAMS;
     m->credit_gate.ops = &credit_ops;
     m->stream_gate.ops = &stream_ops;
-    shaper_leaf_start(&m->down, down->shaper, traffic == WAN_BULK ? down->bulk : down->control,
-                      &terms);
-    shaper_leaf_watch_received(&m->down, session);
+    if (traffic == WAN_BULK) {
+        shaper_leaf_start(&m->down, down->shaper, down->bulk, &terms);
+        shaper_leaf_watch_received(&m->down, session);
+        http_session_use_credit_gate(session, &m->credit_gate);
+        http_session_on_stamp(session, on_stamp, m);
+    }
     shaper_leaf_start(&m->up, up->shaper, up->control, &terms);
     shaper_leaf_watch_sent(&m->up, stream);
     stream_use_gate(stream, &m->stream_gate);
-    http_session_use_credit_gate(session, traffic == WAN_BULK ? &m->credit_gate : &m->down.gate);
-    if (traffic == WAN_BULK)
-        http_session_on_stamp(session, on_stamp, m);
     TAILQ_INSERT_TAIL(&w->members, m, link);
     wan_hear(w);
     return m;

@@ -31,6 +31,7 @@ struct branch_member {
     struct branch *branch; /* at first the one without a name: of no site, or not known yet */
     char device[NAME_MAX_SIZE];
     struct http_session *session;
+    bool takes_bulk; /* chunks are sent to it */
     struct shaper_leaf leaves[BRANCH_WAYS];
     TAILQ_ENTRY(branch_member) link;
 };
@@ -140,6 +141,18 @@ static void limit_member(struct branch_member *m, enum branch_way way)
     shaper_leaf_set_terms(&m->leaves[way], &terms);
 }
 
+/* On a thin line a large frame would keep PINGs and answers waiting for seconds. */
+static void size_frames(struct branch_member *m)
+{
+    struct node_figures f;
+
+    if (!m->takes_bulk)
+        return;
+    tree_node_figures(m->branch->nodes[BRANCH_DOWN], &f);
+    const uint64_t bps = f.terms.ceiling_bps;
+    http_session_set_frame_size(m->session, bps == TREE_UNLIMITED ? 0 : http_frame_size(bps));
+}
+
 static void limit_members(struct branches *b, const struct branch *only)
 {
     struct branch_member *m;
@@ -148,6 +161,7 @@ static void limit_members(struct branches *b, const struct branch *only)
     {
         if (only != NULL && m->branch != only)
             continue;
+        size_frames(m);
         limit_member(m, BRANCH_DOWN);
         limit_member(m, BRANCH_UP);
     }
@@ -242,8 +256,10 @@ static struct branch *branch_of(struct branches *b, const char *site)
 
 static void start_leaves(struct branch_member *m, struct branch *branch)
 {
-    const struct node_terms terms = terms_of(0);
+    struct node_terms terms = terms_of(0);
     struct stream *stream = http_session_stream(m->session);
+
+    terms.class = m->takes_bulk ? TREE_SCAVENGER : TREE_URGENT;
 
     shaper_leaf_start(&m->leaves[BRANCH_DOWN], m->all->shapers[BRANCH_DOWN],
                       branch->nodes[BRANCH_DOWN], &terms);
@@ -277,29 +293,50 @@ static void stop_leaves(struct branch_member *m)
     m->branch->members--;
 }
 
+/* Anew, under `branch`.  Who waits at the gates waits on, and asks the new ones soon. */
+static void plant(struct branch_member *m, struct branch *branch)
+{
+    struct gate before[BRANCH_WAYS] = {m->leaves[BRANCH_DOWN].gate, m->leaves[BRANCH_UP].gate};
+
+    stop_leaves(m);
+    m->branch = branch;
+    start_leaves(m, branch);
+    for (size_t i = 0; i < BRANCH_WAYS; i++) {
+        struct gate *g = &m->leaves[i].gate;
+        g->passed_bytes = before[i].passed_bytes;
+        g->least = before[i].least;
+        g->wake = before[i].wake;
+        g->wake_arg = before[i].wake_arg;
+        gate_wake(g);
+    }
+}
+
+static void limit_both(struct branch_member *m)
+{
+    size_frames(m);
+    if (m->all->options.policy == NULL)
+        return;
+    limit_member(m, BRANCH_DOWN);
+    limit_member(m, BRANCH_UP);
+}
+
 void branch_place(struct branch_member *m, const char *site, const char *device)
 {
     struct branch *branch = branch_of(m->all, site);
 
     snprintf(m->device, sizeof m->device, "%s", device);
-    if (branch != m->branch) {
-        struct gate before[BRANCH_WAYS] = {m->leaves[BRANCH_DOWN].gate, m->leaves[BRANCH_UP].gate};
-        stop_leaves(m);
-        m->branch = branch;
-        start_leaves(m, branch);
-        for (size_t i = 0; i < BRANCH_WAYS; i++) {
-            /* Who waits at the gate waits on, and asks the new one soon. */
-            m->leaves[i].gate.passed_bytes = before[i].passed_bytes;
-            m->leaves[i].gate.least = before[i].least;
-            m->leaves[i].gate.wake = before[i].wake;
-            m->leaves[i].gate.wake_arg = before[i].wake_arg;
-            gate_wake(&m->leaves[i].gate);
-        }
-    }
-    if (m->all->options.policy != NULL) {
-        limit_member(m, BRANCH_DOWN);
-        limit_member(m, BRANCH_UP);
-    }
+    if (branch != m->branch)
+        plant(m, branch);
+    limit_both(m);
+}
+
+void branch_takes_bulk(struct branch_member *m)
+{
+    if (m == NULL || m->takes_bulk)
+        return;
+    m->takes_bulk = true;
+    plant(m, m->branch);
+    limit_both(m);
 }
 
 void branch_leave(struct branch_member *m)

@@ -43,7 +43,9 @@ struct branches *branches_free(struct branches *b); /* members are gone; NULL is
 struct branch_member *branch_enter(struct branches *b, struct http_session *session);
 /* Its grant told who it is.  Again is fine. */
 void branch_place(struct branch_member *m, const char *site, const char *device);
-void branch_leave(struct branch_member *m); /* NULL is fine */
+/* It gets chunks: what it is sent from now on goes after everybody's answers, events and PINGs. */
+void branch_takes_bulk(struct branch_member *m); /* NULL is fine */
+void branch_leave(struct branch_member *m);      /* NULL is fine */
 /* Does the policy let it have no chunks now?  NULL: no. */
 bool branch_is_off(const struct branch_member *m);
 

@@ -45,6 +45,7 @@ void serve_stamp_begin(struct serve_session *session)
     struct serve *s = session->serve;
     struct path_figures path;
 
+    branch_takes_bulk(session->member);
     if (session->stamping.is_bulk)
         return;
     stream_figures(http_session_stream(session->http), &path);

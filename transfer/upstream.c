@@ -20,6 +20,7 @@
 #include "wire/routes.h"
 #include "wire/signed.h"
 
+enum { CONTROL_WINDOW = 256 << 10 }; /* small answers, and nobody paces them */
 #define BACKOFF_FIRST_NS (250 * NS_PER_MS)
 #define BACKOFF_MOST_NS (10 * NS_PER_S)
 #define DIAL_TIMEOUT_NS (15 * NS_PER_S)
@@ -115,7 +116,7 @@ void upstream_dial_link(struct upstream_link *link)
                                               .timeout_ns = DIAL_TIMEOUT_NS,
                                               .bulk = is_bulk};
     const struct http_session_options session_options = {
-        .window_bytes = is_bulk ? u->options.window_bytes : 0,
+        .window_bytes = is_bulk ? u->options.window_bytes : CONTROL_WINDOW,
         .dead_timeout_ns = DEAD_NS,
         .is_paced = is_bulk && u->options.wan != NULL && wan_is_shaped(u->options.wan)};
     struct stream *stream = loop_dial(u->options.loop, &dial_options);

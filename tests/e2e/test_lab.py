@@ -138,7 +138,8 @@ def test_jains_index():
 
 def test_even_endpoints_are_even_though_their_large_packets_are_told_apart():
     shares = {name: (flow(), flow((22, 37, 5))) for name in ("endpoint0", "endpoint1")}
-    shares |= {f"{name} large": (flow((22, 37, 0.1)), flow()) for name in ("endpoint0", "endpoint1")}
+    shares |= {f"{name} large": (flow((22, 37, 0.1)), flow())
+               for name in ("endpoint0", "endpoint1")}
     assert figures.of_run(standard_run([], shares=shares))["jain"] == pytest.approx(1)
 
 

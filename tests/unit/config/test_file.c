@@ -119,6 +119,7 @@ static void each_mistake_is_told_with_its_line(void **state)
     refused(state, SOUND "wan_up = 2\n", "r.conf:5: wan_up: \"2\": a rate needs a unit");
     refused(state, SOUND "lan_rate = 1001Gbit\n", "no line has more than 1000Gbit");
     refused(state, SOUND "parent_line = dsl\n", "a line is auto, wan or lan");
+    refused(state, SOUND "packet_overhead = 99999\n", "adds more than 256 bytes to a packet");
     refused(state, SOUND "workers = many\n", "workers: \"many\": a number is expected");
     refused(state, SOUND "log_level = loud\n", "r.conf:5: log_level: \"loud\": ");
     refused(state, SOUND "site = Nord\n", "site: \"Nord\": an id begins with a-z or 0-9");

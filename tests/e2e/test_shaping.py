@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+# e2e/test_shaping.py – limits of the configuration files, on real processes over loopback.
+
+import time
+
+import pytest
+
+from albtest import small, tree
+from albtest.procs import wait_until
+from albtest.site import Site
+
+KB = 1 << 10
+LAYER = "base/os"
+
+
+@pytest.fixture
+def site(tmp_path):
+    with Site(tmp_path / "site", endpoints=1) as site:
+        site.start()
+        yield site
+
+
+def set_up(box, *lines):
+    """Restart it with these lines at the end of its configuration."""
+    conf = box.data / f"{box.kind}.conf"
+    conf.write_text(conf.read_text() + "\n".join(lines) + "\n")
+    box.stop()
+    box.start()
+
+
+def timed_pull(site, target):
+    began = time.monotonic()
+    site.endpoints[0].albedo("pull", LAYER, target, timeout=100)
+    return time.monotonic() - began
+
+
+def test_a_thin_line_is_not_spent_on_credit_for_answers_that_never_come(site, tmp_path):
+    """With wan_down = 1Mbit a pull got nothing: control's credit took the budget for minutes."""
+    wanted = small.make(tmp_path / "tree", large=700 * KB)
+    sent = site.admin.albedo("publish", LAYER, wanted).event("published")["sent_bytes"]
+    set_up(site.reflector, "parent_line = wan", "wan_down = 1Mbit")
+    wait_until(lambda: site.reflector_status()["parent"]["up"], 30, "the reflector's line")
+    seconds = timed_pull(site, tmp_path / "target")
+    assert tree.compare(wanted, tmp_path / "target") == []
+    at_least = sent * 8 / 1e6
+    assert at_least * 0.9 <= seconds <= 4 * at_least + 20, (seconds, at_least)
+    line = site.reflector_status()["line"]["down"]
+    assert line["wire_bytes"] < 2 * sent, line
+
+
+def test_the_branchs_own_network_has_a_limit(site, tmp_path):
+    wanted = small.make(tmp_path / "tree", large=700 * KB)
+    sent = site.admin.albedo("publish", LAYER, wanted).event("published")["sent_bytes"]
+    set_up(site.reflector, "lan_rate = 1Mbit")
+    wait_until(lambda: site.reflector_status()["parent"]["up"], 30, "the reflector's line")
+    seconds = timed_pull(site, tmp_path / "target")
+    assert tree.compare(wanted, tmp_path / "target") == []
+    assert seconds >= 0.9 * sent * 8 / 1e6, (seconds, sent)
+
+
+def test_how_fast_the_line_goes_is_explained(site):
+    wait_until(lambda: site.reflector_status()["parent"]["up"], 30, "the reflector's line")
+    said = site.endpoints[0].albedo("explain", "rate", plain=True).out
+    assert "line to" in said and "policy" in said and "no limit" in said
+    line = site.endpoints[0].albedo("explain", "rate").document()["line"]
+    assert line["kind"] == "lan" and {"down", "up"} <= set(line)
+    hub = site.admin.albedo("explain", "rate", "--at-hub", plain=True).out
+    assert "albedo-hub" in hub
