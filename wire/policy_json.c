@@ -184,6 +184,9 @@ static void read_json(const void *bytes, size_t size, struct policy_findings *fi
     json_decref(top);
 }
 
+/* Some editors put it first, in tables and in JSON. */
+static const char UTF8_MARK[] = "\xef\xbb\xbf";
+
 static bool looks_like_json(const char *text, size_t size)
 {
     size_t at = 0;
@@ -200,8 +203,13 @@ struct alb_status policy_doc_decode(const void *bytes, size_t size, policy_zone_
     struct policy_doc *d;
 
     if (size > POLICY_BYTES_MAX) {
-        policy_findings_add(findings, true, "a policy is at most 1 MiB; this has %zu bytes", size);
+        policy_findings_add(findings, true, "a policy is at most %d bytes; this has %zu",
+                            (int)POLICY_BYTES_MAX, size);
         return alb_fail(ALB_INVALID, REFUSED_WHOLE);
+    }
+    if (size >= sizeof UTF8_MARK - 1 && memcmp(bytes, UTF8_MARK, sizeof UTF8_MARK - 1) == 0) {
+        bytes = (const char *)bytes + sizeof UTF8_MARK - 1;
+        size -= sizeof UTF8_MARK - 1;
     }
     d = policy_doc_new();
     if (looks_like_json(bytes, size))

@@ -61,7 +61,7 @@ static wide burst_of(uint64_t rate_bps)
 
 static void limit_init(struct limit *l, struct tree_node *n, uint64_t rate_bps)
 {
-    *l = (struct limit){n, rate_bps, play.stage->now_ns, burst_of(rate_bps), burst_of(rate_bps)};
+    *l = (struct limit){n, rate_bps, play.stage->now_ns, burst_of(rate_bps), burst_of(rate_bps), 0};
 }
 
 static void limit_advance(struct limit *l)

@@ -376,6 +376,15 @@ static void bytes_that_are_no_utf8_are_refused(void **state)
     }
 }
 
+static void a_policy_may_begin_with_the_mark_of_utf8(void **state)
+{
+    struct policy_doc *d = policy_of("\xef\xbb\xbf{\"format\":1,\"zone\":\"Europe/Oslo\"}");
+
+    (void)state;
+    assert_string_equal(d->zone, "Europe/Oslo");
+    policy_doc_free(d);
+}
+
 static void lists_that_are_none_are_refused(void **state)
 {
     (void)state;
@@ -436,7 +445,7 @@ static void too_large_a_policy_is_refused(void **state)
 
     (void)state;
     memset(text, ' ', POLICY_BYTES_MAX + 1);
-    expect(text, "error: a policy is at most 1 MiB; this has 1044481 bytes\n");
+    expect(text, "error: a policy is at most 1044480 bytes; this has 1044481\n");
 }
 
 static void findings_beyond_the_200th_are_counted(void **state)
@@ -544,6 +553,7 @@ int main(void)
         cmocka_unit_test(names_that_lead_nowhere_are_pointed_out),
         cmocka_unit_test(a_note_has_at_most_255_bytes),
         cmocka_unit_test(bytes_that_are_no_utf8_are_refused),
+        cmocka_unit_test(a_policy_may_begin_with_the_mark_of_utf8),
         cmocka_unit_test(lists_that_are_none_are_refused),
         cmocka_unit_test(what_is_too_large_written_out_cannot_be_signed),
         cmocka_unit_test(too_many_rules_are_refused_with_their_number),
