@@ -67,6 +67,8 @@ void law_on_granted(struct law *l, uint64_t bytes, uint64_t now_ns);
 void law_on_delivered(struct law *l, uint64_t bytes, uint64_t now_ns);
 /* Credit that will never be used: the session closed, the stream was reset. */
 void law_on_forfeit(struct law *l, uint64_t bytes, uint64_t now_ns);
+/* Another connection has this number from now on. */
+void law_on_stream(struct law *l, unsigned stream);
 void law_on_stamp(struct law *l, const struct law_stamp *stamp, uint64_t now_ns);
 /* Segments arrived out of order: what is behind the hole is here but not yet delivered. */
 void law_on_hole(struct law *l, uint64_t now_ns);

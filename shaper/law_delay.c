@@ -144,6 +144,8 @@ double law_loop_s(const struct law *l)
 
 /* The round trip bounds what a drifting clock makes of the one-way delay; the one-way delay
  * bounds what a full queue in the other direction makes of the round trip. */
+#define OWD_MOST_NS (INT64_C(1) << 61)
+
 double law_delay_sample(struct law *l, const struct law_sample *s)
 {
     struct law_delay *d = &l->delay;
@@ -153,7 +155,8 @@ double law_delay_sample(struct law *l, const struct law_sample *s)
         minimum_add(&d->rtt, (int64_t)s->rtt_ns, bucket_ns, s->at_ns);
         queue_s = (double)((int64_t)s->rtt_ns - d->rtt.least) / LAW_S;
     }
-    if (s->owd_ns != LAW_NO_OWD) {
+    /* Two clocks are some centuries apart at most; who says otherwise is not believed. */
+    if (s->owd_ns != LAW_NO_OWD && s->owd_ns < OWD_MOST_NS && s->owd_ns > -OWD_MOST_NS) {
         minimum_add(&d->owd, s->owd_ns, bucket_ns, s->at_ns);
         double q = (double)(s->owd_ns - d->owd.least) / LAW_S;
         if (queue_s >= 0)

@@ -174,6 +174,11 @@ static void on_losses(struct law *l, double count, uint64_t now_ns)
     }
 }
 
+void law_on_stream(struct law *l, unsigned stream)
+{
+    l->flow.stamped[stream % LAW_STREAMS] = false;
+}
+
 void law_on_stamp(struct law *l, const struct law_stamp *s, uint64_t now_ns)
 {
     struct law_flow *f = &l->flow;

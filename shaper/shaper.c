@@ -114,7 +114,9 @@ static void learn(struct shaper_leaf *leaf, uint64_t measured)
     leaf->wire_per_1024 =
         (uint32_t)((leaf->wire_per_1024 * (uint64_t)(SLOWLY - 1) + found) / SLOWLY);
     leaf->seen_passed_bytes = leaf->passed_bytes;
-    leaf->seen_bytes = measured;
+    /* What is outstanding is measured by the estimate, too: its change is nothing that passed. */
+    uint64_t again = measure(leaf);
+    leaf->seen_bytes = again > leaf->before_bytes ? again - leaf->before_bytes : 0;
 }
 
 static void correct(struct shaper_leaf *leaf, uint64_t now_ns)

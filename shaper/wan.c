@@ -160,7 +160,7 @@ static uint64_t wire_per_1024(const struct wan_half *h)
     uint64_t sum = 0, count = 0;
 
     TAILQ_FOREACH(m, &h->wan->members, link)
-    if (m->traffic == WAN_BULK) {
+    if (h->way == WAN_DOWN ? m->traffic == WAN_BULK : m->is_uploading) {
         sum += h->way == WAN_DOWN ? m->down.wire_per_1024 : m->up.wire_per_1024;
         count++;
     }

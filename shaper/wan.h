@@ -13,7 +13,8 @@
  *     up:   a member's stream gate <── tree ─┘   every byte that leaves, answers and credit too
  *
  * A *control* member carries small questions and what keeps connections alive: it goes before
- * everything and never yields, but it counts.  A *bulk* member takes what the law leaves.
+ * everything and never yields, but it counts.  A *bulk* member takes what the law leaves.  An
+ * *upload* member is bulk upwards; the few words that answer it come down as control's do.
  *
  * A line that is not shaped (a LAN) has no law; its budgets are those of policy and configuration.
  */
@@ -29,7 +30,7 @@ struct wan;
 struct wan_member;
 
 enum wan_way { WAN_DOWN, WAN_UP, WAN_WAYS };
-enum wan_traffic { WAN_CONTROL, WAN_BULK };
+enum wan_traffic { WAN_CONTROL, WAN_BULK, WAN_UPLOAD };
 
 struct wan_options {
     struct loop *loop;

@@ -62,7 +62,6 @@ struct wan {
     enum probe_pace pace;
     bool is_by_ping;
     uint64_t active_ns; /* when bulk last moved, or wanted to */
-    unsigned next_number;
 };
 
 /* wan_member.c */

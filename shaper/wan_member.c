@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/units.h"
 #include "shaper/wan_impl.h"
 #include "wire/stamp.h"
 
@@ -206,24 +207,28 @@ static void charge_control(struct wan_member *m, uint64_t received_bytes)
     wan_charge(&m->wan->halves[WAN_DOWN], (bytes < LUMP_MOST ? bytes : LUMP_MOST) * WIRE / ONE);
 }
 
+static void look_down(struct wan_member *m, const struct path_figures *f, uint64_t now_ns)
+{
+    count_received(m, now_ns);
+    forfeit(m, now_ns);
+    if (f->received_out_of_order > m->out_of_order)
+        law_on_hole(&m->wan->halves[WAN_DOWN].law, now_ns);
+    m->out_of_order = f->received_out_of_order;
+}
+
 void wan_member_look(struct wan_member *m, uint64_t now_ns)
 {
     struct path_figures f;
 
     stream_figures(http_session_stream(m->session), &f);
-    if (m->traffic == WAN_CONTROL) {
+    if (m->traffic == WAN_BULK)
+        look_down(m, &f, now_ns);
+    else
         charge_control(m, f.wire_received_bytes);
-        return;
-    }
-    count_received(m, now_ns);
-    forfeit(m, now_ns);
-    if (f.received_out_of_order > m->out_of_order)
-        law_on_hole(&m->wan->halves[WAN_DOWN].law, now_ns);
-    m->out_of_order = f.received_out_of_order;
     if (m->is_uploading && f.acked_bytes > m->acked_bytes)
         delivered(m, WAN_UP, f.acked_bytes - m->acked_bytes, now_ns);
     m->acked_bytes = f.acked_bytes;
-    if (http_session_expected_bytes(m->session) > 0)
+    if (m->traffic != WAN_CONTROL && http_session_expected_bytes(m->session) > 0)
         m->wan->active_ns = now_ns;
 }
 
@@ -248,14 +253,28 @@ static bool differs(uint64_t a, uint64_t b)
     return a > b + b / 16 || b > a + a / 16;
 }
 
+/* Without a law a limit still needs a window: who sends more slowly than he may would else collect
+ * credit that was paid for long ago, and use it all at once. */
+static uint64_t limit_window(const struct wan_half *h)
+{
+    enum { PATIENCE_MS = 100, UNKNOWN_MS = 200 };
+    const uint64_t base_ms = h->verdict.base_rtt_ns / NS_PER_MS;
+
+    if (h->line_bps == TREE_UNLIMITED)
+        return LAW_UNLIMITED;
+    return h->line_bps / 8 * (PATIENCE_MS + (base_ms != 0 ? base_ms : UNKNOWN_MS)) / 1000;
+}
+
 static uint64_t window_of(const struct wan_member *m)
 {
     const struct wan *w = m->wan;
     const struct law_verdict *v = &w->halves[WAN_DOWN].verdict;
+    const uint64_t most =
+        v->window_bytes != LAW_UNLIMITED ? v->window_bytes : limit_window(&w->halves[WAN_DOWN]);
     uint64_t window = w->options.window_bytes;
 
-    if (v->window_bytes != LAW_UNLIMITED && v->window_bytes / sharers(m) < window)
-        window = v->window_bytes / sharers(m);
+    if (most != LAW_UNLIMITED && most / sharers(m) < window)
+        window = most / sharers(m);
     if (window < FRAMES_IN_WINDOW * TREE_GRANT_MIN)
         window = FRAMES_IN_WINDOW * TREE_GRANT_MIN;
     return window;
@@ -305,15 +324,11 @@ static void use_up_leaf(struct wan_member *m)
     gate_wake(&m->stream_gate);
 }
 
-void wan_member_apply(struct wan_member *m)
+static void apply_down(struct wan_member *m)
 {
     const struct law_verdict *v = &m->wan->halves[WAN_DOWN].verdict;
-    const struct law_verdict *up = &m->wan->halves[WAN_UP].verdict;
-
-    use_up_leaf(m);
-    if (m->traffic != WAN_BULK || !m->wan->options.is_shaped)
-        return;
     const uint64_t window = window_of(m);
+
     if (differs(window, m->window_bytes)) {
         m->window_bytes = window;
         http_session_set_window(m->session, window);
@@ -322,7 +337,30 @@ void wan_member_apply(struct wan_member *m)
     if (v->state == LAW_OFF && !m->is_off)
         http_session_revoke_credit(m->session);
     m->is_off = v->state == LAW_OFF;
-    spread(m, m->is_uploading && up->rate_bps != LAW_UNLIMITED ? up->rate_bps : 0);
+}
+
+void wan_member_apply(struct wan_member *m)
+{
+    const struct law_verdict *up = &m->wan->halves[WAN_UP].verdict;
+
+    use_up_leaf(m);
+    if (m->traffic == WAN_BULK)
+        apply_down(m);
+    if (m->traffic != WAN_CONTROL && m->wan->options.is_shaped)
+        spread(m, m->is_uploading && up->rate_bps != LAW_UNLIMITED ? up->rate_bps : 0);
+}
+
+/* Two connections with one number would look like losses whenever both say how many they had. */
+static unsigned free_number(const struct wan *w)
+{
+    const struct wan_member *m;
+    unsigned taken = 0, number = 0;
+
+    TAILQ_FOREACH(m, &w->members, link)
+    taken |= 1u << m->number;
+    while (number + 1 < LAW_STREAMS && (taken >> number & 1) != 0)
+        number++;
+    return number;
 }
 
 struct wan_member *wan_attach(struct wan *w, struct http_session *session, enum wan_traffic traffic)
@@ -333,7 +371,8 @@ struct wan_member *wan_attach(struct wan *w, struct http_session *session, enum 
     struct stream *stream = http_session_stream(session);
 
     *m = (struct wan_member){.wan = w, .session = session, .traffic = traffic};
-    m->number = w->next_number++ % LAW_STREAMS;
+    m->number = free_number(w);
+    law_on_stream(&down->law, m->number);
     m->credit_gate.ops = &credit_ops;
     m->stream_gate.ops = &stream_ops;
     if (traffic == WAN_BULK) {

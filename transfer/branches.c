@@ -32,6 +32,9 @@ struct branch_member {
     char device[NAME_MAX_SIZE];
     struct http_session *session;
     bool takes_bulk; /* chunks are sent to it */
+    bool is_off;     /* for this layer, as the policy said then */
+    uint64_t asked_ns;
+    char asked_layer[NAME_MAX_SIZE];
     struct shaper_leaf leaves[BRANCH_WAYS];
     TAILQ_ENTRY(branch_member) link;
 };
@@ -197,11 +200,21 @@ static void take_terms(struct branch *branch, enum branch_way way)
     shaper_node_set_terms(b->shapers[way], branch->nodes[way], &terms);
 }
 
+static void forget_answers(struct branches *b, const struct branch *branch)
+{
+    struct branch_member *m;
+
+    TAILQ_FOREACH(m, &b->members, link)
+    if (m->branch == branch)
+        m->asked_ns = 0;
+}
+
 static void branch_changed(struct branch *branch, enum branch_way way)
 {
     struct branches *b = branch->all;
 
     take_terms(branch, way);
+    forget_answers(b, branch);
     limit_members(b, branch);
     if (way == BRANCH_DOWN && b->options.changed != NULL)
         b->options.changed(b->options.arg);
@@ -350,10 +363,23 @@ void branch_leave(struct branch_member *m)
     free(m);
 }
 
-bool branch_is_off(const struct branch_member *m)
+bool branch_is_off(struct branch_member *m, const char *layer)
 {
-    return m != NULL && is_ruled(m->branch) &&
-           m->branch->watches[BRANCH_DOWN].terms.action.mode == POLICY_OFF;
+    if (m == NULL || !is_ruled(m->branch))
+        return false;
+    const uint64_t now_ns = loop_now_ns(m->all->options.loop);
+    if (m->asked_ns != 0 && now_ns - m->asked_ns < NS_PER_S && strcmp(m->asked_layer, layer) == 0)
+        return m->is_off;
+    const struct policy_place place = {.site = m->branch->site,
+                                       .device = m->device,
+                                       .job = layer,
+                                       .direction = POLICY_DOWN,
+                                       .side = m->branch->is_lan ? POLICY_LAN : POLICY_WAN};
+    const struct policy_terms t = policy_book_terms(m->all->options.policy, &place);
+    m->asked_ns = now_ns;
+    snprintf(m->asked_layer, sizeof m->asked_layer, "%s", layer);
+    m->is_off = t.action.mode == POLICY_OFF;
+    return m->is_off;
 }
 
 /* ---- bulk ------------------------------------------------------------------------------------ */
@@ -376,6 +402,11 @@ struct branch_bulk branch_bulk(const struct branch_member *m, uint64_t look)
     const bool is_known = m != NULL && m->branch->bulk_look == look;
 
     return is_known ? m->branch->bulk : (struct branch_bulk){0};
+}
+
+bool branch_was_off(const struct branch_member *m)
+{
+    return m != NULL && m->asked_ns != 0 && m->is_off;
 }
 
 /* ---- shown ----------------------------------------------------------------------------------- */

@@ -46,8 +46,11 @@ void branch_place(struct branch_member *m, const char *site, const char *device)
 /* It gets chunks: what it is sent from now on goes after everybody's answers, events and PINGs. */
 void branch_takes_bulk(struct branch_member *m); /* NULL is fine */
 void branch_leave(struct branch_member *m);      /* NULL is fine */
-/* Does the policy let it have no chunks now?  NULL: no. */
-bool branch_is_off(const struct branch_member *m);
+/* Does the policy let it have no chunks of `layer` now?  What it said is believed for a second.
+ * NULL: no. */
+bool branch_is_off(struct branch_member *m, const char *layer);
+/* What it said last.  NULL: no. */
+bool branch_was_off(const struct branch_member *m);
 
 /* What serve_stamp.c sums up in each of its looks, so that those of one site hear of each other:
  * bytes sent to a member lately, and whether it is the first connection of its device. */

@@ -307,7 +307,8 @@ static void begin_item(struct batch_answer *b, const struct batch_item *item)
 static bool next_item(struct batch_answer *b)
 {
     /* What the policy holds back is as if it were not here yet: "queued" says so. */
-    struct spot *spot = branch_is_off(b->rq->session->member) ? NULL : TAILQ_FIRST(&b->ready);
+    struct spot *spot =
+        branch_is_off(b->rq->session->member, b->request.layer) ? NULL : TAILQ_FIRST(&b->ready);
     struct batch_item item = {.status = ITEM_QUEUED};
 
     if (spot == NULL) {

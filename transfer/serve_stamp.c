@@ -85,7 +85,7 @@ static unsigned flags_of(struct serve_stamping *t, const struct stream *stream,
     t->starved_ns = 0;
     if (starved_ns * STARVED_SHARE > LOOK_NS)
         flags |= STAMP_SOURCE_STARVED;
-    if (stream_is_held(stream) || branch_is_off(member))
+    if (stream_is_held(stream) || branch_was_off(member))
         flags |= STAMP_POLICY_LIMITED;
     return flags;
 }

@@ -108,7 +108,8 @@ struct upstream *upstream_free(struct upstream *u)
 void upstream_dial_link(struct upstream_link *link)
 {
     struct upstream *u = link->upstream;
-    const bool is_bulk = link != &u->control;
+    const bool is_bulk = link != &u->control, is_upload = link == &u->upload;
+    const bool is_paced = is_bulk && !is_upload;
     const struct upstream_place *place = &u->options.places[u->place];
     const struct dial_options dial_options = {.host = place->host,
                                               .port = place->port,
@@ -116,9 +117,9 @@ void upstream_dial_link(struct upstream_link *link)
                                               .timeout_ns = DIAL_TIMEOUT_NS,
                                               .bulk = is_bulk};
     const struct http_session_options session_options = {
-        .window_bytes = is_bulk ? u->options.window_bytes : CONTROL_WINDOW,
+        .window_bytes = is_paced ? u->options.window_bytes : CONTROL_WINDOW,
         .dead_timeout_ns = DEAD_NS,
-        .is_paced = is_bulk && u->options.wan != NULL && wan_is_shaped(u->options.wan)};
+        .is_paced = is_paced && u->options.wan != NULL && wan_is_shaped(u->options.wan)};
     struct stream *stream = loop_dial(u->options.loop, &dial_options);
 
     if (u->options.gate != NULL)
@@ -126,7 +127,10 @@ void upstream_dial_link(struct upstream_link *link)
     link->session = http_connect(stream, &session_options, &link_ops, link);
     http_session_set_user(link->session, link);
     if (u->options.wan != NULL)
-        link->member = wan_attach(u->options.wan, link->session, is_bulk ? WAN_BULK : WAN_CONTROL);
+        link->member = wan_attach(u->options.wan, link->session,
+                                  is_upload ? WAN_UPLOAD
+                                  : is_bulk ? WAN_BULK
+                                            : WAN_CONTROL);
 }
 
 static void dial(void *arg)

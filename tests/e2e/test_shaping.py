@@ -66,3 +66,28 @@ def test_how_fast_the_line_goes_is_explained(site):
     assert line["kind"] == "lan" and {"down", "up"} <= set(line)
     hub = site.admin.albedo("explain", "rate", "--at-hub", plain=True).out
     assert "albedo-hub" in hub
+
+
+def test_go_for_a_device_holds_at_a_site_that_is_paused(site, tmp_path):
+    """The reflector asked only what holds for the site, and said "queued" for ever."""
+    wanted = small.make(tmp_path / "tree")
+    site.admin.albedo("publish", LAYER, wanted)
+    wait_until(lambda: site.reflector_status()["parent"]["up"], 30, "the reflector's line")
+    devices = site.admin.albedo("devices").document()["devices"]
+    site.admin.albedo("pause", "--site", "branch", "--for", "1h", "--why", "month end")
+    for device in devices:
+        if device["role"] in ("endpoint", "reflector"):
+            site.admin.albedo("go", "--device", device["device"], "--for", "1h", "--why", "urgent")
+    site.endpoints[0].albedo("pull", LAYER, tmp_path / "target", timeout=60)
+    assert tree.compare(wanted, tmp_path / "target") == []
+
+
+def test_publishing_goes_on_while_the_way_down_is_off(site, tmp_path):
+    """The hub's answers to uploads waited for credit that the policy did not give."""
+    rules = tmp_path / "rules.json"
+    rules.write_text('{"format":1,"rules":[{"name":"nothing-down","scope":"global",'
+                     '"direction":"down","mode":"off"}]}')
+    site.admin.albedo("policy", "set", rules)
+    wanted = small.make(tmp_path / "tree")
+    done = site.admin.albedo("publish", LAYER, wanted, "--line", "wan", timeout=60)
+    assert done.event("published")["sent_bytes"] > 0

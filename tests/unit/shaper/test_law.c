@@ -249,6 +249,30 @@ static void more_than_granted_and_less_than_before_do_no_harm(void **state)
     assert_true(v.rate_bps > 0 && v.rate_bps < UINT64_C(1) << 40);
 }
 
+static void a_delay_that_no_two_clocks_can_have_is_not_believed(void **state)
+{
+    (void)state;
+    begin(10000000);
+    run(2, 9.6e6, 0);
+    law_on_sample(&law, &(struct law_sample){now, 0, -(INT64_C(1) << 62)});
+    law_on_sample(&law, &(struct law_sample){now, 0, INT64_MAX});
+    struct law_verdict v = run(1, 9.6e6, 0);
+    assert_int_equal(v.state, LAW_CRUISE);
+    assert_true(v.rate_bps > 8000000);
+}
+
+static void a_number_that_another_connection_had_brings_no_losses(void **state)
+{
+    (void)state;
+    begin(10000000);
+    law_on_stamp(&law, &(struct law_stamp){.stream = 3, .retransmitted = 20}, now);
+    law_on_stream(&law, 3);
+    law_on_stamp(&law, &(struct law_stamp){.stream = 3, .retransmitted = 5000}, now);
+    assert_true(law.flow.losses < 0.5);
+    law_on_stamp(&law, &(struct law_stamp){.stream = 3, .retransmitted = 5001}, now);
+    assert_true(law.flow.losses > 0.5);
+}
+
 static void every_word_is_there(void **state)
 {
     (void)state;
@@ -296,6 +320,8 @@ int main(void)
         cmocka_unit_test(another_path_is_learned_anew),
         cmocka_unit_test(a_slow_sender_is_no_neighbour),
         cmocka_unit_test(more_than_granted_and_less_than_before_do_no_harm),
+        cmocka_unit_test(a_delay_that_no_two_clocks_can_have_is_not_believed),
+        cmocka_unit_test(a_number_that_another_connection_had_brings_no_losses),
         cmocka_unit_test(every_word_is_there),
         cmocka_unit_test(every_constant_can_be_printed),
     };

@@ -270,8 +270,9 @@ static void without_limits_nobody_waits(void **state)
     ask(&r->boxes[0]);
     run_ms(r, 3000);
     assert_true(r->boxes[0].got > 2 * WIRE_BYTES);
-    assert_false(branch_is_off(r->boxes[0].member));
-    assert_false(branch_is_off(NULL));
+    assert_false(branch_is_off(r->boxes[0].member, "base/os"));
+    assert_false(branch_is_off(NULL, "base/os"));
+    assert_false(branch_was_off(NULL));
     rig_free(r);
 }
 
