@@ -213,6 +213,19 @@ def test_a_pause_is_in_force_two_levels_down_within_a_second(site, tmp_path):
     assert f"what=resume id={override} did=pause scope=site:branch" in audit
 
 
+def stands_still(count, for_s=2):
+    """Its value once it was the same for so long; events that tell of it come each second."""
+    seen = {"value": None, "since": 0}
+
+    def is_still():
+        value = count()
+        if value != seen["value"]:
+            seen.update(value=value, since=time.monotonic())
+        return time.monotonic() - seen["since"] >= for_s
+    wait_until(is_still, 30, "what was under way to have come")
+    return seen["value"]
+
+
 def test_a_pause_stops_the_bytes_of_a_pull_and_a_resume_lets_them_go(site, tmp_path):
     set_policy(site, tmp_path, {**OFFICE, "rules": [
         {"name": "slow", "scope": "global", "place": "both", "mode": "capped", "rate": "8Mbit"}]})
@@ -226,9 +239,8 @@ def test_a_pause_stops_the_bytes_of_a_pull_and_a_resume_lets_them_go(site, tmp_p
         return event.get("done_bytes", 0) if event.get("phase") == "fetching" else 0
     wait_until(lambda: fetched() > 500_000, 30, "the pull to be under way")
     site.admin.albedo("pause", "--site", "branch", "--for", "1h", "--why", "hold it")
-    time.sleep(2.5)  # what was under way, and the event that tells of it, a second apart
-    before = fetched()
-    time.sleep(3)
+    before = stands_still(fetched)
+    time.sleep(3)  # nothing is waited for: that nothing comes is what is seen
     assert pull.daemon.is_running() and fetched() == before
     site.admin.albedo("resume", "--site", "branch")
     set_policy(site, tmp_path, OFFICE)
