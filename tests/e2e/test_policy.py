@@ -239,7 +239,9 @@ def test_a_pause_stops_the_bytes_of_a_pull_and_a_resume_lets_them_go(site, tmp_p
         return event.get("done_bytes", 0) if event.get("phase") == "fetching" else 0
     wait_until(lambda: fetched() > 500_000, 30, "the pull to be under way")
     site.admin.albedo("pause", "--site", "branch", "--for", "1h", "--why", "hold it")
+    wait_until(lambda: explained(site.deep)["mode"] == "off", 10, "the pause to arrive")
     before = stands_still(fetched)
+    assert 500_000 < before < 8_000_000
     time.sleep(3)  # nothing is waited for: that nothing comes is what is seen
     assert pull.daemon.is_running() and fetched() == before
     site.admin.albedo("resume", "--site", "branch")

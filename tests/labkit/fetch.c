@@ -58,7 +58,12 @@ int tool_fetch(int argc, char **argv)
     int fd = tcp_connect(&to, NULL);
     http_ask(fd, UINT64_C(1) << 40);
     while (clock_us() < until_us && !tool_stopped) {
-        ssize_t got = wait_ready(fd, POLLIN) ? recv(fd, piece, sizeof piece, MSG_DONTWAIT) : 0;
+        bool is_ready = wait_ready(fd, POLLIN);
+        ssize_t got = is_ready ? recv(fd, piece, sizeof piece, MSG_DONTWAIT) : 0;
+        if (is_ready && got == 0) {
+            errno = 0;
+            tool_fail("the download ended before its time");
+        }
         if (got < 0 && errno != EAGAIN && errno != EINTR)
             tool_fail("the download broke off");
         meter_add(&meter, got > 0 ? (uint64_t)got : 0);

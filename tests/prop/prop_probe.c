@@ -59,7 +59,7 @@ static void the_askers_figures_add_up(void **state)
         case 0: world_link_set_loss(r->link, (uint32_t)gen_below(&gen, 500000)); break;
         case 1: world_link_set_up(r->link, false); break;
         case 2: world_link_set_up(r->link, true); break;
-        case 3: probe_set_pace(r->probe, (enum probe_pace)gen_below(&gen, 3)); break;
+        case 3: probe_set_pace(r->probe, (enum probe_pace)gen_below(&gen, PROBE_ALERT + 1)); break;
         case 4:
             world_node_sleep(gen_chance(&gen, 1, 2) ? r->hub : r->box, gen_skewed(&gen, NS_PER_S));
             break;
@@ -68,6 +68,7 @@ static void the_askers_figures_add_up(void **state)
         run_s(r, (double)gen_below(&gen, 1000) / 250);
         const struct probe_figures f = asker(r);
         assert_true(f.answered <= f.sent + f.late && f.late <= f.answered);
+        assert_true(f.answered - f.late + f.lost <= f.sent); /* the rest is out */
         assert_int_equal(f.lost, r->lost);
         assert_int_equal(f.forgets, r->forgets);
     }
