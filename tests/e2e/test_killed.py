@@ -260,7 +260,8 @@ def use_hub(site, mortal, trees, target):
     number = mortal.survive(site.admin, "policy", "set", rules).document()["number"]
     shown = member.albedo("policy", "show").document()["policy"]
     assert shown["number"] == number
-    assert shown["document"]["rules"][0]["name"] == json.loads(rules.read_text())["rules"][0]["name"]
+    sent = json.loads(rules.read_text())
+    assert shown["document"]["rules"][0]["name"] == sent["rules"][0]["name"]
     mortal.survive(site.admin, "revoke", name)
     done = member.albedo("pull", "base/os", target, "--wait", "5s", code=None)
     assert done.code != 0 and "revoked" in done.err + done.out, done
