@@ -177,16 +177,6 @@ struct upstream *endpoint_upstream(struct endpoint *e)
     return e->upstream;
 }
 
-struct line *endpoint_line(struct endpoint *e)
-{
-    return e->line;
-}
-
-struct policy_book *endpoint_policy(struct endpoint *e)
-{
-    return e->policy;
-}
-
 bool endpoint_has_grant(const struct endpoint *e)
 {
     return buf_size(&e->grant.bytes) > 0;

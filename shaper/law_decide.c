@@ -152,8 +152,6 @@ void law_enter(struct law *l, enum law_state state, uint64_t now_ns)
     l->shortfalls = l->trims = 0;
     l->suspect_bps = 0;
     l->delay.flat_since_ns = 0;
-    if (state == LAW_CRUISE)
-        l->cruise_ns = now_ns;
     if (state == LAW_RECOVER) {
         l->recover_ns = now_ns;
         l->best_bps = 0;

@@ -170,7 +170,7 @@ struct law {
     double growth;           /* next step upwards at the capacity */
     unsigned shortfalls, trims;
     double hold_s;
-    uint64_t yield_ns, cruise_ns, recover_ns, progress_ns, idle_ns;
+    uint64_t yield_ns, recover_ns, progress_ns;
     double suspect_bps; /* the rate before a first sign of foreign queue; 0: none */
     uint64_t suspect_ns;
     struct law_knee {
@@ -183,6 +183,6 @@ struct law {
     uint64_t cautious_until_ns; /* after resume */
     unsigned connections;
     uint64_t starved_ns, connected_ns; /* since when a loss-bound carrier lags; last change */
-    uint64_t dip_ns, dip_until_ns;
+    uint64_t dip_until_ns;
     struct law_verdict verdict;
 };

@@ -11,7 +11,7 @@
 #include "net/stream.h"
 #include "shaper/shaper_wire.h"
 
-enum { LOOK_EVERY_MS = 100, ONE = 1024, FIRST_ESTIMATE = 1083 /* 1.058: TLS, TCP and IP */ };
+enum { LOOK_EVERY_MS = 100 };
 
 struct shaper {
     struct loop *loop;
@@ -97,20 +97,21 @@ static uint64_t measure(const struct shaper_leaf *leaf)
     stream_figures(leaf->stream, &figures);
     if (leaf->session == NULL)
         return wire_sent(&figures, leaf->stream->address, overhead);
-    to_come = http_session_outstanding_bytes(leaf->session) * leaf->wire_per_1024 / ONE;
+    to_come = http_session_outstanding_bytes(leaf->session) * leaf->wire_per_1024 / WIRE_ONE;
     return wire_received(&figures, leaf->stream->address, overhead) + to_come;
 }
 
 /* The estimate moves a quarter of the way to what was found, if there was enough to tell. */
 static void learn(struct shaper_leaf *leaf, uint64_t measured)
 {
-    enum { ENOUGH = 4096, MOST = 4 * ONE, SLOWLY = 4 };
+    enum { ENOUGH = 4096, MOST = 4 * WIRE_ONE, SLOWLY = 4 };
     uint64_t passed = leaf->passed_bytes - leaf->seen_passed_bytes;
 
     if (passed < ENOUGH)
         return;
-    uint64_t found = measured > leaf->seen_bytes ? (measured - leaf->seen_bytes) * ONE / passed : 0;
-    found = found < ONE ? ONE : found > MOST ? MOST : found;
+    uint64_t found =
+        measured > leaf->seen_bytes ? (measured - leaf->seen_bytes) * WIRE_ONE / passed : 0;
+    found = found < WIRE_ONE ? WIRE_ONE : found > MOST ? MOST : found;
     leaf->wire_per_1024 =
         (uint32_t)((leaf->wire_per_1024 * (uint64_t)(SLOWLY - 1) + found) / SLOWLY);
     leaf->seen_passed_bytes = leaf->passed_bytes;
@@ -181,7 +182,7 @@ static struct shaper_leaf *leaf_of(struct gate *g)
 
 static uint64_t on_wire(const struct shaper_leaf *leaf, uint64_t bytes)
 {
-    return (bytes * leaf->wire_per_1024 + ONE - 1) / ONE;
+    return (bytes * leaf->wire_per_1024 + WIRE_ONE - 1) / WIRE_ONE;
 }
 
 /* The asker's wish for one piece ends where it becomes a burst, and where it would have to hoard
@@ -219,7 +220,7 @@ static size_t leaf_ask(struct gate *g, size_t want, uint64_t now_ns, uint64_t *r
         drop_hand(leaf, now_ns);
     collect(leaf, wire, now_ns);
     if (leaf->in_hand_bytes >= least) {
-        uint64_t may = leaf->in_hand_bytes * ONE / leaf->wire_per_1024;
+        uint64_t may = leaf->in_hand_bytes * WIRE_ONE / leaf->wire_per_1024;
         tree_leaf_want(leaf->node, 0, now_ns); /* it will ask again for the rest */
         return may < want ? (size_t)may : want;
     }
@@ -264,7 +265,7 @@ void shaper_leaf_start(struct shaper_leaf *leaf, struct shaper *s, struct tree_n
                        const struct node_terms *terms)
 {
     *leaf =
-        (struct shaper_leaf){.gate.ops = &leaf_ops, .shaper = s, .wire_per_1024 = FIRST_ESTIMATE};
+        (struct shaper_leaf){.gate.ops = &leaf_ops, .shaper = s, .wire_per_1024 = WIRE_ESTIMATE};
     leaf->node = tree_node_new(s->tree, parent, terms, loop_now_ns(s->loop));
     tree_node_set_arg(leaf->node, leaf);
 }

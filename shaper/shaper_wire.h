@@ -12,6 +12,13 @@
 
 struct path_figures;
 
+/* What so many body bytes take on the wire, until a connection has told: 1.058, TLS, TCP and IP. */
+enum { WIRE_ONE = 1024, WIRE_ESTIMATE = 1083 };
+static inline uint64_t wire_estimate(uint64_t body_bytes)
+{
+    return body_bytes * WIRE_ESTIMATE / WIRE_ONE;
+}
+
 /* `address` is the other side's as a stream has it: IPv6 in brackets. */
 uint64_t wire_sent(const struct path_figures *f, const char *address, uint32_t overhead_bytes);
 uint64_t wire_received(const struct path_figures *f, const char *address, uint32_t overhead_bytes);

@@ -9,11 +9,10 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/units.h"
+#include "shaper/shaper_wire.h"
 #include "shaper/wan_impl.h"
 
 enum {
-    ONE = 1024,
-    WIRE_ESTIMATE = 1083, /* of 1024 body bytes, until members know better: shaper/shaper.h */
     WINDOW_DEFAULT = 4 << 20,
 };
 /* Bulk that rested so long is no bulk: the law and the probe rest too. */
@@ -103,7 +102,7 @@ static uint64_t lower(uint64_t a_bps, uint64_t b_bps)
 /* The law counts bodies. */
 static uint64_t body_bps(uint64_t wire_bps)
 {
-    return wire_bps / WIRE_ESTIMATE * ONE;
+    return wire_bps / WIRE_ESTIMATE * WIRE_ONE;
 }
 
 static enum law_hold hold_of(enum policy_profile profile)
@@ -188,7 +187,7 @@ static uint64_t law_bps(const struct wan_half *h)
     /* Where the line's limit is the rate, that is kept exactly by the line. */
     if (h->verdict.state == LAW_CAPPED && line_bps(h) != TREE_UNLIMITED)
         return TREE_UNLIMITED;
-    return rate * wire_per_1024(h) / ONE;
+    return rate * wire_per_1024(h) / WIRE_ONE;
 }
 
 /* What the law makes of a way that carries nothing would push out what it made of the last pull. */
@@ -234,7 +233,6 @@ static void decide(struct wan_half *h, uint64_t now_ns)
     const struct law_verdict before = h->verdict;
 
     look_how_near(h);
-
     h->verdict = law_tick(&h->law, now_ns);
     note(h, &before);
     apply(h);
@@ -243,7 +241,6 @@ static void decide(struct wan_half *h, uint64_t now_ns)
 static void apply(struct wan_half *h)
 {
     const uint64_t line = line_bps(h), bps = law_bps(h);
-    struct wan_member *m;
 
     if (line != h->line_bps) {
         h->line_bps = line;
@@ -255,8 +252,6 @@ static void apply(struct wan_half *h)
         h->bulk_bps = bps;
         shaper_node_set_terms(h->shaper, h->bulk, &terms);
     }
-    TAILQ_FOREACH(m, &h->wan->members, link)
-    wan_member_apply(m);
 }
 
 static void set_pace(struct wan *w, enum probe_pace pace)
@@ -318,10 +313,13 @@ static void arm(struct wan *w, uint64_t now_ns)
 void wan_hear(struct wan *w)
 {
     const uint64_t now_ns = loop_now_ns(w->options.loop);
+    struct wan_member *m;
 
     look_at_all(w, now_ns);
     decide(&w->halves[WAN_DOWN], now_ns);
     decide(&w->halves[WAN_UP], now_ns);
+    TAILQ_FOREACH(m, &w->members, link)
+    wan_member_apply(m);
     if (!w->options.is_shaped || !is_active(w, now_ns)) {
         set_pace(w, PROBE_IDLE);
         timer_stop(&w->tick);

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/units.h"
+#include "shaper/shaper_wire.h"
 #include "shaper/wan_impl.h"
 #include "wire/stamp.h"
 
@@ -200,11 +201,11 @@ static void forfeit(struct wan_member *m, uint64_t now_ns)
  * is forgiven beyond a little. */
 static void charge_control(struct wan_member *m, uint64_t received_bytes)
 {
-    enum { LUMP_MOST = 64 << 10, ONE = 1024, WIRE = 1083 };
+    enum { LUMP_MOST = 64 << 10 };
     const uint64_t bytes = received_bytes - m->received_bytes;
 
     m->received_bytes = received_bytes;
-    wan_charge(&m->wan->halves[WAN_DOWN], (bytes < LUMP_MOST ? bytes : LUMP_MOST) * WIRE / ONE);
+    wan_charge(&m->wan->halves[WAN_DOWN], wire_estimate(bytes < LUMP_MOST ? bytes : LUMP_MOST));
 }
 
 static void look_down(struct wan_member *m, const struct path_figures *f, uint64_t now_ns)

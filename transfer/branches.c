@@ -156,18 +156,13 @@ static void size_frames(struct branch_member *m)
     http_session_set_frame_size(m->session, bps == TREE_UNLIMITED ? 0 : http_frame_size(bps));
 }
 
-static void limit_members(struct branches *b, const struct branch *only)
+static void limit_both(struct branch_member *m)
 {
-    struct branch_member *m;
-
-    TAILQ_FOREACH(m, &b->members, link)
-    {
-        if (only != NULL && m->branch != only)
-            continue;
-        size_frames(m);
-        limit_member(m, BRANCH_DOWN);
-        limit_member(m, BRANCH_UP);
-    }
+    size_frames(m);
+    if (m->all->options.policy == NULL)
+        return;
+    limit_member(m, BRANCH_DOWN);
+    limit_member(m, BRANCH_UP);
 }
 
 static bool has_client_rules(const struct branches *b)
@@ -184,11 +179,13 @@ static bool has_client_rules(const struct branches *b)
 static void look_at_clients(void *arg)
 {
     struct branches *b = arg;
+    struct branch_member *m;
 
     if (TAILQ_EMPTY(&b->members))
         return;
     if (has_client_rules(b))
-        limit_members(b, NULL);
+        TAILQ_FOREACH(m, &b->members, link)
+    limit_both(m);
     timer_set_in(&b->clients, CLIENTS_EVERY_NS);
 }
 
@@ -200,22 +197,18 @@ static void take_terms(struct branch *branch, enum branch_way way)
     shaper_node_set_terms(b->shapers[way], branch->nodes[way], &terms);
 }
 
-static void forget_answers(struct branches *b, const struct branch *branch)
-{
-    struct branch_member *m;
-
-    TAILQ_FOREACH(m, &b->members, link)
-    if (m->branch == branch)
-        m->asked_ns = 0;
-}
-
 static void branch_changed(struct branch *branch, enum branch_way way)
 {
     struct branches *b = branch->all;
+    struct branch_member *m;
 
     take_terms(branch, way);
-    forget_answers(b, branch);
-    limit_members(b, branch);
+    TAILQ_FOREACH(m, &b->members, link)
+    if (m->branch == branch) {
+        m->asked_ns = 0;
+        size_frames(m);
+        limit_member(m, way);
+    }
     if (way == BRANCH_DOWN && b->options.changed != NULL)
         b->options.changed(b->options.arg);
 }
@@ -322,15 +315,6 @@ static void plant(struct branch_member *m, struct branch *branch)
         g->wake_arg = before[i].wake_arg;
         gate_wake(g);
     }
-}
-
-static void limit_both(struct branch_member *m)
-{
-    size_frames(m);
-    if (m->all->options.policy == NULL)
-        return;
-    limit_member(m, BRANCH_DOWN);
-    limit_member(m, BRANCH_UP);
 }
 
 void branch_place(struct branch_member *m, const char *site, const char *device)

@@ -10,12 +10,11 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "shaper/bucket.h"
+#include "shaper/shaper_wire.h"
 #include "wire/json.h"
 
 enum {
-    ONE = 1024,
-    WIRE_ESTIMATE = 1083, /* of 1024 body bytes: shaper/shaper.h */
-    BATCHES_PER_S = 20,   /* of a job that has a rate            */
+    BATCHES_PER_S = 20, /* of a job that has a rate            */
     FLOOR_STEP_BPS = 65536,
 };
 #define LOOK_NS NS_PER_S
@@ -125,7 +124,7 @@ static struct layer_job *job_of(struct layer_jobs *all, const char *layer)
     j->all = all;
     snprintf(j->layer, sizeof j->layer, "%s", layer);
     j->class = POLICY_SCAVENGER;
-    j->stored_per_1024 = ONE;
+    j->stored_per_1024 = WIRE_ONE;
     j->wanted_ns = j->heard_ns = now_of(all);
     j->by_s = POLICY_NEVER;
     bucket_init(&j->bucket, BUCKET_UNLIMITED, 1);
@@ -444,21 +443,16 @@ uint64_t layer_job_batch_bytes(const struct layer_job *j, uint64_t most_bytes)
 {
     if (!layer_job_has_rate(j))
         return most_bytes;
-    const uint64_t bytes = batch_bytes(j->bucket.rate_bps) * ONE / (j->stored_per_1024 + 1);
+    const uint64_t bytes = batch_bytes(j->bucket.rate_bps) * WIRE_ONE / (j->stored_per_1024 + 1);
 
     return bytes < most_bytes ? bytes : most_bytes;
-}
-
-static uint64_t on_the_wire(uint64_t bytes)
-{
-    return bytes * WIRE_ESTIMATE / ONE;
 }
 
 uint64_t layer_job_charge(struct layer_job *j, uint64_t most_bytes)
 {
     if (j == NULL)
         return 0;
-    const uint64_t bytes = on_the_wire(most_bytes * j->stored_per_1024 / ONE);
+    const uint64_t bytes = wire_estimate(most_bytes * j->stored_per_1024 / WIRE_ONE);
 
     bucket_charge(&j->bucket, bytes, now_of(j->all));
     return bytes;
@@ -469,7 +463,7 @@ void layer_job_settle(struct layer_job *j, uint64_t most_bytes, uint64_t charged
 {
     if (j == NULL)
         return;
-    const uint64_t now_ns = now_of(j->all), wire_bytes = on_the_wire(came_bytes);
+    const uint64_t now_ns = now_of(j->all), wire_bytes = wire_estimate(came_bytes);
 
     if (wire_bytes > charged_bytes)
         bucket_charge(&j->bucket, wire_bytes - charged_bytes, now_ns);
@@ -480,7 +474,7 @@ void layer_job_settle(struct layer_job *j, uint64_t most_bytes, uint64_t charged
     j->brought_bytes += came_bytes;
     j->heard_ns = now_ns;
     if (most_bytes > 0)
-        j->stored_per_1024 = (j->stored_per_1024 * 15 + came_bytes * ONE / most_bytes) / 16;
+        j->stored_per_1024 = (j->stored_per_1024 * 15 + came_bytes * WIRE_ONE / most_bytes) / 16;
 }
 
 bool layer_jobs_hold(const struct layer_jobs *all)
