@@ -121,16 +121,6 @@ uint64_t bucket_eligible_ns(const struct bucket *b, uint64_t bytes)
     return tat > early ? (uint64_t)((tat - early + up) >> BUCKET_Q) : 0;
 }
 
-uint64_t bucket_time_ns(const struct bucket *b, uint64_t bytes)
-{
-    wide up = ((wide)1 << BUCKET_Q) - 1;
-
-    if (b->rate_bps == 0)
-        return BUCKET_NEVER;
-    wide ns = ((wide)bytes * b->ns_per_byte_q31 + up) >> BUCKET_Q;
-    return ns > FAR_NS ? FAR_NS : (uint64_t)ns;
-}
-
 void bucket_charge(struct bucket *b, uint64_t bytes, uint64_t now_ns)
 {
     if (b->rate_bps == 0) {

@@ -36,17 +36,11 @@ void bucket_init(struct bucket *b, uint64_t rate_bps, uint32_t burst_bytes);
  * (less, if the new burst holds less): changing a rate never makes a burst.  What had no limit
  * begins empty. */
 void bucket_set(struct bucket *b, uint64_t rate_bps, uint32_t burst_bytes, uint64_t now_ns);
-static inline void bucket_set_rate(struct bucket *b, uint64_t rate_bps, uint64_t now_ns)
-{
-    bucket_set(b, rate_bps, b->burst_bytes, now_ns);
-}
 
 /* How many of `want` bytes may pass now. */
 uint64_t bucket_room(const struct bucket *b, uint64_t want, uint64_t now_ns);
 /* From when on `bytes` (more than the burst count as the burst) may pass, or BUCKET_NEVER. */
 uint64_t bucket_eligible_ns(const struct bucket *b, uint64_t bytes);
-/* How long `bytes` take at this rate, rounded up, or BUCKET_NEVER. */
-uint64_t bucket_time_ns(const struct bucket *b, uint64_t bytes);
 /* They passed, asked for or not: the bucket may owe more than its burst. */
 void bucket_charge(struct bucket *b, uint64_t bytes, uint64_t now_ns);
 /* They were charged and did not pass.  A full bucket stays full. */

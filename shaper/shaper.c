@@ -290,12 +290,6 @@ void shaper_leaf_set_terms(struct shaper_leaf *leaf, const struct node_terms *te
     shaper_node_set_terms(leaf->shaper, leaf->node, terms);
 }
 
-void shaper_leaf_set_job(struct shaper_leaf *leaf, struct tree_job *j)
-{
-    tree_leaf_set_job(leaf->node, j, loop_now_ns(leaf->shaper->loop));
-    arm(leaf->shaper);
-}
-
 static void watch(struct shaper_leaf *leaf, struct stream *stream, struct http_session *session)
 {
     correct(leaf, loop_now_ns(leaf->shaper->loop));
@@ -360,22 +354,5 @@ struct tree_node *shaper_node_free(struct shaper *s, struct tree_node *n)
 void shaper_node_set_terms(struct shaper *s, struct tree_node *n, const struct node_terms *terms)
 {
     tree_node_set_terms(n, terms, loop_now_ns(s->loop));
-    arm(s);
-}
-
-struct tree_job *shaper_job_new(struct shaper *s, uint64_t ceiling_bps)
-{
-    return tree_job_new(s->tree, ceiling_bps, loop_now_ns(s->loop));
-}
-
-struct tree_job *shaper_job_free(struct shaper *s, struct tree_job *j)
-{
-    (void)s;
-    return tree_job_free(j);
-}
-
-void shaper_job_set_ceiling(struct shaper *s, struct tree_job *j, uint64_t ceiling_bps)
-{
-    tree_job_set_ceiling(j, ceiling_bps, loop_now_ns(s->loop));
     arm(s);
 }

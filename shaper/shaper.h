@@ -37,7 +37,7 @@ struct shaper_options {
 };
 
 struct shaper *shaper_new(struct loop *loop, const struct shaper_options *options);
-struct shaper *shaper_free(struct shaper *s); /* all leaves, nodes and jobs are gone before */
+struct shaper *shaper_free(struct shaper *s); /* all leaves and nodes are gone before */
 
 /* As in shaper/tree.h; what they change is in force at once. */
 struct tree_node *shaper_link(struct shaper *s);
@@ -45,9 +45,6 @@ struct tree_node *shaper_node_new(struct shaper *s, struct tree_node *parent,
                                   const struct node_terms *terms);
 struct tree_node *shaper_node_free(struct shaper *s, struct tree_node *n);
 void shaper_node_set_terms(struct shaper *s, struct tree_node *n, const struct node_terms *terms);
-struct tree_job *shaper_job_new(struct shaper *s, uint64_t ceiling_bps);
-struct tree_job *shaper_job_free(struct shaper *s, struct tree_job *j);
-void shaper_job_set_ceiling(struct shaper *s, struct tree_job *j, uint64_t ceiling_bps);
 
 /* One asker's gate.  The storage is the owner's; it may be bound to a stream or session of its own
  * only.  The members are the shaper's. */
@@ -75,7 +72,6 @@ void shaper_leaf_start(struct shaper_leaf *leaf, struct shaper *s, struct tree_n
 /* Whoever asked it has another gate now, or is gone.  A zeroed or stopped one is fine. */
 void shaper_leaf_stop(struct shaper_leaf *leaf);
 void shaper_leaf_set_terms(struct shaper_leaf *leaf, const struct node_terms *terms);
-void shaper_leaf_set_job(struct shaper_leaf *leaf, struct tree_job *j); /* or NULL */
 /* What leaves by this stream, or comes by this session's, is what counts from now on.  NULL: the
  * estimate.  They must outlive the leaf or be taken from it. */
 void shaper_leaf_watch_sent(struct shaper_leaf *leaf, struct stream *stream);

@@ -85,7 +85,6 @@ struct tree *tree_new(const struct node_terms *link, uint64_t now_ns)
 
     t->now_ns = now_ns;
     wheel_init(&t->waiting, now_ns);
-    wheel_init(&t->waiting_jobs, now_ns);
     t->link = node_new(t, NULL, link);
     return t;
 }
@@ -94,7 +93,7 @@ struct tree *tree_free(struct tree *t)
 {
     if (t == NULL)
         return NULL;
-    alb_assert(t->nodes == 1 && t->jobs == 0 && !t->is_running);
+    alb_assert(t->nodes == 1 && !t->is_running);
     free(t->link->inner);
     free(t->link);
     free(t);
@@ -124,7 +123,7 @@ struct tree_node *tree_node_new(struct tree *t, struct tree_node *parent,
     tree_clock(t, now_ns);
     for (const struct tree_node *n = up->up; n != NULL; n = n->up)
         depth++;
-    alb_assert(depth <= TREE_DEPTH_MAX && up->wanted_bytes == 0 && up->job == NULL);
+    alb_assert(depth <= TREE_DEPTH_MAX && up->wanted_bytes == 0);
     if (up->inner == NULL)
         become_inner(up);
     up->inner->children++;
@@ -136,10 +135,8 @@ struct tree_node *tree_node_free(struct tree_node *n, uint64_t now_ns)
     if (n == NULL)
         return NULL;
     alb_assert(n->up != NULL && (n->inner == NULL || n->inner->children == 0));
-    if (n->inner == NULL) {
-        tree_leaf_set_job(n, NULL, now_ns);
+    if (n->inner == NULL)
         tree_leaf_want(n, 0, now_ns);
-    }
     alb_assert(n->seated == 0 && !wheel_entry_is_set(&n->wake));
     node_leave_rings(n);
     n->up->inner->children--;
@@ -178,7 +175,7 @@ void tree_node_figures(const struct tree_node *n, struct node_figures *out)
         .granted_bytes = n->granted_bytes,
         .wanted_bytes = n->wanted_bytes,
         .children = n->inner == NULL ? 0 : n->inner->children,
-        .is_waiting = n->mask != 0 || n->is_in_job,
+        .is_waiting = n->mask != 0,
         .is_at_ceiling = n->is_red,
     };
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* shaper/tree.h – who may send how much now: link, sites, classes and clients share one budget.
  *
- *     link ── site ── class (urgent, normal, scavenger) ── client      and beside: jobs
+ *     link ── site ── class (urgent, normal, scavenger) ── client
  *
  * Every node has a *ceiling* that nothing beneath it together exceeds, an *assured* rate that it
  * gets before others borrow, and a *weight* for sharing what is left.  The depth is the owner's
@@ -27,7 +27,7 @@
  * Pure: no clock and no timer.  `now_ns` is monotonic; should it run backwards the tree's own time
  * stands still for that long, and no longer.  Sizes are in bytes (on the wire, if the owner says
  * so), rates in bits per second.  Every call costs O(depth), however many nodes there are (places
- * of those who left are cleared away once each); only making nodes and jobs allocates.
+ * of those who left are cleared away once each); only making nodes allocates.
  */
 #pragma once
 
@@ -64,11 +64,10 @@ struct node_terms {
 
 struct tree;
 struct tree_node;
-struct tree_job;
 
 /* A tree of one node, the link, which is tree_link(). */
 struct tree *tree_new(const struct node_terms *link, uint64_t now_ns);
-struct tree *tree_free(struct tree *t); /* all other nodes and jobs are gone before */
+struct tree *tree_free(struct tree *t); /* all other nodes are gone before */
 struct tree_node *tree_link(struct tree *t);
 
 /* Under `parent` (NULL: the link), which wants nothing itself. */
@@ -81,19 +80,13 @@ void tree_node_set_terms(struct tree_node *n, const struct node_terms *terms, ui
 void tree_node_set_arg(struct tree_node *n, void *arg); /* the owner's */
 void *tree_node_arg(const struct tree_node *n);
 
-/* A limit on what several leaves, anywhere in the tree, send together. */
-struct tree_job *tree_job_new(struct tree *t, uint64_t ceiling_bps, uint64_t now_ns);
-struct tree_job *tree_job_free(struct tree_job *j); /* no leaf has it any more */
-void tree_job_set_ceiling(struct tree_job *j, uint64_t ceiling_bps, uint64_t now_ns);
-void tree_leaf_set_job(struct tree_node *leaf, struct tree_job *j, uint64_t now_ns); /* or NULL */
-
 /* How many of `bytes` may go now: they are granted and charged.  0: it is queued for that many (or,
  * queued before, now for that many) and tree_run() will grant them, perhaps in parts.  With `bytes`
  * 0 it wants nothing any more. */
 uint64_t tree_leaf_want(struct tree_node *leaf, uint64_t bytes, uint64_t now_ns);
 bool tree_leaf_wants(const struct tree_node *leaf); /* is it queued? */
-/* The least of the ceilings above it, its own and its job's included.  0: nothing will be granted
- * until terms change. */
+/* The least of the ceilings above it, its own included.  0: nothing will be granted until terms
+ * change. */
 uint64_t tree_leaf_ceiling_bps(const struct tree_node *leaf);
 /* What one turn gives it, whatever its weight: whoever waits for more than that in one piece holds
  * what others could use meanwhile. */

@@ -4,7 +4,6 @@
  *     tree.c       nodes and their terms
  *     tree_ring.c  who sits in which ring: everything that keeps a node's state true
  *     tree_run.c   wanting, granting, charging
- *     tree_job.c   job caps
  *
  * A node sits in up to six rings of its parent: for each class whether it has something to send,
  * and whether that is owed to it.  `mask` has a bit for each ring that is not empty (a leaf: as if
@@ -48,7 +47,6 @@ struct tree_node {
     struct tree_node *up; /* NULL: the link */
     struct tree_inner *inner;
     struct tree *tree;
-    struct tree_job *job;
     void *arg;
     uint64_t wanted_bytes;
     uint64_t granted_bytes;
@@ -59,32 +57,22 @@ struct tree_node {
     bool is_red : 1;      /* at its ceiling                  */
     bool is_green : 1;    /* below its assured rate          */
     bool is_assured : 1;  /* … and it has one                */
-    bool is_in_job : 1;   /* waits for its job               */
     bool is_on_wheel : 1; /* `wake` is set                   */
     struct bucket ceiling;
     struct tree_seat seats[2]; /* a leaf's: not owed, owed */
     struct bucket assured;
     struct wheel_entry wake; /* the end of being red, else of not being green */
-    struct tree_node *job_prev, *job_next;
-    uint32_t turn_bytes; /* of its children, at most */
+    uint32_t turn_bytes;     /* of its children, at most */
     struct node_terms terms;
-};
-
-struct tree_job {
-    struct tree *tree;
-    struct bucket ceiling;
-    struct tree_node *first, *last; /* who waits for it, in the order they came */
-    struct wheel_entry wake;
-    unsigned leaves;
 };
 
 struct tree {
     struct tree_node *link;
     uint64_t now_ns;    /* the tree's own time */
     uint64_t behind_ns; /* … minus the caller's: how far that has run backwards */
-    unsigned nodes, jobs;
+    unsigned nodes;
     bool is_running;
-    struct wheel waiting, waiting_jobs;
+    struct wheel waiting;
 };
 
 /* The tree's own time for the caller's. */
@@ -99,7 +87,7 @@ uint8_t node_offer(const struct tree_node *n);
 void node_settle(struct tree_node *n, uint64_t now_ns);
 /* The same when the buckets of all the path changed. */
 void node_settle_path(struct tree_node *leaf, uint64_t now_ns);
-/* What a leaf wants or its job changed. */
+/* What a leaf wants began or ended. */
 void leaf_settle(struct tree_node *leaf, uint64_t now_ns);
 /* The first seat that is taken, of a ring that has one; free ones before it are cleared away. */
 struct tree_seat *ring_first(const struct tree_node *parent, unsigned ring);
@@ -107,13 +95,3 @@ struct tree_seat *ring_first(const struct tree_node *parent, unsigned ring);
 void node_leave_rings(struct tree_node *n);
 /* `seat` has had its turn if nothing is left of it. */
 void ring_spend(struct tree_node *parent, unsigned ring, struct tree_seat *seat, uint64_t bytes);
-
-/* ---- tree_job.c ------------------------------------------------------------------------------ */
-
-/* Must the leaf wait for its job?  Nobody overtakes those who do. */
-bool job_is_closed(const struct tree_node *leaf, uint64_t now_ns);
-/* Put the leaf at the end of those who wait for its job, or take it from there. */
-void job_enter(struct tree_node *leaf, uint64_t now_ns);
-void job_leave(struct tree_node *leaf);
-/* The job's time has come: let as many go on as it has room for. */
-void job_wake(struct tree_job *j, uint64_t now_ns);

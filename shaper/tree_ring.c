@@ -162,14 +162,8 @@ void node_settle_path(struct tree_node *leaf, uint64_t now_ns)
 
 void leaf_settle(struct tree_node *leaf, uint64_t now_ns)
 {
-    bool waits_for_job = leaf->wanted_bytes > 0 && job_is_closed(leaf, now_ns);
-
-    if (waits_for_job)
-        job_enter(leaf, now_ns);
-    else
-        job_leave(leaf);
     leaf->mask = 0;
-    if (leaf->wanted_bytes > 0 && !waits_for_job)
+    if (leaf->wanted_bytes > 0)
         leaf->mask = (uint8_t)(1U << (CLASSES + leaf->prio));
     node_settle(leaf, now_ns);
 }

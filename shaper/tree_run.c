@@ -22,8 +22,6 @@ static void pay(struct tree_node *leaf, uint64_t bytes, uint64_t now_ns)
             bucket_charge(&n->assured, bytes, now_ns);
         n->granted_bytes += bytes;
     }
-    if (leaf->job != NULL)
-        bucket_charge(&leaf->job->ceiling, bytes, now_ns);
 }
 
 /* How many of `bytes` all the limits above the leaf have room for. */
@@ -31,8 +29,6 @@ static uint64_t room_for(const struct tree_node *leaf, uint64_t bytes, uint64_t 
 {
     for (const struct tree_node *n = leaf; n != NULL && bytes > 0; n = n->up)
         bytes = bucket_room(&n->ceiling, bytes, now_ns);
-    if (leaf->job != NULL)
-        bytes = bucket_room(&leaf->job->ceiling, bytes, now_ns);
     return bytes;
 }
 
@@ -46,7 +42,7 @@ static bool is_way_free(const struct tree_node *leaf)
     for (const struct tree_node *n = leaf; n != NULL; n = n->up)
         if (n->is_red)
             return false;
-    return leaf->job == NULL || leaf->job->first == NULL;
+    return true;
 }
 
 /* Below its assured rate, though nothing of it waits in a ring? */
@@ -95,7 +91,7 @@ bool tree_leaf_wants(const struct tree_node *leaf)
 
 uint64_t tree_leaf_ceiling_bps(const struct tree_node *leaf)
 {
-    uint64_t least = leaf->job == NULL ? TREE_UNLIMITED : leaf->job->ceiling.rate_bps;
+    uint64_t least = TREE_UNLIMITED;
 
     for (const struct tree_node *n = leaf; n != NULL; n = n->up)
         if (n->ceiling.rate_bps < least)
@@ -132,18 +128,14 @@ void tree_leaf_refund(struct tree_node *leaf, uint64_t bytes, uint64_t now_ns)
         bucket_refund(&n->ceiling, bytes, now);
         n->granted_bytes -= bytes < n->granted_bytes ? bytes : n->granted_bytes;
     }
-    if (leaf->job != NULL)
-        bucket_refund(&leaf->job->ceiling, bytes, now);
     node_settle_path(leaf, now);
 }
 
 /* Of a leaf's two hot lines of the cache this is the second; of other nodes none is cold. */
 static void prefetch(const struct tree_seat *seat)
 {
-    enum { LINE = 64 };
-
     __builtin_prefetch((const char *)seat - 2 * (ptrdiff_t)sizeof(struct bucket));
-    __builtin_prefetch((const char *)seat - LINE - (ptrdiff_t)sizeof(struct bucket));
+    __builtin_prefetch((const char *)seat - offsetof(struct tree_node, seats));
     __builtin_prefetch(seat);
 }
 
@@ -202,8 +194,7 @@ static uint64_t grant_next(struct tree *t, struct turn *turn, uint64_t now_ns)
     uint64_t grant = room_for(leaf, turn->grant_bytes, now_ns);
 
     if (grant < turn->grant_bytes && grant < TREE_GRANT_MIN) {
-        leaf_settle(leaf, now_ns); /* its job has no room: it waits there */
-        node_settle_path(leaf, now_ns);
+        node_settle_path(leaf, now_ns); /* judged by a later time: who was told asked for more */
         return 0;
     }
     pay(leaf, grant, now_ns);
@@ -224,8 +215,6 @@ static void wake_who_is_due(struct tree *t, uint64_t now_ns)
         n->is_on_wheel = false;
         node_settle(n, now_ns);
     }
-    while ((e = wheel_take(&t->waiting_jobs, now_ns)) != NULL)
-        job_wake(ALB_CONTAINER(e, struct tree_job, wake), now_ns);
 }
 
 void tree_run(struct tree *t, uint64_t now_ns, tree_granted_fn granted, void *arg)
@@ -247,12 +236,9 @@ void tree_run(struct tree *t, uint64_t now_ns, tree_granted_fn granted, void *ar
 uint64_t tree_next_ns(const struct tree *t)
 {
     uint64_t at_ns = wheel_next_ns(&t->waiting);
-    uint64_t job_ns = wheel_next_ns(&t->waiting_jobs);
 
     if (node_offer(t->link) != 0)
         return 0;
-    if (job_ns < at_ns)
-        at_ns = job_ns;
     if (at_ns == UINT64_MAX)
         return UINT64_MAX;
     return at_ns > t->behind_ns ? at_ns - t->behind_ns : 0;

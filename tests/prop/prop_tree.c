@@ -17,7 +17,7 @@
 
 typedef __int128 wide;
 
-enum { ROUNDS = 60, NODES_MAX = 400, SITES = 6, CLASSES_OF_SITE = 3, JOBS = 3 };
+enum { ROUNDS = 60, NODES_MAX = 400, SITES = 6, CLASSES_OF_SITE = 3 };
 #define BYTE ((wide)8 * 1000000000) /* what 1 bit/s earns in 1 ns */
 
 static struct gen gen;
@@ -36,8 +36,6 @@ static struct world_of_limits {
     size_t count;
     struct tree_node *inner[NODES_MAX]; /* from below to above */
     size_t inner_count;
-    struct tree_job *jobs[JOBS];
-    struct limit job_limits[JOBS];
 } play;
 
 static uint64_t some_rate(uint64_t most_bps)
@@ -123,17 +121,10 @@ static struct limit *limit_of(const struct tree_node *n)
     return NULL;
 }
 
-static unsigned job_of(const struct actor *a)
-{
-    return (unsigned)(a - play.stage->actors) % (JOBS + 1); /* JOBS: none */
-}
-
 static void for_path(struct actor *a, void (*fn)(struct limit *l, wide bytes), wide bytes)
 {
     for (struct tree_node **n = a->path; *n != NULL; n++)
         fn(limit_of(*n), bytes);
-    if (job_of(a) < JOBS)
-        fn(&play.job_limits[job_of(a)], bytes);
 }
 
 static void on_granted(struct stage *s, struct actor *a, uint64_t bytes)
@@ -171,8 +162,6 @@ static void grow_leaf(struct tree_node *class, struct tree_node *site, uint64_t 
     memcpy(a->path, (struct tree_node *[]){a->leaf, class, site, tree_link(play.stage->tree)},
            4 * sizeof(struct tree_node *));
     a->ask_bytes = 300 + gen_skewed(&gen, 100000);
-    if (job_of(a) < JOBS)
-        tree_leaf_set_job(a->leaf, play.jobs[job_of(a)], play.stage->now_ns);
 }
 
 static void plant(uint64_t link_bps)
@@ -181,11 +170,6 @@ static void plant(uint64_t link_bps)
     play.stage = stage_new(link_bps);
     play.stage->granted = on_granted;
     limit_init(&play.limits[play.count++], tree_link(play.stage->tree), link_bps);
-    for (unsigned j = 0; j < JOBS; j++) {
-        uint64_t rate_bps = some_rate(link_bps);
-        play.jobs[j] = tree_job_new(play.stage->tree, rate_bps, play.stage->now_ns);
-        limit_init(&play.job_limits[j], NULL, rate_bps);
-    }
     for (unsigned i = 0; i < SITES; i++) {
         struct tree_node *site = grow(NULL, some_terms(link_bps, TREE_INHERIT));
         for (unsigned c = 0; c < CLASSES_OF_SITE; c++) {
@@ -194,15 +178,6 @@ static void plant(uint64_t link_bps)
                 grow_leaf(class, site, link_bps);
         }
     }
-}
-
-static void fell(void)
-{
-    for (struct actor *a = play.stage->actors; a->leaf != NULL; a++)
-        tree_leaf_set_job(a->leaf, NULL, play.stage->now_ns);
-    for (unsigned j = 0; j < JOBS; j++)
-        tree_job_free(play.jobs[j]);
-    stage_free(play.stage, play.inner, play.inner_count);
 }
 
 /* What the leaves got is what each node above counted. */
@@ -226,7 +201,7 @@ static void nobody_waits_without_a_reason(void)
         bool is_open = true;
         for (struct tree_node **n = a->path; *n != NULL; n++)
             is_open = is_open && limit_was_open(limit_of(*n));
-        if (is_open && a->queued_bytes > 0 && job_of(a) == JOBS)
+        if (is_open && a->queued_bytes > 0)
             fail_msg("leaf %zu waits for nothing", (size_t)(a - play.stage->actors));
     }
 }
@@ -258,23 +233,17 @@ static void replace(struct actor *a)
     tree_node_set_arg(a->leaf, a);
     limit_init(l, a->leaf, terms.ceiling_bps);
     l->earlier_bytes = a->got_bytes;
-    if (job_of(a) < JOBS)
-        tree_leaf_set_job(a->leaf, play.jobs[job_of(a)], play.stage->now_ns);
 }
 
 static void change_something(void)
 {
     struct limit *l = &play.limits[gen_below(&gen, play.count)];
     struct actor *a = &play.stage->actors[gen_below(&gen, play.stage->count)];
-    unsigned j = (unsigned)gen_below(&gen, JOBS);
     struct node_terms terms = some_terms(play.limits[0].rate_bps, TREE_INHERIT);
 
     if (gen_chance(&gen, 1, 4) && l != &play.limits[0]) {
         tree_node_set_terms(l->node, &terms, play.stage->now_ns);
         limit_set(l, terms.ceiling_bps);
-    } else if (gen_chance(&gen, 1, 4)) {
-        tree_job_set_ceiling(play.jobs[j], terms.ceiling_bps, play.stage->now_ns);
-        limit_set(&play.job_limits[j], terms.ceiling_bps);
     } else if (a->leaf != NULL && gen_chance(&gen, 1, 4)) {
         replace(a);
     } else if (a->leaf != NULL && gen_chance(&gen, 1, 2)) {
@@ -296,7 +265,7 @@ static void no_limit_is_broken_nothing_is_lost_and_nobody_waits_without_a_reason
             change_something();
         }
         nothing_is_lost_on_the_way();
-        fell();
+        stage_free(play.stage, play.inner, play.inner_count);
     }
 }
 
@@ -368,44 +337,12 @@ static void thirty_clients_on_and_off_never_pass_their_parent_and_share_by_weigh
     stage_free(s, &site, 1);
 }
 
-/* ---- jobs ------------------------------------------------------------------------------------ */
-
-static void a_job_is_capped_over_all_sites_and_one_closed_site_does_not_stop_the_others(
-    void **state)
-{
-    (void)state;
-    for (unsigned round = 0; round < ROUNDS / 4; round++) {
-        struct stage *s = stage_new(100 * MBIT);
-        struct tree_job *job = tree_job_new(s->tree, 4 * MBIT, s->now_ns);
-        struct tree_node *open = stage_node(s, NULL, (struct node_terms){.ceiling_bps = 50 * MBIT});
-        struct tree_node *closed = stage_node(s, NULL, (struct node_terms){.ceiling_bps = 0});
-        unsigned count = 2 + (unsigned)gen_below(&gen, 200);
-        uint64_t sum = 0;
-        for (unsigned i = 0; i < count; i++) {
-            struct tree_node *site = i == 0 || gen_chance(&gen, 1, 2) ? open : closed;
-            struct actor *a =
-                stage_leaf(s, site, (struct node_terms){.ceiling_bps = TREE_UNLIMITED});
-            tree_leaf_set_job(a->leaf, job, s->now_ns);
-        }
-        stage_run_for(s, 10 * NS_PER_S);
-        for (unsigned i = 0; i < count; i++) {
-            sum += s->actors[i].got_bytes;
-            tree_leaf_set_job(s->actors[i].leaf, NULL, s->now_ns);
-        }
-        assert_true(sum <= 5000000 + 10000 && sum >= 4900000);
-        tree_job_free(job);
-        stage_free(s, (struct tree_node *[]){open, closed}, 2);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_limit_is_broken_nothing_is_lost_and_nobody_waits_without_a_reason),
         cmocka_unit_test(equals_share_by_weight_whatever_they_ask_for_at_a_time),
         cmocka_unit_test(thirty_clients_on_and_off_never_pass_their_parent_and_share_by_weight),
-        cmocka_unit_test(
-            a_job_is_capped_over_all_sites_and_one_closed_site_does_not_stop_the_others),
     };
 
     gen_init_from_env(&gen);

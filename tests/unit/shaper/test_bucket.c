@@ -85,7 +85,6 @@ static void below_one_packet_in_a_second_a_packet_passes_in_its_time(void **stat
     bucket_init(&b, 1, BURST);
     bucket_charge(&b, BURST, START);
     assert_int_equal(bucket_eligible_ns(&b, 1), START + 8 * NS_PER_S);
-    assert_int_equal(bucket_time_ns(&b, PACKET), UINT64_C(1400) * 8 * NS_PER_S);
 }
 
 static void rate_0_lets_nothing_pass_for_ever_and_unlimited_all(void **state)
@@ -96,7 +95,6 @@ static void rate_0_lets_nothing_pass_for_ever_and_unlimited_all(void **state)
     bucket_init(&b, 0, BURST);
     assert_int_equal(bucket_room(&b, 1, UINT64_MAX), 0);
     assert_true(bucket_eligible_ns(&b, 1) == BUCKET_NEVER);
-    assert_true(bucket_time_ns(&b, 1) == BUCKET_NEVER);
     bucket_init(&b, BUCKET_UNLIMITED, BURST);
     bucket_charge(&b, UINT64_MAX, START);
     assert_true(bucket_room(&b, UINT64_MAX, START) == UINT64_MAX);
@@ -139,13 +137,13 @@ static void another_rate_keeps_what_may_pass_and_what_is_owed(void **state)
     bucket_init(&b, 8 * MEGABIT, BURST);
     bucket_charge(&b, 1000, START);
     for (unsigned i = 0; i < sizeof rates / sizeof rates[0]; i++) {
-        bucket_set_rate(&b, rates[i], START);
+        bucket_set(&b, rates[i], BURST, START);
         uint64_t expected = rates[i] == 0 ? 0 : 2000;
         uint64_t room = bucket_room(&b, UINT64_MAX, START);
         assert_true(room <= expected && room + 1 >= expected);
     }
     bucket_charge(&b, 10000, START); /* 8,000 owed */
-    bucket_set_rate(&b, 8000, START);
+    bucket_set(&b, 8000, BURST, START);
     uint64_t free_ns = bucket_eligible_ns(&b, 1);
     assert_true(free_ns >= START + 8 * NS_PER_S);
     assert_true(free_ns <= START + 8 * NS_PER_S + 3 * NS_PER_MS);
@@ -158,15 +156,15 @@ static void a_rate_that_was_0_comes_back_without_a_burst(void **state)
     (void)state;
     bucket_init(&b, 8 * MEGABIT, BURST);
     bucket_charge(&b, BURST, START);
-    bucket_set_rate(&b, 0, START);
-    bucket_set_rate(&b, 8 * MEGABIT, START + 3600 * NS_PER_S);
+    bucket_set(&b, 0, BURST, START);
+    bucket_set(&b, 8 * MEGABIT, BURST, START + 3600 * NS_PER_S);
     assert_int_equal(bucket_room(&b, UINT64_MAX, START + 3600 * NS_PER_S), 0);
     assert_int_equal(bucket_room(&b, UINT64_MAX, START + 3600 * NS_PER_S + 1000), 1);
     /* and what passed meanwhile, asked for or not, is owed */
-    bucket_set_rate(&b, 0, START + 3600 * NS_PER_S + 1000);
+    bucket_set(&b, 0, BURST, START + 3600 * NS_PER_S + 1000);
     bucket_charge(&b, 500, START);
     bucket_refund(&b, 100, START);
-    bucket_set_rate(&b, 8 * MEGABIT, START + 4000 * NS_PER_S);
+    bucket_set(&b, 8 * MEGABIT, BURST, START + 4000 * NS_PER_S);
     assert_int_equal(bucket_room(&b, 1, START + 4000 * NS_PER_S + 399000), 0);
     assert_int_equal(bucket_room(&b, 1, START + 4000 * NS_PER_S + 402000), 1);
 }
@@ -177,9 +175,9 @@ static void a_limit_where_there_was_none_begins_empty(void **state)
 
     (void)state;
     bucket_init(&b, BUCKET_UNLIMITED, BURST);
-    bucket_set_rate(&b, 8 * MEGABIT, START);
+    bucket_set(&b, 8 * MEGABIT, BURST, START);
     assert_int_equal(bucket_room(&b, 1, START), 0);
-    bucket_set_rate(&b, BUCKET_UNLIMITED, START);
+    bucket_set(&b, BUCKET_UNLIMITED, BURST, START);
     assert_int_equal(bucket_room(&b, 5000, START), 5000);
 }
 
@@ -220,9 +218,9 @@ static void absurd_numbers_end_in_a_wait_and_not_in_an_overflow(void **state)
     bucket_charge(&b, UINT64_MAX, START);
     bucket_charge(&b, UINT64_MAX, START);
     assert_int_equal(bucket_room(&b, UINT64_MAX, START), 0);
-    bucket_set_rate(&b, 0, START);
+    bucket_set(&b, 0, 1 << 30, START);
     bucket_charge(&b, UINT64_MAX, START);
-    bucket_set_rate(&b, UINT64_MAX - 1, START);
+    bucket_set(&b, UINT64_MAX - 1, 1 << 30, START);
     assert_int_equal(bucket_room(&b, 1, START), 0);
     assert_true(bucket_eligible_ns(&b, 1) < START + NS_PER_S);
 }

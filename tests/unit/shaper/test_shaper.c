@@ -352,26 +352,6 @@ static void an_urgent_word_passes_a_scavenger_that_fills_the_limit(void **state)
     scene_close();
 }
 
-static void a_job_caps_its_streams_and_a_leaf_may_leave_it(void **state)
-{
-    (void)state;
-    scene_open(20 * MBIT);
-    struct tree_job *job = shaper_job_new(scene.shaper, 3 * MBIT);
-    for (unsigned i = 0; i < 3; i++)
-        shaper_leaf_set_job(&add_flow(NULL, OPEN)->leaf, job);
-    run_ms(1000);
-    assert_near(link_rate(5000), 3 * MBIT, 2);
-    shaper_job_set_ceiling(scene.shaper, job, MBIT);
-    run_ms(200);
-    assert_near(link_rate(5000), MBIT, 3);
-    for (unsigned i = 0; i < 3; i++)
-        shaper_leaf_set_job(&scene.flows[i].leaf, NULL);
-    run_ms(500);
-    assert_near(link_rate(5000), 20 * MBIT, 2);
-    shaper_job_free(scene.shaper, job);
-    scene_close();
-}
-
 static void nothing_ticks_while_nobody_wants_anything(void **state)
 {
     (void)state;
@@ -454,7 +434,6 @@ int main(void)
         cmocka_unit_test(off_stops_within_a_round_trip_and_another_rate_holds_at_once),
         cmocka_unit_test(without_limits_a_stream_runs_as_without_a_gate),
         cmocka_unit_test(an_urgent_word_passes_a_scavenger_that_fills_the_limit),
-        cmocka_unit_test(a_job_caps_its_streams_and_a_leaf_may_leave_it),
         cmocka_unit_test(nothing_ticks_while_nobody_wants_anything),
         cmocka_unit_test(a_stream_that_goes_while_it_waits_leaves_the_budget_to_the_others),
         cmocka_unit_test(credit_is_given_so_that_what_comes_keeps_to_the_limit),
