@@ -11,6 +11,9 @@
 #define LOOK_MOST_NS (60 * NS_PER_S)
 /* The wall clock has whole seconds: within the last one before a change it is looked at often. */
 #define LOOK_LEAST_NS (100 * NS_PER_MS)
+/* A turn asks the policy of no more places than this, 1 ms where there are 1,000 rules; and passes
+ * by no more of those that nothing is asked of. */
+enum { ASKS_A_TURN = 32, LOOKS_A_TURN = 2048 };
 /* Rules up to this size are read on the loop, in about 2 ms; the largest take 40. */
 enum { READ_HERE_MAX = 64 << 10 };
 
@@ -30,8 +33,7 @@ struct policy_book *policy_book_open(const struct policy_book_options *options)
 
     b->options = *options;
     b->policy = policy_new(policy_doc_new(), NULL, 0);
-    LIST_INIT(&b->watches);
-    LIST_INIT(&b->todo);
+    TAILQ_INIT(&b->watches);
     LIST_INIT(&b->readings);
     timer_init(&b->look, options->loop, look, b);
     loop_on_clock_set(options->loop, on_clock_set, b);
@@ -52,7 +54,7 @@ struct policy_book *policy_book_close(struct policy_book *b)
 {
     if (b == NULL)
         return NULL;
-    alb_assert(LIST_EMPTY(&b->watches) && LIST_EMPTY(&b->todo));
+    alb_assert(TAILQ_EMPTY(&b->watches));
     b->is_over = true;
     timer_stop(&b->look);
     loop_on_clock_set(b->options.loop, NULL, NULL);
@@ -315,18 +317,45 @@ static void ask(const struct policy_book *b, struct policy_watch *w, int64_t now
     w->next_s = policy_next_change(b->policy, &w->place, now_s);
 }
 
+static void look_within(struct policy_book *b, uint64_t delay_ns)
+{
+    const uint64_t at_ns = loop_now_ns(b->options.loop) + delay_ns;
+
+    if (!timer_is_set(&b->look) || at_ns < b->look.at_ns)
+        timer_set(&b->look, at_ns);
+}
+
+static uint64_t delay_until(int64_t next_s, int64_t now_s)
+{
+    if (now_s == POLICY_NO_CLOCK || next_s == POLICY_NEVER)
+        return LOOK_MOST_NS;
+    const int64_t left_s = next_s - now_s;
+    if (left_s <= 1)
+        return LOOK_LEAST_NS;
+    return left_s > 60 ? LOOK_MOST_NS : (uint64_t)(left_s - 1) * NS_PER_S;
+}
+
+static void note_next(struct policy_book *b, const struct policy_watch *w)
+{
+    if (w->next_s < b->next_s)
+        b->next_s = w->next_s;
+}
+
 void policy_book_watch(struct policy_book *b, struct policy_watch *w)
 {
-    ask(b, w, policy_book_now_s(b));
-    LIST_INSERT_HEAD(&b->watches, w, link);
-    if (!b->is_changed)
-        timer_set_in(&b->look, LOOK_LEAST_NS); /* which sees when it is to be set for */
+    const int64_t now_s = policy_book_now_s(b);
+
+    ask(b, w, now_s);
+    w->round = b->round;
+    TAILQ_INSERT_TAIL(&b->watches, w, link);
+    note_next(b, w);
+    look_within(b, delay_until(w->next_s, now_s));
 }
 
 void policy_book_unwatch(struct policy_book *b, struct policy_watch *w)
 {
-    LIST_REMOVE(w, link);
-    if (LIST_EMPTY(&b->watches) && LIST_EMPTY(&b->todo) && !b->is_changed)
+    TAILQ_REMOVE(&b->watches, w, link);
+    if (TAILQ_EMPTY(&b->watches) && !b->is_changed)
         timer_stop(&b->look);
 }
 
@@ -354,62 +383,63 @@ static bool is_same(const struct policy_terms *a, const struct policy_terms *b)
            action_is_same(&a->action, &b->action);
 }
 
-/* Looking for the next change costs far more than what holds now: only when it can have moved. */
-static void look_at(struct policy_book *b, struct policy_watch *w, int64_t now_s, bool is_changed)
+/* Looking for the next change costs far more than what holds now: only when it can have moved.
+ * Whether it was asked. */
+static bool look_at(struct policy_book *b, struct policy_watch *w, int64_t now_s)
 {
     const struct policy_terms before = w->terms;
+    const bool is_changed = w->round < b->changed_round, is_due = is_changed || now_s >= w->next_s;
 
-    if (is_changed || now_s >= w->next_s)
+    w->round = b->round;
+    if (is_due)
         ask(b, w, now_s);
-    if (!is_same(&before, &w->terms))
-        w->changed(w);
+    note_next(b, w);
+    if (!is_same(&before, &w->terms) || (is_changed && w->hears_all))
+        w->changed(w); /* it may be the end of `w`, and of the book */
+    return is_due;
 }
 
-static void set_next_look(struct policy_book *b, int64_t now_s)
+/* A clock that was set back, lost or found may be within any window. */
+static void begin_round(struct policy_book *b, int64_t now_s)
 {
-    const struct policy_watch *w;
-    uint64_t delay_ns = LOOK_MOST_NS;
+    const bool is_changed = b->is_changed || now_s < b->looked_s ||
+                            (b->looked_s == POLICY_NO_CLOCK && now_s != POLICY_NO_CLOCK);
 
-    LIST_FOREACH(w, &b->watches, link)
-    {
-        if (now_s == POLICY_NO_CLOCK || w->next_s == POLICY_NEVER)
-            continue;
-        const int64_t left_s = w->next_s - now_s;
-        const uint64_t left_ns =
-            left_s <= 1 ? LOOK_LEAST_NS : (left_s > 60 ? 60 : (uint64_t)left_s - 1) * NS_PER_S;
-        delay_ns = left_ns < delay_ns ? left_ns : delay_ns;
-    }
-    if (!LIST_EMPTY(&b->watches))
-        timer_set_in(&b->look, delay_ns);
+    if (b->is_looking && !is_changed)
+        return;
+    b->round++;
+    if (is_changed)
+        b->changed_round = b->round;
+    b->is_changed = false;
+    b->is_looking = true;
+    b->next_s = POLICY_NEVER;
 }
 
-static void move_watches(struct policy_watches *from, struct policy_watches *to)
+static bool has_more(const struct policy_book *b)
 {
-    struct policy_watch *w;
+    const struct policy_watch *w = TAILQ_FIRST(&b->watches);
 
-    while ((w = LIST_FIRST(from)) != NULL) {
-        LIST_REMOVE(w, link);
-        LIST_INSERT_HEAD(to, w, link);
-    }
+    return w != NULL && w->round != b->round;
 }
 
-/* Whoever is told may watch, unwatch, or close the book. */
+/* What changes in the midst of a round begins another with those that waited longest.  Whoever is
+ * told may watch, unwatch, or close the book. */
 static void look(void *book)
 {
     struct policy_book *b = book;
     const int64_t now_s = policy_book_now_s(b);
-    /* A clock that was set back, lost or found may be within any window. */
-    const bool is_changed = b->is_changed || now_s < b->looked_s || b->looked_s == POLICY_NO_CLOCK;
-    struct policy_watch *w;
+    unsigned asked = 0, passed = 0;
 
-    b->is_changed = false;
+    begin_round(b, now_s);
     b->looked_s = now_s;
-    move_watches(&b->watches, &b->todo);
-    while (!b->is_over && (w = LIST_FIRST(&b->todo)) != NULL) {
-        LIST_REMOVE(w, link);
-        LIST_INSERT_HEAD(&b->watches, w, link);
-        look_at(b, w, now_s, is_changed);
+    while (!b->is_over && has_more(b) && asked < ASKS_A_TURN && passed++ < LOOKS_A_TURN) {
+        struct policy_watch *w = TAILQ_FIRST(&b->watches);
+        TAILQ_REMOVE(&b->watches, w, link);
+        TAILQ_INSERT_TAIL(&b->watches, w, link);
+        asked += look_at(b, w, now_s);
     }
-    if (!b->is_over && !b->is_changed)
-        set_next_look(b, now_s);
+    if (b->is_over || TAILQ_EMPTY(&b->watches))
+        return;
+    b->is_looking = has_more(b);
+    look_within(b, b->is_looking || b->is_changed ? 0 : delay_until(b->next_s, now_s));
 }

@@ -53,16 +53,18 @@ struct policy_book *policy_book_close(struct policy_book *b);
 
 /* ---- what holds ---- */
 
-/* Somebody who must know: the owner's storage, with `place` (its texts borrowed) and `changed`
- * set.  `terms` and `next_s` are the book's from policy_book_watch() on. */
+/* Somebody who must know: the owner's storage, with `place` (its texts borrowed), `changed` and
+ * `hears_all` set.  The rest is the book's from policy_book_watch() on. */
 struct policy_watch {
     struct policy_place place;
     /* From the loop, after `terms` became others: a document, an override, the clock.  It may
-     * watch and unwatch. */
+     * watch and unwatch.  Many watches are told in several turns, so that none is long. */
     void (*changed)(struct policy_watch *w);
+    bool hears_all; /* of every new document, also when `terms` stay the same */
     struct policy_terms terms;
     int64_t next_s; /* when the clock changes them, as far as known; POLICY_NEVER */
-    LIST_ENTRY(policy_watch) link;
+    uint64_t round; /* of looks: the last that came by here */
+    TAILQ_ENTRY(policy_watch) link;
 };
 /* Sets w->terms at once. */
 void policy_book_watch(struct policy_book *b, struct policy_watch *w);

@@ -5,7 +5,7 @@
 #include "base/log_limit.h"
 #include "transfer/policy_book.h"
 
-LIST_HEAD(policy_watches, policy_watch);
+TAILQ_HEAD(policy_watches, policy_watch);
 LIST_HEAD(policy_readings, policy_reading);
 
 /* One of the two documents. */
@@ -24,12 +24,15 @@ struct policy_copy {
 struct policy_book {
     struct policy_book_options options;
     struct policy_copy copies[POLICY_PARTS];
-    struct policy *policy; /* both, ready to be asked; never NULL */
-    struct policy_watches watches, todo;
+    struct policy *policy;           /* both, ready to be asked; never NULL */
+    struct policy_watches watches;   /* a ring: those not looked at in this round come first */
     struct policy_readings readings; /* rules being read on a worker */
     struct timer look;
-    int64_t looked_s; /* when watches were last looked at */
-    bool is_changed;  /* a document is another since then */
+    int64_t looked_s;              /* when watches were last looked at              */
+    uint64_t round, changed_round; /* of looks; the last that had to ask everything */
+    int64_t next_s;                /* the earliest change that this round found     */
+    bool is_looking;               /* … which is not over                           */
+    bool is_changed;               /* a document is another since it began          */
     bool is_over;
     struct upstream *upstream;
     struct upstream_listener listener;

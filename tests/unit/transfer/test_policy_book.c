@@ -522,6 +522,114 @@ static void a_watch_may_close_the_book_while_it_is_told(void **state)
     assert_int_equal(mode(s), POLICY_CAPPED);
 }
 
+enum { WATCHES = 500 };
+
+struct crowd_watch {
+    struct policy_watch watch; /* first */
+    unsigned told;
+};
+
+static void crowd_told(struct policy_watch *w)
+{
+    ((struct crowd_watch *)w)->told++;
+}
+
+static bool is_second(void *arg)
+{
+    return (*(unsigned *)arg)++ > 0;
+}
+
+static void run_a_turn(struct book_stage *s)
+{
+    unsigned asked = 0;
+
+    (void)world_run_until(s->net.world, world_now_ns(s->net.world) + NS_PER_S, is_second, &asked);
+}
+
+static size_t told_once(const struct crowd_watch *crowd)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < WATCHES; i++) {
+        assert_true(crowd[i].told <= 1);
+        count += crowd[i].told;
+    }
+    return count;
+}
+
+/* A turn that told ten thousand sites stood still for seconds. */
+static void a_change_is_told_to_many_in_turns_that_are_short(void **state)
+{
+    struct book_stage *s = *state;
+    struct crowd_watch *crowd = xcalloc(WATCHES, sizeof *crowd);
+    size_t before = 0, turns = 0;
+
+    for (size_t i = 0; i < WATCHES; i++) {
+        crowd[i].watch = (struct policy_watch){.place = s->watch.place, .changed = crowd_told};
+        policy_book_watch(s->book, &crowd[i].watch);
+    }
+    seal(s, POLICY_RULES, 1, CAPPED);
+    assert_int_equal(take(s, POLICY_RULES).code, ALB_OK);
+    for (; before < WATCHES && turns < WATCHES; turns++) {
+        run_a_turn(s);
+        assert_true(told_once(crowd) - before <= 64);
+        before = told_once(crowd);
+    }
+    assert_int_equal(before, WATCHES);
+    for (size_t i = 0; i < WATCHES; i++)
+        policy_book_unwatch(s->book, &crowd[i].watch);
+    free(crowd);
+}
+
+/* The second came while the first was still being told: nobody hears of the first any more who had
+ * not heard of it, nobody is left with it, and nobody who leaves meanwhile is missed. */
+static void changes_that_come_while_one_is_told_are_told_as_one(void **state)
+{
+    struct book_stage *s = *state;
+    struct crowd_watch *crowd = xcalloc(WATCHES, sizeof *crowd);
+
+    for (size_t i = 0; i < WATCHES; i++) {
+        crowd[i].watch = (struct policy_watch){.place = s->watch.place, .changed = crowd_told};
+        policy_book_watch(s->book, &crowd[i].watch);
+    }
+    seal(s, POLICY_RULES, 1, CAPPED);
+    assert_int_equal(take(s, POLICY_RULES).code, ALB_OK);
+    for (int i = 0; i < 3; i++)
+        run_a_turn(s);
+    seal(s, POLICY_OVERRIDES, 2, PAUSED);
+    assert_int_equal(take(s, POLICY_OVERRIDES).code, ALB_OK);
+    policy_book_unwatch(s->book, &crowd[0].watch);
+    policy_book_unwatch(s->book, &crowd[WATCHES - 1].watch);
+    run_ns(s, NS_PER_S);
+    unsigned told = 0;
+    for (size_t i = 1; i + 1 < WATCHES; i++) {
+        assert_int_equal(crowd[i].watch.terms.action.mode, POLICY_OFF);
+        told += crowd[i].told;
+    }
+    assert_true(told >= WATCHES - 2 && told < WATCHES + 200);
+    for (size_t i = 1; i + 1 < WATCHES; i++)
+        policy_book_unwatch(s->book, &crowd[i].watch);
+    free(crowd);
+}
+
+static void who_asked_for_it_hears_of_documents_that_change_nothing_for_it(void **state)
+{
+    struct book_stage *s = *state;
+    struct crowd_watch w = {
+        .watch = {.place = s->watch.place, .changed = crowd_told, .hears_all = true}};
+
+    policy_book_watch(s->book, &w.watch);
+    seal(s, POLICY_RULES, 1, CAPPED);
+    assert_int_equal(take(s, POLICY_RULES).code, ALB_OK);
+    run_ns(s, NS_PER_S);
+    seal(s, POLICY_RULES, 2, CAPPED);
+    assert_int_equal(take(s, POLICY_RULES).code, ALB_OK);
+    run_ns(s, 200 * NS_PER_S);
+    assert_int_equal(w.told, 2);
+    assert_int_equal(s->changed, 1);
+    policy_book_unwatch(s->book, &w.watch);
+}
+
 /* ---- many rules ------------------------------------------------------------------------------ */
 
 static void seal_many(struct book_stage *s, uint64_t number, const char *mode_word)
@@ -617,6 +725,9 @@ int main(void)
         TEST(a_parent_that_lies_changes_nothing),
         TEST(an_event_with_the_document_needs_no_question),
         TEST(a_watch_may_close_the_book_while_it_is_told),
+        TEST(a_change_is_told_to_many_in_turns_that_are_short),
+        TEST(changes_that_come_while_one_is_told_are_told_as_one),
+        TEST(who_asked_for_it_hears_of_documents_that_change_nothing_for_it),
         TEST(many_rules_are_read_on_a_worker_and_then_in_force),
         TEST(what_came_while_rules_were_read_is_not_undone_by_them),
         TEST(many_rules_that_are_wrong_change_nothing),
