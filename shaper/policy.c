@@ -11,7 +11,7 @@ struct policy {
     struct policy_doc *doc;
     struct policy_sites *sites;
     struct policy_overrides *overrides; /* NULL: none */
-    int64_t trusted_s;
+    int64_t trusted_s, least_s;
     int64_t last_date_s; /* from here on every week is like the next */
 };
 
@@ -85,6 +85,16 @@ void policy_set_overrides(struct policy *p, const struct policy_overrides *o)
 void policy_set_trusted(struct policy *p, int64_t trusted_s)
 {
     p->trusted_s = trusted_s;
+}
+
+void policy_set_least(struct policy *p, int64_t least_s)
+{
+    p->least_s = least_s;
+}
+
+bool policy_refresh_zones(struct policy *p)
+{
+    return policy_sites_refresh_zones(p->sites);
 }
 
 const struct policy_doc *policy_peek(const struct policy *p)
@@ -179,10 +189,11 @@ static bool rule_fits(const struct question *q, const struct policy_rule *r)
            scope_fits(q, r->scope, r->of);
 }
 
-/* Where nobody knows the time, who stops the line is believed, and who opens it is not. */
+/* Where nobody knows the time, who stops the line is believed, and who opens it is not; neither once
+ * it is over whatever the time is. */
 static bool override_holds(const struct question *q, const struct policy_override *o)
 {
-    return (o->directions & q->place->direction) != 0 && (o->places & q->place->side) != 0 &&
+    return q->policy->least_s < o->until_s && (o->directions & q->place->direction) != 0 && (o->places & q->place->side) != 0 &&
            (q->has_clock ? q->wall_s < o->until_s : o->what == POLICY_PAUSE) &&
            scope_fits(q, o->scope, o->of);
 }
@@ -216,10 +227,9 @@ static uint64_t least(uint64_t a, uint64_t b) /* 0 is none */
     return a == 0 || (b != 0 && b < a) ? b : a;
 }
 
-/* A rate that is a fallback is taken as a limit, too: which of the two is lower is not known. */
-static uint64_t absolute_limit(const struct policy_action *a)
+uint64_t policy_absolute_bps(const struct policy_action *a)
 {
-    return least(a->rate_bps, a->ceiling_bps);
+    return a->mode == POLICY_OFF ? 0 : least(a->rate_bps, a->ceiling_bps);
 }
 
 static int strictness(enum policy_profile profile)
@@ -238,7 +248,7 @@ static struct policy_action stricter(const struct policy_action *a, const struct
 {
     struct policy_action both = {
         .mode = a->mode < b->mode ? a->mode : b->mode,
-        .ceiling_bps = least(absolute_limit(a), absolute_limit(b)),
+        .ceiling_bps = least(policy_absolute_bps(a), policy_absolute_bps(b)),
         .floor_bps = a->floor_bps < b->floor_bps ? a->floor_bps : b->floor_bps,
         .percent = (uint32_t)least(a->percent, b->percent),
         .profile = strictness(a->profile) >= strictness(b->profile) ? a->profile : b->profile,
@@ -248,7 +258,9 @@ static struct policy_action stricter(const struct policy_action *a, const struct
     if (both.mode == POLICY_OFF)
         return (struct policy_action){.mode = POLICY_OFF};
     if (both.mode == POLICY_CAPPED)
-        both.rate_bps = least(a->rate_bps, b->rate_bps);
+        both.rate_bps = least(both.ceiling_bps, least(a->rate_bps, b->rate_bps));
+    if (both.mode == POLICY_CAPPED && both.percent == 0)
+        both.ceiling_bps = 0; /* it says no more than the rate */
     if (both.mode != POLICY_MODE_SCAVENGE)
         both.floor_bps = 0;
     return both;
@@ -320,6 +332,16 @@ struct policy_terms policy_now(const struct policy *p, const struct policy_place
     struct question q = question_of(p, place, wall_s);
 
     return answer(&q);
+}
+
+bool policy_terms_equal(const struct policy_terms *a, const struct policy_terms *b)
+{
+    const struct policy_action *x = &a->action, *y = &b->action;
+
+    return a->scope == b->scope && a->source == b->source && a->index == b->index &&
+           x->mode == y->mode && x->rate_bps == y->rate_bps && x->ceiling_bps == y->ceiling_bps &&
+           x->floor_bps == y->floor_bps && x->percent == y->percent && x->profile == y->profile &&
+           x->max_queue_ms == y->max_queue_ms;
 }
 
 uint64_t policy_limit_bps(const struct policy_action *a, uint64_t capacity_bps)
@@ -417,14 +439,29 @@ static int64_t next_of_rules(const struct question *q, const struct policy_terms
     return next_s;
 }
 
-int64_t policy_next_change(const struct policy *p, const struct policy_place *place, int64_t wall_s)
+static int64_t next_of(const struct question *q, const struct policy_terms *now)
+{
+    if (!q->has_clock)
+        return POLICY_NEVER;
+    if (now->source == POLICY_BY_OVERRIDE)
+        return policy_peek_overrides(q->policy)->list[now->index].until_s;
+    return q->zone == NULL ? POLICY_NEVER : next_of_rules(q, now);
+}
+
+struct policy_terms policy_now_and_next(const struct policy *p, const struct policy_place *place,
+                                        int64_t wall_s, int64_t *next_s)
 {
     struct question q = question_of(p, place, wall_s);
     struct policy_terms now = answer(&q);
 
-    if (!q.has_clock)
-        return POLICY_NEVER;
-    if (now.source == POLICY_BY_OVERRIDE)
-        return policy_peek_overrides(p)->list[now.index].until_s;
-    return q.zone == NULL ? POLICY_NEVER : next_of_rules(&q, &now);
+    *next_s = next_of(&q, &now);
+    return now;
+}
+
+int64_t policy_next_change(const struct policy *p, const struct policy_place *place, int64_t wall_s)
+{
+    int64_t next_s;
+
+    (void)policy_now_and_next(p, place, wall_s, &next_s);
+    return next_s;
 }

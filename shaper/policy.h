@@ -53,6 +53,12 @@ struct policy *policy_new(struct policy_doc *doc, const char *zone_dir, int64_t 
 struct policy *policy_free(struct policy *p);
 void policy_set_overrides(struct policy *p, const struct policy_overrides *o); /* copied */
 void policy_set_trusted(struct policy *p, int64_t trusted_s);
+/* By the hub's clock it is later than this: an override that ended before is over, whatever the
+ * clock here says, and also when it is not believed.  0: nothing is known. */
+void policy_set_least(struct policy *p, int64_t least_s);
+/* Zone files that were replaced are read anew; true: one was, and what comes next may be another
+ * thing.  Stats each zone of the document. */
+bool policy_refresh_zones(struct policy *p);
 const struct policy_doc *policy_peek(const struct policy *p);
 const struct policy_overrides *policy_peek_overrides(const struct policy *p);
 
@@ -60,11 +66,19 @@ const struct policy_overrides *policy_peek_overrides(const struct policy *p);
 bool policy_has_clock(const struct policy *p, int64_t wall_s);
 struct policy_terms policy_now(const struct policy *p, const struct policy_place *place,
                                int64_t wall_s);
+/* The same, and policy_next_change() with it, for little more than either. */
+struct policy_terms policy_now_and_next(const struct policy *p, const struct policy_place *place,
+                                        int64_t wall_s, int64_t *next_s);
 /* The first instant after wall_s at which policy_now() differs in source or index; POLICY_NEVER
  * when there is none or the clock is not known.  Exact to the second. */
 int64_t policy_next_change(const struct policy *p, const struct policy_place *place,
                            int64_t wall_s);
 
+bool policy_terms_equal(const struct policy_terms *a, const struct policy_terms *b);
+
+/* The most that an action allows by its figures alone, its share of a capacity apart: the lower of
+ * rate and ceiling.  A rate that is a fallback counts, too.  0: no such figure, as with OFF. */
+uint64_t policy_absolute_bps(const struct policy_action *a);
 /* The most that an action allows on a link whose measured capacity is this (0: not known yet);
  * UINT64_MAX: no limit.  A share of it is never less than POLICY_LEAST_RATE_BPS. */
 uint64_t policy_limit_bps(const struct policy_action *a, uint64_t capacity_bps);
@@ -101,5 +115,18 @@ struct policy_explanation {
 };
 void policy_explain(const struct policy *p, const struct policy_place *place, int64_t wall_s,
                     struct policy_explanation *out);
+/* Terms that came from `p`, as in now_text. */
+const char *policy_terms_text(const struct policy *p, const struct policy_terms *t, bool has_clock,
+                              char out[POLICY_LINE_MAX]);
+/* What stops everything at a place, and until when: "paused by rule 3 (office) until Mon 2026-11-23
+ * 18:00 (Europe/Oslo)"; "paused by alice since …: 'trading day', until …; `albedo resume o7` ends
+ * it".  False, and nothing written, unless the terms there are OFF. */
+struct policy_hold {
+    struct policy_terms terms;
+    int64_t until_s; /* when something may move again; POLICY_NEVER: not known */
+    char text[POLICY_LINE_MAX];
+};
+bool policy_hold(const struct policy *p, const struct policy_place *place, int64_t wall_s,
+                 struct policy_hold *out);
 /* "scavenge, at most 4.0 Mbit/s, at least 64.0 kbit/s" */
 const char *policy_action_text(const struct policy_action *a, char out[POLICY_LINE_MAX]);

@@ -62,7 +62,7 @@ static void put_override(struct line *l, const struct policy_override *o)
 {
     char until[UNITS_TEXT_SIZE];
 
-    put(l, "%s by %s until %s", o->what == POLICY_PAUSE ? "pause" : "go", o->by,
+    put(l, "%s %s by %s until %s", o->what == POLICY_PAUSE ? "pause" : "go", o->id, o->by,
         format_time(o->until_s, until));
     if (o->why[0] != '\0')
         put(l, " (%s)", o->why);
@@ -87,7 +87,7 @@ static void put_terms(struct line *l, const struct policy *p, const struct polic
     put_action(l, &t->action);
 }
 
-/* "Mon 2026-11-23 18:00" by the clock of the site. */
+/* "Mon 2026-11-23 18:00 (Europe/Oslo)" by the clock of the site. */
 static void put_local(struct line *l, int64_t wall_s, const struct policy_local *where)
 {
     static const char *const DAYS[] = {"Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"};
@@ -100,6 +100,92 @@ static void put_local(struct line *l, int64_t wall_s, const struct policy_local 
         put(l, "%.3s", text + 16);
     put(l, " (%s)", where->zone_is_known ? where->zone : "UTC");
 }
+
+const char *policy_terms_text(const struct policy *p, const struct policy_terms *t, bool has_clock,
+                              /* NOLINTNEXTLINE(readability-non-const-parameter): as above */
+                              char out[POLICY_LINE_MAX])
+{
+    struct line l = {out, 0};
+
+    put_terms(&l, p, t, has_clock);
+    return out;
+}
+
+/* ---- what stops everything ---- */
+
+/* A window may end where the next one, as strict, begins. */
+static int64_t until_of(const struct policy *p, const struct policy_place *place, int64_t wall_s)
+{
+    enum { STEPS_MAX = 32 };
+    int64_t next_s = policy_next_change(p, place, wall_s);
+
+    for (int i = 0; i < STEPS_MAX && next_s != POLICY_NEVER; i++) {
+        int64_t after_s;
+
+        if (policy_now_and_next(p, place, next_s, &after_s).action.mode != POLICY_OFF)
+            return next_s;
+        next_s = after_s;
+    }
+    return POLICY_NEVER;
+}
+
+static void put_until(struct line *l, const struct policy *p, const struct policy_place *place,
+                      int64_t until_s)
+{
+    struct policy_local local;
+
+    if (until_s == POLICY_NEVER) {
+        put(l, ", and nothing says until when");
+        return;
+    }
+    policy_place_zone(p, place, until_s, &local);
+    put(l, " until ");
+    put_local(l, until_s, &local);
+}
+
+static void put_pause(struct line *l, const struct policy *p, const struct policy_place *place,
+                      const struct policy_hold *h)
+{
+    const struct policy_override *o = &policy_peek_overrides(p)->list[h->terms.index];
+    struct policy_local local;
+
+    policy_place_zone(p, place, o->since_s, &local);
+    put(l, "paused by %s since ", o->by);
+    put_local(l, o->since_s, &local);
+    if (o->why[0] != '\0')
+        put(l, ": '%s',", o->why);
+    put_until(l, p, place, h->until_s);
+    put(l, "; `albedo resume %s` ends it", o->id);
+}
+
+bool policy_hold(const struct policy *p, const struct policy_place *place, int64_t wall_s,
+                 struct policy_hold *out)
+{
+    const struct policy_terms now = policy_now(p, place, wall_s);
+    struct line l = {out->text, 0};
+    const char *name;
+
+    if (now.action.mode != POLICY_OFF)
+        return false;
+    out->terms = now;
+    out->until_s = until_of(p, place, wall_s);
+    if (now.source == POLICY_BY_OVERRIDE) {
+        put_pause(&l, p, place, out);
+        return true;
+    }
+    name = policy_peek(p)->rules[now.index].name; /* without a rule nothing is off */
+    put(&l, "paused by rule %u (%s)", now.index + 1, name);
+    if (now.source == POLICY_BY_RULE)
+        put_until(&l, p, place, out->until_s);
+    else
+        put(&l, ", the strictest that could hold: %s",
+            policy_has_clock(p, wall_s)
+                ? "the site's time zone is not known here; install the time zone files"
+                : "the clock here is behind the last verified time; set it");
+    return true;
+}
+
+/* ---- both ---- */
 
 static void explain_next(const struct policy *p, const struct policy_place *place, int64_t wall_s,
                          struct policy_explanation *out)

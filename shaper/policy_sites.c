@@ -7,10 +7,12 @@
 struct named_zone {
     const char *name;
     struct zone *zone; /* owned; NULL: not there */
+    struct zone_stamp stamp;
 };
 
 struct policy_sites {
     const struct policy_doc *doc;
+    char *zone_dir; /* NULL: the system's */
     const struct policy_site **by_name;
     struct policy_subnet *by_address; /* sorted by bits, then address */
     size_t bits_begin[130];           /* where each length begins; [129] is the end */
@@ -27,7 +29,34 @@ static int compare_zones(const void *a, const void *b)
     return strcmp(left->name, right->name);
 }
 
-static void read_zones(struct policy_sites *s, const char *dir)
+/* What it was before is looked at first: a file that is replaced meanwhile is seen the next time. */
+static void read_zone(struct named_zone *n, const char *dir)
+{
+    struct zone *zone = NULL;
+
+    n->stamp = zone_look(dir, n->name);
+    alb_ignore(zone_read(dir, n->name, &zone),
+               "a site whose zone is not here gets the strictest terms");
+    (void)zone_free(n->zone);
+    n->zone = zone;
+}
+
+bool policy_sites_refresh_zones(struct policy_sites *s)
+{
+    bool is_other = false;
+
+    for (size_t i = 0; i < s->zone_count; i++) {
+        const struct zone_stamp now = zone_look(s->zone_dir, s->zones[i].name);
+
+        if (zone_stamp_equal(&now, &s->zones[i].stamp))
+            continue;
+        read_zone(&s->zones[i], s->zone_dir);
+        is_other = true;
+    }
+    return is_other;
+}
+
+static void read_zones(struct policy_sites *s)
 {
     const struct policy_doc *d = s->doc;
     size_t named = 0;
@@ -41,13 +70,8 @@ static void read_zones(struct policy_sites *s, const char *dir)
     for (size_t i = 0; i < named; i++)
         if (i == 0 || strcmp(s->zones[i].name, s->zones[s->zone_count - 1].name) != 0)
             s->zones[s->zone_count++].name = s->zones[i].name;
-    for (size_t i = 0; i < s->zone_count; i++) {
-        struct zone *zone = NULL;
-
-        alb_ignore(zone_read(dir, s->zones[i].name, &zone),
-                   "a site whose zone is not here gets the strictest terms");
-        s->zones[i].zone = zone;
-    }
+    for (size_t i = 0; i < s->zone_count; i++)
+        read_zone(&s->zones[i], s->zone_dir);
 }
 
 static const struct zone *find_zone(const struct policy_sites *s, const char *name)
@@ -163,12 +187,13 @@ struct policy_sites *policy_sites_new(const struct policy_doc *doc, const char *
     struct policy_sites *s = xalloc(sizeof *s);
 
     s->doc = doc;
+    s->zone_dir = zone_dir == NULL ? NULL : xstrdup(zone_dir);
     s->by_name = xcalloc(doc->site_count + 1, sizeof *s->by_name);
     for (size_t i = 0; i < doc->site_count; i++)
         s->by_name[i] = &doc->sites[i];
     qsort(s->by_name, doc->site_count, sizeof *s->by_name, compare_sites);
     sort_subnets(s);
-    read_zones(s, zone_dir);
+    read_zones(s);
     return s;
 }
 
@@ -179,6 +204,7 @@ struct policy_sites *policy_sites_free(struct policy_sites *s)
     for (size_t i = 0; i < s->zone_count; i++)
         (void)zone_free(s->zones[i].zone);
     free(s->zones);
+    free(s->zone_dir);
     free(s->by_name);
     free(s->by_address);
     free(s);

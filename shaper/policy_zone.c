@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
@@ -160,6 +161,26 @@ struct alb_status zone_read(const char *dir, const char *name, struct zone **out
         st = zone_decode(buf_peek(&bytes), buf_size(&bytes), out);
     buf_release(&bytes);
     return st;
+}
+
+struct zone_stamp zone_look(const char *dir, const char *name)
+{
+    AUTO_FREE char *path = path_join(dir == NULL ? SYSTEM_DIR : dir, name);
+    struct stat s;
+
+    if (alb_failed(zone_name_check(name)) || stat(path, &s) != 0)
+        return (struct zone_stamp){0};
+    return (struct zone_stamp){.device = (uint64_t)s.st_dev,
+                               .inode = (uint64_t)s.st_ino,
+                               .size = (uint64_t)s.st_size,
+                               .changed_s = (int64_t)s.st_ctim.tv_sec,
+                               .changed_ns = (int64_t)s.st_ctim.tv_nsec};
+}
+
+bool zone_stamp_equal(const struct zone_stamp *a, const struct zone_stamp *b)
+{
+    return a->device == b->device && a->inode == b->inode && a->size == b->size &&
+           a->changed_s == b->changed_s && a->changed_ns == b->changed_ns;
 }
 
 struct zone *zone_free(struct zone *z)

@@ -6,6 +6,7 @@
 
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,15 @@ ALB_MUST_USE struct alb_status zone_read(const char *dir, const char *name, stru
 /* The same from bytes. */
 ALB_MUST_USE struct alb_status zone_decode(const uint8_t *bytes, size_t size, struct zone **out);
 struct zone *zone_free(struct zone *z);
+
+/* Which file a zone's name leads to now; all zero: none.  Another file, or one that was written to,
+ * has another stamp. */
+struct zone_stamp {
+    uint64_t device, inode, size;
+    int64_t changed_s, changed_ns;
+};
+struct zone_stamp zone_look(const char *dir, const char *name);
+bool zone_stamp_equal(const struct zone_stamp *a, const struct zone_stamp *b);
 
 /* Seconds east of UTC at an instant, and until which instant (not included) that holds. */
 int32_t zone_offset(const struct zone *z, int64_t utc_s, int64_t *until_s);

@@ -122,13 +122,11 @@ static struct law_terms law_terms_of(const struct wan_half *h)
     const uint64_t line = h->wan->options.ceiling_bps[h->way];
     struct law_terms t = {.ceiling_percent = a->percent, .hold = hold_of(a->profile)};
 
-    switch (a->mode) {
-    case POLICY_OFF: t.off = true; return t;
-    case POLICY_MODE_SCAVENGE: t.ceiling_bps = lower(a->ceiling_bps, line); break;
-    case POLICY_CAPPED: t.ceiling_bps = lower(a->rate_bps, line); break;
-    case POLICY_FULL: t.ceiling_bps = lower(a->ceiling_bps, line); break;
+    if (a->mode == POLICY_OFF) {
+        t.off = true;
+        return t;
     }
-    t.ceiling_bps = body_bps(t.ceiling_bps);
+    t.ceiling_bps = body_bps(lower(policy_absolute_bps(a), line));
     t.floor_bps = body_bps(a->floor_bps);
     t.max_queue_ns = a->max_queue_ms * NS_PER_MS;
     t.insist = a->mode != POLICY_MODE_SCAVENGE || h->is_near;

@@ -113,18 +113,6 @@ struct branches *branches_free(struct branches *b)
 
 /* ---- what the policy says -------------------------------------------------------------------- */
 
-/* The receiver knows its capacity, the sender does not: percentages are the receiver's to keep. */
-static uint64_t limit_of(const struct policy_action *a)
-{
-    switch (a->mode) {
-    case POLICY_OFF: return 0;
-    case POLICY_CAPPED: return a->rate_bps;
-    case POLICY_MODE_SCAVENGE:
-    case POLICY_FULL: return a->ceiling_bps;
-    }
-    alb_unreachable();
-}
-
 static uint8_t direction_of(enum branch_way way)
 {
     return way == BRANCH_DOWN ? POLICY_DOWN : POLICY_UP;
@@ -139,7 +127,7 @@ static void limit_member(struct branch_member *m, enum branch_way way)
                                        .side = branch->is_lan ? POLICY_LAN : POLICY_WAN};
     const struct policy_terms t = policy_book_terms(m->all->options.policy, &place);
     const bool is_own = t.scope == POLICY_CLIENT && t.source != POLICY_BY_DEFAULT;
-    const struct node_terms terms = terms_of(is_own ? limit_of(&t.action) : 0);
+    const struct node_terms terms = terms_of(is_own ? policy_absolute_bps(&t.action) : 0);
 
     shaper_leaf_set_terms(&m->leaves[way], &terms);
 }
@@ -192,7 +180,9 @@ static void look_at_clients(void *arg)
 static void take_terms(struct branch *branch, enum branch_way way)
 {
     struct branches *b = branch->all;
-    const struct node_terms terms = terms_of(limit_of(&branch->watches[way].terms.action));
+    /* The receiver knows its capacity, the sender does not: percentages are the receiver's. */
+    const uint64_t bps = policy_absolute_bps(&branch->watches[way].terms.action);
+    const struct node_terms terms = terms_of(bps);
 
     shaper_node_set_terms(b->shapers[way], branch->nodes[way], &terms);
 }

@@ -149,8 +149,7 @@ static bool is_own(const struct policy_terms *t)
 /* What the job has for itself, whatever its line may: UNLIMITED when it has no rate. */
 static uint64_t own_bps(const struct layer_job *j)
 {
-    const struct policy_action *a = &j->terms.action;
-    const uint64_t bps = a->mode == POLICY_CAPPED ? a->rate_bps : a->ceiling_bps;
+    const uint64_t bps = policy_absolute_bps(&j->terms.action);
 
     return is_own(&j->terms) && bps != 0 ? bps : BUCKET_UNLIMITED;
 }
@@ -316,13 +315,6 @@ static void take_mean(struct layer_job *j)
     j->mean_bps = (j->mean_bps * (looks - 1) + bps) / looks;
 }
 
-static bool are_same(const struct policy_terms *a, const struct policy_terms *b)
-{
-    return a->action.mode == b->action.mode && a->action.rate_bps == b->action.rate_bps &&
-           a->action.floor_bps == b->action.floor_bps && a->source == b->source &&
-           a->index == b->index;
-}
-
 static void look(void *arg)
 {
     struct layer_jobs *all = arg;
@@ -343,7 +335,7 @@ static void look(void *arg)
         j->is_open = now_ns - j->wanted_ns < OPEN_NS && j->is_open;
         take_mean(j);
         judge(j);
-        is_other = is_other || !are_same(&before, &j->terms);
+        is_other = is_other || !policy_terms_equal(&before, &j->terms);
     }
     choose(all);
     if (is_other || all->strongest != strongest)
