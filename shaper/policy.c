@@ -193,7 +193,8 @@ static bool rule_fits(const struct question *q, const struct policy_rule *r)
  * it is over whatever the time is. */
 static bool override_holds(const struct question *q, const struct policy_override *o)
 {
-    return q->policy->least_s < o->until_s && (o->directions & q->place->direction) != 0 && (o->places & q->place->side) != 0 &&
+    return q->policy->least_s < o->until_s && (o->directions & q->place->direction) != 0 &&
+           (o->places & q->place->side) != 0 &&
            (q->has_clock ? q->wall_s < o->until_s : o->what == POLICY_PAUSE) &&
            scope_fits(q, o->scope, o->of);
 }

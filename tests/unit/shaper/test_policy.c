@@ -489,7 +489,8 @@ static void what_holds_and_what_comes_is_told_in_the_sites_time(void **state)
                  "at Mon 2026-11-23 16:00 (Europe/Oslo): no rule holds: scavenge");
     override_with(p, POLICY_PAUSE, "2026-11-23T13:30:30Z");
     expect_words(
-        p, at("2026-11-23T12:00Z"), "pause o-1 by anna until 2026-11-23T13:30:30Z (video call): off",
+        p, at("2026-11-23T12:00Z"),
+        "pause o-1 by anna until 2026-11-23T13:30:30Z (video call): off",
         "at Mon 2026-11-23 14:30:30 (Europe/Oslo): rule 1 (office): scavenge, at most 40 % "
         "of the measured capacity, at most 2.5 Mbit/s, at least 64.0 kbit/s, profile "
         "invisible, adding at most 5 ms of delay");
