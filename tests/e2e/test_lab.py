@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from labkit import advise, figures, play, report, row, samples  # noqa: E402
-from labkit.judge import Result  # noqa: E402
+from labkit import advise, figures, judge, kept, play, report, row, samples  # noqa: E402
+from labkit.judge import Judge, Result  # noqa: E402
 from labkit.play import Run  # noqa: E402
 
 STATS = {way: {"lateness_us": {"p50": 0, "p99": 0, "max": 0}} for way in ("ab", "ba")}
@@ -220,3 +220,129 @@ def test_without_an_emulator_the_pings_own_times_say_how_late_the_machine_was():
 def test_half_a_line_of_a_killed_tool_is_left_out(tmp_path):
     (tmp_path / "x.csv").write_text("sent_us,rtt_us,up_us,down_us\n1000000,40000,2,3\n2000000,400")
     assert [trip.rtt for trip in samples.read_trips(tmp_path / "x.csv")] == [0.04]
+
+
+class Played:
+    """A judge's memory and machine without either: runs end as `endings` say, in turn."""
+
+    def __init__(self, monkeypatch, out, *endings):
+        self.kept, self.endings, self.made = kept.Kept(out), list(endings), []
+        monkeypatch.setattr(kept, "programs_of", lambda bulk: "these")
+        monkeypatch.setattr(Judge, "run", self.run)
+
+    def run(self, row_of_it, bulk):
+        told = {"valid": True, "late": {}, "figures": {}, "trouble": "", "others": 0, "seconds": 1}
+        told |= self.endings.pop(0)
+        self.made.append((row_of_it.name, bulk))
+        self.kept.add(row_of_it, bulk, told)
+        return told
+
+    def judge(self, names, **how):
+        made = Judge(self.kept, [(each, "albedo") for each in row.find(names)], **how)
+        made.judge_all(lambda result: None)
+        return made.results()
+
+
+def use(percent, **more):
+    good = {"share": percent, "yield": 0.1, "recover": 1, "ours": 0.5}
+    return {"figures": good | {"use": percent, "p50": 1, "p95": 1, "p99": 1}, **more}
+
+
+INVALID = {"valid": False, "others": 60}
+
+
+def test_the_median_of_three_decides_and_of_five_after_a_miss(monkeypatch, tmp_path):
+    play_three = Played(monkeypatch, tmp_path / "a", *[use(95)] * 3)
+    (tmp_path / "a").mkdir()
+    assert play_three.judge(["S1"])[0].verdict == "goal" and len(play_three.made) == 3
+    (tmp_path / "b").mkdir()
+    play_five = Played(monkeypatch, tmp_path / "b", use(50), use(50), use(95), use(95), use(95))
+    told = play_five.judge(["S1"])[0]
+    assert told.verdict == "goal" and len(told.runs) == 5 and not play_five.endings
+
+
+def test_an_invalid_run_never_counts_and_is_repeated_up_to_a_bound(monkeypatch, tmp_path):
+    some = Played(monkeypatch, tmp_path, INVALID, INVALID, use(95))
+    told = some.judge(["S1"], repeat=1)[0]
+    assert told.verdict == "goal" and told.invalid == 2
+    (tmp_path / "only").mkdir()
+    never = Played(monkeypatch, tmp_path / "only", *[INVALID] * 9)
+    assert never.judge(["S1"], repeat=1, tries=2)[0].verdict == "noisy"
+    assert len(never.made) == 2
+
+
+def test_all_rows_are_played_once_before_any_is_played_twice(monkeypatch, tmp_path):
+    matrix = Played(monkeypatch, tmp_path, *[use(99)] * 4)
+    matrix.judge(["S1", "S2"], repeat=2)
+    assert [name for name, _ in matrix.made] == ["S1", "S2", "S1", "S2"]
+
+
+def test_a_killed_matrix_goes_on_where_it_was(monkeypatch, tmp_path):
+    killed = Played(monkeypatch, tmp_path, use(99))
+    with pytest.raises(IndexError):
+        killed.judge(["S1", "S2"], repeat=1)
+    with open(tmp_path / kept.FILE, "a", encoding="utf-8") as file:
+        file.write('{"row": "S2", "bu')  # it was writing
+    again = Played(monkeypatch, tmp_path, use(99))
+    assert [told.verdict for told in again.judge(["S1", "S2"], repeat=1)] == ["goal", "goal"]
+    assert again.made == [("S2", "albedo")]
+    assert [told.verdict for told in report.from_folder(tmp_path)] == ["goal", "goal"]
+
+
+def test_runs_of_other_programs_or_of_another_scenario_do_not_count(monkeypatch, tmp_path):
+    older = Played(monkeypatch, tmp_path, use(99))
+    older.judge(["S1"], repeat=1)
+    monkeypatch.setattr(kept, "programs_of", lambda bulk: "those")
+    now, s1 = kept.Kept(tmp_path), row.find(["S1"])[0]
+    assert now.of(s1, "albedo") == [] and now.others(s1, "albedo") == 1
+    monkeypatch.setattr(kept, "programs_of", lambda bulk: "these")
+    assert len(now.of(s1, "albedo")) == 1 and len(now.of(s1.widened(), "albedo")) == 1
+    s1.link["rate"] = "11mbit"
+    assert now.of(s1, "albedo") == []
+
+
+def test_what_is_forgotten_stays_forgotten(monkeypatch, tmp_path):
+    Played(monkeypatch, tmp_path, use(99)).judge(["S1"], repeat=1)
+    s1 = row.find(["S1"])[0]
+    kept.Kept(tmp_path).forget(s1, "albedo")
+    assert kept.Kept(tmp_path).of(s1, "albedo") == []
+
+
+def test_a_run_that_breaks_off_fails_its_row_and_the_others_are_played(monkeypatch, tmp_path):
+    broken = Played(monkeypatch, tmp_path, use(0, trouble="the bulk ended\nlog"), use(99))
+    first, second = broken.judge(["S1", "S2"], repeat=1)
+    assert (first.verdict, second.verdict) == ("FAILED", "goal")
+    assert "the bulk ended  " in report.table([first])
+
+
+def test_a_run_whose_machine_others_had_is_invalid_whatever_it_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(kept, "programs_of", lambda bulk: "these")
+    monkeypatch.setattr(judge, "play", lambda *_: standard_run([(22, 72, 9)]))
+    monkeypatch.setattr(judge, "draw", lambda *_: None)
+    monkeypatch.setattr(judge.machine.Others, "percent", lambda _: 80)
+    made = Judge(kept.Kept(tmp_path), [])
+    assert not made.run(row.find(["S2"])[0], "albedo")["valid"]
+    monkeypatch.setattr(judge.machine.Others, "percent", lambda _: 2)
+    assert made.run(row.find(["S2"])[0], "albedo")["valid"]
+
+
+def test_time_that_is_over_leaves_runs_for_the_next_time(monkeypatch, tmp_path):
+    late = Played(monkeypatch, tmp_path)
+    assert late.judge(["S1"], until=0.001)[0].verdict == "-" and late.made == []
+
+
+def test_a_comparison_stands_side_by_side(monkeypatch, tmp_path):
+    s2 = row.find(["S2"])[0]
+    told = report.comparison([Result(s2, bulk, [f], 0, f) for bulk, f in (
+        ("albedo", {"share": 98.0}), ("curl-cubic", {"share": 51.0}))])
+    assert "| Albedo | 98.0 | 1 run |" in told and "| curl, CUBIC | 51.0 |" in told
+
+
+@pytest.mark.parametrize("words,said", [
+    (["S1", "--policy", "x"], "add --link"), ([], "name a scenario"),
+    (["S1", "--must"], "one of them"), (["--must", "--minutes", "3"], "how long a soak takes"),
+    (["--compare", "--bulk", "ledbat"], "leave --bulk out"), (["S1", "--tries", "0"], "1 or more"),
+    (["--table", "/nonexistent"], "nothing was played")])
+def test_what_would_be_passed_over_in_silence_is_refused(words, said):
+    done = subprocess.run([ROOT / "tests/lab", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and said in done.stderr

@@ -7,6 +7,8 @@
 #     play.py      one run: the phases in turn, then the samples
 #     samples.py   what the meters wrote, read back
 #     figures.py   the figures of a run, from its samples alone
+#     machine.py   what of the machine a run had for itself
+#     kept.py      what was played before, so that a killed matrix goes on
 #     judge.py     runs until a median decides; bars
-#     report.py    table, JSON
+#     report.py    tables, JSON
 #     plot.py      rate, queue and round trips over time as SVG

@@ -8,7 +8,6 @@
 import os
 import shutil
 import sys
-import tempfile
 import types
 from pathlib import Path
 
@@ -129,9 +128,12 @@ class Place:
         self.site = None
 
     def __enter__(self):
-        self.folder = Path(tempfile.mkdtemp(prefix="albedo-lab-"))
         try:
             self.ground.__enter__()
+            # Within the Lab's own, so that the next one removes it if we are killed.
+            self.folder = self.ground.dir / "place"
+            self.folder.mkdir(mode=0o755)
+            self.ground.dir.chmod(0o755)
             if self.with_site:
                 self._settle()
         except BaseException:
@@ -141,7 +143,6 @@ class Place:
 
     def __exit__(self, *why):
         self.ground.__exit__(*why)
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _settle(self):
         """Everything up to endpoints that may pull, and enough content to keep them busy."""

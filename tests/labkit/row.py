@@ -132,9 +132,12 @@ class Row:
     capacity: str = ""        # where it is not the link's rate that bounds
 
     @classmethod
-    def read(cls, path):
+    def read(cls, path, minutes=None):
+        """`minutes`: how long a soak takes, if not what the file says."""
         try:
             data = tomllib.loads(path.read_text(encoding="utf-8"))
+            if minutes and "soak" in data:
+                data["soak"]["minutes"] = minutes
             return cls.make(path.stem, data)
         except (tomllib.TOMLDecodeError, TypeError, KeyError) as error:
             raise RowError(f"{path}: {error}") from None
@@ -212,17 +215,17 @@ def all_names():
     return sorted((path.stem for path in ROWS.glob("*.toml")), key=natural)
 
 
-def find(words):
+def find(words, minutes=None):
     """Rows by name; "S7" also finds S7-bbr. A path to a file of one's own is fine too."""
     found = []
     for word in words:
         if word.endswith(".toml"):
-            found.append(Row.read(Path(word)))
+            found.append(Row.read(Path(word), minutes))
             continue
         names = [name for name in all_names() if name == word or name.startswith(word + "-")]
         if not names:
             raise RowError(f"there is no scenario '{word}'; there are {', '.join(all_names())}")
-        found += [Row.read(ROWS / f"{name}.toml") for name in names]
+        found += [Row.read(ROWS / f"{name}.toml", minutes) for name in names]
     return list({each.name: each for each in found}.values())
 
 

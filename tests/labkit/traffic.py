@@ -31,7 +31,8 @@ LEND_PORT = 5013
 NGINX_PORT = 5014
 PING_HZ, PING_BYTES, VOIP_BYTES = 50, 48, 172
 WEB_SIZES, THINK_MS = (30_000, 300_000, 2_000_000), 1000
-BULKS = ("albedo", "curl-cubic", "curl-bbr", "curl-cap", "ledbat", "foreign")
+COMPARED = ["albedo", "curl-cubic", "curl-bbr", "curl-cap", "ledbat"]
+BULKS = (*COMPARED, "foreign")
 FOREIGN_BYTES = 256 << 20
 NGINX = """daemon off; worker_processes 1; pid {dir}/pid; error_log stderr; user root;
 events {{ worker_connections 64; }}
