@@ -42,7 +42,8 @@ size_t policy_doc_count(const struct policy_doc *d, enum policy_kind kind)
     case POLICY_KIND_SITE: return d->site_count;
     case POLICY_KIND_CALENDAR: return d->calendar_count;
     case POLICY_KIND_DEADLINE: return d->deadline_count;
-    case POLICY_KIND_OVERRIDE: return 0;
+    case POLICY_KIND_OVERRIDE:
+    case POLICY_KIND_BRANCH: return 0;
     }
     alb_unreachable();
 }
@@ -54,7 +55,8 @@ const void *policy_doc_item(const struct policy_doc *d, enum policy_kind kind, s
     case POLICY_KIND_SITE: return &d->sites[index];
     case POLICY_KIND_CALENDAR: return &d->calendars[index];
     case POLICY_KIND_DEADLINE: return &d->deadlines[index];
-    case POLICY_KIND_OVERRIDE: return NULL;
+    case POLICY_KIND_OVERRIDE:
+    case POLICY_KIND_BRANCH: return NULL;
     }
     alb_unreachable();
 }

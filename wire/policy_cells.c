@@ -312,8 +312,7 @@ static void write_dates(const struct policy_column *c, const struct policy_doc *
 
 /* ---- lists: a word at a time ---- */
 
-/* The next word of `*rest`, in `out`, which has room for any that is right; false at the end. */
-static bool next_word(const char **rest, char out[128])
+bool policy_next_word(const char **rest, char out[128])
 {
     static const char BETWEEN[] = " ,;\t";
     size_t size;
@@ -340,7 +339,7 @@ static struct alb_status read_calendars(const struct policy_column *c, struct po
     uint64_t all = 0;
     char name[128];
 
-    while (next_word(&text, name)) {
+    while (policy_next_word(&text, name)) {
         size_t i = 0;
 
         while (i < d->calendar_count && strcmp(d->calendars[i].name, name) != 0)
@@ -375,7 +374,7 @@ static struct alb_status read_subnets(const struct policy_column *c, struct poli
     char word[128];
 
     (void)c;
-    while (next_word(&text, word)) {
+    while (policy_next_word(&text, word)) {
         struct policy_subnet s = {.site = (uint32_t)((struct policy_site *)r->item - d->sites)};
         struct alb_status st = subnet_parse(word, &s);
 
@@ -419,7 +418,7 @@ static struct alb_status read_calendar_dates(const struct policy_column *c, stru
     char word[128];
 
     (void)c;
-    while (next_word(&text, word)) {
+    while (policy_next_word(&text, word)) {
         struct policy_dates dates;
         struct alb_status st = dates_parse(word, false, &dates);
 

@@ -38,5 +38,8 @@ extern const struct policy_cell cell_scope;
 extern const struct policy_cell cell_days, cell_hours, cell_dates, cell_calendars;
 extern const struct policy_cell cell_subnets, cell_calendar_dates;
 
+/* The next word of `*rest`, in `out`, which has room for any that is right; false at the end. */
+bool policy_next_word(const char **rest, char out[128]);
+
 /* Room for one more; it doubles at each power of two, so that no capacity has to be kept. */
 void *policy_list_grown(void *list, size_t count, size_t item_size);

@@ -99,7 +99,8 @@ static void set_line(struct policy_row *r, uint32_t line)
     case POLICY_KIND_SITE: ((struct policy_site *)r->item)->line = line; break;
     case POLICY_KIND_CALENDAR: ((struct policy_calendar *)r->item)->line = line; break;
     case POLICY_KIND_DEADLINE: ((struct policy_deadline *)r->item)->line = line; break;
-    case POLICY_KIND_OVERRIDE: break;
+    case POLICY_KIND_OVERRIDE:
+    case POLICY_KIND_BRANCH: break;
     }
 }
 
@@ -227,7 +228,7 @@ static bool needs_quotes(const char *text)
     return text[strcspn(text, ",;\"\n\r\t")] != '\0' || text[0] == '#';
 }
 
-static struct alb_status put_cell(const char *text, bool last, struct buf *out)
+struct alb_status table_put_cell(const char *text, bool last, struct buf *out)
 {
     struct alb_status st = ALB_STATUS_OK;
     bool quoted = needs_quotes(text);
@@ -264,7 +265,7 @@ static struct alb_status put_item(const struct policy_doc *d, enum policy_kind k
     buf_init(&text, SIZE_MAX / 2);
     for (size_t i = 0; i < COLUMN_COUNT && !alb_failed(st); i++) {
         column_text(COLUMNS[i], kind, d, item, &text);
-        st = put_cell(buf_text(&text), i + 1 == COLUMN_COUNT, out);
+        st = table_put_cell(buf_text(&text), i + 1 == COLUMN_COUNT, out);
     }
     buf_release(&text);
     return st;
@@ -276,11 +277,11 @@ static struct alb_status put_head(const struct policy_doc *d, struct buf *out)
     struct alb_status st = ALB_STATUS_OK;
 
     for (size_t i = 0; i < COLUMN_COUNT && !alb_failed(st); i++)
-        st = put_cell(COLUMNS[i], i + 1 == COLUMN_COUNT, out);
+        st = table_put_cell(COLUMNS[i], i + 1 == COLUMN_COUNT, out);
     for (size_t i = 0; i < COLUMN_COUNT && !alb_failed(st); i++) {
         const char *text = i == 0 ? "policy" : strcmp(COLUMNS[i], "zone") == 0 ? d->zone : "";
 
-        st = put_cell(text, i + 1 == COLUMN_COUNT, out);
+        st = table_put_cell(text, i + 1 == COLUMN_COUNT, out);
     }
     return st;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* wire/policy_json.c – a policy and a list of overrides as JSON: arrays of rows whose members are
  * the columns. */
-#include <jansson.h>
+#include "wire/policy_json.h"
+
 #include <stdio.h>
 
 #include "base/alloc.h"
@@ -57,8 +58,8 @@ static void take_member(struct policy_row *r, const char *name, const json_t *va
     buf_release(&text);
 }
 
-/* The label first, so that whatever is wrong with the others is found by it. */
-static void take_row(struct policy_row *r, const json_t *object, struct policy_findings *findings)
+void policy_json_take_row(struct policy_row *r, const json_t *object,
+                          struct policy_findings *findings)
 {
     const char *label = r->kind == POLICY_KIND_OVERRIDE ? "id" : "name";
     const json_t *first = json_object_get(object, label);
@@ -99,7 +100,7 @@ static void take_rows(struct policy_doc *d, enum policy_kind kind, const json_t 
                                 json_array_size(rows));
             return;
         }
-        take_row(&row, json_array_get(rows, i), findings);
+        policy_json_take_row(&row, json_array_get(rows, i), findings);
     }
 }
 
@@ -154,8 +155,7 @@ static void take_document(struct policy_doc *d, const json_t *top, struct policy
         take_rows(d, ORDER[i], json_object_get(top, policy_columns_of(ORDER[i])->plural), findings);
 }
 
-/* NULL, with a finding, for what is no JSON object. */
-static json_t *load(const void *bytes, size_t size, struct policy_findings *findings)
+json_t *policy_json_load(const void *bytes, size_t size, struct policy_findings *findings)
 {
     json_error_t error;
     json_t *top = json_loadb(bytes, size, JSON_REJECT_DUPLICATES, &error);
@@ -176,7 +176,7 @@ static json_t *load(const void *bytes, size_t size, struct policy_findings *find
 static void read_json(const void *bytes, size_t size, struct policy_findings *findings,
                       struct policy_doc *d)
 {
-    json_t *top = load(bytes, size, findings);
+    json_t *top = policy_json_load(bytes, size, findings);
 
     if (top == NULL)
         return;
@@ -187,7 +187,7 @@ static void read_json(const void *bytes, size_t size, struct policy_findings *fi
 /* Some editors put it first, in tables and in JSON. */
 static const char UTF8_MARK[] = "\xef\xbb\xbf";
 
-static bool looks_like_json(const char *text, size_t size)
+bool policy_json_begins(const char *text, size_t size)
 {
     size_t at = 0;
 
@@ -212,7 +212,7 @@ struct alb_status policy_doc_decode(const void *bytes, size_t size, policy_zone_
         size -= sizeof UTF8_MARK - 1;
     }
     d = policy_doc_new();
-    if (looks_like_json(bytes, size))
+    if (policy_json_begins(bytes, size))
         read_json(bytes, size, findings, d);
     else
         policy_table_read(bytes, size, d, findings);
@@ -237,9 +237,9 @@ static json_t *list_value(char *text)
     return list;
 }
 
-static json_t *row_object(enum policy_kind kind, const struct policy_doc *d, const void *item)
+json_t *policy_json_row(const struct policy_columns *columns, const struct policy_doc *d,
+                        const void *item)
 {
-    const struct policy_columns *columns = policy_columns_of(kind);
     json_t *object = json_object();
     struct buf text;
 
@@ -270,7 +270,8 @@ static json_t *rows_array(const struct policy_doc *d, enum policy_kind kind)
     json_t *rows = json_array();
 
     for (size_t i = 0; i < policy_doc_count(d, kind); i++)
-        (void)json_array_append_new(rows, row_object(kind, d, policy_doc_item(d, kind, i)));
+        (void)json_array_append_new(
+            rows, policy_json_row(policy_columns_of(kind), d, policy_doc_item(d, kind, i)));
     return rows;
 }
 
@@ -343,7 +344,7 @@ static void take_overrides(struct policy_overrides *o, const json_t *top,
         struct policy_row row;
 
         policy_row_begin_override(&row, &o->list[o->count], o->count);
-        take_row(&row, json_array_get(rows, o->count), findings);
+        policy_json_take_row(&row, json_array_get(rows, o->count), findings);
         check_override(o, o->count, findings);
     }
 }
@@ -357,7 +358,7 @@ struct alb_status policy_overrides_decode(const void *bytes, size_t size,
 
     if (size > POLICY_BYTES_MAX)
         return alb_fail(ALB_INVALID, "a list of overrides is larger than 1 MiB");
-    top = load(bytes, size, findings);
+    top = policy_json_load(bytes, size, findings);
     if (top != NULL)
         take_overrides(o, top, findings);
     json_decref(top);
@@ -375,7 +376,8 @@ struct alb_status policy_overrides_encode(const struct policy_overrides *o, stru
 
     (void)json_object_set_new(top, "format", json_integer(POLICY_FORMAT));
     for (size_t i = 0; i < o->count; i++)
-        (void)json_array_append_new(rows, row_object(POLICY_KIND_OVERRIDE, NULL, &o->list[i]));
+        (void)json_array_append_new(
+            rows, policy_json_row(policy_columns_of(POLICY_KIND_OVERRIDE), NULL, &o->list[i]));
     (void)json_object_set_new(top, "overrides", rows);
     return dump(top, out);
 }

@@ -120,7 +120,10 @@ static bool take_subnet(struct mirage *m, const char *text, char scope[128])
     site = find_site(m, name);
     if (site == NULL)
         return false;
-    row = (struct policy_row){.kind = POLICY_KIND_SITE, .doc = m->doc, .item = site};
+    row = (struct policy_row){.kind = POLICY_KIND_SITE,
+                              .columns = policy_columns_of(POLICY_KIND_SITE),
+                              .doc = m->doc,
+                              .item = site};
     (void)snprintf(subnet, sizeof subnet, "%u.%u.%u.%u/%u", a[0], a[1], a[2], a[3], s.bits - 96U);
     if (site->line == m->line) /* new */
         policy_row_take(&row, "subnets", subnet, m->findings);

@@ -171,7 +171,8 @@ struct alb_status policy_row_begin(struct policy_row *r, enum policy_kind kind,
 
     if (count >= ADDERS[kind].most)
         return (struct alb_status){ALB_FULL, 0, ADDERS[kind].too_many};
-    *r = (struct policy_row){.kind = kind, .doc = doc, .item = ADDERS[kind].add(doc)};
+    *r = (struct policy_row){
+        .kind = kind, .columns = &KINDS[kind], .doc = doc, .item = ADDERS[kind].add(doc)};
     (void)snprintf(r->where, sizeof r->where, "%s %zu", KINDS[kind].word, count + 1);
     return ALB_STATUS_OK;
 }
@@ -179,25 +180,28 @@ struct alb_status policy_row_begin(struct policy_row *r, enum policy_kind kind,
 void policy_row_begin_override(struct policy_row *r, struct policy_override *item, size_t index)
 {
     *item = (struct policy_override){.directions = POLICY_BOTH, .places = POLICY_BOTH};
-    *r = (struct policy_row){.kind = POLICY_KIND_OVERRIDE, .item = item};
-    (void)snprintf(r->where, sizeof r->where, "override %zu", index + 1);
+    policy_row_begin_alone(r, POLICY_KIND_OVERRIDE, &KINDS[POLICY_KIND_OVERRIDE], item, index);
 }
 
-static const struct policy_column *find_column(const struct policy_columns *columns,
-                                               const char *name, size_t *index)
+void policy_row_begin_alone(struct policy_row *r, enum policy_kind kind,
+                            const struct policy_columns *columns, void *item, size_t index)
 {
-    for (size_t i = 0; i < columns->count; i++) {
-        if (strcmp(columns->list[i].name, name) != 0)
-            continue;
-        *index = i;
-        return &columns->list[i];
-    }
-    return NULL;
+    *r = (struct policy_row){.kind = kind, .columns = columns, .item = item};
+    (void)snprintf(r->where, sizeof r->where, "%s %zu", columns->word, index + 1);
+}
+
+size_t policy_column_index(const struct policy_columns *columns, const char *name)
+{
+    size_t i = 0;
+
+    while (i < columns->count && strcmp(columns->list[i].name, name) != 0)
+        i++;
+    return i;
 }
 
 static void report_unknown(struct policy_row *r, const char *name, struct policy_findings *findings)
 {
-    const struct policy_columns *columns = &KINDS[r->kind];
+    const struct policy_columns *columns = r->columns;
     char known[256] = "", quoted[80];
     size_t size = 0;
 
@@ -212,15 +216,16 @@ static void report_unknown(struct policy_row *r, const char *name, struct policy
 void policy_row_take(struct policy_row *r, const char *name, const char *text,
                      struct policy_findings *findings)
 {
+    const size_t index = policy_column_index(r->columns, name);
+    const struct policy_column *c;
     char quoted[80];
-    size_t index;
-    const struct policy_column *c = find_column(&KINDS[r->kind], name, &index);
     struct alb_status st;
 
-    if (c == NULL) {
+    if (index == r->columns->count) {
         report_unknown(r, name, findings);
         return;
     }
+    c = &r->columns->list[index];
     r->seen |= UINT32_C(1) << index;
     st = c->cell->read(c, r, text);
     if (alb_failed(st)) {
@@ -269,7 +274,7 @@ static void tidy_calendar(struct policy_calendar *c)
 
 void policy_row_end(struct policy_row *r, struct policy_findings *findings)
 {
-    const struct policy_columns *columns = &KINDS[r->kind];
+    const struct policy_columns *columns = r->columns;
 
     for (size_t i = 0; i < columns->count; i++)
         if (columns->list[i].is_required && (r->seen >> i & 1) == 0) {

@@ -12,8 +12,9 @@ enum policy_kind {
     POLICY_KIND_CALENDAR,
     POLICY_KIND_DEADLINE,
     POLICY_KIND_OVERRIDE,
+    POLICY_KIND_BRANCH, /* a row of the site directory: wire/sites_rows.h */
 };
-enum { POLICY_DOC_KINDS = 4, POLICY_KINDS = 5 };
+enum { POLICY_DOC_KINDS = 4, POLICY_KINDS = 5 /* with a table of columns here */ };
 
 struct policy_column;
 
@@ -24,11 +25,14 @@ struct policy_columns {
     size_t count;
 };
 const struct policy_columns *policy_columns_of(enum policy_kind kind);
+/* `count` when there is none of that name. */
+size_t policy_column_index(const struct policy_columns *columns, const char *name);
 
 /* A row being read. */
 struct policy_row {
     enum policy_kind kind;
-    struct policy_doc *doc; /* NULL: an override */
+    const struct policy_columns *columns;
+    struct policy_doc *doc; /* NULL: an override, a branch */
     void *item;             /* within the document: dies with the next row of the kind */
     uint32_t seen;          /* columns given, by bit */
     bool is_wrong;          /* something was */
@@ -42,6 +46,9 @@ struct policy_row {
 ALB_MUST_USE struct alb_status policy_row_begin(struct policy_row *r, enum policy_kind kind,
                                                 struct policy_doc *doc);
 void policy_row_begin_override(struct policy_row *r, struct policy_override *item, size_t index);
+/* A row that is no part of a document; `item` has its defaults. */
+void policy_row_begin_alone(struct policy_row *r, enum policy_kind kind,
+                            const struct policy_columns *columns, void *item, size_t index);
 /* What is unknown to this kind or wrong goes to the findings. */
 void policy_row_take(struct policy_row *r, const char *name, const char *text,
                      struct policy_findings *findings);

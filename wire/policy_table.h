@@ -25,6 +25,9 @@ void table_release(struct table *t);
 /* Reads the next row that is neither blank nor a comment (#); false at the end. */
 bool table_next(struct table *t, struct policy_findings *findings);
 
+/* Appends one cell, quoted where it must be, and what is behind it. */
+ALB_MUST_USE struct alb_status table_put_cell(const char *text, bool last, struct buf *out);
+
 /* A table of either kind into a document; errors are among the findings. */
 void policy_table_read(const void *bytes, size_t size, struct policy_doc *d,
                        struct policy_findings *findings);
