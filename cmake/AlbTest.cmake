@@ -184,6 +184,12 @@ function(alb_lab_traffic)
     target_link_libraries(albedo-traffic PRIVATE Threads::Threads m alb_warnings)
 endfunction()
 
+# tests/sense/: what net/ knows of a machine's place, as JSON for tests in network namespaces.
+function(alb_sense)
+    add_executable(albedo-sense ${ALB_TESTS}/sense/main.c)
+    target_link_libraries(albedo-sense PRIVATE base net wire shaper alb_warnings)
+endfunction()
+
 # tests/emu/unit/test_<file>.c: the laws of the link, without an interface or a clock; and the gate,
 # which holds the running emulator to its accuracy (77: too noisy a machine to tell).
 function(alb_emulator_tests)
@@ -200,10 +206,11 @@ function(alb_emulator_tests)
     set_tests_properties(emu_gate PROPERTIES RUN_SERIAL ON SKIP_RETURN_CODE 77)
 endfunction()
 
-# Scenarios of tests/lab with wide bars, on the release build since they are about speed; 77 without
-# one (tests/run makes it), or where the machine is too noisy to tell.
+# Scenarios of tests/lab with wide bars, on the release build since they are about speed. Skipped
+# (77) without one (tests/run makes it), or where three tries were invalid: the emulator was late or
+# other programs had the processors, so nothing is told either way; tests/run names it at its end.
 function(alb_lab_scenarios)
-    foreach(name L1-4)
+    foreach(name L1-4 S1 S2)
         add_test(NAME lab_${name} COMMAND ${ALB_TESTS}/lab ${name} --wide
                  --bin ${CMAKE_SOURCE_DIR}/build/release/bin --out ${CMAKE_BINARY_DIR}/lab/${name})
         alb_test_properties(lab_${name} lab 300)

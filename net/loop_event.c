@@ -19,6 +19,8 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "net/datagram_event.h"
+#include "net/netlink_impl.h"
+#include "net/raw_frame_impl.h"
 #include "net/stream_event.h"
 
 enum { LAST_TURNS = 64 }; /* of a loop that ends; two or three are usual */
@@ -102,6 +104,8 @@ static const struct loop_ops event_ops = {
     .listen = listener_event_open,
     .open_datagram = datagram_event_open,
     .find_host = datagram_event_find_host,
+    .open_netlink = netlink_event_open,
+    .send_frame = raw_frame_event_send,
 };
 
 struct loop_event *loop_event_of(struct loop *loop)

@@ -12,6 +12,9 @@
 struct address;
 struct datagram;
 struct datagram_options;
+struct netlink_source;
+struct netlink_view;
+struct raw_frame;
 
 struct loop_ops {
     uint64_t (*now_ns)(struct loop *loop);
@@ -29,6 +32,9 @@ struct loop_ops {
                                        struct datagram **out);
     /* Without asking anybody: an IP address, or a node of the simulated world. */
     bool (*find_host)(struct loop *loop, const char *host, uint16_t port, struct address *out);
+    struct alb_status (*open_netlink)(struct loop *loop, struct netlink_view *view,
+                                      struct netlink_source **out);
+    struct alb_status (*send_frame)(struct loop *loop, const struct raw_frame *frame);
 };
 
 struct grave {

@@ -13,8 +13,9 @@ import tempfile
 
 from lib import tree
 
-# The two objects that may hand bytes to a network, and the calls that do.
-WRAPPERS = {("libnet.a", "stream_event.c.o"), ("libnet.a", "datagram_event.c.o")}
+# The objects that may hand bytes to a network, and the calls that do.
+WRAPPERS = {("libnet.a", "stream_event.c.o"), ("libnet.a", "datagram_event.c.o"),
+            ("libnet.a", "raw_frame.c.o")}  # wake frames, which shaper/wake.h bounds
 SENDING = {"SSL_write", "SSL_write_ex", "SSL_write_early_data", "SSL_sendfile",
            "BIO_write", "BIO_write_ex",
            "send", "sendto", "sendmsg", "sendmmsg", "sendfile", "sendfile64", "splice"}

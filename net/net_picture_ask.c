@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* net/net_picture_ask.c – what a picture answers: whose subnet, which way, what kind of link. */
+#include <arpa/inet.h>
+#include <linux/if_arp.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "net/netlink_impl.h"
+
+/* ---- addresses ------------------------------------------------------------------------------- */
+
+bool net_ip_parse(const char *text, struct net_ip *out)
+{
+    struct net_ip found = {.size = 4};
+
+    if (inet_pton(AF_INET, text, found.bytes) != 1) {
+        found.size = 16;
+        if (inet_pton(AF_INET6, text, found.bytes) != 1)
+            return false;
+    }
+    *out = found;
+    return true;
+}
+
+const char *net_ip_format(const struct net_ip *ip, char out[NET_IP_TEXT_SIZE])
+{
+    out[0] = '\0';
+    if (ip->size != 0)
+        (void)inet_ntop(ip->size == 4 ? AF_INET : AF_INET6, ip->bytes, out, NET_IP_TEXT_SIZE);
+    return out;
+}
+
+bool net_address_covers(const struct net_address *a, const struct net_ip *ip)
+{
+    const struct net_ip *base = a->peer.size != 0 ? &a->peer : &a->ip;
+    const size_t whole = a->prefix / 8, bits = a->prefix % 8;
+
+    if (base->size != ip->size || memcmp(base->bytes, ip->bytes, whole) != 0)
+        return false;
+    return bits == 0 || (base->bytes[whole] ^ ip->bytes[whole]) >> (8 - bits) == 0;
+}
+
+static bool is_same_ip(const struct net_ip *a, const struct net_ip *b)
+{
+    return a->size == b->size && memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
+}
+
+/* ---- ways ------------------------------------------------------------------------------------ */
+
+static bool is_link_local(const struct net_ip *ip)
+{
+    return ip->size == 16 && ip->bytes[0] == 0xfe && (ip->bytes[1] & 0xc0) == 0x80;
+}
+
+/* Of that link and family, the first that others may know; else none. */
+static struct net_ip source_on(const struct net_picture *p, uint32_t link, uint8_t family_size)
+{
+    for (size_t i = 0; i < p->address_count; i++) {
+        const struct net_address *a = &p->addresses[i];
+
+        if (a->link == link && a->ip.size == family_size && !is_link_local(&a->ip))
+            return a->ip;
+    }
+    return (struct net_ip){.size = 0};
+}
+
+static bool leads_out(const struct net_picture *p, uint32_t link)
+{
+    const struct net_link *l = net_picture_link(p, link);
+
+    return l != NULL && net_link_is_usable(l);
+}
+
+/* The narrowest subnet it is in; NULL: none. */
+static const struct net_address *neighbourhood(const struct net_picture *p, const struct net_ip *to)
+{
+    const struct net_address *best = NULL;
+
+    for (size_t i = 0; i < p->address_count; i++) {
+        const struct net_address *a = &p->addresses[i];
+
+        if (net_address_covers(a, to) && leads_out(p, a->link) &&
+            (best == NULL || a->prefix > best->prefix))
+            best = a;
+    }
+    return best;
+}
+
+struct alb_status net_picture_reach(const struct net_picture *p, const struct net_ip *to,
+                                    struct net_way *out)
+{
+    for (size_t i = 0; i < p->address_count; i++)
+        if (is_same_ip(&p->addresses[i].ip, to)) {
+            *out = (struct net_way){.link = p->addresses[i].link, .source = *to, .is_own = true};
+            return ALB_STATUS_OK;
+        }
+    const struct net_address *near = neighbourhood(p, to);
+    if (near != NULL) {
+        *out = (struct net_way){.link = near->link, .source = near->ip};
+        return ALB_STATUS_OK;
+    }
+    for (size_t i = 0; i < p->route_count; i++) {
+        const struct net_route *r = &p->routes[i];
+
+        if (r->family_size != to->size || r->table != RT_TABLE_MAIN || !leads_out(p, r->link))
+            continue;
+        *out = (struct net_way){
+            .link = r->link, .source = source_on(p, r->link, to->size), .gateway = r->gateway};
+        return ALB_STATUS_OK;
+    }
+    return alb_fail(ALB_NOT_FOUND, "asking for the way to an address: no route leads there");
+}
+
+/* ---- links ----------------------------------------------------------------------------------- */
+
+bool net_link_is_usable(const struct net_link *l)
+{
+    return l->is_up && (l->has_carrier || l->carrier_is_held);
+}
+
+static bool is_one_of(const char *word, const char *const *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(word, list[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Kinds as the kernel's drivers name them (rtnl_link_ops.kind). */
+static bool is_vpn_kind(const char *kind)
+{
+    static const char *const KINDS[] = {"tun",  "wireguard", "ppp",     "ipip",   "sit",
+                                        "gre",  "gretap",    "ip6gre",  "ip6tnl", "ip6gretap",
+                                        "vti",  "vti6",      "xfrm",    "l2tp",   "l2tpeth",
+                                        "ovpn", "amneziawg", "ovpn-dco"};
+
+    return is_one_of(kind, KINDS, ALB_COUNT(KINDS));
+}
+
+enum net_nature net_nature_of(const struct net_link *l, bool is_loopback, const char *devtype)
+{
+    static const char *const MODEMS[] = {"wwan", "rmnet", "qmimux"};
+
+    if (is_loopback)
+        return NET_LOOPBACK;
+    if (strcmp(devtype, "wwan") == 0 || is_one_of(l->kind, MODEMS, ALB_COUNT(MODEMS)))
+        return NET_MOBILE;
+    if (is_vpn_kind(l->kind) || l->hardware == ARPHRD_PPP || l->hardware == ARPHRD_TUNNEL ||
+        l->hardware == ARPHRD_TUNNEL6 || l->hardware == ARPHRD_SIT || l->hardware == ARPHRD_IPGRE)
+        return NET_VPN;
+    if (strcmp(devtype, "wlan") == 0 || l->hardware == ARPHRD_IEEE80211)
+        return NET_WIRELESS;
+    return l->kind[0] != '\0' ? NET_VIRTUAL : NET_WIRED;
+}
+
+const char *net_nature_name(enum net_nature nature)
+{
+    switch (nature) {
+    case NET_WIRED: return "wired";
+    case NET_WIRELESS: return "wireless";
+    case NET_MOBILE: return "mobile";
+    case NET_VPN: return "vpn";
+    case NET_VIRTUAL: return "virtual";
+    case NET_LOOPBACK: return "loopback";
+    }
+    alb_unreachable();
+}
