@@ -184,6 +184,12 @@ function(alb_lab_traffic)
     target_link_libraries(albedo-traffic PRIVATE Threads::Threads m alb_warnings)
 endfunction()
 
+# tests/sense/: what net/ knows of a machine's place, as JSON for tests in network namespaces.
+function(alb_sense)
+    add_executable(albedo-sense ${ALB_TESTS}/sense/main.c)
+    target_link_libraries(albedo-sense PRIVATE base net wire shaper alb_warnings)
+endfunction()
+
 # tests/emu/unit/test_<file>.c: the laws of the link, without an interface or a clock; and the gate,
 # which holds the running emulator to its accuracy (77: too noisy a machine to tell).
 function(alb_emulator_tests)
