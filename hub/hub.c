@@ -46,14 +46,6 @@ static void start_supply(struct hub *h)
         .loop = o->loop, .records = h->records, .supply = h->supply, .authority = h->authority});
 }
 
-static void on_branches_changed(void *arg)
-{
-    const struct hub *h = arg;
-
-    if (h->serve != NULL)
-        serve_branches_changed(h->serve);
-}
-
 static struct alb_status start_tree(struct hub *h)
 {
     const struct hub_options *o = &h->options;
@@ -65,8 +57,7 @@ static struct alb_status start_tree(struct hub *h)
                                                           .link_bps = o->link_bps,
                                                           .packet_overhead = o->packet_overhead,
                                                           .policy = h->policy,
-                                                          .changed = on_branches_changed,
-                                                          .arg = h});
+                                                          .changed = serve_branch_changed});
     h->serve = serve_new(&(struct serve_options){.loop = o->loop,
                                                  .port = PORT_TREE,
                                                  .authority = h->authority,

@@ -129,3 +129,19 @@ void address_format(const struct sockaddr_storage *address, char *out)
     (void)snprintf(out, ADDRESS_TEXT_SIZE, is_six ? "[%s]:%u" : "%s:%u", text,
                    (unsigned)address_port(address));
 }
+
+bool address_parse(const char *text, uint8_t out[16])
+{
+    const bool is_six = text[0] == '[';
+    const char *end = is_six ? strchr(text, ']') : strrchr(text, ':');
+    uint8_t address[16] = {[10] = 0xff, [11] = 0xff};
+    char host[ADDRESS_TEXT_SIZE];
+
+    if (end == NULL || end - text >= ADDRESS_TEXT_SIZE)
+        return false;
+    (void)snprintf(host, sizeof(host), "%.*s", (int)(end - text - is_six), text + is_six);
+    if (inet_pton(is_six ? AF_INET6 : AF_INET, host, is_six ? address : address + 12) != 1)
+        return false;
+    memcpy(out, address, sizeof(address));
+    return true;
+}

@@ -33,4 +33,6 @@ void resolve_cancel(struct resolve *r);
 
 /* "10.1.2.3:7443", "[::1]:7443"; `out` holds ADDRESS_TEXT_SIZE bytes. */
 void address_format(const struct sockaddr_storage *address, char *out);
+/* The address of such a text: IPv6, IPv4 as ::ffff:a.b.c.d.  False: there is none in it. */
+bool address_parse(const char *text, uint8_t out[16]);
 uint16_t address_port(const struct sockaddr_storage *address);

@@ -111,14 +111,6 @@ static void start_supply(struct reflector *r)
         .loop = o->loop, .records = r->records, .supply = r->supply, .authority = r->authority});
 }
 
-static void on_branches_changed(void *arg)
-{
-    const struct reflector *r = arg;
-
-    if (r->serve != NULL)
-        serve_branches_changed(r->serve);
-}
-
 static struct alb_status start_serve(struct reflector *r)
 {
     const struct reflector_options *o = &r->options;
@@ -131,8 +123,7 @@ static struct alb_status start_serve(struct reflector *r)
                                                           .packet_overhead = o->packet_overhead,
                                                           .policy = r->policy,
                                                           .own_site = o->site,
-                                                          .changed = on_branches_changed,
-                                                          .arg = r});
+                                                          .changed = serve_branch_changed});
     r->serve = serve_new(&(struct serve_options){.loop = o->loop,
                                                  .port = PORT_TREE,
                                                  .authority = r->authority,

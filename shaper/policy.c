@@ -117,6 +117,11 @@ const char *policy_site_of(const struct policy *p, const uint8_t address[16])
     return policy_sites_by_address(p->sites, (const uint8_t(*)[16])list, 1);
 }
 
+bool policy_has_site(const struct policy *p, const char *site)
+{
+    return policy_sites_find(p->sites, site).is_known;
+}
+
 bool policy_has_clock(const struct policy *p, int64_t wall_s)
 {
     return wall_s >= p->trusted_s && wall_s >= 0 && wall_s <= LAST_WALL_S;

@@ -83,6 +83,8 @@ uint64_t policy_absolute_bps(const struct policy_action *a);
  * UINT64_MAX: no limit.  A share of it is never less than POLICY_LEAST_RATE_BPS. */
 uint64_t policy_limit_bps(const struct policy_action *a, uint64_t capacity_bps);
 
+/* Does the document have it? */
+bool policy_has_site(const struct policy *p, const char *site);
 /* The site whose subnet has this address (16 bytes; IPv4 as ::ffff:a.b.c.d), the longest prefix
  * first; NULL: none. */
 const char *policy_site_of(const struct policy *p, const uint8_t address[16]);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* transfer/branches.h – those below: what may be sent to each branch, and what each may send.
  *
- *     link ── branch (a site, by WAN or LAN) ── connection          once down, once up
+ *     link ── branch (a site, by WAN or LAN) ── device ── connection       once down, once up
  *
  * Every connection of a port passes here, so what the policy says of a site holds for the sum of
- * all that crosses its line, through however many reflectors and endpoints.  Which branch a
- * connection is of is known when it shows its grant; before that it counts against the link alone.
- * Limits are in bytes on the wire.
+ * all that crosses its line, through however many reflectors and endpoints, and what it says of a
+ * device for the sum of its connections.  Which device a connection is of is known when one of that
+ * device shows its grant; before that it counts against the link alone.  A device's branch is the
+ * site that its grant names if the policy has it, else the one in whose subnet it is.  Limits are
+ * in bytes on the wire.
  *
  * OFF is no limit here: a parent that fell silent would be taken for dead.  It goes on answering,
  * but begins to send no chunk (branch_is_off()); the other side, which knows the policy too, takes
@@ -30,8 +32,8 @@ struct branches_options {
     uint32_t packet_overhead;   /* bytes that the link adds to each IP packet        */
     struct policy_book *policy; /* borrowed, outlives it; NULL: no limits by policy */
     const char *own_site;       /* those of it are on the LAN; NULL: nobody is (a hub); borrowed */
-    /* Whether a branch may be sent chunks changed; may be NULL. */
-    void (*changed)(void *arg);
+    /* Whether the connection of `owner` may be sent chunks may have changed; may be NULL. */
+    void (*changed)(void *arg, void *owner);
     void *arg;
 };
 
@@ -40,7 +42,7 @@ struct branches *branches_free(struct branches *b); /* members are gone; NULL is
 
 /* A connection from below; its stream's gate and its credit's are set.  Leave before its session
  * goes. */
-struct branch_member *branch_enter(struct branches *b, struct http_session *session);
+struct branch_member *branch_enter(struct branches *b, struct http_session *session, void *owner);
 /* Its grant told who it is.  Again is fine. */
 void branch_place(struct branch_member *m, const char *site, const char *device);
 /* It gets chunks: what it is sent from now on goes after everybody's answers, events and PINGs. */

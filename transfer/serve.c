@@ -65,12 +65,10 @@ static void leave_branch(struct serve_session *session)
     session->member = NULL;
 }
 
-void serve_branches_changed(struct serve *s)
+void serve_branch_changed(void *arg, void *owner)
 {
-    struct serve_session *session;
-
-    TAILQ_FOREACH(session, &s->sessions, link)
-    serve_lane_resume(session);
+    (void)arg;
+    serve_lane_resume(owner);
 }
 
 /* Now, not when the session dies a turn later: what the handlers work with goes away before
@@ -197,7 +195,7 @@ void serve_accept(void *serve, struct stream *stream)
     TAILQ_INIT(&session->requests);
     session->http = http_serve(stream, &options, &server_ops, session);
     if (s->options.branches != NULL)
-        session->member = branch_enter(s->options.branches, session->http);
+        session->member = branch_enter(s->options.branches, session->http, session);
     enter(s, session);
 }
 

@@ -156,8 +156,9 @@ void serve_answer_stream(struct serve_request *rq, const char *content_type,
  * what, where and what to do. */
 void serve_refuse(struct serve_request *rq, enum alb_code code, const char *message);
 void serve_refuse_status(struct serve_request *rq, struct alb_status st);
-/* Whether branches may be sent chunks changed: those that waited go on. */
-void serve_branches_changed(struct serve *s);
+/* Whether a session may be sent chunks may have changed: what waited goes on.  For branches_options.
+ */
+void serve_branch_changed(void *arg, void *session);
 /* A value of the query string, percent-decoded into `out`; false when absent or too long. */
 bool serve_query(const struct serve_request *rq, const char *name, char *out, size_t size);
 

@@ -249,7 +249,7 @@ static struct branches *place(struct stage *g, const char *sites)
     {
         const char site[] = {sites[session->who.device[0] - 'a'], '\0'};
 
-        session->member = branch_enter(b, session->http);
+        session->member = branch_enter(b, session->http, session);
         branch_place(session->member, site, session->who.device);
     }
     return b;
