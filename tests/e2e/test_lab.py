@@ -130,6 +130,18 @@ def test_a_soak_tells_the_longest_stall_and_what_memory_grew_by():
     told = figures.of_run(run)
     assert told["stall"] == pytest.approx(8, abs=0.11)
     assert told["grown"] == pytest.approx(10)
+    assert told["base_error"] is None
+
+
+def test_a_soak_tells_how_far_the_law_was_from_the_empty_lines_round_trip():
+    phases = {"quiet0": (0, 60), "busy0": (60, 90)}
+    run = standard_run([(0, 90, 9)], row=row.find(["S25"])[0], phases=phases,
+                       bases=[(10, 0.041), (20, 0.0445), (30, 0.040)])
+    assert figures.of_run(run)["base_error"] == pytest.approx(4.5)
+
+
+def test_a_soak_may_be_shorter():
+    assert row.find(["S25"], minutes=10)[0].seconds < 800
 
 
 def test_jains_index():

@@ -18,8 +18,8 @@ down, up  reach_down, reach_up s   the same, after the rate changed; use_down, p
 web       web_30k …        added time of the objects, p50 in %; web_p95 the worst of their p95
           harvest %        bulk, of what the objects left of the link
 day       page_p50 page_p95 s         loading time of whole pages beside the updates; quiet_p50,
-          quiet_p95 the same pages alone; added_p50 added_p95 ms: what each took more (the very same
-          page, in both), added_worst % of page_p95; done % of the updates' bytes that came
+          quiet_p95 the same pages alone; added_p50 added_p95 added_mean ms: what each took more (the
+          very same page, in both), added_worst % of page_p95; done % of the updates' bytes
 call      call_p95 ms      of the way down, above the shortest; call_lost %
 cap       err_1s err_10s % the farthest a window's mean is from the limit
 flip      flip s           from the admin's command until the bulk keeps to the new limit, + 10 %;
@@ -27,7 +27,8 @@ flip      flip s           from the admin's command until the bulk keeps to the 
 off       off_bytes        of content that came later than one round trip and 100 ms after it was
                            forbidden
 soak      stall s          the longest in a quiet time, from 5 s on; grown %: the reflector's memory
-          from a sixth of the time on; use % of all quiet times
+          from a sixth of the time on; use % of all quiet times; base_error ms: the farthest that
+          the law was from the empty line's round trip, the run's shortest
 several   jain             how even the endpoints' shares are
 A figure whose phase a scenario does not have is left out. None: it did not happen.
 """
@@ -186,6 +187,7 @@ def of_day(run):
         for share in (50, 95):
             figures[f"{label}_p{share}"] = quantile([took[name] for name in both], share / 100)
     figures |= {f"added_p{share}": quantile(added, share / 100) for share in (50, 95)}
+    figures["added_mean"] = sum(added) / len(added) if added else None
     figures["added_worst"] = 100 * (figures["page_p95"] / figures["quiet_p95"] - 1)
     wanted = run.row.updates["count"] * run.row.updates["bytes"]
     figures["done"] = min(100, 100 * run.flow("bulk").bytes(*run.phases["day"]) / wanted)
@@ -248,7 +250,13 @@ def of_soak(run):
     early = resident[len(resident) // 6]
     return {"use": 800 * sum(flow.bytes(begin, end) for begin, end in quiet) / seconds / rate,
             "stall": max(longest_stall(flow, begin, end, rate) for begin, end in quiet),
-            "grown": 100 * (resident[-1] / early - 1) if early else None}
+            "grown": 100 * (resident[-1] / early - 1) if early else None,
+            "base_error": base_error_ms(run)}
+
+
+def base_error_ms(run):
+    shortest = min(trip.rtt for trip in run.trips if trip.rtt is not None)
+    return max((1e3 * abs(base - shortest) for _, base in run.bases), default=None)
 
 
 def of_several(run):

@@ -114,7 +114,7 @@ class Judge:
 
     def round_of(self, row, bulk):
         """Until one run is valid, or fails, or tries or time are used up; True if any was made."""
-        for number in range(self.tries):
+        for number in range(1 if row.long else self.tries):
             needs = estimate_s(row, self.kept.of(row, bulk))
             if self.until and time.monotonic() + needs > self.until:
                 self.left_out += 1

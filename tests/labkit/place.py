@@ -179,10 +179,7 @@ class Place:
     def _configure(self, box):
         lines = self.row.config.get(box.kind, [])
         if lines:
-            box.stop()
-            with open(box.data / f"{box.kind}.conf", "a", encoding="utf-8") as conf:
-                conf.write("".join(f"{line}\n" for line in lines))
-            box.start()
+            box.configure(*lines)
 
     def layer(self, number):
         return f"{self.LAYER}{number}"

@@ -34,6 +34,7 @@ class Run:
     pages: list
     calls: list           # VoIP round trips
     queue: list           # (time, milliseconds) towards the branch, by the emulator itself
+    bases: list = dataclasses.field(default_factory=list)  # (time, what the law takes for it)
 
     @property
     def valid(self):
@@ -130,7 +131,8 @@ def play(row, bulk, out, why=False):
         traffic = Traffic(place, bulk, out)
         traffic.serve()
         traffic.measure(row.seconds + QUIET_S)
-        asked = Why(place, out / "why.txt") if why and place.site is not None else None
+        every_s = 1.0 if why else row.ask_every
+        asked = Why(place, out, every_s) if every_s and place.site is not None else None
         try:
             told = play_phases(place, traffic, row)
         finally:
@@ -161,7 +163,8 @@ def collect(row, bulk, out):
                pages=[page for kind in ("web", "pages") for path in files(out, kind)
                       for page in samples.read_pages(path)],
                calls=[t for path in files(out, "voip") for t in samples.read_trips(path)],
-               queue=samples.read_queue(out / "queue.csv"))
+               queue=samples.read_queue(out / "queue.csv"),
+               bases=samples.read_law(out / "law.csv"))
 
 
 def files(out, kind):

@@ -127,6 +127,7 @@ class Row:
     bulks: list = dataclasses.field(default_factory=lambda: ["albedo"])
     long: bool = False        # only when asked for by name
     updates: dict = dataclasses.field(default_factory=dict)  # {count, bytes}: of traffic "updates"
+    ask_every: float = 0      # seconds after which the law is asked again what it takes for true
     block_udp: bool = False   # where the probes would go
     branch: dict = dataclasses.field(default_factory=dict)  # with several sites: each one's link
     capacity: str = ""        # where it is not the link's rate that bounds

@@ -91,6 +91,11 @@ def read_pages(path):
                  row.get("name", "")) for row in rows(path)]
 
 
+def read_law(path):
+    """(time, what the law took for the empty line's round trip)."""
+    return [(int(row["at_us"]) / 1e6, int(row["base_us"]) / 1e6) for row in rows(path)]
+
+
 def read_queue(path):
     return [(float(row["t_s"]), float(row["backlog_ms"])) for row in rows(path)
             if row["dir"] == "ab"]

@@ -208,23 +208,31 @@ class Traffic:
 
 
 class Why:
-    """Asks the reflector each second what it allows and why; `why.txt` among the samples."""
+    """Asks the reflector again and again what it allows and why: `why.txt` among the samples is for
+    people, `law.csv` has what the law takes for the empty line's round trip."""
 
-    def __init__(self, place, path):
-        self.member, self.path = place.site.endpoints[0], path
+    def __init__(self, place, folder, every_s):
+        self.member, self.folder, self.every_s = place.site.endpoints[0], folder, every_s
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
 
     def _run(self):
         began = time.monotonic()
-        with open(self.path, "w", encoding="utf-8") as out:
-            while not self.ended.wait(1.0):
-                at = time.monotonic() - began
-                done = self.member.albedo("explain", "rate", code=None, plain=True)
-                said = [line.strip() for line in (done.out + done.err).splitlines()]
-                told = [line for line in said if line.startswith(("law", "allowed", "policy"))]
-                out.write(f"{at:6.1f} s  {'; '.join(' '.join(t.split()) for t in told[:3])}\n")
+        with open(self.folder / "why.txt", "w", encoding="utf-8") as text, \
+                open(self.folder / "law.csv", "w", encoding="ascii") as table:
+            table.write("at_us,base_us\n")
+            while not self.ended.wait(self.every_s):
+                at = time.monotonic()
+                done = self.member.albedo("explain", "rate", code=None)
+                down = done.document().get("line", {}).get("down", {}) if done.code == 0 else {}
+                law = down.get("law", {})
+                said = [law.get("text") or done.err.strip(),
+                        f"allowed {down.get('limit_bps', '-')}",
+                        f"policy {down.get('policy', {}).get('text', '-')}"]
+                text.write(f"{at - began:6.1f} s  {'; '.join(said)}\n")
+                if law.get("base_rtt_ms"):
+                    table.write(f"{at * 1e6:.0f},{law['base_rtt_ms'] * 1e3:.0f}\n")
 
     def stop(self):
         self.ended.set()
