@@ -142,17 +142,6 @@ void buf_clear(struct buf *b)
     b->tail = 0;
 }
 
-uint8_t *buf_take(struct buf *b, size_t *size)
-{
-    uint8_t *bytes;
-
-    move_to_front(b);
-    *size = buf_size(b);
-    bytes = take_ptr(&b->bytes);
-    buf_release(b);
-    return bytes;
-}
-
 const char *buf_text(struct buf *b)
 {
     if (b->bytes == NULL)

@@ -45,8 +45,5 @@ ALB_MUST_USE struct alb_status buf_append(struct buf *b, const void *bytes, size
 ALB_MUST_USE struct alb_status buf_printf(struct buf *b, const char *format, ...) ALB_PRINTF(2, 3);
 void buf_consume(struct buf *b, size_t size);
 void buf_clear(struct buf *b);
-/* Hand the bytes (a heap block starting at offset 0; NULL when never written) to the caller and
- * empty the buffer. */
-uint8_t *buf_take(struct buf *b, size_t *size);
 /* Terminate with a zero byte that is not counted and return the text, borrowed. */
 const char *buf_text(struct buf *b);

@@ -10,8 +10,6 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <openssl/kdf.h>
-#include <openssl/core_names.h>
 #include <openssl/rand.h>
 #include <stdatomic.h>
 
@@ -84,36 +82,12 @@ struct hasher *hasher_free(struct hasher *h)
     return NULL;
 }
 
-/* ---- random, derivation, secrets ---- */
+/* ---- random, secrets ---- */
 
 void random_bytes(void *out, size_t size)
 {
     alb_assert(size <= INT_MAX);
     must(RAND_bytes(out, (int)size) == 1);
-}
-
-void hkdf_sha256(const void *secret, size_t secret_size, const char *info, void *out, size_t size)
-{
-    uint8_t *key = xalloc(secret_size);
-    char *label = xstrdup(info);
-    EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
-    EVP_KDF_CTX *ctx = EVP_KDF_CTX_new(kdf);
-    char hash[] = "SHA256";
-    /* OSSL_PARAM has no const for what it only reads; hence the copies. */
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, hash, 0),
-        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, key, secret_size),
-        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, label, strlen(label)),
-        OSSL_PARAM_construct_end(),
-    };
-
-    memcpy(key, secret, secret_size);
-    must(EVP_KDF_derive(ctx, out, size, params) == 1);
-    EVP_KDF_CTX_free(ctx);
-    EVP_KDF_free(kdf);
-    free(label);
-    wipe(key, secret_size);
-    free(key);
 }
 
 void hmac_sha256(const void *key, size_t key_size, const void *bytes, size_t size,
@@ -131,59 +105,6 @@ bool bytes_same_secret(const void *a, const void *b, size_t size)
 void wipe(void *bytes, size_t size)
 {
     OPENSSL_cleanse(bytes, size);
-}
-
-/* ---- AES-256-GCM ---- */
-
-struct alb_status aead_seal(const uint8_t key[AEAD_KEY_SIZE], const uint8_t nonce[AEAD_NONCE_SIZE],
-                            const void *plain, size_t size, uint8_t *out)
-{
-    EVP_CIPHER_CTX *ctx;
-    int n = 0;
-
-    if (size > INT_MAX - AEAD_TAG_SIZE)
-        return alb_fail(ALB_FULL, "too many bytes to encrypt at once");
-    ctx = EVP_CIPHER_CTX_new();
-    must(ctx != NULL);
-    must(EVP_EncryptInit_ex2(ctx, EVP_aes_256_gcm(), key, nonce, NULL) == 1);
-    if (size > 0)
-        must(EVP_EncryptUpdate(ctx, out, &n, plain, (int)size) == 1);
-    must(EVP_EncryptFinal_ex(ctx, out + size, &n) == 1);
-    must(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_GET_TAG, AEAD_TAG_SIZE, out + size) == 1);
-    EVP_CIPHER_CTX_free(ctx);
-    return ALB_STATUS_OK;
-}
-
-struct alb_status aead_open(const uint8_t key[AEAD_KEY_SIZE], const uint8_t nonce[AEAD_NONCE_SIZE],
-                            const void *sealed, size_t size, uint8_t *out)
-{
-    const uint8_t *in = sealed;
-    uint8_t tag[AEAD_TAG_SIZE];
-    uint8_t nothing[AEAD_TAG_SIZE];
-    EVP_CIPHER_CTX *ctx;
-    size_t plain_size;
-    bool good;
-    int n = 0;
-
-    if (size < AEAD_TAG_SIZE)
-        return alb_fail(ALB_CORRUPT, "encrypted bytes are too short");
-    plain_size = size - AEAD_TAG_SIZE;
-    if (plain_size > INT_MAX - AEAD_TAG_SIZE)
-        return alb_fail(ALB_FULL, "too many bytes to decrypt at once");
-    memcpy(tag, in + plain_size, sizeof tag);
-    ctx = EVP_CIPHER_CTX_new();
-    must(ctx != NULL);
-    must(EVP_DecryptInit_ex2(ctx, EVP_aes_256_gcm(), key, nonce, NULL) == 1);
-    if (plain_size > 0)
-        must(EVP_DecryptUpdate(ctx, out, &n, in, (int)plain_size) == 1);
-    must(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_TAG, AEAD_TAG_SIZE, tag) == 1);
-    good = EVP_DecryptFinal_ex(ctx, nothing, &n) == 1;
-    EVP_CIPHER_CTX_free(ctx);
-    if (good)
-        return ALB_STATUS_OK;
-    ERR_clear_error();
-    wipe(out, plain_size); /* nobody may act on bytes that were not authenticated */
-    return alb_fail(ALB_CORRUPT, "encrypted bytes do not match their tag");
 }
 
 /* ---- Ed25519 ---- */

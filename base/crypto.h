@@ -1,21 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* base/crypto.h – digest, HMAC, HKDF, AEAD, Ed25519 and random bytes, all from OpenSSL's libcrypto.
+/* base/crypto.h – digest, HMAC, Ed25519 and random bytes, all from OpenSSL's libcrypto.
  *
- * SHA-256 is FIPS 180-4, Ed25519 RFC 8032, HKDF-SHA-256 RFC 5869, AES-256-GCM NIST SP 800-38D.
+ * SHA-256 is FIPS 180-4, Ed25519 RFC 8032.
  * A libcrypto that cannot do these is a broken installation: digest and random calls abort then.
  */
 #pragma once
 
 #include "base/key.h"
 
-enum {
-    SIGN_PUBLIC_SIZE = 32,
-    SIGN_SECRET_SIZE = 32,
-    SIGN_SIZE = 64,
-    AEAD_KEY_SIZE = 32,
-    AEAD_NONCE_SIZE = 12,
-    AEAD_TAG_SIZE = 16
-};
+enum { SIGN_PUBLIC_SIZE = 32, SIGN_SECRET_SIZE = 32, SIGN_SIZE = 64 };
 
 struct sign_public {
     uint8_t bytes[SIGN_PUBLIC_SIZE];
@@ -35,20 +28,12 @@ void hasher_finish(struct hasher *h, struct digest *out); /* and resets */
 struct hasher *hasher_free(struct hasher *h);
 
 void random_bytes(void *out, size_t size);
-void hkdf_sha256(const void *secret, size_t secret_size, const char *info, void *out, size_t size);
 /* RFC 2104 with SHA-256. */
 void hmac_sha256(const void *key, size_t key_size, const void *bytes, size_t size,
                  struct digest *out);
 /* Equal in constant time. */
 bool bytes_same_secret(const void *a, const void *b, size_t size);
 void wipe(void *bytes, size_t size);
-
-ALB_MUST_USE struct alb_status aead_seal(const uint8_t key[AEAD_KEY_SIZE],
-                                         const uint8_t nonce[AEAD_NONCE_SIZE], const void *plain,
-                                         size_t size, uint8_t *out /* size + AEAD_TAG_SIZE */);
-ALB_MUST_USE struct alb_status aead_open(const uint8_t key[AEAD_KEY_SIZE],
-                                         const uint8_t nonce[AEAD_NONCE_SIZE], const void *sealed,
-                                         size_t size, uint8_t *out /* size − AEAD_TAG_SIZE */);
 
 void sign_generate(struct sign_secret *secret, struct sign_public *pub);
 void sign_public_of(const struct sign_secret *secret, struct sign_public *pub);

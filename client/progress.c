@@ -153,7 +153,6 @@ static void show(struct progress *p, const struct progress_figures *f, uint64_t 
     const bool is_empty = f->done_bytes + f->total_bytes + f->done_items + f->total_items == 0;
 
     p->shown_ns = now_ns;
-    p->was_shown = true;
     if (o->json)
         show_json(p, f, now_ns, is_end);
     else if (o->err_is_terminal && !is_end)

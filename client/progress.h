@@ -24,7 +24,6 @@ struct progress {
     struct output *output;
     const char *phase; /* "scanning", "fetching": a literal */
     uint64_t begun_ns, shown_ns;
-    bool was_shown;
     uint64_t rated_ns, rated_bytes; /* when the rate was last taken, and what was done then */
     double rate_bps;                /* smoothed bytes per second */
 };

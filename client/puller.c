@@ -27,10 +27,13 @@ static void tell_end(void *arg);
 
 static void go(struct puller *p, enum puller_state state)
 {
+    static const char *const NAMES[] = {"head", "record", "open", "prepare",
+                                        "plan", "fetch",  "seal", "finished"};
+
     if (p->state == state)
         return;
-    log_event(LOG_DEBUG, "pull.state", "layer=%s from=%s to=%s", p->layer,
-              puller_state_name(p->state), puller_state_name(state));
+    log_event(LOG_DEBUG, "pull.state", "layer=%s from=%s to=%s", p->layer, NAMES[p->state],
+              NAMES[state]);
     p->progress.asked_again = ALB_STATUS_OK;
     p->state = state;
 }
@@ -153,14 +156,13 @@ static void ask_head(struct puller *p)
     record_book_get(p->options.records, name, &p->record_wait);
 }
 
-static struct alb_status judge_head(struct puller *p, const struct head *head, bool is_stale)
+static struct alb_status judge_head(struct puller *p, const struct head *head)
 {
     struct authority *authority = p->options.authority;
 
     if (strcmp(head->layer, p->layer) != 0)
         return alb_fail(ALB_CORRUPT, "the head is another layer's");
     p->progress.head_expires_wall_s = head->expires_wall_s;
-    p->progress.head_is_stale = is_stale;
     authority_saw_time(authority, head->issued_wall_s);
     if (head->expires_wall_s >= authority_now_s(authority, loop_wall_s(p->options.loop)))
         return ALB_STATUS_OK;
@@ -177,11 +179,12 @@ static void head_came(struct record_wait *w, struct alb_status st, const uint8_t
     char hex[DIGEST_HEX_SIZE];
     struct head head;
 
+    (void)is_stale; /* it says itself until when it holds */
     p->waits_record = false;
     if (!alb_failed(st))
         st = head_decode(bytes, size, authority_trust(p->options.authority), &head);
     if (!alb_failed(st))
-        st = judge_head(p, &head, is_stale);
+        st = judge_head(p, &head);
     if (alb_failed(st)) {
         fail_or_ask_again(p, st);
         return;
@@ -444,20 +447,7 @@ void puller_progress(const struct puller *p, struct puller_progress *out)
         p->state <= PULL_OPEN || (p->state == PULL_FETCH && TAILQ_EMPTY(&p->tasks));
 }
 
-const struct root_view *puller_view(const struct puller *p)
-{
-    return p->view;
-}
-
 const struct version_record *puller_record(const struct puller *p)
 {
     return &p->record;
-}
-
-const char *puller_state_name(enum puller_state state)
-{
-    static const char *const names[] = {"head", "record", "open", "prepare",
-                                        "plan", "fetch",  "seal", "finished"};
-
-    return names[state];
 }

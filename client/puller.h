@@ -66,7 +66,6 @@ struct puller_progress {
     uint64_t needed_raw_bytes, put_raw_bytes; /* expanded                             */
     uint64_t put_bytes;                       /* as they travelled                    */
     int64_t head_expires_wall_s;              /* of the head that was used; 0: none   */
-    bool head_is_stale;                       /* the parent could not be reached      */
     bool waits_for_upstream;                  /* nothing but it can bring this further */
     struct alb_status asked_again;            /* why it was asked again just now; OK: it was not */
 };
@@ -79,9 +78,6 @@ void puller_give_up(struct puller *p);
  * loop's jobs, so whoever cannot promise that gives up first and waits for done(). */
 struct puller *puller_free(struct puller *p);
 void puller_progress(const struct puller *p, struct puller_progress *out);
-/* What is being pulled, once known (PULL_PREPARE and later); borrowed, else NULL. */
-const struct root_view *puller_view(const struct puller *p);
 /* The version record that was asked for (the view's may be an older version's with the same
  * root). */
 const struct version_record *puller_record(const struct puller *p);
-const char *puller_state_name(enum puller_state state);

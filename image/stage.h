@@ -32,9 +32,8 @@ ALB_MUST_USE struct alb_status stage_open(const struct stage_options *options, s
 struct stage *stage_close(struct stage *s); /* keeps what is there for the next time */
 
 struct stage_plan {
-    uint64_t files_unchanged; /* already in place with the right content      */
-    uint64_t bytes_unchanged;
-    uint64_t files_local; /* copied whole from target or seed              */
+    uint64_t bytes_unchanged; /* already in place with the right content      */
+    uint64_t files_local;     /* copied whole from target or seed              */
     uint64_t bytes_local;
     uint64_t bytes_local_chunks; /* from chunks found in other files            */
     uint64_t bytes_resumed;      /* already staged by an earlier run              */

@@ -58,7 +58,6 @@ static struct alb_status add_files(struct stage *s)
         if (e->type != ENTRY_FILE)
             continue;
         if (is_in_place(s, e)) {
-            s->counted.files_unchanged++;
             s->counted.bytes_unchanged += e->size;
             continue;
         }

@@ -67,7 +67,7 @@ const char *http_exchange_method(const struct http_exchange *x);
 const char *http_exchange_path(const struct http_exchange *x);  /* without the query */
 const char *http_exchange_query(const struct http_exchange *x); /* "" when none */
 const char *http_exchange_header(const struct http_exchange *x, const char *name); /* or NULL */
-struct buf *http_exchange_body(struct http_exchange *x); /* may be emptied with buf_take() */
+struct buf *http_exchange_body(struct http_exchange *x); /* may be emptied */
 struct http_session *http_exchange_session(struct http_exchange *x);
 /* The handler's own pointer, NULL at first. */
 void http_exchange_set_user(struct http_exchange *x, void *user);
@@ -128,7 +128,6 @@ struct http_session *http_connect(struct stream *stream, const struct http_sessi
  * waits and hears its end (CLOSED) when the session does. */
 struct http_call *http_call_start(struct http_session *s, const struct http_call_options *options,
                                   const struct http_call_ops *ops, void *arg);
-const char *http_call_header(const struct http_call *c, const char *name); /* answer's; or NULL */
 void http_call_resume(struct http_call *c);
 /* Give it up: end is not called. */
 void http_call_cancel(struct http_call *c);

@@ -338,11 +338,6 @@ struct http_call *http_call_start(struct http_session *s, const struct http_call
     return c;
 }
 
-const char *http_call_header(const struct http_call *c, const char *name)
-{
-    return http_fields_find(&c->answered, name);
-}
-
 void http_call_resume(struct http_call *c)
 {
     if (c->stream_id == 0 || c->is_over || c->session->is_over)

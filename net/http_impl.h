@@ -102,8 +102,7 @@ struct http_side {
 extern const struct http_side http_server_side, http_client_side;
 
 struct http_ping {
-    uint64_t id; /* 0: free */
-    bool is_under_way;
+    uint64_t id;   /* 0: free */
     uint64_t mark; /* what must have gone to the stream before it has */
     uint64_t sent_ns;
     void (*done)(void *arg, uint64_t rtt_ns);

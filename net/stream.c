@@ -117,11 +117,6 @@ void stream_set_pacing(struct stream *s, uint64_t rate_bps)
         s->ops->set_pacing(s);
 }
 
-bool stream_set_congestion(struct stream *s, const char *name)
-{
-    return s->ops->set_congestion != NULL && s->ops->set_congestion(s, name);
-}
-
 struct alb_status stream_export_key(struct stream *s, const char *label,
                                     uint8_t out[STREAM_EXPORTED_SIZE])
 {

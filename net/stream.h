@@ -29,14 +29,11 @@ struct path_figures {
     uint64_t rtt_ns;                               /* smoothed                           */
     uint64_t min_rtt_ns;                           /* least of the last minutes          */
     uint64_t segments_sent, segments_received;     /* all, acknowledgements too          */
-    uint64_t data_segments_sent;                   /* those that carried bytes           */
     uint64_t retransmitted;                        /* segments                           */
     uint64_t retransmitted_bytes;                  /* part of path_sent_bytes            */
     uint64_t path_sent_bytes;                      /* payload, sent again included       */
     uint64_t acked_bytes;                          /* payload that the other side has    */
     uint64_t received_out_of_order;                /* segments: something before is lost */
-    uint64_t delivery_bps;                         /* as the sender sees it              */
-    bool is_delivery_app_limited;                  /* … while it had too little to send  */
     uint64_t unsent_bytes;                         /* accepted but not yet on the wire   */
     uint64_t wire_sent_bytes, wire_received_bytes; /* below TLS, TCP payload, once each  */
 };
@@ -45,9 +42,8 @@ struct stream_ops {
     enum stream_result (*read)(struct stream *s, void *out, size_t size, size_t *moved);
     enum stream_result (*write)(struct stream *s, const void *bytes, size_t size, size_t *moved);
     void (*figures)(struct stream *s, struct path_figures *out);
-    void (*mark_bulk)(struct stream *s);                        /* NULL: there is nothing to mark */
-    void (*set_pacing)(struct stream *s);                       /* to s->pacing_bps; NULL: cannot */
-    bool (*set_congestion)(struct stream *s, const char *name); /* NULL: cannot            */
+    void (*mark_bulk)(struct stream *s);  /* NULL: there is nothing to mark */
+    void (*set_pacing)(struct stream *s); /* to s->pacing_bps; NULL: cannot */
     /* NULL: it has no secret */
     struct alb_status (*export_key)(struct stream *s, const char *label, uint8_t *out);
     void (*free)(struct stream *s);
@@ -103,9 +99,6 @@ void stream_mark_bulk(struct stream *s);
  * belt beside the gate, headers not counted; 0: at no rate of its own) and takes no more than 16 kB
  * ahead of what is on the wire, 4 kB below 2 Mbit/s, so that what is written is soon under way. */
 void stream_set_pacing(struct stream *s, uint64_t rate_bps);
-/* Congestion control by the system's name ("cubic", "bbr").  False: it has none of that name, or
- * the stream is not connected yet; then nothing changes. */
-bool stream_set_congestion(struct stream *s, const char *name);
 /* A secret that only the two ends of this connection can know, another one for each label (RFC 8446
  * §7.5).  REFUSED: it is not open, or has no TLS. */
 enum { STREAM_EXPORTED_SIZE = 32 };

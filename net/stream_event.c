@@ -326,13 +326,6 @@ static void event_set_pacing(struct stream *base)
         stream_event_tune(s);
 }
 
-static bool event_set_congestion(struct stream *base, const char *name)
-{
-    struct event_stream *s = ALB_CONTAINER(base, struct event_stream, base);
-
-    return s->fd >= 0 && stream_event_set_congestion(s, name);
-}
-
 /* ---- figures --------------------------------------------------------------------------------- */
 
 static void event_figures(struct stream *base, struct path_figures *out)
@@ -442,7 +435,6 @@ struct event_stream *stream_event_new(struct loop_event *loop, struct tls_contex
         .figures = event_figures,
         .mark_bulk = event_mark_bulk,
         .set_pacing = event_set_pacing,
-        .set_congestion = event_set_congestion,
         .export_key = event_export_key,
         .free = event_free_stream,
     };

@@ -82,6 +82,5 @@ void stream_event_break(struct event_stream *s, struct alb_status st);
 bool stream_event_wait_tls(struct event_stream *s, int result);
 /* What s says of itself (bulk, pacing) to its socket, which is there. */
 void stream_event_tune(const struct event_stream *s);
-bool stream_event_set_congestion(const struct event_stream *s, const char *name);
 /* What the kernel knows of the path; the rest of *out is left alone. */
 void stream_event_tcp_figures(const struct event_stream *s, struct path_figures *out);

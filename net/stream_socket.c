@@ -54,11 +54,6 @@ void stream_event_tune(const struct event_stream *s)
     set(s, IPPROTO_IPV6, IPV6_TCLASS, DSCP_LE << 2);
 }
 
-bool stream_event_set_congestion(const struct event_stream *s, const char *name)
-{
-    return setsockopt(s->fd, IPPROTO_TCP, TCP_CONGESTION, name, (socklen_t)strlen(name)) == 0;
-}
-
 /* An older kernel says less: what it did not fill in is not known. */
 #define SAYS(said, field)                                                                          \
     ((said) >= offsetof(struct tcp_info, field) + sizeof(((struct tcp_info *)0)->field))
@@ -74,13 +69,10 @@ void stream_event_tcp_figures(const struct event_stream *s, struct path_figures 
     out->retransmitted = info.tcpi_total_retrans;
     out->segments_sent = info.tcpi_segs_out;
     out->segments_received = info.tcpi_segs_in;
-    out->data_segments_sent = info.tcpi_data_segs_out;
     out->unsent_bytes = info.tcpi_notsent_bytes;
     out->acked_bytes = info.tcpi_bytes_acked;
     if (info.tcpi_min_rtt != UINT32_MAX) /* nothing was measured yet */
         out->min_rtt_ns = (uint64_t)info.tcpi_min_rtt * NS_PER_US;
-    out->delivery_bps = info.tcpi_delivery_rate * 8;
-    out->is_delivery_app_limited = info.tcpi_delivery_rate_app_limited != 0;
     if (SAYS(said, tcpi_bytes_retrans)) {
         out->path_sent_bytes = info.tcpi_bytes_sent;
         out->retransmitted_bytes = info.tcpi_bytes_retrans;

@@ -166,12 +166,10 @@ static void on_losses(struct law *l, double count, uint64_t now_ns)
     bool full = d->peak_s > l->c->full_share * d->deepest_s && d->peak_s > law_low_s(l);
     f->losses += count;
     f->congested += l->c->congested_weight * ((full ? 1 : 0) - f->congested);
-    if (full) {
-        f->loss_ns = now_ns;
+    if (full)
         d->lossy_queue = law_losses_are_ours(l);
-    } else {
+    else
         f->random_ns = now_ns;
-    }
 }
 
 void law_on_stream(struct law *l, unsigned stream)

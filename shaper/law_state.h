@@ -139,7 +139,6 @@ struct law_flow {
     double while_losses, while_segments;
     uint64_t while_delivered, pushed_ns;
     double congested;   /* share of losses that were of a full buffer, smoothed */
-    uint64_t loss_ns;   /* the newest congestion loss */
     uint64_t random_ns; /* the newest loss without a queue */
     uint64_t aggregate_bps;
     unsigned sisters;

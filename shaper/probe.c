@@ -108,7 +108,6 @@ static void tell_sample(struct probe *p, const struct probe_sample *s)
 {
     p->figures.answered++;
     p->figures.late += s->is_late;
-    p->figures.answered_ns = s->at_ns;
     p->rtt_ns = p->rtt_ns == 0 ? s->rtt_ns : (7 * p->rtt_ns + s->rtt_ns) / 8;
     if (p->ops->sample != NULL && !p->is_freed)
         p->ops->sample(p->arg, s);

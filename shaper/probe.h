@@ -85,8 +85,7 @@ struct probe_figures {
     uint64_t sent, answered, lost, late; /* late ones are counted in `lost` too          */
     uint64_t wrong;                      /* not ours, spoofed, doubled, another version  */
     uint64_t forgets;
-    uint64_t rtt_ns;      /* smoothed (1/8); 0: none yet */
-    uint64_t answered_ns; /* when the last answer came; 0: never */
+    uint64_t rtt_ns; /* smoothed (1/8); 0: none yet */
 };
 void probe_figures(const struct probe *p, struct probe_figures *out);
 

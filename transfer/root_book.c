@@ -656,9 +656,3 @@ bool root_view_key(const struct root_view *v, enum chunk_list list, uint32_t pos
     }
     return false;
 }
-
-void root_book_progress(const struct root_wait *w, size_t *have, size_t *all)
-{
-    *have = w->entry != NULL ? w->entry->parts_here : 0;
-    *all = w->entry != NULL ? w->entry->view.root.chunk_count : 0;
-}

@@ -62,5 +62,3 @@ void root_book_close_view(struct root_book *b, const struct root_view *view);
 /* Key and size of a position; false when the list has no such position. */
 bool root_view_key(const struct root_view *v, enum chunk_list list, uint32_t position,
                    struct chunk_key *key, struct where *where);
-/* Progress of opening, for people: manifest chunks here and in all. */
-void root_book_progress(const struct root_wait *w, size_t *have, size_t *all);

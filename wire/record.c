@@ -157,12 +157,3 @@ struct alb_status head_decode(const void *bytes, size_t size, const struct trust
     *out = h;
     return ALB_STATUS_OK;
 }
-
-struct alb_status head_judge(const struct head *h, uint64_t seen_sequence, int64_t now_wall_s)
-{
-    if (h->sequence < seen_sequence)
-        return alb_fail(ALB_REFUSED, "the head is older than one seen before");
-    if (now_wall_s >= h->expires_wall_s)
-        return alb_fail(ALB_TIMEOUT, "the head has expired");
-    return ALB_STATUS_OK;
-}

@@ -65,15 +65,10 @@ ALB_MUST_USE struct alb_status record_decode(const void *bytes, size_t size,
                                              const struct trust *trust, struct version_record *out);
 ALB_MUST_USE struct alb_status head_encode(const struct head *h, const struct sign_secret *hub,
                                            struct buf *out);
-/* Signature only; the caller judges expiry and sequence with head_judge().  REFUSED when `trust` is
+/* Signature only: an expired one stops "latest", never a version asked for by name.  REFUSED when `trust` is
  * NULL, as with grants and revocation lists: what nobody can judge is not believed. */
 ALB_MUST_USE struct alb_status head_decode(const void *bytes, size_t size,
                                            const struct trust *trust, struct head *out);
-/* May this head say what is latest?  REFUSED when it is older than the newest one seen here
- * (`seen_sequence`; 0 for none), TIMEOUT when it has expired: that stops "latest" only, never a
- * version asked for by name. */
-ALB_MUST_USE struct alb_status head_judge(const struct head *h, uint64_t seen_sequence,
-                                          int64_t now_wall_s);
 ALB_MUST_USE struct alb_status grant_encode(const struct grant *g, const struct sign_secret *hub,
                                             struct buf *out);
 ALB_MUST_USE struct alb_status grant_decode(const void *bytes, size_t size,

@@ -162,10 +162,9 @@ struct world_end {
     uint64_t sent_bytes, acked_bytes, other_consumed_bytes;
     bool is_finishing, is_finish_sent;
     uint64_t rtt_ns, min_rtt_ns; /* 0: not measured yet */
-    uint64_t segments_sent, data_segments_sent, segments_received;
-    uint64_t lost_segments, lost_bytes;           /* sent again */
-    uint64_t delivery_bps, rated_bytes, rated_ns; /* over the last round trip, which began then */
-    uint64_t held_up_segments;                    /* came behind one that was lost              */
+    uint64_t segments_sent, segments_received;
+    uint64_t lost_segments, lost_bytes; /* sent again */
+    uint64_t held_up_segments;          /* came behind one that was lost              */
     /* receiving */
     struct buf inbox;
     uint64_t received_bytes, consumed_bytes, reported_bytes;

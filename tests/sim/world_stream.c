@@ -128,8 +128,6 @@ struct world_packet *world_packet_new(struct world_end *from, enum packet_kind k
     p->wire_size = size + world_packet_segments(p) * HEADERS_SIZE;
     p->sent_ns = from->conn->world->now_ns;
     from->segments_sent += world_packet_segments(p);
-    if (kind == PACKET_DATA)
-        from->data_segments_sent += world_packet_segments(p);
     world_conn_ref(p->conn);
     return p;
 }
@@ -258,18 +256,6 @@ static void take_data(struct world_end *e, const struct world_packet *p)
     }
 }
 
-/* How fast what was sent is acknowledged, over a round trip at a time. */
-static void rate_delivery(struct world_end *e)
-{
-    uint64_t now_ns = e->conn->world->now_ns, past_ns = now_ns - e->rated_ns;
-
-    if (past_ns < e->rtt_ns)
-        return;
-    e->delivery_bps = (e->acked_bytes - e->rated_bytes) * 8 * NS_PER_S / past_ns;
-    e->rated_bytes = e->acked_bytes;
-    e->rated_ns = now_ns;
-}
-
 static void take_acknowledgement(struct world_end *e, const struct world_packet *p)
 {
     uint64_t sample_ns = e->conn->world->now_ns - p->sent_ns;
@@ -281,7 +267,6 @@ static void take_acknowledgement(struct world_end *e, const struct world_packet 
         e->rtt_ns = (7 * e->rtt_ns + sample_ns) / 8;
         if (e->min_rtt_ns == 0 || sample_ns < e->min_rtt_ns)
             e->min_rtt_ns = sample_ns;
-        rate_delivery(e);
     }
     if (p->consumed_bytes > e->other_consumed_bytes)
         e->other_consumed_bytes = p->consumed_bytes;
@@ -370,13 +355,10 @@ static void end_figures(struct stream *s, struct path_figures *out)
         .min_rtt_ns = e->min_rtt_ns,
         .segments_sent = e->segments_sent + e->lost_segments,
         .segments_received = e->segments_received,
-        .data_segments_sent = e->data_segments_sent + e->lost_segments,
         .retransmitted = e->lost_segments,
         .retransmitted_bytes = e->lost_bytes,
         .path_sent_bytes = e->sent_bytes + e->lost_bytes,
         .received_out_of_order = e->held_up_segments,
-        .delivery_bps = e->delivery_bps,
-        .is_delivery_app_limited = buf_size(&e->unsent) == 0,
         .unsent_bytes = buf_size(&e->unsent),
         .wire_sent_bytes = e->sent_bytes,
         .acked_bytes = e->acked_bytes,
@@ -389,7 +371,10 @@ static struct alb_status end_export_key(struct stream *s, const char *label, uin
 {
     const struct world_conn *c = end_of(s)->conn;
 
-    hkdf_sha256(&c->serial, sizeof(c->serial), label, out, STREAM_EXPORTED_SIZE);
+    struct digest key;
+
+    hmac_sha256(&c->serial, sizeof(c->serial), label, strlen(label), &key);
+    memcpy(out, key.bytes, STREAM_EXPORTED_SIZE);
     return ALB_STATUS_OK;
 }
 

@@ -71,7 +71,6 @@ static void a_buffer_without_a_limit_refuses_only_the_impossible(void **state)
 static void an_empty_buffer_can_be_read(void **state)
 {
     struct buf b;
-    size_t size = 9;
 
     (void)state;
     buf_init(&b, 0);
@@ -79,8 +78,6 @@ static void an_empty_buffer_can_be_read(void **state)
     assert_non_null(buf_peek(&b));
     assert_false(alb_failed(buf_append(&b, NULL, 0)));
     assert_int_equal(buf_append(&b, "x", 1).code, ALB_FULL);
-    free(buf_take(&b, &size));
-    assert_int_equal(size, 0);
     buf_release(&b);
 }
 
@@ -96,25 +93,6 @@ static void text_is_formatted_at_the_end(void **state)
     assert_false(alb_failed(buf_printf(&b, "%0200d", 0)));
     assert_int_equal(buf_size(&b), 208);
     assert_memory_equal(buf_peek(&b), "rate=x/70", 9);
-    buf_release(&b);
-}
-
-static void taken_bytes_begin_at_the_first_unread_one(void **state)
-{
-    struct buf b;
-    uint8_t *taken;
-    size_t size;
-
-    (void)state;
-    buf_init(&b, 10);
-    must_append(&b, "abcdef");
-    buf_consume(&b, 2);
-    taken = buf_take(&b, &size);
-    assert_int_equal(size, 4);
-    assert_memory_equal(taken, "cdef", 4);
-    free(taken);
-    assert_int_equal(buf_size(&b), 0);
-    must_append(&b, "0123456789");
     buf_release(&b);
 }
 
@@ -157,7 +135,6 @@ int main(void)
         cmocka_unit_test(a_buffer_without_a_limit_refuses_only_the_impossible),
         cmocka_unit_test(an_empty_buffer_can_be_read),
         cmocka_unit_test(text_is_formatted_at_the_end),
-        cmocka_unit_test(taken_bytes_begin_at_the_first_unread_one),
         cmocka_unit_test(a_long_life_of_small_steps_loses_no_byte),
     };
 

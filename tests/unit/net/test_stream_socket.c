@@ -134,25 +134,8 @@ static void pacing_said_before_the_connection_is_there_holds_for_it(void **state
     p->dialled = loop_dial(p->loop, &to);
     stream_on_ready(p->dialled, stop_when_both_are_there, p);
     stream_set_pacing(p->dialled, 8000000);
-    assert_false(stream_set_congestion(p->dialled, "cubic")); /* there is no socket yet */
     loop_run(p->loop);
     assert_int_equal(option_of(p->dialled, SOL_SOCKET, SO_MAX_PACING_RATE), 1250000);
-    drop(p);
-}
-
-static void congestion_control_is_chosen_by_name(void **state)
-{
-    struct pair *p = connected(false);
-    char name[16] = "";
-    socklen_t size = sizeof(name);
-
-    (void)state;
-    assert_true(stream_set_congestion(p->dialled, "reno")); /* every Linux has it */
-    assert_int_equal(getsockopt(((struct event_stream *)p->dialled)->fd, IPPROTO_TCP,
-                                TCP_CONGESTION, name, &size),
-                     0);
-    assert_string_equal(name, "reno");
-    assert_false(stream_set_congestion(p->dialled, "no-such-thing"));
     drop(p);
 }
 
@@ -192,9 +175,8 @@ static void the_kernel_says_what_the_path_is_like(void **state)
     assert_in_range(f.path_sent_bytes, SENT_SIZE, SENT_SIZE + f.retransmitted_bytes);
     assert_in_range(f.rtt_ns, 1000, NS_PER_S);
     assert_in_range(f.min_rtt_ns, 1000, NS_PER_S);
-    assert_in_range(f.data_segments_sent, 1, f.segments_sent);
+    assert_true(f.segments_sent >= 1);
     assert_true(f.segments_received >= 1);
-    assert_true(f.delivery_bps > 0);
     drop(p);
 }
 
@@ -205,7 +187,6 @@ int main(void)
         cmocka_unit_test(an_accepted_stream_is_marked_once_it_carries_bulk),
         cmocka_unit_test(a_paced_stream_leaves_little_in_the_kernel),
         cmocka_unit_test(pacing_said_before_the_connection_is_there_holds_for_it),
-        cmocka_unit_test(congestion_control_is_chosen_by_name),
         cmocka_unit_test(the_kernel_says_what_the_path_is_like),
     };
 

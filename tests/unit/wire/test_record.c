@@ -220,18 +220,6 @@ static void heads_that_make_no_sense_are_not_made(void **state)
                 "a head expires before it is issued");
 }
 
-static void an_old_or_expired_head_does_not_say_what_is_latest(void **state)
-{
-    struct head h = head_sample();
-    int64_t last = h.expires_wall_s - 1;
-
-    (void)state;
-    assert_ok(head_judge(&h, 0, last));
-    assert_ok(head_judge(&h, 9, last));
-    assert_says(head_judge(&h, 10, last), ALB_REFUSED, "the head is older than one seen before");
-    assert_says(head_judge(&h, 9, last + 1), ALB_TIMEOUT, "the head has expired");
-}
-
 static void without_a_trust_file_nothing_signed_is_believed(void **state)
 {
     struct world *w = *state;
@@ -263,7 +251,6 @@ int main(void)
         TEST(only_the_hub_s_online_key_signs_heads),
         TEST(a_head_is_no_record_and_a_record_no_head),
         TEST(heads_that_make_no_sense_are_not_made),
-        TEST(an_old_or_expired_head_does_not_say_what_is_latest),
         TEST(without_a_trust_file_nothing_signed_is_believed),
     };
 
