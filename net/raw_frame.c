@@ -114,5 +114,7 @@ struct alb_status raw_frame_event_send(struct loop *loop, const struct raw_frame
 struct alb_status raw_frame_send(struct loop *loop, const struct raw_frame *f)
 {
     alb_assert(f->size <= RAW_FRAME_MOST);
+    if (f->link == 0) /* to the kernel: whichever the routes say */
+        return alb_fail(ALB_NOT_FOUND, "sending a frame: there is no such link");
     return loop->ops->send_frame(loop, f);
 }

@@ -19,7 +19,9 @@
 
 #include "base/alloc.h"
 #include "base/units.h"
+#include "net/ethtool_netlink.h"
 #include "net/netlink.h"
+#include "shaper/wake.h"
 
 /* ---- view ------------------------------------------------------------------------------------ */
 
@@ -187,12 +189,67 @@ static int view(void)
     return 0;
 }
 
-/* ---- --------------------------------------------------------------------------------------- */
+/* ---- waking ---------------------------------------------------------------------------------- */
+
+static int wol(const char *name)
+{
+    struct wake_ability a;
+    char why[128];
+    struct alb_status st = wake_ability_ask(if_nametoindex(name), &a);
+
+    if (alb_failed(st)) {
+        printf("{\"error\":\"%s\"}\n", alb_status_text(st, why, sizeof(why)));
+        return 1;
+    }
+    printf("{\"answer\":\"%s\",\"text\":\"%s\",\"supported\":%u,\"active\":%u}\n",
+           wake_answer_name(a.answer), wake_answer_text(a.answer), a.supported, a.active);
+    return 0;
+}
+
+/* "aa:bb:…" of up to `most` bytes; how many. */
+static uint8_t parse_bytes(const char *text, uint8_t *out, uint8_t most)
+{
+    uint8_t count = 0;
+    unsigned value;
+    int used = 0;
+
+    for (; count < most && sscanf(text, "%2x%n", &value, &used) == 1; text += used) {
+        out[count++] = (uint8_t)value;
+        text += text[used] == ':';
+    }
+    return count;
+}
+
+static int wake(const char *name, const char *mac, const char *password)
+{
+    struct wake_target t = {.link = if_nametoindex(name)};
+    struct loop *loop = loop_new(&(struct loop_options){.workers = 1});
+    uint8_t pattern[WAKE_PATTERN_MOST];
+    char why[128];
+
+    alb_assert(parse_bytes(mac, t.mac, NET_MAC_SIZE) == NET_MAC_SIZE);
+    t.password_size = parse_bytes(password, t.password, WAKE_PASSWORD_MOST);
+    const size_t size = wake_pattern(&t, pattern);
+    for (unsigned way = 0; way < WAKE_WAYS; way++) {
+        struct raw_frame f;
+
+        wake_frame(&t, way, pattern, size, &f);
+        struct alb_status st = raw_frame_send(loop, &f);
+        printf("{\"way\":%u,\"code\":\"%s\",\"text\":\"%s\"}\n", way, alb_code_name(st.code),
+               alb_status_text(st, why, sizeof(why)));
+    }
+    loop_free(loop);
+    return 0;
+}
 
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "view") == 0)
         return view();
+    if (argc == 3 && strcmp(argv[1], "wol") == 0)
+        return wol(argv[2]);
+    if ((argc == 4 || argc == 5) && strcmp(argv[1], "wake") == 0)
+        return wake(argv[2], argv[3], argc == 5 ? argv[4] : "");
     fprintf(stderr, "usage: albedo-sense view | wol LINK | wake LINK MAC [SECUREON]\n");
     return 2;
 }
