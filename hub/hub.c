@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "hub/hub_impl.h"
 #include "hub/policy.h"
+#include "hub/sites.h"
 #include "hub/tokens.h"
 
 #define STOP_DEADLINE_NS (5 * NS_PER_S)
@@ -84,6 +85,9 @@ static struct alb_status start_tree(struct hub *h)
     serve_set(h->serve, ROUTE_DEVICES, hub_handle_devices, h);
     serve_set(h->serve, ROUTE_REVOKE, hub_handle_revoke, h);
     serve_set(h->serve, ROUTE_POLICY_PUT, hub_handle_policy_put, h);
+    serve_set(h->serve, ROUTE_SITES, hub_handle_sites, h);
+    serve_set(h->serve, ROUTE_SITE_DEVICES, hub_handle_site_devices, h);
+    serve_set(h->serve, ROUTE_SITES_PUT, hub_handle_sites_put, h);
     serve_set(h->serve, ROUTE_OVERRIDE_PUT, hub_handle_override_put, h);
     serve_set(h->serve, ROUTE_OVERRIDE_END, hub_handle_override_end, h);
     policy_book_serve(h->policy, h->serve);
@@ -127,6 +131,8 @@ static struct alb_status load(struct hub *h)
         st = hub_load_trust(h);
     if (!alb_failed(st))
         st = hub_load_policy(h);
+    if (!alb_failed(st))
+        st = hub_load_sites(h);
     if (!alb_failed(st))
         st = ledger_repair(&h->ledger);
     if (!alb_failed(st))
@@ -221,6 +227,7 @@ static void release(void *hub)
     wipe(&h->ledger.key, sizeof h->ledger.key);
     hub_damage_release(&h->damage);
     free(h->bearers);
+    sites_free(h->sites);
     free(h);
 }
 

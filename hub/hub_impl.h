@@ -23,6 +23,7 @@ struct hub {
     struct ledger ledger; /* constant once started: jobs may use it */
     struct authority *authority;
     struct policy_book *policy;
+    struct sites *sites; /* owned, the loop's; NULL: there is no directory (sites.h) */
     struct keeper *keeper;
     struct supply *supply;
     struct record_book *records;

@@ -8,6 +8,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "hub/hub_impl.h"
+#include "hub/sites.h"
 #include "shaper/policy_zone.h"
 
 /* ---- the records ----------------------------------------------------------------------------- */
@@ -120,7 +121,7 @@ static void refuse_findings(struct hub_task *t, const struct policy_findings *f)
                     f->errors > 1 ? ", and more is wrong" : "");
 }
 
-/* The request's document in its one spelling. */
+/* The request's document with the directory's sites, in its one spelling. */
 static void read_document(struct hub_task *t, struct buf *text, struct policy_doc **doc)
 {
     struct policy_findings findings;
@@ -131,6 +132,8 @@ static void read_document(struct hub_task *t, struct buf *text, struct policy_do
     if (alb_failed(t->st))
         refuse_findings(t, &findings);
     else
+        hub_sites_join(t, *doc);
+    if (!alb_failed(t->st))
         t->st = policy_doc_encode(*doc, text);
     if (t->st.code == ALB_FULL)
         hub_task_refuse(t, ALB_INVALID, "the policy is over 1 MiB when signed; shorten its notes");

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "hub/device.h"
 #include "hub/hub_impl.h"
+#include "hub/sites.h"
 #include "net/x509.h"
 #include "wire/signed.h"
 
@@ -126,6 +127,20 @@ static void token_run(struct hub_task *t)
     wipe(&answer, sizeof answer);
 }
 
+/* A slip of the hand in a site's name would make a branch that nothing is known about.  Here, as the
+ * directory is the loop's; a body that cannot be read is the task's to refuse. */
+static void judge_site(struct hub_task *t)
+{
+    AUTO_FREE struct token_request *ask = xalloc(sizeof *ask);
+
+    if (!alb_failed(token_request_decode(buf_peek(&t->body), buf_size(&t->body), ask)) &&
+        !hub_site_is_known(t->hub, ask->site))
+        hub_task_refuse(t, ALB_NOT_FOUND,
+                        "there is no site %s: 'albedo site list' shows those there are, 'albedo "
+                        "site add %s' makes it one",
+                        ask->site, ask->site);
+}
+
 /* POST /v1/token */
 void hub_handle_token(void *hub, struct serve_request *rq)
 {
@@ -139,8 +154,11 @@ void hub_handle_token(void *hub, struct serve_request *rq)
     buf_release(&first);
     p->task.content_type = "application/json";
     p->task.run = token_run;
-    if (h->options.ca_certificate_pem == NULL) {
+    if (h->options.ca_certificate_pem == NULL)
         hub_task_refuse(&p->task, ALB_REFUSED, "this hub has no CA: nobody can be enrolled here");
+    else
+        judge_site(&p->task);
+    if (alb_failed(p->task.st)) {
         hub_task_end(&p->task);
         return;
     }

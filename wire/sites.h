@@ -27,8 +27,8 @@ enum {
     SITE_LIST_MAX = 1024, /* subnets, gateways or reflectors of one site */
 };
 
-/* How a machine there chooses: ALWAYS, only reflectors, waiting for one that can serve; PREFER, the hub
- * when no reflector answers; DIRECT, the hub is a candidate like any other. */
+/* How a machine there chooses: ALWAYS, only reflectors, waiting for one that can serve; PREFER,
+ * the hub when no reflector answers; DIRECT, the hub is a candidate like any other. */
 enum site_use { SITE_USE_UNSET, SITE_USE_ALWAYS, SITE_USE_PREFER, SITE_USE_DIRECT };
 
 struct site_terms { /* 0 is "not said" */
