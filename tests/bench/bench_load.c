@@ -25,6 +25,7 @@
 #include "base/units.h"
 #include "net/http.h"
 #include "net/tls.h"
+#include "support/words.h"
 #include "wire/batch.h"
 
 enum {
@@ -63,20 +64,6 @@ struct ask {
 };
 
 static void start_asking(struct load *l);
-
-static _Noreturn void give_up(const char *what, struct alb_status st)
-{
-    char text[256];
-
-    fprintf(stderr, "bench_load: %s: %s\n", what, alb_status_text(st, text, sizeof text));
-    exit(1);
-}
-
-static void must(struct alb_status st, const char *what)
-{
-    if (alb_failed(st))
-        give_up(what, st);
-}
 
 /* ---- the server's CPU ------------------------------------------------------------------------ */
 
@@ -356,14 +343,6 @@ static void make_tls(struct load *l, char **words)
     free(ca);
     free(certificate);
     free(key);
-}
-
-static uint64_t number_of(const char *word)
-{
-    uint64_t value = 0;
-
-    must(parse_u64(word, UINT32_MAX, &value), word);
-    return value;
 }
 
 static bool what_of(const char *word, enum what *out)

@@ -18,6 +18,7 @@
 #include "net/http_pace.h"
 #include "shaper/shaper.h"
 #include "shaper/shaper_wire.h"
+#include "support/words.h"
 
 enum { IN_FLIGHT = 4, WORDS = 6, EVERY_MS = 100, TICKS_MOST = 6000, OFF_TICKS = 10 };
 #define BODY_MOST (UINT64_C(1) << 30)
@@ -35,24 +36,6 @@ struct paced {
 };
 
 static void ask(struct paced *p);
-
-static _Noreturn void give_up(const char *what, struct alb_status st)
-{
-    char text[256];
-
-    fprintf(stderr, "bench_paced: %s: %s\n", what, alb_status_text(st, text, sizeof text));
-    exit(1);
-}
-
-static uint64_t number_of(const char *word)
-{
-    uint64_t value = 0;
-    struct alb_status st = parse_u64(word, UINT64_MAX, &value);
-
-    if (alb_failed(st))
-        give_up(word, st);
-    return value;
-}
 
 /* ---- calls ----------------------------------------------------------------------------------- */
 

@@ -15,6 +15,7 @@
 #include "base/alloc.h"
 #include "base/units.h"
 #include "shaper/wan.h"
+#include "support/words.h"
 
 enum { IN_FLIGHT = 2, WORDS = 5, TEXT_SIZE = 128 };
 #define BODY_MOST (UINT64_C(1) << 40)
@@ -30,24 +31,6 @@ struct scavenger {
 };
 
 static void ask(struct scavenger *v);
-
-static _Noreturn void give_up(const char *what, struct alb_status st)
-{
-    char text[256];
-
-    fprintf(stderr, "bench_scavenge: %s: %s\n", what, alb_status_text(st, text, sizeof text));
-    exit(1);
-}
-
-static uint64_t number_of(const char *word)
-{
-    uint64_t value = 0;
-    struct alb_status st = parse_u64(word, UINT32_MAX, &value);
-
-    if (alb_failed(st))
-        give_up(word, st);
-    return value;
-}
 
 /* ---- calls ----------------------------------------------------------------------------------- */
 

@@ -8,18 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from albtest.nginx import PROGRAM, nginx_is_up, nginx_set_up
 from albtest.procs import wait_until
 from albtest.site import free_port
-
-NGINX = """daemon off; worker_processes 1; pid {dir}/pid; error_log {dir}/error.log; {user}
-events {{ worker_connections 64; }}
-http {{
-  access_log off; sendfile on; keepalive_requests 1000000; send_timeout 60s;
-  client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3;
-  uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
-  server {{ listen 127.0.0.1:{port} http2; root {dir}; }}
-}}
-"""
 
 
 def paced_program():
@@ -28,17 +19,13 @@ def paced_program():
 
 @pytest.fixture
 def nginx(tmp_path):
-    program = Path("/usr/sbin/nginx")
-    assert program.exists(), "no nginx; packaging/deps test installs it"
+    assert Path(PROGRAM).exists(), "no nginx; packaging/deps test installs it"
     port = free_port()
-    user = "user root;" if os.geteuid() == 0 else ""
-    (tmp_path / "nginx.conf").write_text(NGINX.format(dir=tmp_path, port=port, user=user))
     (tmp_path / "large").write_bytes(os.urandom(8 << 20))
     (tmp_path / "small").write_bytes(os.urandom(3000))
-    server = subprocess.Popen(
-        [program, "-c", tmp_path / "nginx.conf", "-e", tmp_path / "error.log"])
+    server = subprocess.Popen(nginx_set_up(tmp_path, f"127.0.0.1:{port} http2"))
     try:
-        wait_until(lambda: (tmp_path / "pid").exists(), 10, "nginx to start")
+        wait_until(lambda: nginx_is_up(tmp_path), 10, "nginx to start")
         yield port
     finally:
         server.terminate()

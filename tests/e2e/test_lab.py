@@ -358,3 +358,10 @@ def test_a_comparison_stands_side_by_side(monkeypatch, tmp_path):
 def test_what_would_be_passed_over_in_silence_is_refused(words, said):
     done = subprocess.run([ROOT / "tests/lab", *words], capture_output=True, text=True, check=False)
     assert done.returncode == 2 and said in done.stderr
+
+
+def test_a_known_miss_may_not_get_worse_unseen():
+    s24 = row.find(["S24"])[0]
+    floor, must = s24.known[0].value, s24.must[0].value
+    for told, verdict in ((floor + 1, "known"), (floor - 1, "MISSED"), (must + 1, "must")):
+        assert Result(s24, "albedo", [{"use": told}], 0, {"use": told}).verdict == verdict

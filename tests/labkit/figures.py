@@ -18,8 +18,8 @@ down, up  reach_down, reach_up s   the same, after the rate changed; use_down, p
 web       web_30k …        added time of the objects, p50 in %; web_p95 the worst of their p95
           harvest %        bulk, of what the objects left of the link
 day       page_p50 page_p95 s         loading time of whole pages beside the updates; quiet_p50,
-          quiet_p95 the same pages alone; added_p50 added_p95 added_mean ms: what each took more (the
-          very same page, in both), added_worst % of page_p95; done % of the updates' bytes
+          quiet_p95 the same pages alone; added_p50 added_p95 added_mean ms: what each took
+          more (the very same page in both), added_worst % of page_p95; done % of the updates' bytes
 call      call_p95 ms      of the way down, above the shortest; call_lost %
 cap       err_1s err_10s % the farthest a window's mean is from the limit
 flip      flip s           from the admin's command until the bulk keeps to the new limit, + 10 %;

@@ -51,6 +51,12 @@ class Result:
         bars = getattr(self.row, kind)
         return [bar for bar in bars if not bar.holds(self.figures.get(bar.figure))]
 
+    def is_known(self):
+        """Whether all that is missed is known to be, and no worse than it was."""
+        worse = {bar.figure for bar in self.missed("known")}
+        known = {bar.figure for bar in self.row.known}
+        return known - worse >= {bar.figure for bar in self.missed("must")}
+
     @property
     def verdict(self):
         if self.trouble:
@@ -58,7 +64,7 @@ class Result:
         if not self.runs:
             return "noisy" if self.invalid else "-"
         if self.missed("must"):
-            return "MISSED"
+            return "known" if self.is_known() else "MISSED"
         return "must" if self.missed("goal") or not self.row.goal else "goal"
 
 

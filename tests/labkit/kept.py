@@ -20,7 +20,7 @@ from pathlib import Path
 FILE = "runs.jsonl"
 OURS = ("albedo", "albedo-hub", "albedo-reflector")
 MEASURING = ("albedo-linkemu", "albedo-traffic")
-TELLS_NOTHING = ("title", "must", "goal", "wide", "bulks", "long")
+TELLS_NOTHING = ("title", "must", "goal", "wide", "known", "bulks", "long")
 
 
 def digest(*parts):

@@ -63,7 +63,8 @@ def table(results):
 def summary(results):
     """How many rows came out which way."""
     ours = [result.verdict for result in results if result.bulk == "albedo"]
-    words = {"goal": "hold the goal", "must": "hold what they must", "MISSED": "miss it",
+    words = {"goal": "hold the goal", "must": "hold what they must",
+             "known": "miss it as is known", "MISSED": "miss it",
              "FAILED": "failed", "noisy": "have only invalid runs", "-": "were not played"}
     return f"{len(ours)} rows: " + ", ".join(
         f"{ours.count(verdict)} {said}" for verdict, said in words.items() if verdict in ours)

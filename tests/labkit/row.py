@@ -16,6 +16,8 @@
     use = ">= 90"
     [goal]
     use = ">= 95"
+    [known]                  # where [must] is missed and that is known: it may not get worse
+    use = ">= 80"
 
 The usual phases have a short form, in place of [[phase]]; seconds may be given, see `usual`:
 
@@ -116,6 +118,7 @@ class Row:
     must: list
     goal: list
     wide: list                # what holds in one run on any machine: for tests/run
+    known: list               # what holds though [must] is known not to
     endpoints: int = 1        # how many pull, each something else
     sites: int = 1            # above 1: a hub's line, then a line to each site
     direct: bool = False      # endpoints without a reflector
@@ -153,7 +156,7 @@ class Row:
             phases = soak(**data.pop("soak"))
         phases = phases or usual(**data.pop("timeline"))
         bars = {kind: [Bar.read(*item) for item in data.pop(kind, {}).items()]
-                for kind in ("must", "goal", "wide")}
+                for kind in ("must", "goal", "wide", "known")}
         return cls(name=name, phases=phases, **bars, **data)
 
     def widened(self):

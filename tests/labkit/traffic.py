@@ -21,6 +21,7 @@ from pathlib import Path
 
 from labkit.place import ROOT, TREE_PORT  # and the way to albtest
 
+from albtest.nginx import nginx_is_up, nginx_set_up
 from albtest.procs import wait_until
 
 TRAFFIC = "albedo-traffic"
@@ -34,15 +35,6 @@ WEB_SIZES, THINK_MS = (30_000, 300_000, 2_000_000), 1000
 COMPARED = ["albedo", "curl-cubic", "curl-bbr", "curl-cap", "ledbat"]
 BULKS = (*COMPARED, "foreign")
 FOREIGN_BYTES = 256 << 20
-NGINX = """daemon off; worker_processes 1; pid {dir}/pid; error_log stderr; user root;
-events {{ worker_connections 64; }}
-http {{
-  access_log off; sendfile on; keepalive_requests 1000000;
-  client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3;
-  uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
-  server {{ listen {port} http2; root {dir}; }}
-}}
-"""
 CAP_SHARE = 0.5  # of the link: what an administrator might allow by hand
 ENDLESS = 10 ** 12
 PEOPLE, PAGE_EVERY_S, OFFICE_SEED = 40, 60, 20
@@ -87,11 +79,9 @@ class Traffic:
         """A server that is not ours, for our law: bench_scavenge asks it."""
         folder = self.place.folder
         (folder / "large").write_bytes(os.urandom(1 << 20) * (FOREIGN_BYTES >> 20))
-        (folder / "nginx.conf").write_text(NGINX.format(dir=folder, port=NGINX_PORT))
-        folder.chmod(0o755)
-        words = ["/usr/sbin/nginx", "-c", folder / "nginx.conf", "-e", "stderr"]
+        words = nginx_set_up(folder, f"{NGINX_PORT} http2")
         hub.daemon(words, self.out / "nginx.log")
-        wait_until(lambda: (folder / "pid").exists(), 10, "nginx to start; is nginx-light there?")
+        wait_until(lambda: nginx_is_up(folder), 10, "nginx to start; packaging/deps test has it")
 
     def measure(self, seconds):
         """The tap at the branch's end of the link, and the ping."""
