@@ -36,8 +36,8 @@ enum {
     WAKE_RATE_DEFAULT = 20,   /* machines a second                                   */
     WAKE_RATE_MOST = 1000,
 };
-#define WAKE_AGAIN_NS                                                                              \
-    (300 * NS_PER_S) /* a machine takes minutes to start, and may be wanted twice */
+/* A machine takes minutes to start. */
+#define WAKE_AGAIN_NS (300 * NS_PER_S)
 
 struct wake_target {
     uint8_t mac[NET_MAC_SIZE]; /* as enrolled; never from a request            */
@@ -73,8 +73,8 @@ struct wake_queue *wake_queue_free(struct wake_queue *q); /* returns NULL */
  * such a password. */
 ALB_MUST_USE struct alb_status wake_queue_add(struct wake_queue *q, const struct wake_target *t,
                                               uint64_t now_ns);
-/* It is awake (it was heard), or nobody wants it any more: no frame of it is due after this.  False:
- * it was not there. */
+/* It is awake (it was heard), or nobody wants it any more: no frame of it is due after this.
+ * False: it was not there. */
 bool wake_queue_drop(struct wake_queue *q, const uint8_t mac[NET_MAC_SIZE]);
 /* Begin nobody before then; repeats go on. */
 void wake_queue_hold(struct wake_queue *q, uint64_t until_ns);

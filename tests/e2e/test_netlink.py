@@ -161,7 +161,8 @@ def test_the_view_is_what_ip_shows_after_each_change(place):
     with_lan(place)
     place.settle("a link")
     for step in (
-            ["link add br0 type bridge", "link set br0 up", "link set br0 address 02:00:00:00:00:99"],
+            ["link add br0 type bridge", "link set br0 up"],
+            ["link set br0 address 02:00:00:00:00:99"],
             "link add link lan0 name lan0.7 type vlan id 7",
             "link add wg0 type wireguard",
             "tuntap add dev tun0 mode tun",

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sense/main.c – albedo-sense: shows what net/ knows of this machine's place, and sends wake frames;
- * for tests in network namespaces.
+/* sense/main.c – albedo-sense: what net/ knows of this machine's place, and wake frames; for tests.
  *
  *     albedo-sense view                  a picture as one line of JSON whenever something changed;
- *                                        lines "busy" (until the next line) and "reach ADDRESS" on standard input
+ *                                        on standard input: "reach ADDRESS", and "busy", which
+ *                                        keeps the loop until the next line
  *     albedo-sense wol LINK              can it be woken at all?
  *     albedo-sense wake LINK MAC [SECUREON]
  *                                        one wake in every way there is

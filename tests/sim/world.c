@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/units.h"
+#include "net/netlink_impl.h"
 
 enum { FIRST_EVENTS = 1024, JOB_BASE_NS = 20000, JOB_RATE_BPS = 400000000 };
 #define WALL_START_S INT64_C(1767225600) /* 2026-01-01T00:00:00Z */
@@ -212,6 +213,8 @@ static const struct loop_ops node_ops = {
     .listen = world_listen,
     .open_datagram = world_open_datagram,
     .find_host = world_find_host,
+    .open_netlink = world_open_netlink,
+    .send_frame = world_send_frame,
 };
 
 struct loop *world_add_node(struct world *w, const char *name, const struct identity *identity)
@@ -273,6 +276,7 @@ struct world *world_free(struct world *w)
         struct world_node *n = w->nodes;
 
         w->nodes = n->next;
+        net_picture_release(&n->place);
         free(n);
     }
     free(w->heap);

@@ -6,14 +6,17 @@
  *     world_stream.c   connections: two ends, windows, buffers
  *     world_dial.c     how a connection comes about: dial, handshake, listen
  *     world_datagram.c single packets that may be lost
+ *     world_place.c    what a node sees of its surroundings, and its raw frames
  */
 #pragma once
 
 #include "base/buf.h"
 #include "net/datagram_impl.h"
 #include "net/loop_impl.h"
+#include "net/net_picture.h"
 #include "net/stream.h"
 #include "sim/world.h"
+#include "sim/world_place.h"
 #include "support/gen.h"
 
 enum {
@@ -46,6 +49,8 @@ struct world {
     uint16_t next_port;
     uint32_t node_count;
     uint64_t conn_count;
+    world_frame_fn frame; /* NULL: nobody looks */
+    void *frame_arg;
 };
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
@@ -64,6 +69,8 @@ struct world_node {
     struct gen gen;
     uint64_t wake_ns; /* earliest wake-up on the world's heap; UINT64_MAX: none */
     uint64_t worker_free_ns[NODE_WORKERS], ordered_free_ns;
+    struct net_picture place;
+    struct world_source *sources; /* the open views' */
 };
 
 struct world_node *world_node_of(struct loop *loop);
@@ -203,6 +210,12 @@ struct alb_status world_open_datagram(struct loop *loop, const struct datagram_o
                                       struct datagram **out);
 bool world_find_host(struct loop *loop, const char *host, uint16_t port, struct address *out);
 void world_datagram_deliver(struct world_packet *p);
+
+/* ---- surroundings ---------------------------------------------------------------------------- */
+
+struct alb_status world_open_netlink(struct loop *loop, struct netlink_view *view,
+                                     struct netlink_source **out);
+struct alb_status world_send_frame(struct loop *loop, const struct raw_frame *f);
 
 struct stream *world_dial(struct loop *loop, const struct dial_options *options);
 struct alb_status world_listen(struct loop *loop, const struct listen_options *options,
