@@ -263,6 +263,11 @@ static int32_t call_expects(struct http_link *message, uint64_t *left)
     return c->stream_id;
 }
 
+static void call_is_taken_back(struct http_link *message, struct alb_status st)
+{
+    call_break_off(ALB_CONTAINER(message, struct http_call, link), st);
+}
+
 static void client_bereave(struct http_session *s)
 {
     end_all(s, &s->messages);
@@ -287,6 +292,7 @@ const struct http_side http_client_side = {
     .feed = client_feed,
     .opened = client_opened,
     .expects = call_expects,
+    .break_off = call_is_taken_back,
     .bereave = client_bereave,
     .farewell = client_farewell,
 };

@@ -268,8 +268,29 @@ static void share_out(struct http_session *s, uint64_t bytes)
     }
 }
 
+/* SETTINGS can take from a stream no more than they gave it, and that is gone since the first time.
+ * Whoever hears of an end may start and cancel others. */
+static void break_off(struct http_session *s)
+{
+    const struct alb_status st =
+        alb_fail(ALB_REFUSED, "it was broken off here to take back the credit that it had");
+    struct http_link *l = s->messages.next;
+    struct share one;
+
+    s->is_breaking_off = false;
+    while (l != &s->messages && s->side->break_off != NULL) {
+        const bool has_credit = share_of(s, l, &one) && one.window > 0 && one.left > 0;
+
+        if (has_credit)
+            s->side->break_off(l, st);
+        l = has_credit ? s->messages.next : l->next;
+    }
+}
+
 static void grant_by_stream(struct http_session *s)
 {
+    if (s->is_breaking_off)
+        break_off(s);
     struct shares all = add_up(s);
     uint64_t connection = connection_window(s);
 

@@ -95,6 +95,7 @@ struct http_side {
     void (*opened)(struct http_session *s); /* the stream is open                               */
     /* A message's stream, 0 when it has none yet, and what it may still bring. */
     int32_t (*expects)(struct http_link *message, uint64_t *left);
+    void (*break_off)(struct http_link *message, struct alb_status st); /* NULL: it cannot */
     void (*bereave)(struct http_session *s);  /* end every message with s->status                */
     void (*farewell)(struct http_session *s); /* the owner's last call                          */
 };
@@ -129,6 +130,7 @@ struct http_session {
     struct timer credit_timer; /* the gate said: try again then                  */
     bool is_credit_awaited;    /* it or the timer will call                      */
     bool is_by_stream;         /* credit is each stream's, not the connection's  */
+    bool is_breaking_off;      /* … and what has some is to be ended             */
     /* The connection's window: granted by us; told, also by nghttp2 in place of what came for
      * streams that were reset; and as much of that as there is a reason for. */
     uint64_t granted_bytes, told_bytes, pardoned_bytes;

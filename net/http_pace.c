@@ -30,11 +30,14 @@ void http_session_set_quantum(struct http_session *s, uint64_t bytes)
 
 void http_session_revoke_credit(struct http_session *s)
 {
-    if (s->is_over || s->is_by_stream)
+    if (s->is_over)
         return;
-    s->is_by_stream = true;
-    if (s->is_begun)
-        http_frames_set_stream_window(s);
+    s->is_breaking_off = s->is_by_stream;
+    if (!s->is_by_stream) {
+        s->is_by_stream = true;
+        if (s->is_begun)
+            http_frames_set_stream_window(s);
+    }
     http_session_wake(s);
 }
 

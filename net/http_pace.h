@@ -26,7 +26,9 @@ void http_session_set_quantum(struct http_session *s, uint64_t bytes);
  * once may come at once: it is never more than 10 ms of the rate (or 1,400 bytes). */
 uint64_t http_credit_quantum(uint64_t rate_bps, uint64_t reverse_bps);
 /* Takes back what the other side may still send: within one round trip nothing comes any more but
- * what the gate allows anew.  Calls stay open. */
+ * what the gate allows anew.  Calls stay open; but while a session grants by the stream (at its
+ * beginning, and soon after it was taken back) a stream's credit is gone for good, so calls that
+ * have some are broken off, and end with REFUSED from the loop. */
 void http_session_revoke_credit(struct http_session *s);
 /* Body bytes that somebody here still expects: 0 when nothing is under way. */
 uint64_t http_session_expected_bytes(const struct http_session *s);

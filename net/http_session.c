@@ -14,6 +14,7 @@ enum {
     OUT_KEPT = 8 << 10,    /* by a session that has nothing under way    */
     READ_SIZE = 16 << 10,  /* one TLS record                             */
     QUEUE_MAX = 512,       /* control frames waiting: stop reading then  */
+    LAST_WORDS = 512,      /* where no gate counts them any more         */
     TURN_STEPS = 64,       /* then other sessions have their turn        */
     TURN_BYTES = 256 << 10,
     EXCHANGES_DEFAULT = 64,
@@ -365,7 +366,8 @@ static void die(struct http_session *s)
     loop_bury(s->again.loop, session_free, s);
 }
 
-/* Best effort: tell why, if it can be told at once. */
+/* Best effort: tell why, if it can be told at once.  Bodies that waited for a gate that was taken
+ * away do not leave now, beside every limit, and nothing can be said behind them. */
 static void say_goodbye(struct http_session *s)
 {
     uint32_t why = s->status.code == ALB_CORRUPT   ? NGHTTP2_PROTOCOL_ERROR
@@ -381,7 +383,8 @@ static void say_goodbye(struct http_session *s)
         if (!collect_some(s) || buf_size(&s->out) == held)
             break;
     }
-    if (buf_size(&s->out) > 0)
+    const bool is_counted = s->stream->gate != &s->stream->open_gate;
+    if (buf_size(&s->out) > 0 && (is_counted || buf_size(&s->out) <= LAST_WORDS))
         (void)stream_write(s->stream, buf_peek(&s->out), buf_size(&s->out), &moved);
 }
 

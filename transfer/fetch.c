@@ -448,7 +448,8 @@ static void batch_end(void *arg, struct http_call *c, struct alb_status st)
     struct batch *b = arg;
     struct fetcher *f = b->fetcher;
     const struct alb_status refused = refusal(b, st);
-    const bool is_lost = alb_failed(st) && !http_session_is_open(b->line);
+    const bool is_lost =
+        alb_failed(st) && (st.code == ALB_REFUSED || !http_session_is_open(b->line));
 
     (void)c;
     b->call = NULL;
