@@ -210,6 +210,9 @@ endfunction()
 # (77) without one (tests/run makes it), or where three tries were invalid: the emulator was late or
 # other programs had the processors, so nothing is told either way; tests/run names it at its end.
 function(alb_lab_scenarios)
+    if(ALB_TSAN OR ALB_COVERAGE)
+        return() # the programs it plays are not these
+    endif()
     foreach(name L1-4 S1 S2)
         add_test(NAME lab_${name} COMMAND ${ALB_TESTS}/lab ${name} --wide
                  --bin ${CMAKE_SOURCE_DIR}/build/release/bin --out ${CMAKE_BINARY_DIR}/lab/${name})
