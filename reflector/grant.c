@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "reflector/reflector_impl.h"
+#include "transfer/record_keep.h"
 #include "wire/signed.h"
 
 /* Questions under way for one asker: an endpoint's two lines and a command; a branch. */
@@ -230,7 +231,8 @@ static void granted(struct grant_ask *a, const struct upstream_answer *answer_in
         return;
     }
     kept_name(a->device, name);
-    reflector_keep(a->reflector, name, answer_in->body, answer_in->size);
+    record_keep(a->reflector->options.loop, a->reflector->options.catalogue, name, answer_in->body,
+                answer_in->size);
     if (left_s > GRANT_MEMO_LEFT_S)
         grant_memos_grant(&a->reflector->grant_memos, a->device, answer_in->body, answer_in->size,
                           loop_now_ns(a->reflector->options.loop));
@@ -247,7 +249,7 @@ static void asked(void *arg, const struct upstream_answer *answer_in)
         granted(a, answer_in);
     } else if (answer_in->st.code == ALB_REFUSED || answer_in->st.code == ALB_NOT_FOUND) {
         kept_name(a->device, name);
-        reflector_keep(a->reflector, name, NULL, 0);
+        record_keep(a->reflector->options.loop, a->reflector->options.catalogue, name, NULL, 0);
         const char *words = answer_in->message[0] != '\0' ? answer_in->message : answer_in->st.what;
         grant_memos_refuse(&a->reflector->grant_memos, a->device, answer_in->st, words,
                            loop_now_ns(a->reflector->options.loop));

@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "reflector/reflector_impl.h"
+#include "transfer/record_keep.h"
 
 enum { LIST_MOST = CATALOGUE_VALUE_MAX };
 #define FRESH_NS (5 * NS_PER_S) /* as heads (transfer/record_book.h) */
@@ -174,7 +175,8 @@ static void came(void *arg, const struct upstream_answer *answer_in)
     }
     if (!alb_failed(st)) {
         r->layers.asked_ns = loop_now_ns(r->options.loop);
-        reflector_keep(r, RECORD, answer_in->body, answer_in->size);
+        record_keep(r->options.loop, r->options.catalogue, RECORD, answer_in->body,
+                    answer_in->size);
     }
     tell_all(r, st, answer_in->message[0] != '\0' ? answer_in->message : st.what);
 }

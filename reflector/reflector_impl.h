@@ -59,10 +59,6 @@ struct reflector {
 
 void reflector_stop_turn(void *reflector);
 
-/* keep.c: write a record in the background (`value` NULL removes it); failing is logged,
- * no more. */
-void reflector_keep(struct reflector *r, const char *name, const void *value, size_t size);
-
 /* grant.c: read grants for those behind this box.  close answers whoever still waits. */
 void reflector_open_grants(struct reflector *r);
 void reflector_close_grants(struct reflector *r);

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "transfer/policy_book_impl.h"
+#include "transfer/record_keep.h"
 
 /* At least this often a watch is looked at, whatever the clock did meanwhile. */
 #define LOOK_MOST_NS (60 * NS_PER_S)
@@ -246,47 +247,11 @@ int64_t policy_book_issued_s(const struct policy_book *b, enum policy_part part)
 
 /* ---- keeping --------------------------------------------------------------------------------- */
 
-/* A job sees only itself: the book may be gone when it is done, the catalogue not. */
-struct keep_job {
-    struct job job;
-    struct catalogue *catalogue;
-    enum policy_part part;
-    struct buf bytes;
-    struct alb_status st;
-};
-
-static void keep_run(struct job *job)
-{
-    struct keep_job *k = ALB_CONTAINER(job, struct keep_job, job);
-
-    k->st = catalogue_swap(k->catalogue, policy_part_name(k->part), CATALOGUE_ANY,
-                           buf_peek(&k->bytes), buf_size(&k->bytes), NULL);
-}
-
 /* A disk that is full must not keep a pause from being in force. */
-static void keep_done(struct job *job)
-{
-    struct keep_job *k = ALB_CONTAINER(job, struct keep_job, job);
-
-    if (alb_failed(k->st))
-        log_status(LOG_WARN, "policy.not_kept", k->st,
-                   "name=%s next=\"it is in force; asked for again after a restart\"",
-                   policy_part_name(k->part));
-    buf_release(&k->bytes);
-    free(k);
-}
-
 static void keep(const struct policy_copy *c)
 {
-    struct keep_job *k = xalloc(sizeof *k);
-
-    k->catalogue = c->book->options.catalogue;
-    k->part = c->part;
-    buf_init(&k->bytes, SIGNED_MAX);
-    alb_ignore(buf_append(&k->bytes, buf_peek(&c->bytes), buf_size(&c->bytes)), "the same limit");
-    k->job = (struct job){
-        .run = keep_run, .done = keep_done, .lane = JOB_ORDERED, .work_bytes = buf_size(&k->bytes)};
-    loop_submit(c->book->options.loop, &k->job);
+    record_keep(c->book->options.loop, c->book->options.catalogue, policy_part_name(c->part),
+                buf_peek(&c->bytes), buf_size(&c->bytes));
 }
 
 /* ---- what holds ------------------------------------------------------------------------------ */

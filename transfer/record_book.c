@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "transfer/record_keep.h"
 
 enum { ENTRIES_MAX = 8192 };
 #define FRESH_DEFAULT_NS (5 * NS_PER_S)
@@ -35,14 +36,13 @@ struct record_entry {
 };
 TAILQ_HEAD(record_entries, record_entry);
 
-/* A read or write of the catalogue on a worker. */
+/* A look into the catalogue on a worker. */
 struct record_job {
     struct job job;
     struct record_book *book; /* NULL once the book is gone */
     struct catalogue *catalogue;
     char name[CATALOGUE_NAME_MAX + 1];
     struct buf bytes;
-    bool is_write;
     struct alb_status st;
     TAILQ_ENTRY(record_job) link;
 };
@@ -335,51 +335,28 @@ static struct alb_status judge_record(const struct record_entry *e,
     return ALB_STATUS_OK;
 }
 
-static void write_run(struct job *job)
+static void read_run(struct job *job)
 {
     struct record_job *j = ALB_CONTAINER(job, struct record_job, job);
 
-    if (j->is_write)
-        j->st = catalogue_swap(j->catalogue, j->name, CATALOGUE_ANY, buf_peek(&j->bytes),
-                               buf_size(&j->bytes), NULL);
-    else
-        j->st = catalogue_get(j->catalogue, j->name, &j->bytes, NULL);
+    j->st = catalogue_get(j->catalogue, j->name, &j->bytes, NULL);
 }
 
-static void write_done(struct job *job)
+static void read_done(struct job *job)
 {
     struct record_job *j = ALB_CONTAINER(job, struct record_job, job);
 
     if (j->book != NULL) {
         TAILQ_REMOVE(&j->book->jobs, j, link);
-        if (!j->is_write)
-            catalogue_read(j->book, j);
-        else if (alb_failed(j->st))
-            log_status(LOG_WARN, "record.not_kept", j->st, "name=%s", j->name);
+        catalogue_read(j->book, j);
     }
     buf_release(&j->bytes);
     free(j);
 }
 
-/* Write `bytes` under `name`, or read it when they are NULL. */
-static void post(struct record_book *b, const char *name, const struct buf *bytes)
+static void keep(struct record_book *b, const char *name, const struct buf *bytes)
 {
-    struct record_job *j = xalloc(sizeof *j);
-
-    j->book = b;
-    j->catalogue = b->options.catalogue;
-    j->is_write = bytes != NULL;
-    snprintf(j->name, sizeof j->name, "%s", name);
-    buf_init(&j->bytes, SIGNED_MAX);
-    if (bytes != NULL)
-        alb_ignore(buf_append(&j->bytes, buf_peek(bytes), buf_size(bytes)),
-                   "same limit as the source's");
-    j->job = (struct job){.run = write_run,
-                          .done = write_done,
-                          .lane = bytes != NULL ? JOB_ORDERED : JOB_SHARED,
-                          .work_bytes = 4096};
-    TAILQ_INSERT_TAIL(&b->jobs, j, link);
-    loop_submit(b->options.loop, &j->job);
+    record_keep(b->options.loop, b->options.catalogue, name, buf_peek(bytes), buf_size(bytes));
 }
 
 /* A record that came by its digest or root is also what its version's name means: cut off from the
@@ -395,7 +372,7 @@ static void keep_by_version(struct record_book *b, const struct record_entry *e)
         return; /* it was judged a moment ago; only a new trust file can change that */
     snprintf(name, sizeof name, "record/%s@%.100s", record.layer, record.version);
     if (strcmp(name, e->name) != 0)
-        post(b, name, &e->bytes);
+        keep(b, name, &e->bytes);
 }
 
 static void parent_answered(void *arg, const struct upstream_answer *answer)
@@ -432,14 +409,23 @@ static void take_bytes(struct record_book *b, struct record_entry *e,
     alb_ignore(buf_append(&e->bytes, answer->body, answer->size), "bounded by expect_bytes");
     if (b->options.catalogue == NULL)
         return;
-    post(b, e->name, &e->bytes);
+    keep(b, e->name, &e->bytes);
     if (!e->is_mutable)
         keep_by_version(b, e);
 }
 
 static void read_catalogue(struct record_book *b, struct record_entry *e)
 {
-    post(b, e->name, NULL);
+    struct record_job *j = xalloc(sizeof *j);
+
+    j->book = b;
+    j->catalogue = b->options.catalogue;
+    snprintf(j->name, sizeof j->name, "%s", e->name);
+    buf_init(&j->bytes, SIGNED_MAX);
+    j->job =
+        (struct job){.run = read_run, .done = read_done, .lane = JOB_SHARED, .work_bytes = 4096};
+    TAILQ_INSERT_TAIL(&b->jobs, j, link);
+    loop_submit(b->options.loop, &j->job);
 }
 
 static void catalogue_read(struct record_book *b, struct record_job *job)
