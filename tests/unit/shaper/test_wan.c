@@ -19,6 +19,9 @@ enum { PROBE_PORT = 7443, OTHERS_PORT = 5555, OTHERS_SIZE = 500, MEGABYTE = 1 <<
 #define LINE_BYTES UINT64_C(1250000)
 #define LINE_BPS (8 * LINE_BYTES)
 
+static const enum world_direction LINK_WAY[WAN_WAYS] = {
+    [WAN_DOWN] = WORLD_DOWN, [WAN_UP] = WORLD_UP};
+
 struct rig {
     struct duo *duo;
     struct wan *wan;
@@ -152,6 +155,8 @@ static void rig_free(struct rig *r)
     free(r);
 }
 
+/* ---- bodies ---------------------------------------------------------------------------------- */
+
 static void pull(struct rig *r, unsigned megabytes)
 {
     char path[32];
@@ -160,49 +165,86 @@ static void pull(struct rig *r, unsigned megabytes)
     duo_get(r->duo, path, (uint64_t)megabytes * MEGABYTE);
 }
 
-static uint64_t body_bytes(struct rig *r)
+static void push(struct rig *r, unsigned megabytes)
 {
-    uint64_t received = 0, sent = 0;
+    static const uint8_t body[MEGABYTE];
 
-    http_session_counts(r->duo->client, &received, &sent);
-    return received;
+    wan_member_uploads(r->member, true);
+    for (unsigned i = 0; i < megabytes; i++)
+        duo_start(r->duo, &(struct http_call_options){.method = "POST",
+                                                      .path = "/hello",
+                                                      .body = body,
+                                                      .body_size = sizeof body,
+                                                      .expect_bytes = 16});
 }
 
-static uint64_t down_bytes(const struct rig *r)
+static uint64_t body_bytes(struct rig *r, enum wan_way way)
 {
-    return world_link_bytes(r->duo->link, WORLD_DOWN);
+    uint64_t received = 0, sent = 0;
+    struct path_figures f;
+
+    http_session_counts(r->duo->client, &received, &sent);
+    stream_figures(http_session_stream(r->duo->client), &f);
+    return way == WAN_DOWN ? received : f.acked_bytes;
 }
 
 /* Bits per second of bodies over the next while. */
-static uint64_t body_bps(struct rig *r, uint64_t ms)
+static uint64_t body_bps(struct rig *r, enum wan_way way, uint64_t ms)
 {
-    const uint64_t before = body_bytes(r);
+    const uint64_t before = body_bytes(r, way);
 
     duo_run_ms(r->duo, ms);
-    return (body_bytes(r) - before) * 8 * 1000 / ms;
+    return (body_bytes(r, way) - before) * 8 * 1000 / ms;
 }
 
-static uint64_t wire_bps(struct rig *r, uint64_t ms)
+static uint64_t wire_bps(struct rig *r, enum wan_way way, uint64_t ms)
 {
-    const uint64_t before = down_bytes(r);
+    const uint64_t before = world_link_bytes(r->duo->link, LINK_WAY[way]);
 
     duo_run_ms(r->duo, ms);
-    return (down_bytes(r) - before) * 8 * 1000 / ms;
+    return (world_link_bytes(r->duo->link, LINK_WAY[way]) - before) * 8 * 1000 / ms;
 }
 
 static const struct wan_options shaped = {.is_shaped = true};
 
-static void say(const char *what, struct rig *r, uint64_t bps)
+static void say(const char *what, struct rig *r, enum wan_way way, uint64_t bps)
 {
     struct wan_figures f;
     char text[LAW_TEXT_SIZE];
 
-    wan_figures(r->wan, WAN_DOWN, &f);
-    print_message("%s: %.2f Mbit/s, %s\n", what, (double)bps / 1e6,
+    wan_figures(r->wan, way, &f);
+    print_message("%s: %.2f Mbit/s, p95 %u ms, %s\n", what, (double)bps / 1e6,
+                  (unsigned)(world_link_queueing_p95_ns(r->duo->link, LINK_WAY[way]) / NS_PER_MS),
                   law_reason_text(&f.verdict, text, sizeof text));
 }
 
 /* ---- tests ----------------------------------------------------------------------------------- */
+
+static void fills_the_line(struct rig *r, enum wan_way way)
+{
+    duo_run_ms(r->duo, 5000);
+    const uint64_t bps = body_bps(r, way, 10000);
+    say("alone", r, way, bps);
+    assert_true(bps > LINE_BPS * 88 / 100);
+    assert_true(world_link_queueing_p95_ns(r->duo->link, LINK_WAY[way]) <= 14 * NS_PER_MS);
+    rig_free(r);
+}
+
+static void makes_way(struct rig *r, enum wan_way way)
+{
+    duo_run_ms(r->duo, 10000);
+    others_begin(r, way, LINE_BPS * 95 / 100);
+    duo_run_ms(r->duo, 1500);
+    const uint64_t beside = body_bps(r, way, 5000);
+    say("beside others", r, way, beside);
+    assert_true(beside < LINE_BPS * 6 / 100);
+    others_end(r);
+    duo_run_ms(r->duo, 4000);
+    const uint64_t back = body_bps(r, way, 3000);
+    say("back", r, way, back);
+    assert_true(back > LINE_BPS * 80 / 100);
+    rig_free(r);
+}
 
 static void alone_it_fills_the_line_and_nobody_waits(void **state)
 {
@@ -210,12 +252,7 @@ static void alone_it_fills_the_line_and_nobody_waits(void **state)
 
     (void)state;
     pull(r, 200);
-    duo_run_ms(r->duo, 5000);
-    const uint64_t bps = body_bps(r, 10000);
-    say("alone", r, bps);
-    assert_true(bps > LINE_BPS * 88 / 100);
-    assert_true(world_link_queueing_p95_ns(r->duo->link, WORLD_DOWN) <= 14 * NS_PER_MS);
-    rig_free(r);
+    fills_the_line(r, WAN_DOWN);
 }
 
 static void it_makes_way_for_somebody_else_and_comes_back(void **state)
@@ -224,18 +261,25 @@ static void it_makes_way_for_somebody_else_and_comes_back(void **state)
 
     (void)state;
     pull(r, 200);
-    duo_run_ms(r->duo, 10000);
-    others_begin(r, WAN_DOWN, LINE_BPS * 95 / 100);
-    duo_run_ms(r->duo, 1500);
-    const uint64_t beside = body_bps(r, 5000);
-    say("beside others", r, beside);
-    assert_true(beside < LINE_BPS * 6 / 100);
-    others_end(r);
-    duo_run_ms(r->duo, 4000);
-    const uint64_t back = body_bps(r, 3000);
-    say("back", r, back);
-    assert_true(back > LINE_BPS * 80 / 100);
-    rig_free(r);
+    makes_way(r, WAN_DOWN);
+}
+
+static void an_upload_alone_fills_the_way_up_and_nobody_waits(void **state)
+{
+    struct rig *r = rig_new(&shaped);
+
+    (void)state;
+    push(r, 60);
+    fills_the_line(r, WAN_UP);
+}
+
+static void an_upload_makes_way_for_somebody_else_and_comes_back(void **state)
+{
+    struct rig *r = rig_new(&shaped);
+
+    (void)state;
+    push(r, 60);
+    makes_way(r, WAN_UP);
 }
 
 static void a_cap_holds_on_the_wire(void **state)
@@ -250,8 +294,8 @@ static void a_cap_holds_on_the_wire(void **state)
             r->wan, WAN_DOWN,
             &(struct policy_terms){.action = {.mode = POLICY_CAPPED, .rate_bps = caps[i]}});
         duo_run_ms(r->duo, 2000);
-        const uint64_t bps = wire_bps(r, 10000);
-        say("capped", r, bps);
+        const uint64_t bps = wire_bps(r, WAN_DOWN, 10000);
+        say("capped", r, WAN_DOWN, bps);
         assert_in_range(bps, caps[i] * 99 / 100, caps[i] * 101 / 100);
     }
     rig_free(r);
@@ -266,12 +310,12 @@ static void off_means_nothing_comes_after_a_round_trip(void **state)
     duo_run_ms(r->duo, 8000);
     wan_set_terms(r->wan, WAN_DOWN, &(struct policy_terms){.action = {.mode = POLICY_OFF}});
     duo_run_ms(r->duo, 140); /* a round trip and 100 ms */
-    assert_int_equal(body_bps(r, 60000), 0);
+    assert_int_equal(body_bps(r, WAN_DOWN, 60000), 0);
     wan_set_terms(r->wan, WAN_DOWN,
                   &(struct policy_terms){.action = {.mode = POLICY_MODE_SCAVENGE}});
     duo_run_ms(r->duo, 5000);
-    const uint64_t bps = body_bps(r, 3000);
-    say("on again", r, bps);
+    const uint64_t bps = body_bps(r, WAN_DOWN, 3000);
+    say("on again", r, WAN_DOWN, bps);
     assert_true(bps > LINE_BPS * 80 / 100);
     rig_free(r);
 }
@@ -284,7 +328,7 @@ static void a_line_that_is_not_shaped_is_free_up_to_its_ceiling(void **state)
     (void)state;
     pull(r, 20);
     duo_run_ms(r->duo, 2000);
-    assert_in_range(wire_bps(r, 10000), 1960000, 2040000);
+    assert_in_range(wire_bps(r, WAN_DOWN, 10000), 1960000, 2040000);
     rig_free(r);
 }
 
@@ -303,86 +347,7 @@ static void an_upload_is_shaped_by_the_way_up(void **state)
                                                   .body_size = sizeof body,
                                                   .expect_bytes = sizeof body});
     duo_run_ms(r->duo, 1000);
-    const uint64_t before = world_link_bytes(r->duo->link, WORLD_UP);
-    duo_run_ms(r->duo, 5000);
-    const uint64_t bps = (world_link_bytes(r->duo->link, WORLD_UP) - before) * 8 / 5;
-    assert_in_range(bps, 980000, 1020000);
-    rig_free(r);
-}
-
-/* ---- up -------------------------------------------------------------------------------------- */
-
-static void push(struct rig *r, unsigned megabytes)
-{
-    static const uint8_t body[MEGABYTE];
-
-    wan_member_uploads(r->member, true);
-    for (unsigned i = 0; i < megabytes; i++)
-        duo_start(r->duo, &(struct http_call_options){.method = "POST",
-                                                      .path = "/hello",
-                                                      .body = body,
-                                                      .body_size = sizeof body,
-                                                      .expect_bytes = 16});
-}
-
-static uint64_t pushed_bytes(struct rig *r)
-{
-    struct path_figures f;
-
-    stream_figures(http_session_stream(r->duo->client), &f);
-    return f.acked_bytes;
-}
-
-static uint64_t push_bps(struct rig *r, uint64_t ms)
-{
-    const uint64_t before = pushed_bytes(r);
-
-    duo_run_ms(r->duo, ms);
-    return (pushed_bytes(r) - before) * 8 * 1000 / ms;
-}
-
-static void say_up(const char *what, struct rig *r, uint64_t bps)
-{
-    struct wan_figures f;
-    char text[LAW_TEXT_SIZE];
-
-    wan_figures(r->wan, WAN_UP, &f);
-    print_message("%s: %.2f Mbit/s up, p95 %u ms, %s\n", what, (double)bps / 1e6,
-                  (unsigned)(world_link_queueing_p95_ns(r->duo->link, WORLD_UP) / NS_PER_MS),
-                  law_reason_text(&f.verdict, text, sizeof text));
-}
-
-static void an_upload_alone_fills_the_way_up_and_nobody_waits(void **state)
-{
-    struct rig *r = rig_new(&shaped);
-
-    (void)state;
-    push(r, 60);
-    duo_run_ms(r->duo, 5000);
-    const uint64_t bps = push_bps(r, 10000);
-    say_up("alone", r, bps);
-    assert_true(bps > LINE_BPS * 88 / 100);
-    assert_true(world_link_queueing_p95_ns(r->duo->link, WORLD_UP) <= 14 * NS_PER_MS);
-    rig_free(r);
-}
-
-static void an_upload_makes_way_for_somebody_else_and_comes_back(void **state)
-{
-    struct rig *r = rig_new(&shaped);
-
-    (void)state;
-    push(r, 60);
-    duo_run_ms(r->duo, 10000);
-    others_begin(r, WAN_UP, LINE_BPS * 95 / 100);
-    duo_run_ms(r->duo, 1500);
-    const uint64_t beside = push_bps(r, 5000);
-    say_up("beside others", r, beside);
-    assert_true(beside < LINE_BPS * 6 / 100);
-    others_end(r);
-    duo_run_ms(r->duo, 4000);
-    const uint64_t back = push_bps(r, 3000);
-    say_up("back", r, back);
-    assert_true(back > LINE_BPS * 80 / 100);
+    assert_in_range(wire_bps(r, WAN_UP, 5000), 980000, 1020000);
     rig_free(r);
 }
 
