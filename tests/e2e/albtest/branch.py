@@ -25,7 +25,7 @@ def started(folder, endpoints=4):
         site.start()
         yield site
         for box in (site.hub, site.reflector):
-            assert "Sanitizer" not in box.log.read_text()
+            assert "Sanitizer" not in box.log.read_text(errors="replace")
 
 
 def pull(site, n, tree):

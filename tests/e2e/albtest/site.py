@@ -192,6 +192,13 @@ class Box:
         if code != 0:
             raise CommandError(f"{self.name} stopped with {code}; see {self.log}")
 
+    def configure(self, *lines):
+        """Restart it with these lines at the end of its configuration."""
+        self.stop()
+        with open(self.data / f"{self.kind}.conf", "a", encoding="utf-8") as conf:
+            conf.write("".join(f"{line}\n" for line in lines))
+        self.start()
+
     def kill(self):
         self.daemon.kill()
 
@@ -247,10 +254,10 @@ class Site:
 
     def start_hub(self):
         """A hub and its first admin, without trust yet."""
-        admin_port = ADMIN_PORT if self.lab else free_port()
+        self.admin_port = ADMIN_PORT if self.lab else free_port()
         any_or_own = "0.0.0.0" if self.lab else "127.0.0.1"
         done = self.hub.init("--listen", f"{any_or_own}:{self.hub.port}",
-                             "--admin-listen", f"127.0.0.1:{admin_port}")
+                             "--admin-listen", f"127.0.0.1:{self.admin_port}")
         self.hub.start()
         self.join(self.admin, done.token())
 
@@ -286,6 +293,10 @@ class Site:
             status = (member or self.endpoints[0]).albedo("status").document()["parent"]
             return status if status["queue"]["to_store_bytes"] == 0 else None
         return wait_until(settled, 20, "the reflector to store what it received")
+
+    def root(self):
+        """Of the newest version of the first layer."""
+        return self.admin.albedo("layers").document()["layers"][0]["versions"][-1]["root"]
 
     def restart_hub(self):
         """After site.hub.stop() or kill(); on return the reflector is connected again."""
