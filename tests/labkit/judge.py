@@ -89,7 +89,7 @@ class Judge:
         return 1 if row.long else self.repeat
 
     def result(self, row, bulk):
-        return Result.of(row, bulk, self.kept.of(row, bulk), self.repeat_of(row))
+        return Result.of(row, bulk, self.kept.of(row, bulk), max(REPEAT, self.repeat))
 
     def results(self):
         return [self.result(*pair) for pair in self.pairs]

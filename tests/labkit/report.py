@@ -149,5 +149,5 @@ def from_folder(out):
         last = [run for run in mine if all(run[key] == mine[-1][key]
                                            for key in ("scenario", "programs"))]
         row = row_named(row_name, last[-1].get("title", ""))
-        results.append(Result.of(row, bulk, last, 1 if row.long else 3))
+        results.append(Result.of(row, bulk, last))
     return results
