@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
-#include "base/file.h"
+#include "client/findings.h"
 #include "shaper/policy_zone.h"
 
 /* People wait: cut off, the answer is here already. */
@@ -98,18 +98,6 @@ const char *policy_doc_words(const struct policy_doc *d, char out[160])
     return out;
 }
 
-static enum exit_code read_bytes(struct cli *cli, const char *file, struct buf *out)
-{
-    const bool is_input = strcmp(file, "-") == 0;
-    struct alb_status st = file_read(is_input ? "/dev/stdin" : file, out);
-
-    if (!alb_failed(st))
-        return EXIT_DONE;
-    if (st.code == ALB_FULL)
-        return output_fail(cli->output, ALB_INVALID, "%s: a policy is at most 1 MiB", file);
-    return output_fail_status(cli->output, st, "%s", file);
-}
-
 /* A table has no place for the zone of its sites. */
 static enum exit_code take_zone(const struct cli *cli, const struct buf *bytes,
                                 struct policy_doc *d)
@@ -134,27 +122,16 @@ static enum exit_code take_zone(const struct cli *cli, const struct buf *bytes,
 static void tell_findings(struct output *o, const char *file, const struct policy_findings *f,
                           const struct policy_doc *d)
 {
-    for (size_t i = 0; i < f->count && !o->json; i++)
-        output_say(o, "%s: %s: %s", file, f->list[i].is_error ? "error" : "warning",
-                   f->list[i].text);
+    findings_say(o, file, f);
     if (!o->json)
         return;
     struct json_writer *w = json_writer_new();
     json_object_begin(w, NULL);
     json_text(w, "event", "policy_checked");
     json_text(w, "file", file);
-    json_number(w, "errors", f->errors);
-    json_number(w, "warnings", f->warnings);
     json_number(w, "rules", d == NULL ? 0 : d->rule_count);
     json_number(w, "sites", d == NULL ? 0 : d->site_count);
-    json_array_begin(w, "findings");
-    for (size_t i = 0; i < f->count; i++) {
-        json_object_begin(w, NULL);
-        json_text(w, "severity", f->list[i].is_error ? "error" : "warning");
-        json_text(w, "text", f->list[i].text);
-        json_end(w);
-    }
-    json_end(w);
+    findings_put(w, f);
     json_end(w);
     output_json(o, w);
 }
@@ -192,7 +169,7 @@ enum exit_code policy_file_read(struct cli *cli, const char *file, struct policy
     struct buf bytes;
 
     buf_init(&bytes, POLICY_BYTES_MAX);
-    enum exit_code code = read_bytes(cli, file, &bytes);
+    enum exit_code code = findings_file_read(cli, file, "a policy is at most 1 MiB", &bytes);
     if (code == EXIT_DONE)
         code = judge(cli, file, &bytes, &d, text);
     buf_release(&bytes);

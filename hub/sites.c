@@ -216,10 +216,11 @@ void hub_handle_site_devices(void *hub, struct serve_request *rq)
     hub_task_start(t, JOB_SHARED, 64 << 10);
 }
 
-/* ---- POST /v1/sites-put?if=N ----------------------------------------------------------------- */
+/* ---- POST /v1/sites-put?if=N&dry=1 ----------------------------------------------------------- */
 
 struct sites_task {
     struct hub_task task; /* first */
+    bool is_dry;          /* judge it, and change nothing */
     bool has_condition;
     uint64_t expected;       /* the number that must be in force */
     uint64_t highest_policy; /* in force anywhere */
@@ -320,7 +321,9 @@ static void write_both(struct sites_task *p)
     struct hub_task *t = &p->task;
     const struct ledger *l = &t->hub->ledger;
 
-    p->has_changed = !says_the_same(p);
+    p->has_changed = !says_the_same(p) && !p->is_dry;
+    if (p->is_dry)
+        return;
     if (p->has_changed)
         t->st = sites_record_write(l, &p->before, &p->text, t->who.device, t->now_wall_s);
     if (alb_failed(t->st) || is_in_force(&p->policy, &p->policy_text))
@@ -367,7 +370,7 @@ static void put_after(struct hub_task *t)
     struct sites_task *p = (struct sites_task *)t;
     struct hub *h = t->hub;
 
-    if (!alb_failed(t->st)) {
+    if (!alb_failed(t->st) && !p->is_dry) {
         h->sites = sites_free(h->sites);
         h->sites = p->sites;
         p->sites = NULL;
@@ -395,8 +398,9 @@ static void put_release(struct hub_task *t)
 void hub_handle_sites_put(void *hub, struct serve_request *rq)
 {
     struct hub *h = hub;
-    char text[32];
+    char text[32], dry[8];
     const bool has_condition = serve_query(rq, "if", text, sizeof text);
+    const bool is_dry = serve_query(rq, "dry", dry, sizeof dry);
     struct sites_task *p = hub_task_new(h, rq, sizeof *p);
     struct hub_task *t = &p->task;
 
@@ -407,6 +411,7 @@ void hub_handle_sites_put(void *hub, struct serve_request *rq)
     buf_init(&p->sealed, SIGNED_MAX);
     t->release = put_release;
     p->has_condition = has_condition;
+    p->is_dry = is_dry;
     p->highest_policy = policy_book_highest(h->policy, POLICY_RULES);
     if (has_condition && alb_failed(parse_u64(text, INT64_MAX, &p->expected)))
         hub_task_refuse(t, ALB_INVALID, "if: it is the number of the directory you have seen");

@@ -8,9 +8,9 @@
  *                        │    policy with its sites: number + 1, signed, swapped
  *                        └──> LOOP hub_policy_in_force() ──> event to all below, answered
  *
- * Nobody but the hub reads a directory, so it is not signed; what leaves the hub is the policy, which
- * is.  A hub that died between the two writes makes the policy anew when it starts.  While there is
- * no directory, or an empty one, the sites of a policy are its own.
+ * Nobody but the hub reads a directory, so it is not signed; what leaves the hub is the policy,
+ * which is.  A hub that died between the two writes makes the policy anew when it starts.  While
+ * there is no directory, or an empty one, the sites of a policy are its own.
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hub/sites_member.c – who says that it is at a site: devices by their certificate, tokens for those
- * who will join with them. */
+/* hub/sites_member.c – who says that it is at a site: devices by their certificate, tokens for
+ * those who will join with them. */
 #include <stdio.h>
 #include <stdlib.h>
 
