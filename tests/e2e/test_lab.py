@@ -32,7 +32,7 @@ def standard_run(bulk, fg=(), meters=(), trips=(), phases=None, **more):
     phases = phases or {"alone": (0, 20), "rest": (20, 22), "idle": (22, 37), "both": (37, 57),
                         "after": (57, 72)}
     given = {"row": row.find(["S2"])[0], "pages": [], "calls": [], "shares": {}, **more}
-    given.setdefault("resident", dict.fromkeys(phases, 1))
+    given.setdefault("resident", dict.fromkeys(phases, {}))
     return Run(bulk="albedo", out=None, phases=phases, stats=STATS, span=(0, 72),
                flows={"bulk": (flow(*bulk), flow()), "fg": (flow(*fg), flow())},
                trips=list(trips) or [samples.Trip(0, 0.04, 0.02, 0.02),
@@ -126,10 +126,12 @@ def test_a_soak_tells_the_longest_stall_and_what_memory_grew_by():
     assert 3600 <= made.seconds < 3800 and row.find(["S25"])[0].phases == made.phases
     phases = {"quiet0": (0, 60), "busy0": (60, 90), "quiet1": (90, 150)}
     run = standard_run([(0, 30, 9), (38, 60, 9), (90, 150, 9)], row=made, phases=phases,
-                       resident={"quiet0": 100, "busy0": 90, "quiet1": 110})
+                       resident={"quiet0": {"hub": 10, "reflector": 100},
+                                 "busy0": {"hub": 10, "reflector": 90, "pull": 4},
+                                 "quiet1": {"hub": 10, "reflector": 110, "pull": 5}})
     told = figures.of_run(run)
     assert told["stall"] == pytest.approx(8, abs=0.11)
-    assert told["grown"] == pytest.approx(10)
+    assert told["grown"] == pytest.approx(10) and told["grown_pull"] == pytest.approx(25)
     assert told["base_error"] is None
 
 

@@ -26,8 +26,9 @@ flip      flip s           from the admin's command until the bulk keeps to the 
           over_1s %        the worst second after that, above the limit
 off       off_bytes        of content that came later than one round trip and 100 ms after it was
                            forbidden
-soak      stall s          the longest in a quiet time, from 5 s on; grown %: the reflector's memory
-          from a sixth of the time on; use % of all quiet times; base_error ms: the farthest that
+soak      stall s          the longest in a quiet time, from 5 s on; grown %: the memory of
+          hub and reflector, whichever grew more, from a sixth of the time on, and grown_pull of
+          the endpoint's pull; use % of all quiet times; base_error ms: the farthest that
           the law was from the empty line's round trip, the run's shortest
 several   jain             how even the endpoints' shares are
 A figure whose phase a scenario does not have is left out. None: it did not happen.
@@ -246,12 +247,17 @@ def of_soak(run):
     quiet = [(begin + SOAK_SETTLE_S, end) for name, (begin, end) in run.phases.items()
              if name.startswith("quiet")]
     seconds = sum(end - begin for begin, end in quiet)
-    resident = list(run.resident.values())
-    early = resident[len(resident) // 6]
     return {"use": 800 * sum(flow.bytes(begin, end) for begin, end in quiet) / seconds / rate,
             "stall": max(longest_stall(flow, begin, end, rate) for begin, end in quiet),
-            "grown": 100 * (resident[-1] / early - 1) if early else None,
+            "grown": max(grown_percent(run, name) for name in ("hub", "reflector")),
+            "grown_pull": grown_percent(run, "pull"),
             "base_error": base_error_ms(run)}
+
+
+def grown_percent(run, program):
+    """Its resident bytes at the end, beside those a sixth of the time after the beginning."""
+    resident = [sizes[program] for sizes in run.resident.values() if program in sizes]
+    return 100 * (resident[-1] / resident[len(resident) // 6] - 1) if resident else 0.0
 
 
 def base_error_ms(run):

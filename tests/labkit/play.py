@@ -23,7 +23,7 @@ class Run:
     bulk: str
     out: Path
     phases: dict          # name: (begin, end), seconds of the monotonic clock
-    resident: dict        # name: of the reflector, bytes, at its end
+    resident: dict        # name: {program: bytes} at its end
     made: dict            # name: when the changes it begins with were in force for the admin
     stats: dict           # the emulator's own
     span: tuple           # begin and end of everything
@@ -101,7 +101,7 @@ def enter(place, traffic, row, index):
 
 def play_phases(place, traffic, row):
     """What is known of each phase: {name: (begin, end)}, {name: when its changes had been made},
-    {name: the reflector's resident bytes at its end}; and the span of all."""
+    {name: resident bytes of our programs at its end}; and the span of all."""
     began = time.monotonic()
     wait_for(began + QUIET_S)
     at, told = began + QUIET_S, {"phases": {}, "made": {}, "resident": {}}
@@ -111,16 +111,20 @@ def play_phases(place, traffic, row):
         told["phases"][phase.name] = (at, at + phase.seconds)
         at += phase.seconds
         wait_for(at)
-        told["resident"][phase.name] = resident_bytes(place)
+        told["resident"][phase.name] = resident_bytes(place, traffic)
     traffic.end_all()
     return told | {"span": (began, at)}
 
 
-def resident_bytes(place):
-    """Of the reflector; 0 where there is none."""
-    box = place.site.reflector.daemon if place.site is not None else None
-    status = Path(f"/proc/{box.pid}/statm") if box is not None else None
-    return int(status.read_text().split()[1]) * PAGE_BYTES if status else 0
+def resident_bytes(place, traffic):
+    """{program: bytes} of those of ours that run all the time, and of the first pull."""
+    if place.site is None:
+        return {}
+    running = {"hub": place.site.hub.daemon, "reflector": place.site.reflector.daemon}
+    pulls = traffic.running.get("bulk", [])
+    running |= {"pull": pulls[0].daemon} if pulls else {}
+    return {name: PAGE_BYTES * int(Path(f"/proc/{daemon.pid}/statm").read_text().split()[1])
+            for name, daemon in running.items() if daemon is not None and daemon.is_running()}
 
 
 def play(row, bulk, out, why=False):
