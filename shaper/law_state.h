@@ -170,8 +170,14 @@ struct law {
     unsigned shortfalls, trims;
     double hold_s;
     uint64_t yield_ns, recover_ns, progress_ns;
+    struct law_settling { /* is C what comes, at its best? */
+        uint64_t began_ns;
+        unsigned seen, queued; /* intervals; with a queue */
+        double best_bps;
+    } settling;
     double suspect_bps; /* the rate before a first sign of foreign queue; 0: none */
-    uint64_t suspect_ns;
+    uint64_t suspect_ns; /* the first sign, or the newest look after it */
+    unsigned suspect_looks;
     struct law_knee {
         double bps, before_bps; /* what the link gave when we had to yield, and the time before */
         uint64_t at_ns, before_ns;

@@ -9,8 +9,38 @@ static void trim(struct law *l, const struct law_view *v, enum law_reason reason
 static void overflow(struct law *l, const struct law_view *v);
 static void share(struct law *l, const struct law_view *v);
 static bool count_shortfall(struct law *l, const struct law_view *v);
+static double mean_of_rates(const struct law *l)
+{
+    double sum = 0;
+    for (unsigned i = 0; i < LAW_RATES; i++)
+        sum += l->rates[i];
+    return sum / LAW_RATES;
+}
+
+/* Who has met a queue now and then for so long, and never seen C come, has believed too much. */
+static void settle(struct law *l, const struct law_view *v)
+{
+    const struct law_constants *c = l->c;
+    struct law_settling *s = &l->settling;
+    if (s->began_ns < l->state_ns || v->hole || v->sender_limited || v->demand_limited ||
+        law_sisters(l, v->now_ns) > 1) {
+        *s = (struct law_settling){.began_ns = v->now_ns};
+        return;
+    }
+    s->seen++;
+    s->queued += v->queue_s > v->low_s;
+    if (law_since(v->now_ns, s->began_ns) > LAW_RATES * v->interval_s)
+        s->best_bps = law_most(s->best_bps, mean_of_rates(l));
+    if (law_since(v->now_ns, s->began_ns) < c->settle_time)
+        return;
+    if (s->queued > c->settle_share * s->seen && s->best_bps < l->capacity_bps)
+        l->capacity_bps = law_most(s->best_bps, c->settle_least * l->capacity_bps);
+    *s = (struct law_settling){.began_ns = v->now_ns};
+}
+
 static void ease(struct law *l, const struct law_view *v);
 static void climb(struct law *l, const struct law_view *v);
+static void settle(struct law *l, const struct law_view *v);
 
 /* Does what is asked for come? */
 static bool follows(const struct law *l, const struct law_view *v, double share)
@@ -81,6 +111,7 @@ void law_start(struct law *l, const struct law_view *v)
 
 void law_cruise(struct law *l, const struct law_view *v)
 {
+    const struct law_constants *c = l->c;
     if (v->lost) {
         law_give_way(l, v, LAW_BECAUSE_PROBES_LOST);
         return;
@@ -95,9 +126,10 @@ void law_cruise(struct law *l, const struct law_view *v)
         return;
     }
     if (l->suspect_bps > 0 && v->sampled) {
-        l->rate_bps = l->suspect_bps;
+        l->rate_bps = c->suspect_back * l->suspect_bps;
         l->suspect_bps = 0;
     }
+    settle(l, v);
     if (count_shortfall(l, v))
         return;
     if (law_is_sisters(l, v))
@@ -110,15 +142,27 @@ void law_cruise(struct law *l, const struct law_view *v)
         climb(l, v);
 }
 
-/* The first sign of somebody else may be a hiccup of this machine: halve, and look again. */
+/* The first sign of somebody else may be a hiccup of this machine or of the path: halve, and look
+ * again, at probes that came well after it and after each other.  When none comes, that is a sign
+ * too. */
 static bool suspect(struct law *l, const struct law_view *v)
 {
+    const struct law_constants *c = l->c;
     l->reason = LAW_BECAUSE_FOREIGN_QUEUE;
-    if (l->suspect_bps > 0)
-        return law_since(v->now_ns, l->suspect_ns) < l->c->suspect_time;
+    if (l->suspect_bps > 0) {
+        double most = c->suspect_time + c->probe_suspect + law_base_s(l) + 2 * v->queue_s;
+        if (l->delay.sample_ns >= l->suspect_ns + law_ns(c->suspect_time)) {
+            l->suspect_ns = l->delay.sample_ns;
+            l->suspect_looks++;
+        } else if (law_since(v->now_ns, l->suspect_ns) >= most) {
+            return false;
+        }
+        return l->suspect_looks < (unsigned)c->suspect_looks;
+    }
     l->suspect_bps = l->rate_bps;
     l->suspect_ns = v->now_ns;
-    l->rate_bps *= l->c->suspect_cut;
+    l->suspect_looks = 0;
+    l->rate_bps *= c->suspect_cut;
     law_knee_begin(l, v->now_ns);
     return true;
 }
@@ -191,7 +235,9 @@ static bool count_shortfall(struct law *l, const struct law_view *v)
     bool congested = v->loss_share > 0 && v->full;
     bool policed = v->loss_share > c->loss_congested;
     bool signs = v->queue_s > v->low_s || policed || congested || v->window_full;
-    bool foreign = v->queue_s > v->low_s && v->sampled && law_is_foreign(l, v);
+    /* A small queue may be ours, where C is a little too high; while C comes, nobody has taken. */
+    bool foreign = v->delivered_most_bps < c->short_foreign * l->capacity_bps &&
+                   v->queue_s > v->low_s && v->sampled && law_is_foreign(l, v);
     /* Losses at a rate that the line has carried before: others' bytes are in it. */
     foreign = foreign || (congested && v->delivered_most_bps < c->loss_short * l->capacity_bps);
     if (law_is_sisters(l, v) || !(foreign || (signs && law_is_short(l, v)))) {
@@ -226,11 +272,12 @@ static void climb(struct law *l, const struct law_view *v)
                                     : LAW_BECAUSE_ROOM;
     bool full = l->rate_bps > l->capacity_bps && follows(l, v, c->short_share);
     bool honest = !v->hole && v->delivered_mean_bps < c->burst_share * l->rate_bps;
-    if (full && honest && v->delivered_mean_bps > l->capacity_bps)
-        l->capacity_bps = v->delivered_mean_bps;
-    double most = 0;
+    double most = 0, mean = mean_of_rates(l);
     for (unsigned i = 0; i < LAW_RATES; i++)
         most = law_most(most, l->rates[i]);
+    /* Over a while: what a stall held back comes faster than the line can. */
+    if (full && honest && l->rate_count >= LAW_RATES && mean > l->capacity_bps)
+        l->capacity_bps = mean;
     if (!v->coarse && most > 0)
         l->rate_bps = law_least(l->rate_bps, c->climb_lead * most);
     bool enough = v->queue_s > c->climb_queue * v->low_s &&

@@ -53,6 +53,20 @@ struct packet link_take(struct link *l)
     return ring_pop(&l->line);
 }
 
+/* Stalls are half to one and a half times as long, and as far apart, as the shape says. */
+static uint64_t after_stalls(struct world *w, struct link *l, uint64_t due_ns)
+{
+    if (l->shape.stall_every_s <= 0)
+        return due_ns;
+    while (due_ns >= l->stalled_until_ns) {
+        double gap_s = l->shape.stall_every_s * (0.5 + world_random(w));
+        l->stall_ns = l->stalled_until_ns + (uint64_t)(gap_s * 1e9);
+        l->stalled_until_ns =
+            l->stall_ns + (uint64_t)(l->shape.stall_s * (0.5 + world_random(w)) * 1e9);
+    }
+    return due_ns >= l->stall_ns ? l->stalled_until_ns : due_ns;
+}
+
 /* Onto the wire: loss, then delay and jitter, never out of order. */
 static void depart(struct world *w, struct link *l, struct packet *p)
 {
@@ -67,6 +81,7 @@ static void depart(struct world *w, struct link *l, struct packet *p)
     if (l->shape.jitter_s > 0)
         delay_s += l->shape.jitter_s * world_random(w);
     uint64_t due = w->now_ns + (uint64_t)(delay_s * 1e9);
+    due = after_stalls(w, l, due);
     if (due < l->line_last_ns)
         due = l->line_last_ns;
     l->line_last_ns = p->queued_ns = due;

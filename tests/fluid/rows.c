@@ -20,6 +20,23 @@ static struct trial s1(void)
     return ten("S1");
 }
 
+/* A machine or a radio on the way that stops for a moment, with data or with credit. */
+static struct trial s1_stalls(void)
+{
+    struct trial t = ten("S1-stalls");
+    t.down.stall_s = 0.020;
+    t.down.stall_every_s = 3;
+    return t;
+}
+
+static struct trial s1_bursts(void)
+{
+    struct trial t = ten("S1-bursts");
+    t.up.stall_s = 0.020;
+    t.up.stall_every_s = 3;
+    return t;
+}
+
 static struct trial s2(void)
 {
     return beside(ten("S2"), FG_CUBIC);
@@ -191,8 +208,16 @@ const struct row rows[] = {
       {FIG_P50, 0.006, 0.004},
       {FIG_P95, 0.014, 0.010},
       {FIG_P99, 0.035, 0.020}}},
+    {"S1-stalls",
+     "same, stalls of 20 ms",
+     s1_stalls,
+     {{FIG_USE, 0.90, 0.95}, {FIG_P50, 0.006, 0.004}, {FIG_P95, 0.014, 0.010}}},
+    {"S1-bursts",
+     "same, of credit",
+     s1_bursts,
+     {{FIG_USE, 0.90, 0.95}, {FIG_P50, 0.006, 0.004}, {FIG_P95, 0.014, 0.010}}},
     {"S2",
-     "same, cubic",
+     "S1, cubic",
      s2,
      {{FIG_SHARE, 0.96, 0.98},
       {FIG_YIELD, 1.5, 0.7},

@@ -37,6 +37,7 @@ struct link_shape {
     double rate_bps; /* 0: no queue, only delay */
     double delay_s, jitter_s, loss;
     double loss_burst; /* mean length of a run of lost packets, 0 or 1: single */
+    double stall_s, stall_every_s; /* what arrives in a stall comes at its end; 0: none */
     double buffer_bytes;
     enum discipline discipline;
 };
@@ -52,6 +53,7 @@ struct link {
     bool busy, in_burst;
     struct packet_ring line; /* on its way: queued_ns is when it arrives */
     uint64_t line_last_ns;
+    uint64_t stall_ns, stalled_until_ns; /* the next stall, or the newest */
     double tokens; /* of a policer */
     uint64_t tokens_ns;
     uint64_t codel_above_ns, codel_next_ns;

@@ -166,6 +166,57 @@ static void a_single_late_probe_costs_little(void **state)
     assert_true(run(0.5, 9.6e6, 0).rate_bps > before * 8 / 10);
 }
 
+/* Late probes `every_ms` apart, with ticks as they come due. */
+static struct law_verdict late_probes(unsigned count, unsigned every_ms, unsigned queue_ms)
+{
+    struct law_verdict v = law.verdict;
+    for (unsigned i = 0; i < count * every_ms; i++) {
+        if (i % every_ms == 0)
+            sample(queue_ms);
+        now += MS;
+        law_on_delivered(&law, 500, now);
+        law_on_granted(&law, 500, now);
+        v = law_tick(&law, now);
+    }
+    return v;
+}
+
+static void one_late_probe_is_not_counted_again_at_the_next_tick(void **state)
+{
+    (void)state;
+    begin(10000000);
+    run(4, 9.6e6, 0);
+    assert_int_equal(late_probes(1, 60, 40).state, LAW_CRUISE);
+}
+
+static void probes_that_stood_in_one_stall_are_one_sign(void **state)
+{
+    (void)state;
+    begin(10000000);
+    run(4, 9.6e6, 0);
+    assert_int_equal(late_probes(5, 5, 40).state, LAW_CRUISE);
+    assert_int_equal(run(0.5, 9.6e6, 0).state, LAW_CRUISE);
+}
+
+static void three_late_probes_one_after_another_are_somebody(void **state)
+{
+    (void)state;
+    begin(10000000);
+    run(4, 9.6e6, 0);
+    assert_int_equal(late_probes(3, 20, 40).state, LAW_YIELD);
+}
+
+static void a_capacity_that_never_comes_is_believed_no_longer(void **state)
+{
+    (void)state;
+    begin(10000000);
+    run(4, 9.6e6, 0);
+    uint64_t before = law.verdict.capacity_bps;
+    run(20, 9e6, 4); /* a little slower, a little queue: nobody is there */
+    assert_int_equal(law.verdict.state, LAW_CRUISE);
+    assert_in_range(law.verdict.capacity_bps, 8900000, before - 300000);
+}
+
 static void a_floor_is_kept(void **state)
 {
     (void)state;
@@ -313,6 +364,10 @@ int main(void)
         cmocka_unit_test(insisting_gives_way_to_nobody),
         cmocka_unit_test(a_foreign_queue_is_given_way_to_within_half_a_second),
         cmocka_unit_test(a_single_late_probe_costs_little),
+        cmocka_unit_test(one_late_probe_is_not_counted_again_at_the_next_tick),
+        cmocka_unit_test(probes_that_stood_in_one_stall_are_one_sign),
+        cmocka_unit_test(three_late_probes_one_after_another_are_somebody),
+        cmocka_unit_test(a_capacity_that_never_comes_is_believed_no_longer),
         cmocka_unit_test(a_floor_is_kept),
         cmocka_unit_test(probes_that_vanish_are_a_full_link),
         cmocka_unit_test(a_longer_route_is_no_queue_for_ever),
