@@ -175,7 +175,7 @@ struct law {
         unsigned seen, queued; /* intervals; with a queue */
         double best_bps;
     } settling;
-    double suspect_bps; /* the rate before a first sign of foreign queue; 0: none */
+    double suspect_bps;  /* the rate before a first sign of foreign queue; 0: none */
     uint64_t suspect_ns; /* the first sign, or the newest look after it */
     unsigned suspect_looks;
     struct law_knee {

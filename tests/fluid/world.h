@@ -36,7 +36,7 @@ struct packet_ring {
 struct link_shape {
     double rate_bps; /* 0: no queue, only delay */
     double delay_s, jitter_s, loss;
-    double loss_burst; /* mean length of a run of lost packets, 0 or 1: single */
+    double loss_burst;             /* mean length of a run of lost packets, 0 or 1: single */
     double stall_s, stall_every_s; /* what arrives in a stall comes at its end; 0: none */
     double buffer_bytes;
     enum discipline discipline;
@@ -54,7 +54,7 @@ struct link {
     struct packet_ring line; /* on its way: queued_ns is when it arrives */
     uint64_t line_last_ns;
     uint64_t stall_ns, stalled_until_ns; /* the next stall, or the newest */
-    double tokens; /* of a policer */
+    double tokens;                       /* of a policer */
     uint64_t tokens_ns;
     uint64_t codel_above_ns, codel_next_ns;
     unsigned codel_count;
