@@ -240,6 +240,7 @@ class Played:
     """A judge's memory and machine without either: runs end as `endings` say, in turn."""
 
     def __init__(self, monkeypatch, out, *endings):
+        out.mkdir(exist_ok=True)
         self.kept, self.endings, self.made = kept.Kept(out), list(endings), []
         monkeypatch.setattr(kept, "programs_of", lambda bulk: "these")
         monkeypatch.setattr(Judge, "run", self.run)
@@ -267,9 +268,7 @@ INVALID = {"valid": False, "others": 60}
 
 def test_the_median_of_three_decides_and_of_five_after_a_miss(monkeypatch, tmp_path):
     play_three = Played(monkeypatch, tmp_path / "a", *[use(95)] * 3)
-    (tmp_path / "a").mkdir()
     assert play_three.judge(["S1"])[0].verdict == "goal" and len(play_three.made) == 3
-    (tmp_path / "b").mkdir()
     play_five = Played(monkeypatch, tmp_path / "b", use(50), use(50), use(95), use(95), use(95))
     told = play_five.judge(["S1"])[0]
     assert told.verdict == "goal" and len(told.runs) == 5 and not play_five.endings
@@ -279,7 +278,6 @@ def test_an_invalid_run_never_counts_and_is_repeated_up_to_a_bound(monkeypatch, 
     some = Played(monkeypatch, tmp_path, INVALID, INVALID, use(95))
     told = some.judge(["S1"], repeat=1)[0]
     assert told.verdict == "goal" and told.invalid == 2
-    (tmp_path / "only").mkdir()
     never = Played(monkeypatch, tmp_path / "only", *[INVALID] * 9)
     assert never.judge(["S1"], repeat=1, tries=2)[0].verdict == "noisy"
     assert len(never.made) == 2
@@ -301,6 +299,12 @@ def test_a_killed_matrix_goes_on_where_it_was(monkeypatch, tmp_path):
     assert [told.verdict for told in again.judge(["S1", "S2"], repeat=1)] == ["goal", "goal"]
     assert again.made == [("S2", "albedo")]
     assert [told.verdict for told in report.from_folder(tmp_path)] == ["goal", "goal"]
+
+
+def test_two_do_not_play_into_one_folder(tmp_path):
+    with kept.claim(tmp_path), pytest.raises(kept.InUse, match="name another --out"):
+        kept.claim(tmp_path)
+    kept.claim(tmp_path).close()
 
 
 def test_runs_of_other_programs_or_of_another_scenario_do_not_count(monkeypatch, tmp_path):

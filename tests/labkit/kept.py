@@ -11,13 +11,14 @@ A run counts for later figures only if scenario and programs are still the same.
 "forget" takes back all that was kept of its row and bulk.
 """
 import dataclasses
+import fcntl
 import functools
 import hashlib
 import json
 import os
 from pathlib import Path
 
-FILE = "runs.jsonl"
+FILE, LOCK = "runs.jsonl", "lock"
 OURS = ("albedo", "albedo-hub", "albedo-reflector")
 MEASURING = ("albedo-linkemu", "albedo-traffic")
 TELLS_NOTHING = ("title", "must", "goal", "wide", "known", "bulks", "long")
@@ -71,6 +72,20 @@ def read(out):
 
 def same(one, other):
     return (one["row"], one["bulk"]) == (other["row"], other["bulk"])
+
+
+class InUse(RuntimeError):
+    """Somebody else plays into that folder."""
+
+
+def claim(out):
+    """Play into `out` alone: hold on to the file that is returned; it is free when we have ended."""
+    lock = open(out / LOCK, "w", encoding="ascii")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InUse(f"another tests/lab plays into {out}: wait, or name another --out") from None
+    return lock
 
 
 class Kept:
