@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from albtest import rawh2
+from albtest.branch import LAYER, started
 from albtest.rawh2 import (CONTINUATION, DATA, HEADERS, INITIAL_WINDOW_SIZE, PING, PRIORITY,
                            RST_STREAM, SETTINGS, WINDOW_UPDATE, Ended, Raw, frame, headers, literal,
                            setting)
@@ -21,17 +22,13 @@ from albtest.site import Site, free_port
 from albtest.slow import SlowDoor
 from albtest.tree import compare
 
-LAYER = "base/os"
 REFUSED = 3
 
 
 @pytest.fixture
 def site(tmp_path):
-    with Site(tmp_path, endpoints=1) as site:
-        site.start()
+    with started(tmp_path, endpoints=1) as site:
         yield site
-        for box in (site.hub, site.reflector):
-            assert "Sanitizer" not in box.log.read_text(errors="replace")
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +36,8 @@ def port_site(tmp_path_factory):
     """One for all who only knock at ports. Its memory is looked at: what a sanitizer keeps of what
     was freed must be little."""
     with environment(asan_options("quarantine_size_mb=4")):
-        with Site(tmp_path_factory.mktemp("ports"), endpoints=1) as site:
-            site.start()
+        with started(tmp_path_factory.mktemp("ports"), endpoints=1) as site:
             yield site
-            for box in (site.hub, site.reflector):
-                assert "Sanitizer" not in box.log.read_text(errors="replace")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 # e2e/test_hub.py – albedo-hub as a process: init, serve, refusals, admin port, kill and restart.
 
 import json
-import os
 import re
 import shutil
 import stat
@@ -10,6 +9,7 @@ import subprocess
 
 import pytest
 
+from albtest.branch import make_tree
 from albtest.procs import Daemon, wait_until
 from albtest.site import Site, free_port, program
 from albtest.tree import compare
@@ -51,18 +51,6 @@ def site(tmp_path):
         site.join(site.endpoints[0], site.token("endpoint", "--site", "branch"))
         yield site
         assert "Sanitizer" not in site.hub.log.read_text()
-
-
-def admin_url(site):
-    conf = (site.hub.data / "hub.conf").read_text()
-    return "https://" + re.search(r'^admin_listen = "(.*)"', conf, re.MULTILINE)[1]
-
-
-def make_tree(root, files, size):
-    root.mkdir()
-    for n in range(files):
-        (root / f"file{n}").write_bytes(os.urandom(size))
-    return root
 
 
 # ---- words ---------------------------------------------------------------------------------------
@@ -145,7 +133,7 @@ def test_serve_says_what_is_wrong(tmp_path):
 # ---- the admin port ------------------------------------------------------------------------------
 
 def test_the_admin_port_answers_bearers_alone(site, tmp_path):
-    url = admin_url(site)
+    url = f"https://127.0.0.1:{site.admin_port}"
     token = (site.hub.data / "admin.token").read_text().strip()
     right = ("-H", f"Authorization: Bearer {token}")
     make_tree(tmp_path / "tree", 3, 5000)

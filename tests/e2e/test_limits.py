@@ -10,12 +10,12 @@ import time
 
 import pytest
 
+from albtest.branch import LAYER, started
 from albtest.procs import wait_until
 from albtest.rawh2 import Crowd, Ended, Raw, batch, context
 from albtest.site import Site, program
 from albtest.tree import compare
 
-LAYER = "base/os"
 MIB = 1 << 20
 DEVICE_SESSIONS = 32
 
@@ -31,21 +31,13 @@ def tree(tmp_path_factory):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory, tree):
     """One for all, to save time; who wears out a device's patience takes one of their own."""
-    with Site(tmp_path_factory.mktemp("site"), endpoints=7) as site:
-        site.start()
+    with started(tmp_path_factory.mktemp("site"), endpoints=7) as site:
         site.admin.albedo("publish", LAYER, tree)
         yield site
-        for box in (site.hub, site.reflector):
-            assert "Sanitizer" not in box.log.read_text(errors="replace")
 
 
 def held(site):
     return site.endpoints[0].albedo("status").document()["parent"]["held"]
-
-
-def root_of(site):
-    done = site.admin.albedo("layers").document()
-    return done["layers"][0]["versions"][-1]["root"]
 
 
 def pulls(site, tree, target):
@@ -55,7 +47,7 @@ def pulls(site, tree, target):
 
 
 def test_slow_readers_are_held_within_bounds_and_others_are_served(site, tree, tmp_path):
-    root = root_of(site)
+    root = site.root()
     raws = []
     for endpoint in site.endpoints[1:3]:
         tls = context(endpoint.state)
@@ -173,7 +165,7 @@ def test_an_endless_body_is_not_kept(site):
 
 
 def test_grants_of_others_and_expired_ones_read_nothing(site, tree):
-    root = root_of(site)
+    root = site.root()
     with Raw(site.reflector.port, site.endpoints[0].state) as other:
         grant = other.present_grant()
     with Raw(site.reflector.port, site.endpoints[1].state) as raw:
@@ -188,7 +180,7 @@ def test_grants_of_others_and_expired_ones_read_nothing(site, tree):
 
 
 def test_positions_out_of_range_overlapping_and_malformed_batches_harm_nobody(site, tree):
-    root = root_of(site)
+    root = site.root()
     good = batch(LAYER, root, 0, 1)
     with Raw(site.reflector.port, site.endpoints[0].state) as raw:
         raw.present_grant()
@@ -204,7 +196,7 @@ def test_positions_out_of_range_overlapping_and_malformed_batches_harm_nobody(si
 
 
 def test_a_session_that_ends_in_mid_answer_gives_all_back(site, tree):
-    root = root_of(site)
+    root = site.root()
     for _ in range(20):
         try:
             with Raw(site.reflector.port, site.endpoints[0].state) as raw:

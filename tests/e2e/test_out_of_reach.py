@@ -62,15 +62,8 @@ class Stranger:
 
 # ---- wrong ports ----
 
-def admin_port(site):
-    for line in (site.hub.data / "hub.conf").read_text().splitlines():
-        if line.startswith("admin_listen"):
-            return int(line.rsplit(":", 1)[1].strip(' "'))
-    raise AssertionError("no admin_listen")
-
-
 def test_joining_at_the_admin_port_points_at_the_tree_port(site, tmp_path):
-    url = f"https://127.0.0.1:{admin_port(site)}"
+    url = f"https://127.0.0.1:{site.admin_port}"
     fails(site.new_member("at-admin"), NOT_FOUND, "admin port? The tree port is meant", "join",
           "--hub", url, "--token", site.token("endpoint"))
     done = subprocess.run(

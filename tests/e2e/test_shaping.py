@@ -6,26 +6,16 @@ import time
 import pytest
 
 from albtest import small, tree
+from albtest.branch import LAYER, started
 from albtest.procs import wait_until
-from albtest.site import Site
 
 KB = 1 << 10
-LAYER = "base/os"
 
 
 @pytest.fixture
 def site(tmp_path):
-    with Site(tmp_path / "site", endpoints=1) as site:
-        site.start()
+    with started(tmp_path / "site", endpoints=1) as site:
         yield site
-
-
-def set_up(box, *lines):
-    """Restart it with these lines at the end of its configuration."""
-    conf = box.data / f"{box.kind}.conf"
-    conf.write_text(conf.read_text() + "\n".join(lines) + "\n")
-    box.stop()
-    box.start()
 
 
 def timed_pull(site, target):
@@ -38,7 +28,7 @@ def test_a_thin_line_is_not_spent_on_credit_for_answers_that_never_come(site, tm
     """With wan_down = 1Mbit a pull got nothing: control's credit took the budget for minutes."""
     wanted = small.make(tmp_path / "tree", large=700 * KB)
     sent = site.admin.albedo("publish", LAYER, wanted).event("published")["sent_bytes"]
-    set_up(site.reflector, "parent_line = wan", "wan_down = 1Mbit")
+    site.reflector.configure("parent_line = wan", "wan_down = 1Mbit")
     wait_until(lambda: site.reflector_status()["parent"]["up"], 30, "the reflector's line")
     seconds = timed_pull(site, tmp_path / "target")
     assert tree.compare(wanted, tmp_path / "target") == []
@@ -51,7 +41,7 @@ def test_a_thin_line_is_not_spent_on_credit_for_answers_that_never_come(site, tm
 def test_the_branchs_own_network_has_a_limit(site, tmp_path):
     wanted = small.make(tmp_path / "tree", large=700 * KB)
     sent = site.admin.albedo("publish", LAYER, wanted).event("published")["sent_bytes"]
-    set_up(site.reflector, "lan_rate = 1Mbit")
+    site.reflector.configure("lan_rate = 1Mbit")
     wait_until(lambda: site.reflector_status()["parent"]["up"], 30, "the reflector's line")
     seconds = timed_pull(site, tmp_path / "target")
     assert tree.compare(wanted, tmp_path / "target") == []

@@ -32,10 +32,6 @@ def site(tmp_path):
         assert "Sanitizer" not in site.hub.log.read_text()
 
 
-def root_of(site):
-    return site.admin.albedo("layers").document()["layers"][0]["versions"][-1]["root"]
-
-
 def take_slowly(raw, stream):
     """The payloads of the stamps that came meanwhile."""
     stamps, taken, began = [], 0, time.monotonic()
@@ -56,7 +52,7 @@ def take_slowly(raw, stream):
 def test_a_batch_that_is_taken_slowly_is_stamped(site):
     with Raw(site.hub.port, site.endpoints[0].state) as raw:
         raw.present_grant()
-        stream = raw.ask("POST", "/v1/chunks", batch(LAYER, root_of(site), 0, FILES))
+        stream = raw.ask("POST", "/v1/chunks", batch(LAYER, site.root(), 0, FILES))
         stamps, taken = take_slowly(raw, stream)
     assert raw.statuses[stream] == 200 and taken > FILES * FILE_SIZE
     assert 5 <= len(stamps) <= 10 * taken / BYTES_PER_S + 5
