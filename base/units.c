@@ -132,54 +132,48 @@ static struct alb_status scale(const struct number *n, uint64_t factor, uint64_t
     return ALB_STATUS_OK;
 }
 
-struct alb_status parse_size(const char *text, uint64_t *out)
+/* `bare`: it has no unit, and needs one; `unknown`: none of these. */
+static struct alb_status parse_scaled(const char *text, const struct unit *units, size_t count,
+                                      struct alb_status bare, struct alb_status unknown,
+                                      uint64_t *out)
 {
-    const struct unit *unit;
     struct number n;
     struct alb_status st = read_number(text, &n);
 
     if (alb_failed(st))
         return st;
-    unit = find_unit(SIZE_UNITS, ALB_COUNT(SIZE_UNITS), n.rest);
+    const struct unit *unit = find_unit(units, count, n.rest);
     if (unit == NULL)
-        return alb_fail(ALB_INVALID, "unknown unit of a size (use B, kB, MB, GB, TB, KiB, MiB, "
-                                     "GiB or TiB, as in 64KiB)");
+        return n.rest[0] == '\0' ? bare : unknown;
     return scale(&n, unit->factor, out);
+}
+
+struct alb_status parse_size(const char *text, uint64_t *out)
+{
+    const struct alb_status unknown =
+        alb_fail(ALB_INVALID, "unknown unit of a size (use B, kB, MB, GB, TB, KiB, MiB, GiB or "
+                              "TiB, as in 64KiB)");
+
+    return parse_scaled(text, SIZE_UNITS, ALB_COUNT(SIZE_UNITS), unknown, unknown, out);
 }
 
 struct alb_status parse_rate(const char *text, uint64_t *out_bps)
 {
-    const struct unit *unit;
-    struct number n;
-    struct alb_status st = read_number(text, &n);
-
-    if (alb_failed(st))
-        return st;
-    if (n.rest[0] == '\0')
-        return alb_fail(ALB_INVALID, "a rate needs a unit (bit, kbit, Mbit, Gbit, or kB, MB, GB "
-                                     "per second, as in 2Mbit)");
-    unit = find_unit(RATE_UNITS, ALB_COUNT(RATE_UNITS), n.rest);
-    if (unit == NULL)
-        return alb_fail(ALB_INVALID, "unknown unit of a rate (use bit, kbit, Mbit, Gbit, or kB, "
-                                     "MB, GB per second, as in 2Mbit)");
-    return scale(&n, unit->factor, out_bps);
+    return parse_scaled(text, RATE_UNITS, ALB_COUNT(RATE_UNITS),
+                        alb_fail(ALB_INVALID, "a rate needs a unit (bit, kbit, Mbit, Gbit, or kB, "
+                                              "MB, GB per second, as in 2Mbit)"),
+                        alb_fail(ALB_INVALID, "unknown unit of a rate (use bit, kbit, Mbit, Gbit, "
+                                              "or kB, MB, GB per second, as in 2Mbit)"),
+                        out_bps);
 }
 
 struct alb_status parse_duration(const char *text, uint64_t *out_ns)
 {
-    const struct unit *unit;
-    struct number n;
-    struct alb_status st = read_number(text, &n);
-
-    if (alb_failed(st))
-        return st;
-    if (n.rest[0] == '\0')
-        return alb_fail(ALB_INVALID, "a duration needs a unit (ms, s, m, h, d or w, as in 30s)");
-    unit = find_unit(DURATION_UNITS, ALB_COUNT(DURATION_UNITS), n.rest);
-    if (unit == NULL)
-        return alb_fail(ALB_INVALID,
-                        "unknown unit of a duration (use ms, s, m, h, d or w, as in 30s)");
-    return scale(&n, unit->factor, out_ns);
+    return parse_scaled(
+        text, DURATION_UNITS, ALB_COUNT(DURATION_UNITS),
+        alb_fail(ALB_INVALID, "a duration needs a unit (ms, s, m, h, d or w, as in 30s)"),
+        alb_fail(ALB_INVALID, "unknown unit of a duration (use ms, s, m, h, d or w, as in 30s)"),
+        out_ns);
 }
 
 struct alb_status parse_u64(const char *text, uint64_t max, uint64_t *out)
@@ -237,6 +231,17 @@ const char *format_rate(uint64_t bps, char *out)
     static const char *const words[5] = {"bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s"};
 
     return format_scaled(bps, words, out);
+}
+
+const char *spell_rate(uint64_t bps, char *out)
+{
+    static const char *const words[] = {"bit", "kbit", "Mbit", "Gbit"};
+    size_t unit = 0;
+
+    for (; bps != 0 && bps % 1000 == 0 && unit + 1 < ALB_COUNT(words); unit++)
+        bps /= 1000;
+    (void)snprintf(out, UNITS_TEXT_SIZE, "%llu%s", (unsigned long long)bps, words[unit]);
+    return out;
 }
 
 const char *format_duration(uint64_t ns, char *out)

@@ -16,6 +16,10 @@ enum { NAME_MAX_SIZE = 128, UNITS_TEXT_SIZE = 32 };
 #define NS_PER_S UINT64_C(1000000000)
 #define NS_PER_MS UINT64_C(1000000)
 
+/* What a line or a limit may have: one packet of 1,500 bytes a second, and 1000 Gbit/s. */
+#define RATE_LEAST_BPS UINT64_C(12000)
+#define RATE_MOST_BPS UINT64_C(1000000000000)
+
 ALB_MUST_USE struct alb_status parse_size(const char *text, uint64_t *out);
 ALB_MUST_USE struct alb_status parse_rate(const char *text, uint64_t *out_bps);
 ALB_MUST_USE struct alb_status parse_duration(const char *text, uint64_t *out_ns);
@@ -25,6 +29,8 @@ ALB_MUST_USE struct alb_status parse_u64(const char *text, uint64_t max, uint64_
  * returned. */
 const char *format_size(uint64_t bytes, char *out);
 const char *format_rate(uint64_t bps, char *out);
+/* As parse_rate() reads it, in the largest unit that loses nothing: "1200kbit". */
+const char *spell_rate(uint64_t bps, char *out);
 const char *format_duration(uint64_t ns, char *out);
 const char *format_time(int64_t wall_s, char *out);
 

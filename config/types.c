@@ -137,9 +137,6 @@ static struct alb_status digest_show(const void *member, struct buf *out)
 
 /* ---- RATE, LINE ---- */
 
-#define RATE_LEAST_BPS 12000
-#define RATE_MOST_BPS UINT64_C(1000000000000)
-
 static struct alb_status rate_read(const char *const *texts, size_t count, void *member)
 {
     uint64_t bps = 0;
@@ -161,20 +158,12 @@ static struct alb_status rate_read(const char *const *texts, size_t count, void 
     return ALB_STATUS_OK;
 }
 
-/* In the largest unit that loses nothing. */
 static struct alb_status rate_show(const void *member, struct buf *out)
 {
-    static const char *const words[] = {"bit", "kbit", "Mbit", "Gbit"};
-    uint64_t bps = *(const uint64_t *)member;
-    size_t unit = 0;
+    const uint64_t bps = *(const uint64_t *)member;
+    char text[UNITS_TEXT_SIZE];
 
-    if (bps == 0)
-        return buf_printf(out, "none");
-    while (bps % 1000 == 0 && unit + 1 < ALB_COUNT(words)) {
-        bps /= 1000;
-        unit++;
-    }
-    return buf_printf(out, "%" PRIu64 "%s", bps, words[unit]);
+    return buf_printf(out, "%s", bps == 0 ? "none" : spell_rate(bps, text));
 }
 
 static const char *const line_names[] = {

@@ -11,7 +11,7 @@ struct policy {
     struct policy_doc *doc;
     struct policy_sites *sites;
     struct policy_overrides *overrides; /* NULL: none */
-    int64_t trusted_s, least_s;
+    int64_t least_s;
     int64_t last_date_s; /* from here on every week is like the next */
 };
 
@@ -53,13 +53,12 @@ static int64_t last_date_s(const struct policy_doc *d)
     return ((int64_t)last + 3) * DAY_S; /* past midnight, in any zone */
 }
 
-struct policy *policy_new(struct policy_doc *doc, const char *zone_dir, int64_t trusted_s)
+struct policy *policy_new(struct policy_doc *doc, const char *zone_dir)
 {
     struct policy *p = xalloc(sizeof *p);
 
     p->doc = doc;
     p->sites = policy_sites_new(doc, zone_dir);
-    p->trusted_s = trusted_s;
     p->last_date_s = last_date_s(doc);
     return p;
 }
@@ -80,11 +79,6 @@ void policy_set_overrides(struct policy *p, const struct policy_overrides *o)
     if (p->overrides == NULL)
         p->overrides = xalloc(sizeof *p->overrides);
     *p->overrides = *o;
-}
-
-void policy_set_trusted(struct policy *p, int64_t trusted_s)
-{
-    p->trusted_s = trusted_s;
 }
 
 void policy_set_least(struct policy *p, int64_t least_s)
@@ -122,9 +116,9 @@ bool policy_has_site(const struct policy *p, const char *site)
     return policy_sites_find(p->sites, site).is_known;
 }
 
-bool policy_has_clock(const struct policy *p, int64_t wall_s)
+bool policy_is_clock(int64_t wall_s)
 {
-    return wall_s >= p->trusted_s && wall_s >= 0 && wall_s <= LAST_WALL_S;
+    return wall_s >= 0 && wall_s <= LAST_WALL_S;
 }
 
 /* Zone and link are those of the named site, if the document has it. */
@@ -149,7 +143,7 @@ static struct question question_of(const struct policy *p, const struct policy_p
                              .link = facts.link,
                              .zone = facts.zone,
                              .wall_s = wall_s,
-                             .has_clock = policy_has_clock(p, wall_s)};
+                             .has_clock = policy_is_clock(wall_s)};
 }
 
 void policy_place_zone(const struct policy *p, const struct policy_place *place, int64_t wall_s,
@@ -161,7 +155,7 @@ void policy_place_zone(const struct policy *p, const struct policy_place *place,
 
     *out = (struct policy_local){.zone = facts.zone_name,
                                  .zone_is_known = facts.zone != NULL,
-                                 .clock_is_known = policy_has_clock(p, wall_s)};
+                                 .clock_is_known = policy_is_clock(wall_s)};
     if (out->zone_is_known && out->clock_is_known)
         out->east_s = zone_offset(facts.zone, wall_s, &until_s);
 }
@@ -358,7 +352,7 @@ uint64_t policy_limit_bps(const struct policy_action *a, uint64_t capacity_bps)
     if (a->mode == POLICY_OFF)
         return 0;
     if (a->percent > 0 && capacity_bps > 0)
-        limit = share < POLICY_LEAST_RATE_BPS ? POLICY_LEAST_RATE_BPS : (uint64_t)share;
+        limit = share < RATE_LEAST_BPS ? RATE_LEAST_BPS : (uint64_t)share;
     limit = least(limit, a->ceiling_bps);
     return limit == 0 ? UINT64_MAX : limit;
 }

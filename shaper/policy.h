@@ -12,8 +12,7 @@
  * place is at the site that its name says and, also, at the one whose subnet has its address (the
  * narrowest, of all its addresses): rules taken over from Mirage know subnets.
  *
- * A clock that is below the floor of trusted time (or POLICY_NO_CLOCK), or a zone that cannot be
- * read, gives the strictest of all that could hold at any time: the strictest mode, the lowest
+ * A clock that is not believed (POLICY_NO_CLOCK), or a zone that cannot be read, gives the strictest of all that could hold at any time: the strictest mode, the lowest
  * limits.  A pause then stays in force, a go does not, and deadlines are not known.
  */
 #pragma once
@@ -47,12 +46,11 @@ struct policy_terms {
 struct policy; /* a document ready to be asked */
 
 /* Takes the document.  `zone_dir` NULL is the system's; a zone that cannot be read is no failure
- * but makes its sites strict.  Times below `trusted_s` are no clock; 0 trusts all.  Reads a few
- * small files: for start-up and jobs, or where a new policy comes a few times a day. */
-struct policy *policy_new(struct policy_doc *doc, const char *zone_dir, int64_t trusted_s);
+ * but makes its sites strict.  Reads a few small files: for start-up and jobs, or where a new
+ * policy comes a few times a day. */
+struct policy *policy_new(struct policy_doc *doc, const char *zone_dir);
 struct policy *policy_free(struct policy *p);
 void policy_set_overrides(struct policy *p, const struct policy_overrides *o); /* copied */
-void policy_set_trusted(struct policy *p, int64_t trusted_s);
 /* By the hub's clock it is later than this: an override that ended before is over, whatever the
  * clock here says, and also when it is not believed.  0: nothing is known. */
 void policy_set_least(struct policy *p, int64_t least_s);
@@ -63,7 +61,7 @@ const struct policy_doc *policy_peek(const struct policy *p);
 const struct policy_overrides *policy_peek_overrides(const struct policy *p);
 
 /* Is this a time that is believed? */
-bool policy_has_clock(const struct policy *p, int64_t wall_s);
+bool policy_is_clock(int64_t wall_s);
 struct policy_terms policy_now(const struct policy *p, const struct policy_place *place,
                                int64_t wall_s);
 /* The same, and policy_next_change() with it, for little more than either. */
@@ -80,7 +78,7 @@ bool policy_terms_equal(const struct policy_terms *a, const struct policy_terms 
  * rate and ceiling.  A rate that is a fallback counts, too.  0: no such figure, as with OFF. */
 uint64_t policy_absolute_bps(const struct policy_action *a);
 /* The most that an action allows on a link whose measured capacity is this (0: not known yet);
- * UINT64_MAX: no limit.  A share of it is never less than POLICY_LEAST_RATE_BPS. */
+ * UINT64_MAX: no limit.  A share of it is never less than RATE_LEAST_BPS. */
 uint64_t policy_limit_bps(const struct policy_action *a, uint64_t capacity_bps);
 
 /* Does the document have it? */
@@ -108,8 +106,8 @@ enum policy_class policy_escalate(struct policy_terms *terms, uint64_t needed_bp
 
 struct policy_explanation {
     struct policy_terms now, next;
-    int64_t next_s;                  /* POLICY_NEVER: `next` says nothing */
-    int32_t now_east_s, next_east_s; /* the site's offset from UTC then */
+    int64_t next_s;     /* POLICY_NEVER: `next` says nothing */
+    int32_t now_east_s; /* the site's offset from UTC then */
     bool zone_is_known, clock_is_known;
     char zone[POLICY_ZONE_MAX];
     char now_text[POLICY_LINE_MAX];  /* "rule 3 (office): scavenge, at most 4.0 Mbit/s …" */

@@ -9,7 +9,7 @@ int64_t policy_deadline(const struct policy *p, const char *layer, const char *s
     const struct policy_doc *d = policy_peek(p);
     int64_t earliest_s = POLICY_NEVER;
 
-    if (!policy_has_clock(p, wall_s))
+    if (!policy_is_clock(wall_s))
         return POLICY_NEVER;
     for (size_t i = 0; i < d->deadline_count; i++) {
         const struct policy_deadline *one = &d->deadlines[i];

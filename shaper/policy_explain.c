@@ -179,7 +179,7 @@ bool policy_hold(const struct policy *p, const struct policy_place *place, int64
         put_until(&l, p, place, out->until_s);
     else
         put(&l, ", the strictest that could hold: %s",
-            policy_has_clock(p, wall_s)
+            policy_is_clock(wall_s)
                 ? "the site's time zone is not known here; install the time zone files"
                 : "the clock here is behind the last verified time; set it");
     return true;
@@ -202,7 +202,6 @@ static void explain_next(const struct policy *p, const struct policy_place *plac
     }
     policy_place_zone(p, place, out->next_s, &local);
     out->next = policy_now(p, place, out->next_s);
-    out->next_east_s = local.east_s;
     put(&l, "at ");
     put_local(&l, out->next_s, &local);
     put(&l, ": ");

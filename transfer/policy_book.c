@@ -33,7 +33,7 @@ struct policy_book *policy_book_open(const struct policy_book_options *options)
     struct policy_book *b = xalloc(sizeof *b);
 
     b->options = *options;
-    b->policy = policy_new(policy_doc_new(), NULL, 0);
+    b->policy = policy_new(policy_doc_new(), NULL);
     TAILQ_INIT(&b->watches);
     LIST_INIT(&b->readings);
     timer_init(&b->look, options->loop, look, b);

@@ -34,7 +34,7 @@ struct alb_status policy_rules_read(const struct policy_seal *seal, struct polic
     struct alb_status st =
         policy_doc_decode(seal->text, seal->text_size, NULL, NULL, &findings, &doc);
     if (!alb_failed(st))
-        *out = policy_new(doc, NULL, 0);
+        *out = policy_new(doc, NULL);
     else
         say_first(&findings);
     policy_findings_release(&findings);

@@ -25,9 +25,8 @@ enum {
     POLICY_DATES_MAX = 20000, /* of all calendars together */
     POLICY_DEADLINES_MAX = 1000,
     POLICY_OVERRIDES_MAX = 256,
-    POLICY_NOTE_MAX = 256,         /* a note or a reason, with its zero */
-    POLICY_ZONE_MAX = 64,          /* a zone's name, with its zero */
-    POLICY_LEAST_RATE_BPS = 12000, /* one packet of 1,500 bytes a second */
+    POLICY_NOTE_MAX = 256, /* a note or a reason, with its zero */
+    POLICY_ZONE_MAX = 64,  /* a zone's name, with its zero */
 };
 
 enum policy_scope { POLICY_GLOBAL, POLICY_LINK, POLICY_SITE, POLICY_CLIENT, POLICY_JOB };

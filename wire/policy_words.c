@@ -275,10 +275,10 @@ struct alb_status limit_parse(const char *text, uint64_t *bps)
         return st;
     if (rate == 0)
         return alb_fail(ALB_INVALID, "0 is no rate: say mode off, or leave it out for no limit");
-    if (rate < POLICY_LEAST_RATE_BPS)
+    if (rate < RATE_LEAST_BPS)
         return alb_fail(ALB_INVALID, "less than one packet of 1500 bytes a second moves nothing: "
                                      "say at least 12kbit, or mode off");
-    if (rate > UINT64_C(1000000000000))
+    if (rate > RATE_MOST_BPS)
         return alb_fail(ALB_INVALID, "no link has more than 1000Gbit");
     *bps = rate;
     return ALB_STATUS_OK;
@@ -286,17 +286,10 @@ struct alb_status limit_parse(const char *text, uint64_t *bps)
 
 void limit_write(uint64_t bps, struct buf *out)
 {
-    static const struct {
-        uint64_t factor;
-        const char *word;
-    } UNITS[] = {{UINT64_C(1000000000), "Gbit"}, {1000000, "Mbit"}, {1000, "kbit"}, {1, "bit"}};
-    size_t i = 0;
+    char text[UNITS_TEXT_SIZE];
 
-    if (bps == 0)
-        return;
-    while (bps % UNITS[i].factor != 0)
-        i++;
-    words_printf(out, "%llu%s", (unsigned long long)(bps / UNITS[i].factor), UNITS[i].word);
+    if (bps != 0)
+        words_printf(out, "%s", spell_rate(bps, text));
 }
 
 /* ---- subnets and zones ---- */

@@ -62,8 +62,8 @@ static void measure(const char *what, const struct policy *p, bool next, int que
 int main(int argc, char **argv)
 {
     int questions = argc > 1 ? atoi(argv[1]) : 1000;
-    struct policy *strange = policy_new(make(false), NULL, 0);
-    struct policy *ours = policy_new(make(true), NULL, 0);
+    struct policy *strange = policy_new(make(false), NULL);
+    struct policy *ours = policy_new(make(true), NULL);
 
     measure("now, 1000 rules for somebody else", strange, false, questions);
     measure("now, 1000 rules, none in its hours", ours, false, questions);

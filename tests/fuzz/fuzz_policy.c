@@ -26,7 +26,7 @@ static void ask(struct policy_doc *d)
 
     memcpy(site, place.site, strlen(place.site) + 1);
     place.site = site;
-    p = policy_new(d, "/nonexistent", 0); /* no files: only what the bytes say counts */
+    p = policy_new(d, "/nonexistent"); /* no files: only what the bytes say counts */
     for (int64_t at = 1700000000; at < 1900000000; at += 7777777) {
         struct policy_terms t = policy_now(p, &place, at);
 

@@ -229,7 +229,7 @@ static void the_next_change_is_the_one_that_asking_each_minute_finds(void **stat
 {
     (void)state;
     for (unsigned round = 0; round < 120; round++) {
-        struct policy *p = policy_new(random_document(one_of(ZONES, ALB_COUNT(ZONES))), NULL, 0);
+        struct policy *p = policy_new(random_document(one_of(ZONES, ALB_COUNT(ZONES))), NULL);
         struct policy_place place = random_place();
         int64_t at = INT64_C(1704067200) + (int64_t)gen_below(&gen, 6 * 366 * UINT64_C(86400));
 
@@ -257,7 +257,7 @@ static void years_of_changes_are_none_too_many_and_none_too_few(void **state)
 {
     (void)state;
     for (unsigned round = 0; round < 4; round++) {
-        struct policy *p = policy_new(random_document(one_of(ZONES, ALB_COUNT(ZONES))), NULL, 0);
+        struct policy *p = policy_new(random_document(one_of(ZONES, ALB_COUNT(ZONES))), NULL);
         struct policy_place place = random_place();
         int64_t start = INT64_C(1704067200), end = start + 4 * 366 * INT64_C(86400);
         struct policy_terms was = policy_now(p, &place, start);
@@ -344,7 +344,7 @@ static void what_holds_is_what_a_naive_reading_says(void **state)
     (void)state;
     for (unsigned round = 0; round < 300; round++) {
         const char *zone = one_of(ZONES, ALB_COUNT(ZONES));
-        struct policy *p = policy_new(random_document(zone), NULL, 0);
+        struct policy *p = policy_new(random_document(zone), NULL);
         struct policy_place place = random_place();
 
         setenv("TZ", strcmp(place.site, "here") == 0 ? zone : "UTC", 1);
@@ -360,7 +360,7 @@ static void the_strictest_is_no_more_than_what_holds_at_any_time(void **state)
 {
     (void)state;
     for (unsigned round = 0; round < 300; round++) {
-        struct policy *p = policy_new(random_document("Europe/Oslo"), NULL, 0);
+        struct policy *p = policy_new(random_document("Europe/Oslo"), NULL);
         struct policy_place place = random_place();
         struct policy_terms strict = policy_now(p, &place, POLICY_NO_CLOCK);
 
@@ -385,7 +385,7 @@ static void rules_said_never_to_match_never_do(void **state)
 
     (void)state;
     for (unsigned round = 0; round < 400; round++) {
-        struct policy *p = policy_new(random_document("Europe/Oslo"), NULL, 0);
+        struct policy *p = policy_new(random_document("Europe/Oslo"), NULL);
 
         count += condemned != 0;
         for (unsigned i = 0; i < 2000 && condemned != 0; i++) {

@@ -171,6 +171,9 @@ static void sizes_and_rates_are_written_for_people(void **state)
     assert_string_equal(format_size(UINT64_MAX, out), "18446744.1 TB");
     assert_string_equal(format_rate(1200000, out), "1.2 Mbit/s");
     assert_string_equal(format_rate(8, out), "8 bit/s");
+    assert_string_equal(spell_rate(1200000, out), "1200kbit");
+    assert_string_equal(spell_rate(0, out), "0bit");
+    assert_string_equal(spell_rate(UINT64_C(2000000000000), out), "2000Gbit");
     assert_string_equal(format_rate(UINT64_MAX, out), "18446744.1 Tbit/s");
 }
 

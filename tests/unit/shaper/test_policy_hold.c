@@ -20,7 +20,7 @@ static struct policy *policy_in(const char *zone_dir, const char *rules)
 {
     AUTO_FREE char *text = xasprintf(OSLO_SITE "\"rules\":[%s]}", rules);
 
-    return policy_new(policy_of(text), zone_dir, 0);
+    return policy_new(policy_of(text), zone_dir);
 }
 
 static int64_t at(const char *utc)
