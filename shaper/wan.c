@@ -217,13 +217,15 @@ static void note(struct wan_half *h, const struct law_verdict *before)
  * of a busy processor, against so small a base, would look like their queue. */
 static void look_how_near(struct wan_half *h)
 {
-    const uint64_t base_ns = h->verdict.base_rtt_ns;
-    const bool is_near = base_ns != 0 && base_ns < h->wan->options.near_ns;
+    const uint64_t base_ns = h->verdict.base_rtt_ns, near_ns = h->wan->options.near_ns;
+    const bool is_near = base_ns != 0 && base_ns < (h->is_near ? 2 * near_ns : near_ns);
 
     if (is_near == h->is_near)
         return;
     h->is_near = is_near;
     take_terms(h, &h->terms);
+    if (h->way == WAN_DOWN && h->wan->options.near != NULL)
+        h->wan->options.near(h->wan->options.arg, is_near);
 }
 
 static void decide(struct wan_half *h, uint64_t now_ns)

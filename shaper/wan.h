@@ -42,6 +42,9 @@ struct wan_options {
     const char *name;         /* for the log; borrowed */
     /* How often to measure, from now on; may be NULL. */
     void (*pace)(void *arg, enum probe_pace pace);
+    /* It turned out to be near, or not to be after all; may be NULL.  Not the moment to set terms.
+     */
+    void (*near)(void *arg, bool is_near);
     void *arg;
 };
 

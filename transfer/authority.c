@@ -414,12 +414,11 @@ static void ask_revoked(struct authority *a)
 static void judge_parent(void *authority)
 {
     struct authority *a = authority;
-    struct http_session *data = upstream_data(a->upstream);
+    const struct identity *who = upstream_parent(a->upstream, 0);
 
-    if (data == NULL)
-        return;
-    const struct identity *who = stream_peer(http_session_stream(data));
-    if (!authority_has_revoked(a, who->serial))
+    for (size_t i = 1; who != NULL && !authority_has_revoked(a, who->serial); i++)
+        who = upstream_parent(a->upstream, i);
+    if (who == NULL)
         return;
     log_event(LOG_ERROR, "upstream.revoked", "device=%s serial=%s", who->device, who->serial);
     upstream_suspect(a->upstream, alb_fail(ALB_REFUSED, "the parent's certificate was revoked"));
@@ -438,6 +437,11 @@ static void on_down(struct upstream_listener *l)
     (void)l;
 }
 
+static bool has_revoked(void *authority, const char *serial)
+{
+    return authority_has_revoked(authority, serial);
+}
+
 void authority_follow(struct authority *a, struct upstream *u, loop_fn changed, void *arg)
 {
     a->upstream = u;
@@ -445,8 +449,10 @@ void authority_follow(struct authority *a, struct upstream *u, loop_fn changed, 
     a->changed_arg = arg;
     a->listener = (struct upstream_listener){.up = on_up, .down = on_down};
     upstream_listen(u, &a->listener);
-    upstream_use_trust(u,
-                       &(struct upstream_trust){.next = next_trust, .take = take_trust, .arg = a});
+    upstream_use_trust(u, &(struct upstream_trust){.next = next_trust,
+                                                   .take = take_trust,
+                                                   .has_revoked = has_revoked,
+                                                   .arg = a});
     if (upstream_is_up(u))
         authority_refresh(a);
 }

@@ -63,11 +63,18 @@ struct layer_jobs {
 
 static void look(void *arg);
 static void judge(struct layer_job *j);
+static void tell(struct layer_jobs *all);
 static void on_changed(struct policy_watch *w);
 
 static uint64_t now_of(const struct layer_jobs *all)
 {
     return loop_now_ns(all->options.loop);
+}
+
+/* On a LAN nobody has to give way unless somebody said so. */
+static bool is_free(const struct layer_jobs *all)
+{
+    return all->options.place.side == POLICY_LAN;
 }
 
 /* ---- birth and death ------------------------------------------------------------------------- */
@@ -77,8 +84,8 @@ struct layer_jobs *layer_jobs_new(const struct layer_jobs_options *options)
     struct layer_jobs *all = xalloc(sizeof *all);
 
     all->options = *options;
-    all->plain.action.mode = options->is_free ? POLICY_FULL : POLICY_MODE_SCAVENGE;
-    all->rank = options->is_free ? RANK_FULL : RANK_SCAVENGE;
+    all->plain.action.mode = is_free(all) ? POLICY_FULL : POLICY_MODE_SCAVENGE;
+    all->rank = is_free(all) ? RANK_FULL : RANK_SCAVENGE;
     TAILQ_INIT(&all->list);
     timer_init(&all->look, options->loop, look, all);
     return all;
@@ -102,6 +109,21 @@ struct layer_jobs *layer_jobs_free(struct layer_jobs *all)
         forget(TAILQ_FIRST(&all->list));
     free(all);
     return NULL;
+}
+
+void layer_jobs_move(struct layer_jobs *all, uint8_t side)
+{
+    struct layer_job *j;
+
+    all->options.place.side = side;
+    TAILQ_FOREACH(j, &all->list, link)
+    {
+        policy_book_unwatch(all->options.policy, &j->watch);
+        j->watch.place.side = side;
+        policy_book_watch(all->options.policy, &j->watch);
+        judge(j);
+    }
+    tell(all);
 }
 
 static struct layer_job *find(const struct layer_jobs *all, const char *layer)
@@ -283,7 +305,7 @@ static uint64_t batch_bytes(uint64_t bps)
 static void judge(struct layer_job *j)
 {
     j->terms = j->watch.terms;
-    if (j->all->options.is_free && j->terms.source == POLICY_BY_DEFAULT)
+    if (is_free(j->all) && j->terms.source == POLICY_BY_DEFAULT)
         j->terms.action.mode = POLICY_FULL;
     else
         press(j);

@@ -35,13 +35,14 @@ struct layer_jobs_options {
     struct loop *loop;
     struct policy_book *policy; /* borrowed, outlives it */
     struct policy_place place;  /* the line's; its texts are borrowed */
-    bool is_free;               /* without any rule: FULL (a LAN), not SCAVENGE */
     void (*changed)(void *arg); /* layer_jobs_terms() may answer something else */
     void *arg;
 };
 
 struct layer_jobs *layer_jobs_new(const struct layer_jobs_options *options);
 struct layer_jobs *layer_jobs_free(struct layer_jobs *all); /* NULL is fine */
+/* The line turned out to be a LAN (without any rule: FULL), or no LAN after all. */
+void layer_jobs_move(struct layer_jobs *all, uint8_t side);
 /* What holds for the line now, when `plain` does without looking at jobs. */
 struct policy_terms layer_jobs_terms(struct layer_jobs *all, const struct policy_terms *plain);
 /* Bytes, as stored, that somebody still lacks of a layer; NULL is fine. */

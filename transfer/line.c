@@ -11,12 +11,17 @@
 
 /* ---- what the policy says -------------------------------------------------------------------- */
 
+static uint8_t side_of(const struct line *l)
+{
+    return l->is_wan && !l->is_near ? POLICY_WAN : POLICY_LAN;
+}
+
 /* On a LAN nobody has to give way unless somebody said so. */
 static void take_terms(struct line *l, enum wan_way way)
 {
     struct policy_terms terms = l->watch[way].terms;
 
-    if (!l->is_wan && terms.source == POLICY_BY_DEFAULT)
+    if (side_of(l) == POLICY_LAN && terms.source == POLICY_BY_DEFAULT)
         terms.action.mode = POLICY_FULL;
     if (way == WAN_DOWN && l->jobs != NULL)
         terms = layer_jobs_terms(l->jobs, &terms);
@@ -45,7 +50,7 @@ static void follow_policy(struct line *l, enum wan_way way)
                                          .address_count = own == NULL ? 0 : own->count,
                                          .device = l->options.device,
                                          .direction = way == WAN_DOWN ? POLICY_DOWN : POLICY_UP,
-                                         .side = l->is_wan ? POLICY_WAN : POLICY_LAN,
+                                         .side = side_of(l),
                                          .class = POLICY_SCAVENGER};
     watch->changed = way == WAN_DOWN ? down_changed : up_changed;
     policy_book_watch(l->options.policy, watch);
@@ -64,10 +69,24 @@ static void follow_jobs(struct line *l)
     l->jobs = layer_jobs_new(&(struct layer_jobs_options){.loop = l->options.loop,
                                                           .policy = l->options.policy,
                                                           .place = l->watch[WAN_DOWN].place,
-                                                          .is_free = !l->is_wan,
                                                           .changed = jobs_changed,
                                                           .arg = l});
     take_terms(l, WAN_DOWN);
+}
+
+/* The rules of the WAN are none of a LAN's: those of its own are asked. */
+static void move(void *arg)
+{
+    struct line *l = arg;
+
+    for (int way = 0; way < WAN_WAYS; way++) {
+        policy_book_unwatch(l->options.policy, &l->watch[way]);
+        l->watch[way].place.side = side_of(l);
+        policy_book_watch(l->options.policy, &l->watch[way]);
+    }
+    layer_jobs_move(l->jobs, side_of(l));
+    take_terms(l, WAN_DOWN);
+    take_terms(l, WAN_UP);
 }
 
 /* ---- how far it is --------------------------------------------------------------------------- */
@@ -78,6 +97,15 @@ static void set_pace(void *arg, enum probe_pace pace)
 
     if (l->probe != NULL)
         path_probe_set_pace(l->probe, pace);
+}
+
+static void is_near(void *arg, bool is_near)
+{
+    struct line *l = arg;
+
+    l->is_near = is_near;
+    if (l->options.policy != NULL)
+        timer_set_in(&l->move, 0);
 }
 
 /* ---- birth and death ------------------------------------------------------------------------- */
@@ -107,6 +135,7 @@ struct line *line_new(const struct line_options *options)
     struct line *l = xalloc(sizeof *l);
 
     l->options = *options;
+    timer_init(&l->move, options->loop, move, l);
     l->is_wan = leads_to_a_wan(options);
     snprintf(l->name, sizeof l->name, "%s:%u", options->places[0].host, options->places[0].port);
     l->wan = wan_new(&(struct wan_options){.loop = options->loop,
@@ -117,6 +146,7 @@ struct line *line_new(const struct line_options *options)
                                            .packet_overhead = options->packet_overhead,
                                            .name = l->name,
                                            .pace = set_pace,
+                                           .near = is_near,
                                            .arg = l});
     follow_policy(l, WAN_DOWN);
     follow_policy(l, WAN_UP);
@@ -136,6 +166,7 @@ void line_stop(struct line *l)
     if (l == NULL)
         return;
     l->probe = path_probe_free(l->probe);
+    timer_stop(&l->move);
     l->jobs = layer_jobs_free(l->jobs);
     for (size_t i = 0; i < WAN_WAYS && l->options.policy != NULL; i++)
         policy_book_unwatch(l->options.policy, &l->watch[i]);

@@ -13,5 +13,7 @@ struct line {
     struct path_probe *probe;            /* NULL: not measured */
     struct policy_watch watch[WAN_WAYS]; /* unless there is no policy */
     struct layer_jobs *jobs;             /* NULL: the same */
-    bool is_wan;
+    struct timer move;                   /* the policy's other side holds from then on */
+    bool is_wan;                         /* it has a law                               */
+    bool is_near;                        /* … and turned out to be a LAN all the same  */
 };

@@ -113,7 +113,7 @@ void line_show(const struct line *l, struct json_writer *w)
 {
     json_object_begin(w, "line");
     json_text(w, "to", l->name);
-    json_text(w, "kind", l->is_wan ? "wan" : "lan");
+    json_text(w, "kind", l->is_wan && !l->is_near ? "wan" : "lan");
     json_number(w, "connections", wan_connections(l->wan));
     put_probe(w, l);
     put_way(w, l, WAN_DOWN);

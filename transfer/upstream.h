@@ -70,6 +70,7 @@ struct upstream *upstream_free(struct upstream *u);
 struct upstream_trust {
     uint64_t (*next)(void *arg); /* number of the trust file that is wanted */
     struct alb_status (*take)(void *arg, const uint8_t *bytes, size_t size);
+    bool (*has_revoked)(void *arg, const char *serial); /* NULL: nobody knows */
     void *arg;
 };
 void upstream_use_trust(struct upstream *u, const struct upstream_trust *trust); /* NULL: nobody */
@@ -82,6 +83,9 @@ struct upstream_listener {
 void upstream_listen(struct upstream *u, struct upstream_listener *l);
 void upstream_unlisten(struct upstream *u, struct upstream_listener *l);
 bool upstream_is_up(const struct upstream *u);
+/* Who the parent is by its connection number `i`; NULL: there are not so many.  A parent may show
+ * several certificates, while it renews its own. */
+const struct identity *upstream_parent(const struct upstream *u, size_t i);
 /* The data connection, of several the one on which the least is outstanding; NULL while down.  Ask
  * again for each call. */
 struct http_session *upstream_data(struct upstream *u);

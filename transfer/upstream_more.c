@@ -9,6 +9,7 @@
  *
  * One that is lost takes only its own calls along, and whoever made them asks again on another.
  */
+#include "base/alloc.h"
 #include "base/log.h"
 #include "base/units.h"
 #include "shaper/wan.h"
@@ -50,7 +51,7 @@ bool upstream_is_more(const struct upstream_link *link)
 }
 
 /* The first connection's certificate was judged (authority.c), and will be again; this one's is the
- * same or it is not used. */
+ * same, or another one of the same parent, which renews it every few weeks; or it is not used. */
 bool upstream_more_is_ours(const struct upstream_link *link)
 {
     const struct upstream *u = link->upstream;
@@ -59,7 +60,11 @@ bool upstream_more_is_ours(const struct upstream_link *link)
         return false;
     const struct identity *known = stream_peer(http_session_stream(u->data.session));
     const struct identity *now = stream_peer(http_session_stream(link->session));
-    return strcmp(known->device, now->device) == 0 && strcmp(known->serial, now->serial) == 0;
+    if (strcmp(known->serial, now->serial) != 0 && u->trust.has_revoked != NULL &&
+        u->trust.has_revoked(u->trust.arg, now->serial))
+        return false;
+    return known->role == now->role && strcmp(known->org, now->org) == 0 &&
+           strcmp(known->device, now->device) == 0;
 }
 
 void upstream_more_lost(struct upstream_link *link)
@@ -182,6 +187,19 @@ void upstream_want_upload(struct upstream *u)
 static bool is_usable(const struct upstream_link *link)
 {
     return link->is_greeted && is_staying(link) && http_session_is_open(link->session);
+}
+
+const struct identity *upstream_parent(const struct upstream *u, size_t i)
+{
+    const struct upstream_link *links[2 + UPSTREAM_MORE_MOST] = {&u->data, &u->upload};
+    size_t seen = 0;
+
+    for (size_t k = 0; k < UPSTREAM_MORE_MOST; k++)
+        links[2 + k] = &u->more[k];
+    for (size_t k = 0; k < ALB_COUNT(links) && u->is_up; k++)
+        if (links[k]->is_greeted && links[k]->session != NULL && seen++ == i)
+            return stream_peer(http_session_stream(links[k]->session));
+    return NULL;
 }
 
 size_t upstream_data_count(const struct upstream *u)

@@ -365,6 +365,29 @@ static void taking_back_again_and_again_loses_nothing(void **state)
     duo_free(p.duo);
 }
 
+/* Up to three records of bodies left beside every limit when a session was closed at its gate. */
+static void who_ends_a_session_whose_gate_is_gone_says_no_bodies(void **state)
+{
+    struct purse shut = {.gate.ops = &purse_ops};
+    struct paced p;
+
+    (void)state;
+    paced_open(&p);
+    struct duo_call *r = ask_for(p.duo, 300000);
+    duo_run_ms(p.duo, 1000);
+    struct stream *stream = http_session_stream(p.duo->server);
+    stream_use_gate(stream, &shut.gate);
+    purse_fill(&p.purse, 50000);
+    duo_run_ms(p.duo, 1000);
+    assert_true(buf_size(&p.duo->server->out) > 10000);
+    stream_use_gate(stream, NULL);
+    http_session_close(p.duo->server);
+    duo_run_ms(p.duo, 1000);
+    assert_int_equal(r->ends, 1);
+    assert_int_equal(r->bytes, 0);
+    duo_free(p.duo);
+}
+
 /* ---- frames ---------------------------------------------------------------------------------- */
 
 static void frames_are_four_milliseconds_long(void **state)
@@ -404,6 +427,7 @@ int main(void)
         cmocka_unit_test(credit_that_was_granted_is_taken_back),
         cmocka_unit_test(a_second_pause_soon_after_the_first_takes_back_all_as_well),
         cmocka_unit_test(taking_back_again_and_again_loses_nothing),
+        cmocka_unit_test(who_ends_a_session_whose_gate_is_gone_says_no_bodies),
         cmocka_unit_test(frames_are_four_milliseconds_long),
         cmocka_unit_test(a_session_with_small_frames_sends_all_the_same),
     };

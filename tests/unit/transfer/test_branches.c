@@ -13,7 +13,7 @@
 #include "base/alloc.h"
 #include "base/units.h"
 #include "sim/world.h"
-#include "store/ram.h"
+#include "support/policy_stage.h"
 #include "wire/json.h"
 
 /* The last two are one device, on a second and third connection. */
@@ -42,11 +42,7 @@ struct rig {
     struct branches *branches;
     struct box boxes[BOXES];
     size_t accepted;
-    struct sign_secret root_key, hub_key;
-    struct catalogue *catalogue;
-    struct authority *authority;
-    struct policy_book *policy; /* NULL: none */
-    uint64_t policies;
+    struct policy_stage policy;
 };
 
 /* ---- the hub: every answer is without end ---------------------------------------------------- */
@@ -200,44 +196,6 @@ static void heard(void *arg, void *owner)
     ((struct box *)owner)->changed++;
 }
 
-static void set_policy(struct rig *r, const char *text)
-{
-    const struct policy_seal seal = {.org = "acme",
-                                     .number = ++r->policies,
-                                     .issued_wall_s = loop_wall_s(r->hub),
-                                     .text = text,
-                                     .text_size = strlen(text)};
-    struct buf bytes;
-
-    buf_init(&bytes, SIGNED_MAX);
-    assert_int_equal(policy_seal_encode(POLICY_RULES, &seal, &r->hub_key, &bytes).code, ALB_OK);
-    assert_int_equal(
-        policy_book_take(r->policy, POLICY_RULES, buf_peek(&bytes), buf_size(&bytes)).code, ALB_OK);
-    buf_release(&bytes);
-}
-
-static void open_policy(struct rig *r, const char *text)
-{
-    struct trust trust = {.org = "acme", .version = 1, .threshold = 1, .root_count = 1};
-    struct authority_options options = {.loop = r->hub};
-    struct buf bytes;
-
-    memset(r->root_key.seed, 1, sizeof r->root_key.seed);
-    memset(r->hub_key.seed, 2, sizeof r->hub_key.seed);
-    r->catalogue = options.catalogue = ram_catalogue_new(&(struct ram_options){0});
-    assert_int_equal(authority_open(&options, &r->authority).code, ALB_OK);
-    sign_public_of(&r->root_key, &trust.roots[0]);
-    sign_public_of(&r->hub_key, &trust.hub_key);
-    buf_init(&bytes, SIGNED_MAX);
-    assert_int_equal(trust_encode(&trust, &r->root_key, 1, &bytes).code, ALB_OK);
-    assert_int_equal(authority_add_trust(r->authority, buf_peek(&bytes), buf_size(&bytes)).code,
-                     ALB_OK);
-    buf_release(&bytes);
-    r->policy = policy_book_open(&(struct policy_book_options){
-        .loop = r->hub, .authority = r->authority, .reads_at_once = true});
-    set_policy(r, text);
-}
-
 static struct rig *rig_ruled(uint64_t link_bps, const char *text)
 {
     struct rig *r = xalloc(sizeof *r);
@@ -246,9 +204,9 @@ static struct rig *rig_ruled(uint64_t link_bps, const char *text)
     r->world = world_new(3);
     r->hub = world_add_node(r->world, "hub", NULL);
     if (text != NULL)
-        open_policy(r, text);
+        policy_stage_open(&r->policy, r->hub, text);
     r->branches = branches_new(&(struct branches_options){
-        .loop = r->hub, .link_bps = link_bps, .policy = r->policy, .changed = heard});
+        .loop = r->hub, .link_bps = link_bps, .policy = r->policy.book, .changed = heard});
     assert_false(alb_failed(loop_listen(r->hub, &listen, accepted, r, &r->listener)));
     for (size_t i = 0; i < ALL; i++)
         dial(r, i);
@@ -268,12 +226,10 @@ static void rig_free(struct rig *r)
     run_ms(r, 30000);
     branches_free(r->branches);
     listener_free(r->listener);
-    policy_book_close(r->policy);
-    authority_close(r->authority);
+    policy_stage_close(&r->policy);
     run_ms(r, 100);
     world_free(r->world);
-    if (r->catalogue != NULL)
-        catalogue_close(r->catalogue);
+    policy_stage_release(&r->policy);
     free(r);
 }
 
@@ -446,10 +402,10 @@ static void a_limit_of_a_device_holds_as_soon_as_it_is_said(void **state)
     (void)state;
     ask(&r->boxes[3]);
     run_ms(r, 1000);
-    set_policy(r, ONE_CLIENT);
+    policy_stage_set(&r->policy, ONE_CLIENT);
     run_ms(r, 500);
     assert_in_range(rate_of(r, 3, 1), MBIT * 97 / 100, MBIT * 102 / 100);
-    set_policy(r, NO_CLIENT);
+    policy_stage_set(&r->policy, NO_CLIENT);
     run_ms(r, 500);
     assert_true(rate_of(r, 3, 1) > 10 * MBIT);
     rig_free(r);

@@ -5,6 +5,7 @@
 #include "transfer/upstream.h"
 
 #include "shaper/wan_impl.h"
+#include "sim/world_impl.h"
 #include "support/liar.h"
 #include "transfer/line.h"
 #include "wire/probe.h"
@@ -447,6 +448,47 @@ static void losing_one_of_several_does_not_lose_the_line(void **state)
     assert_int_equal(g->downs, 0);
 }
 
+/* They were dialled and dropped, once in five seconds, until the line was lost one day. */
+static void a_parent_that_renewed_its_certificate_is_the_same(void **state)
+{
+    struct stage *g = *state;
+    struct identity *who = &world_node_of(g->on.hub)->identity;
+
+    snprintf(who->serial, sizeof who->serial, "77");
+    law_wants(g, 3);
+    begin(g, 4, 0);
+    run_ms(g, 4000);
+    assert_int_equal(upstream_data_count(g->upstream), 3);
+    assert_string_equal(upstream_parent(g->upstream, 0)->serial, "");
+    assert_string_equal(upstream_parent(g->upstream, 2)->serial, "77");
+    assert_null(upstream_parent(g->upstream, 3));
+    assert_int_equal(g->downs, 0);
+}
+
+static bool is_77(void *arg, const char *serial)
+{
+    (void)arg;
+    return strcmp(serial, "77") == 0;
+}
+
+static void another_parent_or_a_revoked_one_behind_the_address_is_not_used(void **state)
+{
+    struct stage *g = *state;
+    struct identity *who = &world_node_of(g->on.hub)->identity;
+
+    upstream_use_trust(g->upstream, &(struct upstream_trust){.has_revoked = is_77});
+    snprintf(who->serial, sizeof who->serial, "77");
+    law_wants(g, 3);
+    begin(g, 4, 0);
+    run_ms(g, 4000);
+    assert_int_equal(upstream_data_count(g->upstream), 1);
+    snprintf(who->serial, sizeof who->serial, "78");
+    snprintf(who->device, sizeof who->device, "somebody-else");
+    run_ms(g, 10000);
+    assert_int_equal(upstream_data_count(g->upstream), 1);
+    assert_int_equal(g->downs, 0);
+}
+
 static void at_rest_one_connection_is_enough(void **state)
 {
     struct stage *g = *state;
@@ -476,6 +518,8 @@ int main(void)
         HERE(as_many_are_opened_as_the_law_wants_and_closed_again),
         HERE(calls_of_a_connection_that_leaves_are_finished_first),
         HERE(losing_one_of_several_does_not_lose_the_line),
+        HERE(a_parent_that_renewed_its_certificate_is_the_same),
+        HERE(another_parent_or_a_revoked_one_behind_the_address_is_not_used),
         HERE(at_rest_one_connection_is_enough),
     };
 
