@@ -123,7 +123,7 @@ static void read_modes(const struct nlattr *modes, struct wake_ability *out)
             return;
         if (mnl_attr_get_type(bit) == ETHTOOL_A_BITSET_BITS_BIT)
             read_bit(bit, out);
-        from += MNL_ALIGN(bit->nla_len);
+        from += netlink_align(bit->nla_len);
     }
 }
 

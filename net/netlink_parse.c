@@ -27,7 +27,7 @@ void netlink_attributes(const void *start, size_t size, const struct nlattr **ta
             return;
         if (mnl_attr_get_type(a) < count)
             table[mnl_attr_get_type(a)] = a;
-        at += MNL_ALIGN(a->nla_len);
+        at += netlink_align(a->nla_len);
     }
 }
 
@@ -39,7 +39,7 @@ static bool read_attributes(const struct nlmsghdr *n, size_t offset, const struc
 
     if (size < offset)
         return false;
-    offset = MNL_ALIGN(offset);
+    offset = netlink_align(offset);
     if (offset < size)
         netlink_attributes((const char *)mnl_nlmsg_get_payload(n) + offset, size - offset, table,
                            count);
@@ -206,7 +206,7 @@ static void put_hops(const struct nlattr *hops, const struct net_route *common,
         r.link = (uint32_t)hop.rtnh_ifindex;
         copy_gateway(own, r.family_size, &r.gateway);
         net_picture_put_route(p, &r);
-        at += MNL_ALIGN(hop.rtnh_len);
+        at += netlink_align(hop.rtnh_len);
     }
 }
 
@@ -313,7 +313,7 @@ void netlink_parse_error(const struct nlmsghdr *n, int *error, char why[NETLINK_
         return;
     size_t skip = sizeof(head);
     if ((n->nlmsg_flags & NLM_F_CAPPED) == 0 && head.msg.nlmsg_len > sizeof(head.msg))
-        skip += MNL_ALIGN((size_t)head.msg.nlmsg_len - sizeof(head.msg));
+        skip += netlink_align(head.msg.nlmsg_len - sizeof(head.msg));
     if (skip > size)
         return;
     netlink_attributes((const char *)mnl_nlmsg_get_payload(n) + skip, size - skip, at,
@@ -363,7 +363,7 @@ static const struct nlmsghdr *next_message(const char **at, size_t *left)
 
     if (*left > INT32_MAX || !mnl_nlmsg_ok(n, (int)*left))
         return NULL;
-    const size_t step = MNL_ALIGN((size_t)n->nlmsg_len);
+    const size_t step = netlink_align(n->nlmsg_len);
     *left = step < *left ? *left - step : 0;
     *at += step;
     return n;

@@ -45,6 +45,12 @@ unsigned netlink_parse_events(struct net_picture *p, const void *bytes, size_t s
 struct nlmsghdr;
 void netlink_parse_error(const struct nlmsghdr *n, int *error, char why[NETLINK_WHY_SIZE]);
 
+/* Everything begins at a multiple of four. */
+static inline size_t netlink_align(size_t size)
+{
+    return (size + 3) & ~(size_t)3;
+}
+
 struct nlattr;
 /* table[type] = the attribute, for types below `count`; of two alike the last. */
 void netlink_attributes(const void *start, size_t size, const struct nlattr **table, size_t count);

@@ -20,6 +20,8 @@ static struct alb_status status_of(int error)
 {
     if (error == EPERM || error == EACCES)
         return alb_fail(ALB_REFUSED, "sending a frame: it needs CAP_NET_RAW");
+    if (error == EAFNOSUPPORT)
+        return alb_fail(ALB_REFUSED, "sending a frame: this system allows no such socket");
     if (error == ENODEV || error == ENXIO)
         return alb_fail(ALB_NOT_FOUND, "sending a frame: there is no such link");
     if (error == EAGAIN || error == ENOBUFS)

@@ -32,6 +32,7 @@ struct raw_frame {
     size_t size;
 };
 
-/* Does not block.  REFUSED: RAW_ETHER without CAP_NET_RAW, send it by UDP; NOT_FOUND: there is no
- * such link (any more); IO: the link is down, or has no IPv4 or IPv6. */
+/* Does not block.  REFUSED: RAW_ETHER without CAP_NET_RAW (or with AF_PACKET forbidden), send it by
+ * UDP; NOT_FOUND: there is no such link (any more); FULL: its queue is full; IO: it is down, or has
+ * no IPv4 or IPv6. */
 ALB_MUST_USE struct alb_status raw_frame_send(struct loop *loop, const struct raw_frame *f);
