@@ -289,6 +289,12 @@ def test_all_rows_are_played_once_before_any_is_played_twice(monkeypatch, tmp_pa
     assert [name for name, _ in matrix.made] == ["S1", "S2", "S1", "S2"]
 
 
+def test_what_was_missed_is_played_again_before_what_was_held(monkeypatch, tmp_path):
+    matrix = Played(monkeypatch, tmp_path, use(99), use(10), use(99), use(99))
+    matrix.judge(["S1", "S9"], repeat=2)
+    assert [name for name, _ in matrix.made]== ["S1", "S9", "S9", "S1"]
+
+
 def test_a_killed_matrix_goes_on_where_it_was(monkeypatch, tmp_path):
     killed = Played(monkeypatch, tmp_path, use(99))
     with pytest.raises(IndexError):
