@@ -69,11 +69,10 @@ struct row {
 };
 
 static const struct row hub_rows[] = {
-    {"version", "version", CELL_TEXT},        {"layers", "layers", CELL_NUMBER},
-    {"devices", "devices", CELL_NUMBER},      {"sessions", "sessions", CELL_NUMBER},
-    {"chunks", "chunks", CELL_NUMBER},        {"stored", "bytes", CELL_SIZE},
-    {"on disk", "disk_bytes", CELL_SIZE},     {"sent", "bytes_sent", CELL_SIZE},
-    {"policy", "policy_number", CELL_NUMBER}, {"overrides", "override_number", CELL_NUMBER},
+    {"version", "version", CELL_TEXT},    {"layers", "layers", CELL_NUMBER},
+    {"devices", "devices", CELL_NUMBER},  {"sessions", "sessions", CELL_NUMBER},
+    {"chunks", "chunks", CELL_NUMBER},    {"stored", "bytes", CELL_SIZE},
+    {"on disk", "disk_bytes", CELL_SIZE}, {"sent", "bytes_sent", CELL_SIZE},
 };
 static const struct row reflector_rows[] = {
     {"version", "version", CELL_TEXT},
@@ -87,11 +86,68 @@ static const struct row reflector_rows[] = {
     {"from parent", "parent.body_received", CELL_SIZE},
     {"served", "served.bytes", CELL_SIZE},
     {"sessions", "sessions", CELL_NUMBER},
-    {"policy", "policy.number", CELL_NUMBER},
-    {"overrides", "policy.overrides", CELL_NUMBER},
     {"stored", "store.live_bytes", CELL_SIZE},
     {"on disk", "store.disk_bytes", CELL_SIZE},
 };
+
+/* ---- the policy there ------------------------------------------------------------------------ */
+
+static void tell_damaged(struct output *o, const struct json_doc *d)
+{
+    const size_t count = json_doc_count(d, "policy.damaged");
+    char path[64];
+
+    for (size_t i = 0; i < count; i++) {
+        snprintf(path, sizeof path, "policy.damaged.%zu", i);
+        const bool is_rules = strcmp(json_doc_text(d, path), "policy") == 0;
+        output_say(o, "  %-15s DAMAGED: the copy kept there is left out, and its parent asked anew",
+                   is_rules ? "policy" : "overrides");
+    }
+}
+
+static void tell_override(struct output *o, const struct json_doc *d, size_t i)
+{
+    const char *words[5] = {"id", "what", "scope", "by", "why"};
+    char path[64], until[UNITS_TEXT_SIZE];
+
+    for (size_t n = 0; n < ALB_COUNT(words); n++) {
+        snprintf(path, sizeof path, "policy.in_force.%zu.%s", i, words[n]);
+        words[n] = json_doc_text(d, path);
+    }
+    snprintf(path, sizeof path, "policy.in_force.%zu.until_wall_s", i);
+    output_say(o, "  %-15s   %s: %s %s until %s, by %s: %s", "", words[0], words[1], words[2],
+               format_time((int64_t)json_doc_number(d, path), until), words[3], words[4]);
+}
+
+/* An older one does not say which hold. */
+static void tell_policy(struct output *o, const struct json_doc *d)
+{
+    const uint64_t number = json_doc_number(d, "policy.number");
+    const uint64_t rules = json_doc_number(d, "policy.rules");
+    const uint64_t hold = json_doc_number(d, "policy.in_force_count");
+    const size_t listed = json_doc_count(d, "policy.in_force");
+    char cell[CELL_SIZE_MAX];
+
+    if (strcmp(table_cell(d, "policy.in_force_count", CELL_NUMBER, cell), "-") == 0)
+        return;
+    if (number == 0)
+        output_say(o, "  %-15s none", "policy");
+    else
+        output_say(o, "  %-15s number %" PRIu64 ", %" PRIu64 " rule%s", "policy", number, rules,
+                   rules == 1 ? "" : "s");
+    if (hold == 0)
+        output_say(o, "  %-15s none in force", "overrides");
+    else
+        output_say(o, "  %-15s %" PRIu64 " in force, the first that fits holds:", "overrides",
+                   hold);
+    for (size_t i = 0; i < listed; i++)
+        tell_override(o, d, i);
+    if (hold > listed)
+        output_say(o, "  %-15s   … `albedo policy show` lists them all", "");
+    tell_damaged(o, d);
+}
+
+/* ---- the parent ------------------------------------------------------------------------------ */
 
 static void tell_parent(struct output *o, const struct json_doc *d)
 {
@@ -104,6 +160,7 @@ static void tell_parent(struct output *o, const struct json_doc *d)
     output_say(o, "\n%s", is_hub ? "the hub" : "the reflector");
     for (size_t i = 0; i < count; i++)
         output_say(o, "  %-15s %s", rows[i].label, table_cell(d, rows[i].path, rows[i].kind, cell));
+    tell_policy(o, d);
 }
 
 /* {"self":{…},"parent":{…}}: the parent's own document as it came;

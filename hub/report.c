@@ -275,8 +275,10 @@ static struct alb_status put_status(const struct hub_state *s, struct buf *out)
     json_number(w, "bps", s->figures.serve.bulk_bps);
     json_number(w, "devices", s->figures.serve.bulk_devices);
     json_end(w);
-    if (s->sites != NULL)
+    if (s->sites != NULL) {
         json_relay(w, "sites", s->sites, "sites");
+        json_relay(w, "policy", s->sites, "policy");
+    }
     hub_damage_show(s->damaged, s->damaged_count, w);
     json_end(w);
     return json_writer_finish(w, out);
@@ -326,6 +328,7 @@ static struct json_doc *copy_sites(const struct hub *h)
     buf_init(&text, SITES_MOST);
     json_object_begin(w, NULL);
     branches_show(h->branches, w);
+    policy_book_show(h->policy, w);
     json_end(w);
     struct alb_status st = json_writer_finish(w, &text);
     if (!alb_failed(st))

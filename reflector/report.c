@@ -125,10 +125,7 @@ static void put_trust(struct json_writer *w, const struct reflector *r)
         json_signed(w, "age_s", loop_wall_s(r->options.loop) - list.issued_wall_s);
     }
     json_end(w);
-    json_object_begin(w, "policy");
-    json_number(w, "number", policy_book_number(r->policy, POLICY_RULES));
-    json_number(w, "overrides", policy_book_number(r->policy, POLICY_OVERRIDES));
-    json_end(w);
+    policy_book_show(r->policy, w);
     revocations_release(&list);
     buf_release(&bytes);
 }

@@ -18,6 +18,10 @@
  * The clock is believed from CLOCK_SLACK_S before the last verified time on (that time is then the
  * time).  A clock further behind has forgotten: the strictest of all windows holds
  * (shaper/policy.h).  Without any policy everything is scavenging without limits.
+ * A pause ends by the hub's clock as well: whatever the one here says, no override holds for longer
+ * here than it had left when the hub signed the list, counted from when that came (or a restart).
+ *
+ * Zone files that are replaced are seen within a minute.
  *
  * Everything here is called on the loop, but for policy_book_open(), which blocks.
  */
@@ -30,6 +34,7 @@
 #include "transfer/feed.h"
 #include "wire/policy_seal.h"
 
+struct json_writer;
 struct policy_book;
 struct serve;
 
@@ -91,6 +96,15 @@ const uint8_t *policy_book_bytes(const struct policy_book *b, enum policy_part p
 /* 0: none, or of a former hub key. */
 uint64_t policy_book_number(const struct policy_book *b, enum policy_part part);
 int64_t policy_book_issued_s(const struct policy_book *b, enum policy_part part);
+
+/* ---- shown (policy_book_show.c) ---- */
+
+/* As an object "policy" of a status: numbers, the overrides that hold now, what is damaged. */
+void policy_book_show(const struct policy_book *b, struct json_writer *w);
+/* What terms that came from `p` go by, to be found in the documents: members "rule" (from 1) and
+ * "name", or "override" (its id), or none. */
+void policy_terms_show(const struct policy *p, const struct policy_terms *t, struct json_writer *w);
+const char *policy_source_word(enum policy_source source); /* default, rule, override, strictest */
 
 /* ---- travelling (policy_book_travel.c) ---- */
 

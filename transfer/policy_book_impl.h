@@ -15,6 +15,8 @@ struct policy_copy {
     struct buf bytes; /* signed; empty: none */
     uint64_t number;
     int64_t issued_wall_s;
+    uint64_t since_ns; /* held since */
+    bool is_damaged;   /* what was kept is not believed, and nothing came since */
     struct sign_public key; /* that signed it */
     struct upstream_request *asking;
     uint64_t said_below; /* the highest number that a reflector below says it has, bounded */
@@ -34,6 +36,8 @@ struct policy_book {
     bool is_looking;               /* … which is not over                           */
     bool is_changed;               /* a document is another since it began          */
     bool is_over;
+    int64_t over_s;    /* when the next override is over by the hub's clock; POLICY_NEVER */
+    uint64_t zones_ns; /* when zone files are to be looked at again */
     struct upstream *upstream;
     struct upstream_listener listener;
     struct timer ask_again;
@@ -51,6 +55,14 @@ struct alb_status policy_book_judge_number(const struct policy_book *b, enum pol
                                            uint64_t number);
 void policy_book_put_in_force(struct policy_book *b, enum policy_part part,
                               const struct policy_candidate *c);
+
+/* policy_book_watch.c: before anything else, and last. */
+void policy_book_init_watches(struct policy_book *b);
+void policy_book_stop_watches(struct policy_book *b); /* there is none any more */
+void policy_book_look_soon(struct policy_book *b);    /* a document is another */
+/* Tells the policy what the hub's clock says at least. */
+int64_t policy_book_least_s(const struct policy_book *b);
+void policy_book_note_least(const struct policy_book *b);
 
 /* policy_book_read.c: rules as they are in the seal, ready to be asked but for overrides; says what
  * is wrong. */
