@@ -20,9 +20,10 @@ struct walk {
 static enum exit_code usage(const struct cli *c, const char *text)
 {
     const char *words = c->command == NULL ? "" : c->command->words;
+    const char *help = *words == '\0' && c->group != NULL ? c->group : words;
 
     return output_fail(c->output, ALB_INVALID, "%s%s%s (see: albedo help%s%s)", words,
-                       *words == '\0' ? "" : ": ", text, *words == '\0' ? "" : " ", words);
+                       *words == '\0' ? "" : ": ", text, *help == '\0' ? "" : " ", help);
 }
 
 enum exit_code cli_duration(const struct cli *c, const char *name, uint64_t otherwise_ns,
@@ -93,6 +94,22 @@ static enum exit_code take_option(struct walk *w)
     return EXIT_DONE;
 }
 
+static bool asks_for_help(const char *word)
+{
+    return word != NULL && (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0);
+}
+
+static enum exit_code group_alone(const struct cli *c, const char *second)
+{
+    const bool is_alone = second == NULL || second[0] == '-';
+    enum exit_code code = is_alone ? cli_usage(c, "%s: it needs another word", c->group)
+                                   : cli_usage(c, "%s %s: no such command", c->group, second);
+
+    if (!c->output->json)
+        cli_help_group(c->output->err, c->group);
+    return code;
+}
+
 /* The word, or the two words, that name the command; "help" and "version" are the program's own. */
 static enum exit_code take_command(struct walk *w)
 {
@@ -112,9 +129,13 @@ static enum exit_code take_command(struct walk *w)
     }
     if (!command_is_group(first))
         return cli_usage(c, "%s: no such command", first);
-    if (c->wants_help)
-        return cli_usage(c, "%s: say which of them, as in `albedo help trust init`", first);
-    return cli_usage(c, "%s: it needs another word", first);
+    c->group = first;
+    if (c->wants_help || asks_for_help(second)) {
+        c->wants_help = true;
+        w->at = w->argc; /* what follows is told in the help */
+        return EXIT_DONE;
+    }
+    return group_alone(c, second);
 }
 
 static enum exit_code take_word(struct walk *w)

@@ -23,6 +23,7 @@ struct cli {
     struct cli_value *values; /* owned, in the order typed */
     size_t value_count;
     bool wants_help;
+    const char *group; /* the first word of several commands, alone; NULL */
 };
 
 /* EXIT_DONE, or EXIT_USAGE after saying what is wrong.  Sets output's json and verbose. */
@@ -46,3 +47,5 @@ enum exit_code cli_usage(const struct cli *c, const char *format, ...) ALB_PRINT
 
 /* Help for the program (NULL) or one command, on standard output. */
 void cli_help(struct output *o, const struct command *command);
+/* The commands that begin with a word ("policy"), a line each, and an example. */
+void cli_help_group(FILE *to, const char *group);

@@ -111,11 +111,10 @@ static void show_table(struct output *o, const struct policy_copy_of *c, const s
     table_print(o, s->overrides, "overrides", override_columns, ALB_COUNT(override_columns));
 }
 
-static enum exit_code print_text(struct output *o, struct buf *text)
+/* What cannot be written is told at the end (output_finish()). */
+static void print_text(struct output *o, const struct buf *text)
 {
-    if (fwrite(buf_peek(text), 1, buf_size(text), o->out) != buf_size(text))
-        return output_fail(o, ALB_IO, "standard output cannot be written");
-    return EXIT_DONE;
+    (void)!fwrite(buf_peek(text), 1, buf_size(text), o->out);
 }
 
 static enum exit_code show_csv(struct output *o, const struct policy *policy)
@@ -124,16 +123,15 @@ static enum exit_code show_csv(struct output *o, const struct policy *policy)
 
     buf_init(&text, 4 * POLICY_BYTES_MAX);
     struct alb_status st = policy_csv_write(policy_peek(policy), &text);
-    enum exit_code code =
-        alb_failed(st) ? output_fail_status(o, st, "the policy as a table") : print_text(o, &text);
+    if (!alb_failed(st))
+        print_text(o, &text);
     buf_release(&text);
-    return code;
+    return alb_failed(st) ? output_fail_status(o, st, "the policy as a table") : EXIT_DONE;
 }
 
 static enum exit_code show(struct cli *cli, struct policy_copy_of *c)
 {
     const struct policy *policy = policy_book_peek(c->book);
-    enum exit_code code = EXIT_DONE;
     struct shown s;
 
     if (cli_flag(cli, "csv"))
@@ -142,7 +140,7 @@ static enum exit_code show(struct cli *cli, struct policy_copy_of *c)
     if (alb_failed(st))
         return output_fail_status(cli->output, st, "showing the policy");
     if (cli_flag(cli, "document")) {
-        code = print_text(cli->output, &s.rules_text);
+        print_text(cli->output, &s.rules_text);
         fputc('\n', cli->output->out);
     } else if (cli->output->json) {
         show_json(cli->output, c, &s);
@@ -150,7 +148,7 @@ static enum exit_code show(struct cli *cli, struct policy_copy_of *c)
         show_table(cli->output, c, &s);
     }
     shown_release(&s);
-    return code;
+    return EXIT_DONE;
 }
 
 enum exit_code cmd_policy_show(struct cli *cli)
@@ -265,14 +263,9 @@ static enum exit_code take_question(const struct cli *cli, const struct policy_c
     return code == EXIT_DONE ? take_time(cli, c->book, q) : code;
 }
 
-static void put_terms(struct json_writer *w, const char *key, const struct policy_terms *t,
-                      const char *text)
+static void put_terms(struct json_writer *w, const char *key, const struct policy *p,
+                      const struct policy_terms *t, const char *text)
 {
-    static const char *const SOURCES[] = {[POLICY_BY_DEFAULT] = "default",
-                                          [POLICY_BY_RULE] = "rule",
-                                          [POLICY_BY_OVERRIDE] = "override",
-                                          [POLICY_BY_STRICTEST] = "strictest"};
-
     json_object_begin(w, key);
     json_text(w, "mode", policy_mode_word(t->action.mode));
     json_number(w, "rate_bps", t->action.rate_bps);
@@ -281,14 +274,16 @@ static void put_terms(struct json_writer *w, const char *key, const struct polic
     json_number(w, "percent", t->action.percent);
     json_text(w, "profile", policy_profile_word(t->action.profile));
     json_number(w, "max_queue_ms", t->action.max_queue_ms);
-    json_text(w, "source", SOURCES[t->source]);
+    json_text(w, "source", policy_source_word(t->source));
     json_number(w, "index", t->index);
+    policy_terms_show(p, t, w);
     json_text(w, "text", text);
     json_end(w);
 }
 
 static void explain_json(struct output *o, const struct policy_copy_of *c, const struct question *q)
 {
+    const struct policy *p = policy_book_peek(c->book);
     struct json_writer *w = json_writer_new();
     struct policy_explanation e;
 
@@ -308,10 +303,10 @@ static void explain_json(struct output *o, const struct policy_copy_of *c, const
         json_bool(w, "zone_known", e.zone_is_known);
         json_bool(w, "clock_known", e.clock_is_known);
         json_signed(w, "at", q->wall_s == POLICY_NO_CLOCK ? 0 : q->wall_s);
-        put_terms(w, "now", &e.now, e.now_text);
+        put_terms(w, "now", p, &e.now, e.now_text);
         if (e.next_s != POLICY_NEVER) {
             json_signed(w, "next_at", e.next_s);
-            put_terms(w, "next", &e.next, e.next_text);
+            put_terms(w, "next", p, &e.next, e.next_text);
         }
         json_end(w);
     }
@@ -334,6 +329,8 @@ static void explain_head(struct output *o, const struct policy_copy_of *c, const
                p->job != NULL ? p->job : "",
                p->site[0] == '\0' && p->device[0] == '\0' && p->job == NULL ? " everyone" : "",
                policy_class_word(p->class));
+    if (p->site[0] == '\0' && p->device[0] != '\0')
+        output_say(o, "no --site is said, so rules of sites and links are left out");
     if (e->clock_is_known)
         output_say(o, "at %s, zone %s%s", format_time(q->wall_s, time), e->zone,
                    e->zone_is_known ? "" : " (not known here: the strictest holds)");

@@ -82,8 +82,7 @@ static void start_upstream(struct endpoint *e)
     memcpy(up.places, e->options.parents, sizeof up.places);
     e->upstream = upstream_new(&up);
     authority_follow(e->authority, e->upstream, on_authority_changed, e);
-    policy_book_follow(e->policy, e->upstream);
-    line_measure(e->line, e->upstream);
+    line_use_upstream(e->line, e->upstream);
 }
 
 static void start_books(struct endpoint *e)
@@ -175,6 +174,16 @@ struct supply *endpoint_supply(struct endpoint *e)
 struct upstream *endpoint_upstream(struct endpoint *e)
 {
     return e->upstream;
+}
+
+struct line *endpoint_line(struct endpoint *e)
+{
+    return e->line;
+}
+
+const struct policy_book *endpoint_policy(struct endpoint *e)
+{
+    return e->policy;
 }
 
 bool endpoint_has_grant(const struct endpoint *e)

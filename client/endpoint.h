@@ -39,5 +39,7 @@ struct record_book *endpoint_records(struct endpoint *e);
 struct root_book *endpoint_roots(struct endpoint *e);
 struct supply *endpoint_supply(struct endpoint *e);
 struct upstream *endpoint_upstream(struct endpoint *e);
+struct line *endpoint_line(struct endpoint *e);
+const struct policy_book *endpoint_policy(struct endpoint *e);
 /* Is there a read grant?  Without one the parent answers as if nothing existed. */
 bool endpoint_has_grant(const struct endpoint *e);

@@ -2,13 +2,16 @@
 /* client/explain_rate.c – `albedo explain rate`: how fast the line to the parents goes, and why.
  *
  * Asked is whoever stands upstream: a reflector tells of its own line.  A hub has none; what it
- * sends, and to how many, is what it tells.
+ * sends, and to how many, is what it tells.  Of an endpoint's own line there is something to say
+ * only while it pulls, but for the rules: those are in its copy of the policy.
  */
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "base/units.h"
 #include "client/explain.h"
+#include "client/policy_copy.h"
+#include "net/own_address.h"
 
 enum { PATH_MOST = 64, TOLD_NOTES = 8 };
 
@@ -61,8 +64,10 @@ static void tell_way(struct output *o, const struct json_doc *d, const char *way
     const char *law = text_at(d, way, "law.text");
 
     output_say(o, "\n%s", way);
-    output_say(o, "  policy     %s (%s)", text_at(d, way, "policy.text"),
-               text_at(d, way, "policy.by"));
+    const char *holds = text_at(d, way, "policy.holds"), *next = text_at(d, way, "policy.next");
+    output_say(o, "  policy     %s", holds[0] != '\0' ? holds : text_at(d, way, "policy.text"));
+    if (next[0] != '\0')
+        output_say(o, "  then       %s", next);
     output_say(o, "  line       at most: %s", no_limit(rate_at(d, way, "line_bps", rate)));
     if (law[0] != '\0')
         output_say(o, "  law        %s", law);
@@ -127,34 +132,118 @@ static void tell_hub(struct output *o, const struct json_doc *d)
                json_doc_number(d, "bulk.devices"));
 }
 
+/* ---- an endpoint's own line ------------------------------------------------------------------ */
+
+struct own_line {
+    const struct policy_copy_of *copy;
+    struct own_addresses addresses;
+    bool is_lan; /* as a pull takes it to be */
+};
+
+static void explain_way(const struct own_line *own, uint8_t direction,
+                        struct policy_explanation *out)
+{
+    const struct state_identity *who = &own->copy->link.state->who;
+    const struct policy_place place = {.site = who->site,
+                                       .device = who->device,
+                                       .direction = direction,
+                                       .side = own->is_lan ? POLICY_LAN : POLICY_WAN,
+                                       .class = POLICY_SCAVENGER,
+                                       .addresses = own->addresses.list,
+                                       .address_count = own->addresses.count};
+
+    policy_explain(policy_book_peek(own->copy->book), &place, policy_book_now_s(own->copy->book),
+                   out);
+}
+
+/* Without any rule a LAN is not shared politely (transfer/line.c). */
+static const char *own_text(const struct own_line *own, const struct policy_explanation *e)
+{
+    return own->is_lan && e->now.source == POLICY_BY_DEFAULT ? "no rule holds: full" : e->now_text;
+}
+
+static void tell_own(struct output *o, const struct own_line *own)
+{
+    struct policy_explanation e;
+
+    output_say(o, "\nthe line of this endpoint itself, a %s", own->is_lan ? "LAN" : "WAN");
+    for (uint8_t way = POLICY_DOWN; way <= POLICY_UP; way++) {
+        explain_way(own, way, &e);
+        output_say(o, "  %-5s now  %s", way == POLICY_DOWN ? "down" : "up", own_text(own, &e));
+        if (e.next_s != POLICY_NEVER)
+            output_say(o, "        then %s", e.next_text);
+    }
+}
+
+static void put_own(struct json_writer *w, const struct own_line *own)
+{
+    const struct policy *p = policy_book_peek(own->copy->book);
+    struct policy_explanation e;
+
+    json_object_begin(w, "own");
+    json_text(w, "kind", own->is_lan ? "lan" : "wan");
+    for (uint8_t way = POLICY_DOWN; way <= POLICY_UP; way++) {
+        explain_way(own, way, &e);
+        json_object_begin(w, way == POLICY_DOWN ? "down" : "up");
+        json_text(w, "by", policy_source_word(e.now.source));
+        policy_terms_show(p, &e.now, w);
+        json_text(w, "holds", own_text(own, &e));
+        json_text(w, "next", e.next_text);
+        if (e.next_s != POLICY_NEVER)
+            json_signed(w, "next_wall_s", e.next_s);
+        json_end(w);
+    }
+    json_end(w);
+}
+
+/* ---- both ------------------------------------------------------------------------------------ */
+
+static void tell_all_json(struct output *o, const struct json_doc *d, const struct own_line *own)
+{
+    struct json_writer *w = json_writer_new();
+
+    json_object_begin(w, NULL);
+    json_text(w, "program", json_doc_text(d, "program"));
+    json_relay(w, "line", d, "line");
+    json_relay(w, "bulk", d, "bulk");
+    json_relay(w, "sites", d, "sites");
+    if (own != NULL)
+        put_own(w, own);
+    json_end(w);
+    output_json(o, w);
+}
+
+static void tell_all(struct output *o, const struct json_doc *d, const struct own_line *own)
+{
+    if (json_doc_text(d, "line.to")[0] != '\0')
+        tell_line(o, d);
+    else
+        tell_hub(o, d);
+    if (own != NULL)
+        tell_own(o, own);
+}
+
 enum exit_code explain_rate(struct cli *cli, bool at_hub)
 {
-    struct output *o = cli->output;
     struct link_answer answer;
+    struct policy_copy_of copy;
+    struct own_line own = {.copy = &copy};
     struct json_doc *doc = NULL;
-    struct link link;
 
-    enum exit_code code = link_begin(cli, &(struct link_options){.at_hub = at_hub}, &link);
+    enum exit_code code = policy_copy_open(cli, at_hub, &copy);
     if (code != EXIT_DONE)
         return code;
-    code = link_get_json(&link, "/v1/status", "explain rate", &answer, &doc);
-    if (code == EXIT_DONE && o->json) {
-        struct json_writer *w = json_writer_new();
-        json_object_begin(w, NULL);
-        json_text(w, "program", json_doc_text(doc, "program"));
-        json_relay(w, "line", doc, "line");
-        json_relay(w, "bulk", doc, "bulk");
-        json_relay(w, "sites", doc, "sites");
-        json_end(w);
-        output_json(o, w);
-    } else if (code == EXIT_DONE) {
-        if (json_doc_text(doc, "line.to")[0] != '\0')
-            tell_line(o, doc);
-        else
-            tell_hub(o, doc);
+    const bool has_own = copy.link.state->who.role == ROLE_ENDPOINT;
+    own.is_lan = !copy.link.is_hub;
+    code = link_get_json(&copy.link, "/v1/status", "explain rate", &answer, &doc);
+    if (code == EXIT_DONE && has_own) {
+        policy_copy_make_current(&copy);
+        own_addresses_read(&own.addresses);
     }
+    if (code == EXIT_DONE)
+        (cli->output->json ? tell_all_json : tell_all)(cli->output, doc, has_own ? &own : NULL);
     json_doc_free(doc);
     link_answer_release(&answer);
-    link_end(&link);
+    policy_copy_end(&copy);
     return code;
 }

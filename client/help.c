@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* client/help.c – help for people, printed from the tables of commands.def. */
+#include <string.h>
+
+#include "base/alloc.h"
 #include "client/cli.h"
 
 enum { NAME_WIDTH = 28 };
@@ -50,6 +53,48 @@ static void print_program(FILE *to)
     for (int code = EXIT_DONE; code <= EXIT_DAMAGED; code++)
         fprintf(to, "  %3d  %s\n", code, exit_code_text((enum exit_code)code));
     fprintf(to, "  %3d  %s\n", EXIT_INTERRUPTED, exit_code_text(EXIT_INTERRUPTED));
+}
+
+/* What one does with them, in order. */
+static const struct {
+    const char *group, *text;
+} EXAMPLES[] = {
+    {"policy",
+     "  albedo policy check office.json                        all that is wrong with it\n"
+     "  albedo policy set office.json                          in force within a second\n"
+     "  albedo policy explain --site oslo --at 2026-12-01T09:00  which rule holds then, what next\n"
+     "  albedo pause --site oslo --for 2h --why 'trading day'  before any rule; `albedo resume ID`\n"
+     "a small policy: nobody notices it by day, and by night it may have 8 Mbit/s\n"
+     "  {\"format\": 1, \"zone\": \"Europe/Oslo\", \"sites\": [{\"name\": \"oslo\"}], \"rules\": [\n"
+     "    {\"name\": \"office\", \"scope\": \"site:oslo\", \"days\": \"mon-fri\",\n"
+     "     \"hours\": \"08:00-18:00\", \"mode\": \"scavenge\", \"ceiling\": \"2Mbit\"},\n"
+     "    {\"name\": \"night\", \"scope\": \"site:oslo\", \"mode\": \"capped\", \"rate\": \"8Mbit\"}]}\n"
+     "the same as a table is what `albedo policy show --csv` prints; FORMAT.md §8 has every word\n"},
+    {"token", "  albedo token create --role endpoint --site oslo --uses 40\n"
+              "  albedo token list; albedo token revoke ID\n"},
+    {"trust", "  albedo trust init --keys 3 --threshold 2\n"
+              "  albedo trust delegate app/office KEY\n"},
+};
+
+void cli_help_group(FILE *to, const char *group)
+{
+    const size_t size = strlen(group);
+    char name[80];
+
+    fprintf(to, "usage: albedo %s COMMAND … [options]\n\ncommands:\n", group);
+    for (size_t i = 0; i < command_count; i++) {
+        const struct command *c = &commands[i];
+
+        if (strncmp(c->words, group, size) != 0 || c->words[size] != ' ')
+            continue;
+        snprintf(name, sizeof name, "%s%s%s", c->words, *c->arguments == '\0' ? "" : " ",
+                 c->arguments);
+        fprintf(to, "  %-*s %s\n", NAME_WIDTH, name, c->summary);
+    }
+    for (size_t i = 0; i < ALB_COUNT(EXAMPLES); i++)
+        if (strcmp(EXAMPLES[i].group, group) == 0)
+            fprintf(to, "\nfor example:\n%s", EXAMPLES[i].text);
+    fprintf(to, "\n`albedo help %s COMMAND` explains one of them and its options\n", group);
 }
 
 void cli_help(struct output *o, const struct command *command)

@@ -121,10 +121,8 @@ static void open_upstream(struct link *l, const struct link_options *options)
         up.event = heard;
     }
     l->upstream = upstream_new(&up);
-    if (options->has_line) {
-        policy_book_follow(l->policy, l->upstream);
-        line_measure(l->line, l->upstream);
-    }
+    if (options->has_line)
+        line_use_upstream(l->line, l->upstream);
 }
 
 static void on_terminate(void *arg)

@@ -19,7 +19,10 @@ static enum exit_code run(struct cli *cli, struct output *output, int argc, char
     if (code != EXIT_DONE)
         return code;
     if (cli->wants_help) {
-        cli_help(output, cli->command);
+        if (cli->group != NULL)
+            cli_help_group(output->out, cli->group);
+        else
+            cli_help(output, cli->command);
         return EXIT_DONE;
     }
     code = cli->command->run(cli);

@@ -2,6 +2,7 @@
 /* client/output.c – standard output and standard error, and the bar at the end of the latter. */
 #include "client/output.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <unistd.h>
 
@@ -217,10 +218,18 @@ enum exit_code output_fail_status(struct output *o, struct alb_status st, const 
     return fail(o, exit_code_of(st.code), alb_code_name(st.code), text);
 }
 
+/* Whoever reads a pipe may stop when it has seen enough, as `head` does. */
+static bool reader_left(const struct output *o)
+{
+    struct pollfd out = {.fd = fileno(o->out), .events = POLLOUT};
+
+    return poll(&out, 1, 0) > 0 && (out.revents & POLLERR) != 0;
+}
+
 enum exit_code output_finish(struct output *o, enum exit_code code)
 {
     output_bar(o, NULL);
-    if (fflush(o->out) == 0 && !ferror(o->out))
+    if ((fflush(o->out) == 0 && !ferror(o->out)) || reader_left(o))
         return code;
     print_line(o, o->err, "albedo: ", "standard output: what was printed could not all be written");
     return code == EXIT_DONE ? EXIT_FAILED : code;

@@ -42,7 +42,7 @@ static struct alb_status ask_both(struct policy_copy_of *c)
     return alb_failed(st) ? st : ask_part(c, POLICY_OVERRIDES);
 }
 
-static void make_current(struct policy_copy_of *c)
+void policy_copy_make_current(struct policy_copy_of *c)
 {
     struct alb_status st = ask_both(c);
     char why[256];
@@ -63,9 +63,9 @@ static void make_current(struct policy_copy_of *c)
                     c->link.is_hub ? "hub" : "reflector", alb_status_text(st, why, sizeof why));
 }
 
-enum exit_code policy_copy_begin(struct cli *cli, struct policy_copy_of *out)
+enum exit_code policy_copy_open(struct cli *cli, bool at_hub, struct policy_copy_of *out)
 {
-    const struct link_options options = {.at_hub = false};
+    const struct link_options options = {.at_hub = at_hub};
     enum exit_code code = link_begin(cli, &options, &out->link);
 
     if (code != EXIT_DONE)
@@ -76,9 +76,16 @@ enum exit_code policy_copy_begin(struct cli *cli, struct policy_copy_of *out)
                                                        .authority = out->link.authority,
                                                        .catalogue = out->link.state->catalogue,
                                                        .reads_at_once = true});
-    if (!cli_flag(cli, "local"))
-        make_current(out);
     return EXIT_DONE;
+}
+
+enum exit_code policy_copy_begin(struct cli *cli, struct policy_copy_of *out)
+{
+    enum exit_code code = policy_copy_open(cli, false, out);
+
+    if (code == EXIT_DONE && !cli_flag(cli, "local"))
+        policy_copy_make_current(out);
+    return code;
 }
 
 void policy_copy_end(struct policy_copy_of *c)

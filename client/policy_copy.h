@@ -24,6 +24,9 @@ struct policy_copy_of {
 
 /* Says why not.  The copy stays where it is: callbacks point at it. */
 enum exit_code policy_copy_begin(struct cli *cli, struct policy_copy_of *out);
+/* The same in two steps, for who has more to ask; `at_hub`: of the hub, not of the reflector. */
+enum exit_code policy_copy_open(struct cli *cli, bool at_hub, struct policy_copy_of *out);
+void policy_copy_make_current(struct policy_copy_of *c);
 void policy_copy_end(struct policy_copy_of *c);
 
 /* FILE ("-": standard input) as a policy, with everything that is wrong told: EXIT_DONE when it is

@@ -59,6 +59,19 @@ static void ALB_PRINTF(2, 3) add(struct line *line, const char *format, ...)
     line->size += (size_t)n;
 }
 
+/* All there is to say then, as far as it fits: no letter is cut in two. */
+static void add_held(struct line *line, const char *held)
+{
+    add(line, ": ");
+    size_t size = strlen(held), room = line->columns - line->size;
+
+    while (size > room || (size > 0 && ((unsigned char)held[size] & 0xc0) == 0x80))
+        size = size > room ? room : size - 1;
+    memcpy(line->out + line->size, held, size);
+    line->size += size;
+    line->out[line->size] = '\0';
+}
+
 static void add_bar(struct line *line, const struct progress_figures *f)
 {
     char bar[BAR_WIDTH + 1];
@@ -93,6 +106,10 @@ const char *progress_text(const struct progress *p, const struct progress_figure
 
     out[0] = '\0';
     add(&line, "%s", p->phase);
+    if (f->held != NULL) {
+        add_held(&line, f->held);
+        return out;
+    }
     if (f->total_bytes > 0) {
         add_bar(&line, f);
         add(&line, "  %s of %s", format_size(f->done_bytes, a), format_size(f->total_bytes, b));
@@ -126,6 +143,8 @@ static void show_json(struct progress *p, const struct progress_figures *f, uint
     json_number(w, "done_items", f->done_items);
     json_number(w, "total_items", f->total_items);
     json_number(w, "rate_bps", (uint64_t)p->rate_bps);
+    if (f->held != NULL)
+        json_text(w, "held", f->held);
     if (f->has_sources) {
         json_number(w, "wan_bytes", f->wan_bytes);
         json_number(w, "branch_bytes", f->branch_bytes);
@@ -172,8 +191,11 @@ static uint64_t interval_ns(const struct output *o)
 
 void progress_show(struct progress *p, const struct progress_figures *f, uint64_t now_ns)
 {
+    const struct output *o = p->output;
+    const bool is_told = f->held != NULL && !o->json && !o->err_is_terminal;
+
     take_rate(p, f, now_ns);
-    if (now_ns - p->shown_ns >= interval_ns(p->output))
+    if (!is_told && now_ns - p->shown_ns >= interval_ns(p->output))
         show(p, f, now_ns, false);
 }
 

@@ -16,6 +16,7 @@ struct progress_figures {
     uint64_t done_items, total_items; /* files; total 0: not known    */
     bool has_sources;                 /* the next three mean something */
     uint64_t wan_bytes, branch_bytes, local_bytes;
+    const char *held; /* what stops it, told already where there is no bar; NULL: nothing */
 };
 
 enum { PROGRESS_TEXT_SIZE = 256 };

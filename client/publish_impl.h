@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "client/crew.h"
+#include "client/hold.h"
 #include "client/publish.h"
 #include "client/uploader.h"
 
@@ -25,6 +26,7 @@ struct publication {
     struct uploader_progress sent; /* of uploaders that are no more */
     _Atomic(const char *) changed; /* a file that is not what it was when it was read first */
     struct progress progress;
+    struct hold hold; /* what the policy stops it by */
     struct timer tick;
     uint64_t down_since_ns; /* of the hub; 0: it is in reach */
     bool has_given_up;      /* it was out of reach for too long, or refuses us */

@@ -54,7 +54,8 @@ static struct progress_figures figures_of(const struct publication *p)
     return (struct progress_figures){.done_bytes = now.sent_raw_bytes,
                                      .total_bytes = now.lacking_raw_bytes,
                                      .has_sources = true,
-                                     .wan_bytes = now.sent_bytes};
+                                     .wan_bytes = now.sent_bytes,
+                                     .held = p->is_over ? NULL : hold_text(&p->hold)};
 }
 
 /* Nothing is lost by giving up: the next run sends the rest. */
@@ -82,6 +83,7 @@ static void on_tick(void *arg)
     const struct progress_figures figures = figures_of(p);
 
     progress_show(&p->progress, &figures, loop_now_ns(p->link->loop));
+    hold_look(&p->hold, "sending", figures.wan_bytes, true);
     timer_set_in(&p->tick, TICK_NS);
     if (!p->is_over)
         watch_hub(p);
@@ -129,6 +131,11 @@ static void send_once(struct publication *p)
 
     progress_begin(&p->progress, p->link->output, "sending", loop_now_ns(loop));
     start_uploader(p);
+    hold_init(&p->hold, &(struct hold_options){.loop = loop,
+                                               .output = p->link->output,
+                                               .line = p->link->line,
+                                               .policy = p->link->policy,
+                                               .way = WAN_UP});
     timer_init(&p->tick, loop, on_tick, p);
     timer_set_in(&p->tick, TICK_NS);
     while (!p->is_over) { /* also when interrupted: what is being read is read first */

@@ -13,6 +13,7 @@
 #pragma once
 
 #include "client/endpoint.h"
+#include "client/hold.h"
 #include "client/link.h"
 #include "client/progress.h"
 #include "client/puller.h"
@@ -53,6 +54,7 @@ struct pull {
     uint64_t shown_ns;
     struct timer tick;
     uint64_t waits_since_ns;     /* for the upstream; 0: it does not */
+    struct hold hold;            /* what the policy stops it by */
     uint64_t slow_alarms;        /* told so far (transfer/fetch_pace.h) */
     struct alb_status why;       /* why we gave up, unless OK */
     char version[NAME_MAX_SIZE]; /* what was pulled */

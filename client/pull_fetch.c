@@ -67,12 +67,14 @@ static void show(struct pull *p)
         next_phase(p, phase);
     p->shown_ns = now_ns;
     p->figures = figures_of(p);
+    p->figures.held = hold_text(&p->hold);
     progress_show(&p->progress, &p->figures, now_ns);
 }
 
 static void show_end(struct pull *p)
 {
     show(p);
+    p->figures.held = NULL;
     progress_end(&p->progress, &p->figures, loop_now_ns(p->loop));
 }
 
@@ -133,6 +135,8 @@ static void on_tick(void *arg)
 
     show(p);
     tell_slow(p);
+    hold_look(&p->hold, p->phase, p->fetched.put_bytes + ((uint64_t)p->fetched.state << 56),
+              p->fetched.waits_for_upstream);
     timer_set_in(&p->tick, TICK_NS);
     if (p->fetched.state != PULL_FINISHED)
         watch_upstream(p);
@@ -214,6 +218,14 @@ enum exit_code pull_fetch(struct pull *p)
     p->phase = "";
     p->shown_ns = loop_now_ns(p->loop);
     timer_init(&p->tick, p->loop, on_tick, p);
+    hold_init(&p->hold,
+              &(struct hold_options){.loop = p->loop,
+                                     .output = p->output,
+                                     .line = endpoint_line(p->endpoint),
+                                     .policy = endpoint_policy(p->endpoint),
+                                     .layer = p->options->layer,
+                                     .way = WAN_DOWN,
+                                     .by_reflector = p->state->who.upstream.host[0] != '\0'});
     start_puller(p);
     on_tick(p);
     while (!p->is_over) { /* also when interrupted: what is under way ends first */

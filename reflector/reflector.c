@@ -87,8 +87,7 @@ static void start_upstream(struct reflector *r)
     r->on_line = (struct upstream_listener){.up = on_line_up, .down = on_line_down};
     upstream_listen(r->upstream, &r->on_line);
     authority_follow(r->authority, r->upstream, on_authority_changed, r);
-    policy_book_follow(r->policy, r->upstream);
-    line_measure(r->line, r->upstream);
+    line_use_upstream(r->line, r->upstream);
 }
 
 static void start_supply(struct reflector *r)

@@ -154,8 +154,10 @@ struct line *line_new(const struct line_options *options)
     return l;
 }
 
-void line_measure(struct line *l, struct upstream *upstream)
+void line_use_upstream(struct line *l, struct upstream *upstream)
 {
+    if (l->options.policy != NULL)
+        policy_book_follow(l->options.policy, upstream);
     if (l->is_wan)
         l->probe = path_probe_new(&(struct path_probe_options){
             .loop = l->options.loop, .upstream = upstream, .ops = &wan_probe_ops, .arg = l->wan});

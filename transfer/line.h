@@ -39,14 +39,19 @@ struct line_options {
 };
 
 struct line *line_new(const struct line_options *options);
-/* The upstream that was made with line_wan(), measured from now on. */
-void line_measure(struct line *l, struct upstream *upstream);
+/* The upstream that was made with line_wan(): measured from now on, and the policy follows it. */
+void line_use_upstream(struct line *l, struct upstream *upstream);
 /* Neither measured nor ruled any more: before the policy book and the upstream go. */
 void line_stop(struct line *l);         /* NULL is fine */
 struct line *line_free(struct line *l); /* after line_stop() and the upstream; NULL is fine */
 struct wan *line_wan(struct line *l);
 /* The layers on it, for who fetches over it; gone after line_stop().  NULL: there is no policy. */
 struct layer_jobs *line_jobs(struct line *l);
+
+/* Does the policy stop a layer (NULL: all) on this line now, and until when?  `beyond`: on the WAN
+ * behind it, of the branch's reflector; false of a line that is a WAN itself. */
+bool line_hold(const struct line *l, enum wan_way way, const char *layer, bool beyond,
+               struct policy_hold *out);
 
 /* Everything known of it, as an object "line" of a status: what `albedo explain rate` shows. */
 void line_show(const struct line *l, struct json_writer *w);

@@ -6,11 +6,6 @@
 
 enum { NOTES_SHOWN = 16 };
 
-static const char *const source_names[] = {[POLICY_BY_DEFAULT] = "default",
-                                           [POLICY_BY_RULE] = "rule",
-                                           [POLICY_BY_OVERRIDE] = "override",
-                                           [POLICY_BY_STRICTEST] = "strictest"};
-
 /* A rate that is none is left out. */
 static void put_rate(struct json_writer *w, const char *key, uint64_t bps)
 {
@@ -23,15 +18,34 @@ static double in_ms(uint64_t ns)
     return (double)ns / (double)NS_PER_MS;
 }
 
-static void put_policy(struct json_writer *w, const struct policy_terms *t)
+/* Which rule it is, in words, and what comes next.  The terms may be those of a layer on the line. */
+static void put_rule(struct json_writer *w, const struct line *l, enum wan_way way,
+                     const struct policy_terms *t)
+{
+    const struct policy *p = policy_book_peek(l->options.policy);
+    const int64_t now_s = policy_book_now_s(l->options.policy);
+    struct policy_explanation e;
+    char text[POLICY_LINE_MAX];
+
+    policy_explain(p, &l->watch[way].place, now_s, &e);
+    json_text(w, "by", policy_source_word(t->source));
+    policy_terms_show(p, t, w);
+    json_text(w, "holds", policy_terms_text(p, t, e.clock_is_known, text));
+    json_text(w, "next", e.next_text);
+    if (e.next_s != POLICY_NEVER)
+        json_signed(w, "next_wall_s", e.next_s);
+}
+
+static void put_policy(struct json_writer *w, const struct line *l, enum wan_way way,
+                       const struct policy_terms *t)
 {
     char text[POLICY_LINE_MAX];
 
     json_object_begin(w, "policy");
-    json_text(w, "by", source_names[t->source]);
-    json_number(w, "index", t->index);
     json_text(w, "mode", policy_mode_word(t->action.mode));
     json_text(w, "text", policy_action_text(&t->action, text));
+    if (l->options.policy != NULL)
+        put_rule(w, l, way, t);
     json_end(w);
 }
 
@@ -80,7 +94,7 @@ static void put_way(struct json_writer *w, const struct line *l, enum wan_way wa
 
     wan_figures(l->wan, way, &f);
     json_object_begin(w, way == WAN_DOWN ? "down" : "up");
-    put_policy(w, &f.terms);
+    put_policy(w, l, way, &f.terms);
     put_rate(w, "line_bps", f.line_bps);
     if (f.rate_bps != LAW_UNLIMITED)
         json_number(w, "limit_bps", f.rate_bps);
@@ -107,6 +121,22 @@ static void put_probe(struct json_writer *w, const struct line *l)
     json_number(w, "answered", f.answered);
     json_number(w, "lost", f.lost);
     json_end(w);
+}
+
+bool line_hold(const struct line *l, enum wan_way way, const char *layer, bool beyond,
+               struct policy_hold *out)
+{
+    struct policy_place place = l->watch[way].place;
+
+    if (l->options.policy == NULL || (beyond && l->is_wan))
+        return false;
+    place.job = layer;
+    if (beyond) {
+        place.side = POLICY_WAN;
+        place.device = NULL;
+    }
+    return policy_hold(policy_book_peek(l->options.policy), &place,
+                       policy_book_now_s(l->options.policy), out);
 }
 
 void line_show(const struct line *l, struct json_writer *w)
