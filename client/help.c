@@ -60,16 +60,20 @@ static const struct {
     const char *group, *text;
 } EXAMPLES[] = {
     {"policy",
-     "  albedo policy check office.json                        all that is wrong with it\n"
-     "  albedo policy set office.json                          in force within a second\n"
-     "  albedo policy explain --site oslo --at 2026-12-01T09:00  which rule holds then, what next\n"
-     "  albedo pause --site oslo --for 2h --why 'trading day'  before any rule; `albedo resume ID`\n"
+     "  albedo policy check office.json          all that is wrong with it\n"
+     "  albedo policy set office.json            in force within a second\n"
+     "  albedo policy explain --site oslo --at 2026-12-01T09:00\n"
+     "                                           which rule holds there then, and the next\n"
+     "  albedo pause --site oslo --for 2h --why 'trading day'\n"
+     "                                           before any rule; `albedo resume ID` ends it\n"
      "a small policy: nobody notices it by day, and by night it may have 8 Mbit/s\n"
-     "  {\"format\": 1, \"zone\": \"Europe/Oslo\", \"sites\": [{\"name\": \"oslo\"}], \"rules\": [\n"
+     "  {\"format\": 1, \"zone\": \"Europe/Oslo\", \"sites\": [{\"name\": \"oslo\"}],\n"
+     "   \"rules\": [\n"
      "    {\"name\": \"office\", \"scope\": \"site:oslo\", \"days\": \"mon-fri\",\n"
      "     \"hours\": \"08:00-18:00\", \"mode\": \"scavenge\", \"ceiling\": \"2Mbit\"},\n"
-     "    {\"name\": \"night\", \"scope\": \"site:oslo\", \"mode\": \"capped\", \"rate\": \"8Mbit\"}]}\n"
-     "the same as a table is what `albedo policy show --csv` prints; FORMAT.md §8 has every word\n"},
+     "    {\"name\": \"night\", \"scope\": \"site:oslo\",\n"
+     "     \"mode\": \"capped\", \"rate\": \"8Mbit\"}]}\n"
+     "the same as a table is what `albedo policy show --csv` prints\n"},
     {"token", "  albedo token create --role endpoint --site oslo --uses 40\n"
               "  albedo token list; albedo token revoke ID\n"},
     {"trust", "  albedo trust init --keys 3 --threshold 2\n"

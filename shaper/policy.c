@@ -188,8 +188,8 @@ static bool rule_fits(const struct question *q, const struct policy_rule *r)
            scope_fits(q, r->scope, r->of);
 }
 
-/* Where nobody knows the time, who stops the line is believed, and who opens it is not; neither once
- * it is over whatever the time is. */
+/* Where nobody knows the time, who stops the line is believed, and who opens it is not; neither
+ * once it is over whatever the time is. */
 static bool override_holds(const struct question *q, const struct policy_override *o)
 {
     return q->policy->least_s < o->until_s && (o->directions & q->place->direction) != 0 &&

@@ -29,7 +29,7 @@ static int compare_zones(const void *a, const void *b)
     return strcmp(left->name, right->name);
 }
 
-/* What it was before is looked at first: a file that is replaced meanwhile is seen the next time. */
+/* Its stamp is taken first: a file that is replaced meanwhile is seen the next time. */
 static void read_zone(struct named_zone *n, const char *dir)
 {
     struct zone *zone = NULL;

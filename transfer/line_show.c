@@ -18,7 +18,7 @@ static double in_ms(uint64_t ns)
     return (double)ns / (double)NS_PER_MS;
 }
 
-/* Which rule it is, in words, and what comes next.  The terms may be those of a layer on the line. */
+/* Which rule it is, in words, and what comes next.  The terms may be those of a layer on it. */
 static void put_rule(struct json_writer *w, const struct line *l, enum wan_way way,
                      const struct policy_terms *t)
 {

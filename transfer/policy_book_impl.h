@@ -15,8 +15,8 @@ struct policy_copy {
     struct buf bytes; /* signed; empty: none */
     uint64_t number;
     int64_t issued_wall_s;
-    uint64_t since_ns; /* held since */
-    bool is_damaged;   /* what was kept is not believed, and nothing came since */
+    uint64_t since_ns;      /* held since */
+    bool is_damaged;        /* what was kept is not believed, and nothing came since */
     struct sign_public key; /* that signed it */
     struct upstream_request *asking;
     uint64_t said_below; /* the highest number that a reflector below says it has, bounded */

@@ -226,7 +226,7 @@ def test_policy_alone_lists_its_commands_and_an_example_that_works(site, tmp_pat
         for command in ("policy check FILE", "policy set FILE", "policy show", "policy explain"):
             assert f"  {command} " in text, text
         assert "for example:" in text
-    document = help_of.out[help_of.out.index('  {"format"'):help_of.out.index("the same as a table")]
+    document, _, _ = help_of.out[help_of.out.index('  {"format"'):].partition("the same as")
     checked = said(site.admin, "policy", "check", written(tmp_path, document))
     assert checked.code == DONE and "good: 2 rules, 1 site" in checked.out, checked
     assert "policy foo: no such command" in said(site.admin, "policy", "foo").err

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* support/book_stage.h – a policy book on a box of a simulated world, a hub that signs for it, and a
- * parent that answers what it is told to; for the tests of transfer/policy_book. */
+/* support/book_stage.h – a policy book on a box of a simulated world, a hub that signs for it, and
+ * a parent that answers what it is told to; for the tests of transfer/policy_book. */
 #pragma once
 
 #include "support/liar.h"

@@ -174,7 +174,7 @@ static void open_child(struct stage *s, enum line_kind kind)
                                               .device = "box"});
     s->upstream = upstream_new(&(struct upstream_options){
         .loop = s->net.box, .places = {s->place}, .place_count = 1, .wan = line_wan(s->line)});
-    line_measure(s->line, s->upstream);
+    line_use_upstream(s->line, s->upstream);
     s->supply = supply_new(&(struct supply_options){
         .loop = s->net.box, .upstream = s->upstream, .jobs = line_jobs(s->line)});
 }

@@ -104,7 +104,7 @@ static int setup(void **state)
         .loop = g->on.box, .places = {hub}, .place_count = 1, .wan = line_wan(g->line)});
     g->listener = (struct upstream_listener){.up = on_up, .down = on_down};
     upstream_listen(g->upstream, &g->listener);
-    line_measure(g->line, g->upstream);
+    line_use_upstream(g->line, g->upstream);
     liar_stage_run_ms(&g->on, 2000);
     assert_true(upstream_is_up(g->upstream));
     *state = g;
