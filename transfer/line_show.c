@@ -128,7 +128,7 @@ bool line_hold(const struct line *l, enum wan_way way, const char *layer, bool b
 {
     struct policy_place place = l->watch[way].place;
 
-    if (l->options.policy == NULL || (beyond && l->is_wan))
+    if (l->options.policy == NULL || (beyond && place.side == POLICY_WAN))
         return false;
     place.job = layer;
     if (beyond) {
