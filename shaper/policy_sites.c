@@ -3,6 +3,7 @@
 #include "shaper/policy_sites.h"
 
 #include "base/alloc.h"
+#include "wire/subnets.h"
 
 struct named_zone {
     const char *name;
@@ -14,9 +15,8 @@ struct policy_sites {
     const struct policy_doc *doc;
     char *zone_dir; /* NULL: the system's */
     const struct policy_site **by_name;
-    struct policy_subnet *by_address; /* sorted by bits, then address */
-    size_t bits_begin[130];           /* where each length begins; [129] is the end */
-    struct named_zone *zones;         /* sorted by name */
+    struct subnet_index *by_address;
+    struct named_zone *zones; /* sorted by name */
     size_t zone_count;
 };
 
@@ -85,31 +85,18 @@ static const struct zone *find_zone(const struct policy_sites *s, const char *na
 
 /* ---- names ---- */
 
-static int compare_sites(const void *a, const void *b)
-{
-    const struct policy_site *left = *(const struct policy_site *const *)a;
-    const struct policy_site *right = *(const struct policy_site *const *)b;
-
-    return strcmp(left->name, right->name);
-}
-
-static int compare_name(const void *key, const void *item)
-{
-    return strcmp(key, (*(const struct policy_site *const *)item)->name);
-}
-
 struct policy_site_facts policy_sites_find(const struct policy_sites *s, const char *site)
 {
-    const struct policy_site *const *found = NULL;
+    const struct policy_site *found = NULL;
     struct policy_site_facts facts = {.link = "", .zone_name = s->doc->zone};
 
     if (site != NULL)
-        found = bsearch(site, s->by_name, s->doc->site_count, sizeof *s->by_name, compare_name);
+        found = policy_site_named(s->by_name, s->doc->site_count, site);
     if (found != NULL) {
         facts.is_known = true;
-        facts.link = (*found)->link;
-        if ((*found)->zone[0] != '\0')
-            facts.zone_name = (*found)->zone;
+        facts.link = found->link;
+        if (found->zone[0] != '\0')
+            facts.zone_name = found->zone;
     }
     facts.zone = find_zone(s, facts.zone_name);
     return facts;
@@ -117,67 +104,12 @@ struct policy_site_facts policy_sites_find(const struct policy_sites *s, const c
 
 /* ---- addresses ---- */
 
-static int compare_subnets(const void *a, const void *b)
-{
-    const struct policy_subnet *left = a, *right = b;
-
-    if (left->bits != right->bits)
-        return left->bits < right->bits ? -1 : 1;
-    return memcmp(left->address, right->address, sizeof left->address);
-}
-
-static void sort_subnets(struct policy_sites *s)
-{
-    const struct policy_doc *d = s->doc;
-    size_t at = 0;
-
-    s->by_address = xcalloc(d->subnet_count + 1, sizeof *s->by_address);
-    if (d->subnet_count > 0)
-        memcpy(s->by_address, d->subnets, d->subnet_count * sizeof *s->by_address);
-    qsort(s->by_address, d->subnet_count, sizeof *s->by_address, compare_subnets);
-    for (unsigned bits = 0; bits < ALB_COUNT(s->bits_begin); bits++) {
-        while (at < d->subnet_count && s->by_address[at].bits < bits)
-            at++;
-        s->bits_begin[bits] = at;
-    }
-}
-
-static struct policy_subnet masked(const uint8_t address[16], unsigned bits)
-{
-    struct policy_subnet s = {.bits = (uint8_t)bits};
-
-    memcpy(s.address, address, sizeof s.address);
-    for (unsigned i = 0; i < sizeof s.address; i++) {
-        unsigned kept = bits > 8 * i ? bits - 8 * i : 0;
-
-        if (kept < 8)
-            s.address[i] = (uint8_t)(s.address[i] & ~(0xffU >> kept));
-    }
-    return s;
-}
-
-static const char *find_subnet(const struct policy_sites *s, const uint8_t address[16],
-                               unsigned bits)
-{
-    size_t first = s->bits_begin[bits], count = s->bits_begin[bits + 1] - first;
-    struct policy_subnet key = masked(address, bits);
-    const struct policy_subnet *found =
-        bsearch(&key, s->by_address + first, count, sizeof key, compare_subnets);
-
-    return found == NULL ? NULL : s->doc->sites[found->site].name;
-}
-
 const char *policy_sites_by_address(const struct policy_sites *s, const uint8_t (*addresses)[16],
                                     size_t count)
 {
-    for (unsigned bits = 129; bits-- > 0;)
-        for (size_t i = 0; s->bits_begin[bits + 1] > s->bits_begin[bits] && i < count; i++) {
-            const char *site = find_subnet(s, addresses[i], bits);
+    const struct policy_subnet *found = subnet_index_find(s->by_address, addresses, count, NULL);
 
-            if (site != NULL)
-                return site;
-        }
-    return NULL;
+    return found == NULL ? NULL : s->doc->sites[found->site].name;
 }
 
 /* ---- all ---- */
@@ -188,11 +120,8 @@ struct policy_sites *policy_sites_new(const struct policy_doc *doc, const char *
 
     s->doc = doc;
     s->zone_dir = zone_dir == NULL ? NULL : xstrdup(zone_dir);
-    s->by_name = xcalloc(doc->site_count + 1, sizeof *s->by_name);
-    for (size_t i = 0; i < doc->site_count; i++)
-        s->by_name[i] = &doc->sites[i];
-    qsort(s->by_name, doc->site_count, sizeof *s->by_name, compare_sites);
-    sort_subnets(s);
+    s->by_name = policy_doc_sites(doc);
+    s->by_address = subnet_index_new(doc->subnets, doc->subnet_count);
     read_zones(s);
     return s;
 }
@@ -206,7 +135,7 @@ struct policy_sites *policy_sites_free(struct policy_sites *s)
     free(s->zones);
     free(s->zone_dir);
     free(s->by_name);
-    free(s->by_address);
+    subnet_index_free(s->by_address);
     free(s);
     return NULL;
 }

@@ -4,6 +4,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/alloc.h"
 #include "wire/policy_rows.h"
@@ -33,6 +34,36 @@ struct policy_doc *policy_doc_free(struct policy_doc *d)
     free(d->deadlines);
     free(d);
     return NULL;
+}
+
+static int compare_sites(const void *a, const void *b)
+{
+    return strcmp((*(const struct policy_site *const *)a)->name,
+                  (*(const struct policy_site *const *)b)->name);
+}
+
+const struct policy_site **policy_doc_sites(const struct policy_doc *d)
+{
+    const struct policy_site **sites = xcalloc(d->site_count + 1, sizeof *sites);
+
+    for (size_t i = 0; i < d->site_count; i++)
+        sites[i] = &d->sites[i];
+    qsort(sites, d->site_count, sizeof *sites, compare_sites);
+    return sites;
+}
+
+static int compare_name(const void *key, const void *item)
+{
+    return strcmp(key, (*(const struct policy_site *const *)item)->name);
+}
+
+const struct policy_site *policy_site_named(const struct policy_site *const *sites, size_t count,
+                                            const char *name)
+{
+    const struct policy_site *const *found =
+        bsearch(name, sites, count, sizeof *sites, compare_name);
+
+    return found == NULL ? NULL : *found;
 }
 
 size_t policy_doc_count(const struct policy_doc *d, enum policy_kind kind)

@@ -112,6 +112,11 @@ struct policy_doc {
 
 struct policy_doc *policy_doc_new(void);
 struct policy_doc *policy_doc_free(struct policy_doc *d);
+/* Its sites by name, site_count of them: the caller's to free. */
+const struct policy_site **policy_doc_sites(const struct policy_doc *d);
+/* Of such a list; NULL: there is none of that name. */
+const struct policy_site *policy_site_named(const struct policy_site *const *sites, size_t count,
+                                            const char *name);
 
 /* Is the day on any of the calendars whose bits are set? */
 bool policy_day_is_on(const struct policy_doc *d, uint64_t calendars, int32_t day);

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "wire/policy_rows.h"
 #include "wire/policy_words.h"
+#include "wire/subnets.h"
 
 const char *policy_rule_where(const struct policy_doc *d, size_t index, char out[128])
 {
@@ -209,26 +210,18 @@ static void check_zones(const struct policy_doc *d, policy_zone_fn is_zone, void
 
 /* ---- subnets ---- */
 
-static int compare_subnets(const void *a, const void *b)
-{
-    const struct policy_subnet *left = a, *right = b;
-    int order = memcmp(left->address, right->address, sizeof left->address);
-
-    return order != 0 ? order : (int)left->bits - (int)right->bits;
-}
-
 static void check_subnets(const struct policy_doc *d, struct policy_findings *findings)
 {
     AUTO_FREE struct policy_subnet *all = xcalloc(d->subnet_count + 1, sizeof *all);
 
     if (d->subnet_count > 0)
         memcpy(all, d->subnets, d->subnet_count * sizeof *all);
-    qsort(all, d->subnet_count, sizeof *all, compare_subnets);
+    qsort(all, d->subnet_count, sizeof *all, subnet_order);
     for (size_t i = 1; i < d->subnet_count; i++) {
         uint8_t memory[64];
         struct buf text = {.bytes = memory, .capacity = sizeof memory, .limit = sizeof memory};
 
-        if (compare_subnets(&all[i], &all[i - 1]) != 0)
+        if (subnet_order(&all[i], &all[i - 1]) != 0)
             continue;
         subnet_write(&all[i], &text);
         policy_findings_add(findings, true, "subnet %.*s is given twice: to site %s and to site %s",

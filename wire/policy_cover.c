@@ -218,32 +218,18 @@ static bool comes_ever(const struct policy_doc *d, const struct policy_when *w)
 
 /* ---- all rules ---- */
 
-static int compare_sites(const void *a, const void *b)
-{
-    return strcmp((*(const struct policy_site *const *)a)->name,
-                  (*(const struct policy_site *const *)b)->name);
-}
-
-static int compare_name(const void *key, const void *item)
-{
-    return strcmp(key, (*(const struct policy_site *const *)item)->name);
-}
-
 static struct reach *reaches_of(const struct policy_doc *d)
 {
-    AUTO_FREE const struct policy_site **sites = xcalloc(d->site_count + 1, sizeof *sites);
+    AUTO_FREE const struct policy_site **sites = policy_doc_sites(d);
     struct reach *all = xcalloc(d->rule_count + 1, sizeof *all);
 
-    for (size_t i = 0; i < d->site_count; i++)
-        sites[i] = &d->sites[i];
-    qsort(sites, d->site_count, sizeof *sites, compare_sites);
     for (size_t i = 0; i < d->rule_count; i++) {
         const struct policy_rule *r = &d->rules[i];
-        const struct policy_site *const *site = NULL;
+        const struct policy_site *site = NULL;
 
         if (r->scope == POLICY_SITE)
-            site = bsearch(r->of, sites, d->site_count, sizeof *sites, compare_name);
-        all[i] = (struct reach){r, site == NULL ? "" : (*site)->link, week_of(&r->when)};
+            site = policy_site_named(sites, d->site_count, r->of);
+        all[i] = (struct reach){r, site == NULL ? "" : site->link, week_of(&r->when)};
     }
     return all;
 }

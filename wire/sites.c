@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "wire/policy_cells.h"
 #include "wire/sites_rows.h"
+#include "wire/subnets.h"
 
 struct sites *sites_new(void)
 {
@@ -35,14 +36,6 @@ struct sites *sites_free(struct sites *s)
 
 /* ---- order ---- */
 
-static int compare_subnets(const void *a, const void *b)
-{
-    const struct policy_subnet *left = a, *right = b;
-    const int order = memcmp(left->address, right->address, sizeof left->address);
-
-    return order != 0 ? order : (int)left->bits - (int)right->bits;
-}
-
 static int compare_macs(const void *a, const void *b)
 {
     return memcmp(a, b, sizeof(struct site_mac));
@@ -60,7 +53,7 @@ static int compare_sites(const void *a, const void *b)
 static void sort_lists(struct site *s)
 {
     if (s->subnet_count > 1)
-        qsort(s->subnets, s->subnet_count, sizeof *s->subnets, compare_subnets);
+        qsort(s->subnets, s->subnet_count, sizeof *s->subnets, subnet_order);
     if (s->gateway_count > 1)
         qsort(s->gateways, s->gateway_count, sizeof *s->gateways, compare_macs);
 }

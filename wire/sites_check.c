@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "wire/sites_rows.h"
+#include "wire/subnets.h"
 
 const char *site_where(const struct sites *s, const struct site *site, char out[128])
 {
@@ -146,11 +147,7 @@ struct claim_kind {
 
 static int compare_subnets(const void *a, const void *b)
 {
-    const struct policy_subnet *left = ((const struct claim *)a)->what,
-                               *right = ((const struct claim *)b)->what;
-    const int order = memcmp(left->address, right->address, sizeof left->address);
-
-    return order != 0 ? order : (int)left->bits - (int)right->bits;
+    return subnet_order(((const struct claim *)a)->what, ((const struct claim *)b)->what);
 }
 
 static const char *subnet_text(const void *what, char out[64])
