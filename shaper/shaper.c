@@ -11,14 +11,17 @@
 #include "net/stream.h"
 #include "shaper/shaper_wire.h"
 
-enum { LOOK_EVERY_MS = 100 };
+/* Each look asks the kernel about a connection: many are looked at in parts, that nobody waits for
+ * all of them. */
+enum { LOOK_EVERY_MS = 100, LOOK_PARTS = 10, LOOK_AT_ONCE = 64 };
 
 struct shaper {
     struct loop *loop;
     struct tree *tree;
     struct timer timer;
     uint32_t packet_overhead_bytes;
-    struct shaper_leaf *looked_at;
+    TAILQ_HEAD(, shaper_leaf) looked_at; /* who waited longest comes first */
+    size_t looked_at_count;
     uint64_t look_ns; /* UINT64_MAX: nobody to look at */
 };
 
@@ -51,11 +54,8 @@ static void look_from_now(struct shaper_leaf *leaf)
     if (leaf->is_looked_at)
         return;
     leaf->is_looked_at = true;
-    leaf->prev = NULL;
-    leaf->next = s->looked_at;
-    if (s->looked_at != NULL)
-        s->looked_at->prev = leaf;
-    s->looked_at = leaf;
+    TAILQ_INSERT_TAIL(&s->looked_at, leaf, link);
+    s->looked_at_count++;
     if (s->look_ns == UINT64_MAX) {
         s->look_ns = loop_now_ns(s->loop) + LOOK_EVERY_MS * NS_PER_MS;
         arm(s);
@@ -67,12 +67,8 @@ static void look_no_more(struct shaper_leaf *leaf)
     if (!leaf->is_looked_at)
         return;
     leaf->is_looked_at = false;
-    if (leaf->prev != NULL)
-        leaf->prev->next = leaf->next;
-    else
-        leaf->shaper->looked_at = leaf->next;
-    if (leaf->next != NULL)
-        leaf->next->prev = leaf->prev;
+    TAILQ_REMOVE(&leaf->shaper->looked_at, leaf, link);
+    leaf->shaper->looked_at_count--;
 }
 
 /* Who got all of what it asked for hears of it before others are given more. */
@@ -144,22 +140,35 @@ static void drop_hand(struct shaper_leaf *leaf, uint64_t now_ns)
 }
 
 /* Who did nothing since the last look gives back what it holds, and is let alone. */
-static void look_at_all(struct shaper *s, uint64_t now_ns)
+static void look_at(struct shaper_leaf *leaf, uint64_t now_ns)
 {
-    struct shaper_leaf *next;
+    const bool was_asleep = leaf->is_asleep;
 
-    for (struct shaper_leaf *leaf = s->looked_at; leaf != NULL; leaf = next) {
-        next = leaf->next;
-        bool was_asleep = leaf->is_asleep;
-        leaf->is_asleep = true;
-        correct(leaf, now_ns);
-        if (!was_asleep || !leaf->is_asleep)
-            continue;
-        if (!tree_leaf_wants(leaf->node)) /* else it waits for the rest */
-            drop_hand(leaf, now_ns);
-        look_no_more(leaf);
+    leaf->is_asleep = true;
+    correct(leaf, now_ns);
+    if (!was_asleep || !leaf->is_asleep)
+        return;
+    if (!tree_leaf_wants(leaf->node)) /* else it waits for the rest */
+        drop_hand(leaf, now_ns);
+    look_no_more(leaf);
+}
+
+static void look_at_some(struct shaper *s, uint64_t now_ns)
+{
+    const bool is_many = s->looked_at_count > LOOK_AT_ONCE;
+    const size_t part = (s->looked_at_count + LOOK_PARTS - 1) / LOOK_PARTS;
+    const uint64_t every_ns = LOOK_EVERY_MS * NS_PER_MS;
+
+    for (size_t n = is_many ? part : s->looked_at_count; n > 0; n--) {
+        struct shaper_leaf *leaf = TAILQ_FIRST(&s->looked_at);
+        TAILQ_REMOVE(&s->looked_at, leaf, link);
+        TAILQ_INSERT_TAIL(&s->looked_at, leaf, link);
+        look_at(leaf, now_ns);
     }
-    s->look_ns = s->looked_at == NULL ? UINT64_MAX : now_ns + LOOK_EVERY_MS * NS_PER_MS;
+    if (s->looked_at_count == 0)
+        s->look_ns = UINT64_MAX;
+    else
+        s->look_ns = now_ns + (is_many ? every_ns / LOOK_PARTS : every_ns);
 }
 
 static void on_timer(void *arg)
@@ -168,7 +177,7 @@ static void on_timer(void *arg)
     uint64_t now_ns = loop_now_ns(s->loop);
 
     if (now_ns >= s->look_ns)
-        look_at_all(s, now_ns);
+        look_at_some(s, now_ns);
     tree_run(s->tree, now_ns, on_granted, s);
     arm(s);
 }
@@ -318,6 +327,7 @@ struct shaper *shaper_new(struct loop *loop, const struct shaper_options *option
     struct shaper *s = xalloc(sizeof *s);
 
     s->loop = loop;
+    TAILQ_INIT(&s->looked_at);
     s->tree = tree_new(&options->link, loop_now_ns(loop));
     s->packet_overhead_bytes = options->packet_overhead_bytes;
     s->look_ns = UINT64_MAX;

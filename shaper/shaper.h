@@ -22,6 +22,8 @@
  */
 #pragma once
 
+#include <sys/queue.h>
+
 #include "net/gate.h"
 #include "net/loop.h"
 #include "shaper/tree.h"
@@ -63,7 +65,7 @@ struct shaper_leaf {
     uint32_t wire_per_1024;                   /* the estimate                           */
     bool is_asleep;                           /* not used since the last look           */
     bool is_looked_at;                        /* in the list of those to look at        */
-    struct shaper_leaf *prev, *next;
+    TAILQ_ENTRY(shaper_leaf) link;
 };
 
 /* A leaf of the tree under `parent` (NULL: the link). */

@@ -420,6 +420,45 @@ static void credit_is_given_so_that_what_comes_keeps_to_the_limit(void **state)
     duo_free(d);
 }
 
+enum { CROWD = 200 };
+static size_t figures_asked;
+
+static void count_figures(struct stream *stream, struct path_figures *out)
+{
+    (void)stream;
+    figures_asked++;
+    *out = (struct path_figures){0};
+}
+
+/* All of them were asked of the kernel in one turn, ten times a second. */
+static void many_connections_are_looked_at_a_part_at_a_time(void **state)
+{
+    static const struct stream_ops ops = {.figures = count_figures};
+    static struct stream streams[CROWD];
+    static struct shaper_leaf leaves[CROWD];
+    const struct node_terms terms = OPEN;
+    size_t before = 0;
+
+    (void)state;
+    scene_open(1000000000);
+    for (size_t i = 0; i < CROWD; i++) {
+        stream_init(&streams[i], scene.hub, &ops);
+        shaper_leaf_start(&leaves[i], scene.shaper, NULL, &terms);
+        shaper_leaf_watch_sent(&leaves[i], &streams[i]);
+        gate_spend(&leaves[i].gate, 100, loop_now_ns(scene.hub));
+    }
+    before = figures_asked;
+    for (unsigned ms = 0; ms < 210; ms++) {
+        const size_t last = figures_asked;
+        run_ms(1);
+        assert_true(figures_asked - last <= CROWD / 10);
+    }
+    assert_in_range(figures_asked - before, CROWD, 2 * CROWD);
+    for (size_t i = 0; i < CROWD; i++)
+        shaper_leaf_stop(&leaves[i]);
+    scene_close();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -437,6 +476,7 @@ int main(void)
         cmocka_unit_test(nothing_ticks_while_nobody_wants_anything),
         cmocka_unit_test(a_stream_that_goes_while_it_waits_leaves_the_budget_to_the_others),
         cmocka_unit_test(credit_is_given_so_that_what_comes_keeps_to_the_limit),
+        cmocka_unit_test(many_connections_are_looked_at_a_part_at_a_time),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
