@@ -58,7 +58,7 @@ static bool read_answer(const void *bytes, size_t size, uint32_t seq, const stru
     char why[NETLINK_WHY_SIZE];
 
     *error = 0;
-    if (size > INT32_MAX || !mnl_nlmsg_ok(n, (int)size) || n->nlmsg_seq != seq)
+    if (!netlink_message_is_whole(n, size) || n->nlmsg_seq != seq)
         return false;
     if (n->nlmsg_type == NLMSG_ERROR) {
         netlink_parse_error(n, error, why);

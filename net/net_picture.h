@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* net/net_picture.h – links, addresses, default routes and neighbours of one machine at a moment.
  *
- * Made by a view (net/netlink.h), or by the simulated world.  Plain data; nothing here asks anybody.
+ * Made by a view (net/netlink.h), or by the simulated world.  Plain data that asks nobody.
  */
 #pragma once
 

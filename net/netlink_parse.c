@@ -8,10 +8,17 @@
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
+
+/* mnl_nlmsg_ok() takes a length of 2 GiB and more for a negative one, and lets it pass. */
+bool netlink_message_is_whole(const void *bytes, size_t size)
+{
+    const struct nlmsghdr *n = bytes;
+
+    return size >= sizeof(*n) && n->nlmsg_len >= sizeof(*n) && n->nlmsg_len <= size;
+}
 
 /* ---- attributes ------------------------------------------------------------------------------ */
 
@@ -361,7 +368,7 @@ static const struct nlmsghdr *next_message(const char **at, size_t *left)
 {
     const struct nlmsghdr *n = (const struct nlmsghdr *)(const void *)*at;
 
-    if (*left > INT32_MAX || !mnl_nlmsg_ok(n, (int)*left))
+    if (!netlink_message_is_whole(n, *left))
         return NULL;
     const size_t step = netlink_align(n->nlmsg_len);
     *left = step < *left ? *left - step : 0;

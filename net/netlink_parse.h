@@ -41,6 +41,8 @@ void netlink_parse_reach(struct netlink_answer *a, const void *bytes, size_t siz
 /* One datagram of events: neighbours go into `p`, the rest is only told of.  The parts that it
  * stirred; NET_NEIGHBOURS when a neighbour came, went or has another MAC. */
 unsigned netlink_parse_events(struct net_picture *p, const void *bytes, size_t size);
+/* Is there a whole message at `bytes`?  Then its length may be believed. */
+bool netlink_message_is_whole(const void *bytes, size_t size);
 /* NLMSG_ERROR: errno and the kernel's words.  For genetlink's answers, too. */
 struct nlmsghdr;
 void netlink_parse_error(const struct nlmsghdr *n, int *error, char why[NETLINK_WHY_SIZE]);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* prop/prop_wake.c – whatever is asked and whenever it is looked at, wakes stay within their bounds.
- */
+/* prop/prop_wake.c – whatever is asked, whenever it is looked at, wakes stay within bounds. */
 /* LINKS: shaper net wire base */
 #include "shaper/wake.h"
 

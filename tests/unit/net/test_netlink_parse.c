@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/net/test_netlink_parse.c – rtnetlink's messages, made by hand: what is taken and what not. */
+/* unit/net/test_netlink_parse.c – rtnetlink's messages, made by hand: what is taken, what not. */
 #include <linux/if.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
@@ -429,6 +429,18 @@ static void a_message_that_is_cut_short_is_passed_over(void **state)
     }
 }
 
+static void a_length_beyond_two_gigabytes_is_not_believed(void **state)
+{
+    struct script *s = *state;
+
+    (void)begin_route(s, AF_INET);
+    s->now->nlmsg_len = UINT32_C(0x80000010);
+    s->size = NLMSG_HDRLEN; /* the head of a route is not there */
+    assert_int_equal(dump(s), NETLINK_MORE);
+    s->size = NLMSG_HDRLEN;
+    assert_int_equal(event(s), 0);
+}
+
 #define SCRIPTED(test) cmocka_unit_test_setup_teardown(test, make_script, drop_script)
 
 int main(void)
@@ -449,6 +461,7 @@ int main(void)
         SCRIPTED(a_neighbour_is_news_when_its_mac_is),
         SCRIPTED(a_route_to_one_subnet_stirs_nothing),
         SCRIPTED(a_link_that_goes_stirs_what_hung_on_it),
+        SCRIPTED(a_length_beyond_two_gigabytes_is_not_believed),
         SCRIPTED(a_message_that_is_cut_short_is_passed_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
