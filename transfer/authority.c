@@ -449,10 +449,9 @@ void authority_follow(struct authority *a, struct upstream *u, loop_fn changed, 
     a->changed_arg = arg;
     a->listener = (struct upstream_listener){.up = on_up, .down = on_down};
     upstream_listen(u, &a->listener);
-    upstream_use_trust(u, &(struct upstream_trust){.next = next_trust,
-                                                   .take = take_trust,
-                                                   .has_revoked = has_revoked,
-                                                   .arg = a});
+    upstream_use_trust(
+        u, &(struct upstream_trust){
+               .next = next_trust, .take = take_trust, .has_revoked = has_revoked, .arg = a});
     if (upstream_is_up(u))
         authority_refresh(a);
 }

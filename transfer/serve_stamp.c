@@ -26,6 +26,8 @@ enum {
 };
 #define LOOK_NS (100 * NS_PER_MS)
 #define STAMP_AGAIN_NS (NS_PER_S / 2)
+/* So late a look says that this process is what is slow: bytes waited for it as long. */
+#define LATE_NS (50 * NS_PER_MS)
 /* Who is nearer is on this LAN and shares no line with those who are not: its gigabit in the
  * aggregate would explain away everybody else's traffic on theirs. */
 #define FAR_NS (2 * NS_PER_MS)
@@ -40,6 +42,12 @@ void serve_stamp_init(struct serve *s)
     timer_init(&s->stamping, s->options.loop, look, s);
 }
 
+static void look_again(struct serve *s)
+{
+    s->stamp_look_ns = loop_now_ns(s->options.loop) + LOOK_NS;
+    timer_set(&s->stamping, s->stamp_look_ns);
+}
+
 void serve_stamp_begin(struct serve_session *session)
 {
     struct serve *s = session->serve;
@@ -52,7 +60,7 @@ void serve_stamp_begin(struct serve_session *session)
     session->stamping =
         (struct serve_stamping){.is_bulk = true, .sent_bytes = path.wire_sent_bytes};
     if (!timer_is_set(&s->stamping))
-        timer_set_in(&s->stamping, LOOK_NS);
+        look_again(s);
 }
 
 void serve_stamp_note(struct serve_session *session, bool was_ready)
@@ -73,7 +81,7 @@ void serve_stamp_note(struct serve_session *session, bool was_ready)
 /* ---- one session ----------------------------------------------------------------------------- */
 
 static unsigned flags_of(struct serve_stamping *t, const struct stream *stream,
-                         const struct branch_member *member, uint64_t now_ns)
+                         const struct branch_member *member, uint64_t now_ns, bool is_late)
 {
     uint64_t starved_ns = t->starved_ns;
     unsigned flags = 0;
@@ -87,6 +95,8 @@ static unsigned flags_of(struct serve_stamping *t, const struct stream *stream,
         flags |= STAMP_SOURCE_STARVED;
     if (stream_is_held(stream) || branch_was_off(member))
         flags |= STAMP_POLICY_LIMITED;
+    if (is_late)
+        flags |= STAMP_SENDER_LIMITED;
     return flags;
 }
 
@@ -150,7 +160,7 @@ static void stamp(struct serve_session *session)
 
     stream_figures(stream, &path);
     const uint64_t now_ns = loop_now_ns(s->options.loop);
-    struct sender_stamp said = {.flags = flags_of(t, stream, session->member, now_ns),
+    struct sender_stamp said = {.flags = flags_of(t, stream, session->member, now_ns, s->is_late),
                                 .sent_ns = now_ns,
                                 .cumulative_bytes = path.wire_sent_bytes,
                                 .retransmitted = path.retransmitted};
@@ -228,6 +238,7 @@ static void look(void *arg)
     bool goes_on = false;
 
     s->stamp_looks++;
+    s->is_late = loop_now_ns(s->options.loop) > s->stamp_look_ns + LATE_NS;
     TAILQ_FOREACH(session, &s->sessions, link)
     {
         if (!session->stamping.is_bulk)
@@ -238,5 +249,5 @@ static void look(void *arg)
     }
     add_up(s);
     if (goes_on)
-        timer_set_in(&s->stamping, LOOK_NS);
+        look_again(s);
 }

@@ -23,7 +23,7 @@ enum { STAMP_VERSION = 1, STAMP_SIZE = 32 };
 enum stamp_flag {
     STAMP_SOURCE_STARVED = 1, /* nothing to send: disk, or its own parent, is slower */
     STAMP_POLICY_LIMITED = 2, /* its buckets hold it back                            */
-    STAMP_SENDER_LIMITED = 4, /* CPU, memory or its connection's buffer do           */
+    STAMP_SENDER_LIMITED = 4, /* its process is short of time                        */
 };
 enum { STAMP_FLAGS = 7 };
 

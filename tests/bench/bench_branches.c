@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bench/bench_branches.c – how long a hub stands still when the policy changes for all its sites. */
+/* bench/bench_branches.c – how long a hub stands still when the policy changes for all. */
 /* LINKS: transfer shaper net store wire chunk base */
 
 /* usage: bench_branches [SITES [DEVICES [RULES]]]

@@ -474,6 +474,21 @@ static void a_sender_that_its_limits_hold_back_says_so(void **state)
     stream_use_gate(http_session_stream(session->http), NULL);
 }
 
+static void a_sender_that_is_short_of_time_says_so(void **state)
+{
+    struct stage *g = *state;
+    struct child *c = &g->children[0];
+
+    ask_all(g, c);
+    run_ms(g, 1000);
+    assert_true(c->count >= 5);
+    assert_int_equal(count_flag(c, STAMP_SENDER_LIMITED), 0);
+    timer_set_in(&g->holder.serve->stamping,
+                 170 * NS_PER_MS); /* as a loop that stood still would */
+    run_ms(g, 1000);
+    assert_int_equal(count_flag(c, STAMP_SENDER_LIMITED), 1);
+}
+
 int main(void)
 {
 #define on_stage(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -489,6 +504,7 @@ int main(void)
         on_stage(what_was_lost_on_the_way_is_in_the_stamps),
         on_stage(a_sender_whose_disk_is_slow_says_so),
         on_stage(a_sender_that_its_limits_hold_back_says_so),
+        on_stage(a_sender_that_is_short_of_time_says_so),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
