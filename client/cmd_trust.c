@@ -344,6 +344,7 @@ static enum exit_code rotate_at(struct link *l, const struct sign_public *key)
 
     if (code != EXIT_DONE)
         return code;
+    alb_assert(held != NULL); /* else find_held() had failed */
     if (!sign_public_equal(&held->hub_key, key)) {
         code = sign_rotation(l, held, key);
         held = authority_trust(l->authority);
