@@ -5,8 +5,8 @@ are made and the median of five decides. A run in which the emulator was late, o
 processors, never counts, neither as held nor as missed: it is repeated a few times, and a row that
 has no other is "noisy".
 
-All rows are played once, then all twice and so on, so that a table can be had at any moment; what
-is kept from before (kept.py) is not played again."""
+All rows are played once, then all twice and so on, those that missed first, so that a table can be
+had at any moment; what is kept from before (kept.py) is not played again."""
 import dataclasses
 import sys
 import time
