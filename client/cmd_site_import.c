@@ -232,11 +232,32 @@ enum exit_code cmd_site_import(struct cli *cli)
 
 /* ---- export ---------------------------------------------------------------------------------- */
 
+/* As a file a line a site, among events one line. */
+static enum exit_code print(struct output *o, const struct site_copy *c, bool as_table)
+{
+    struct buf text;
+
+    buf_init(&text, 2 * (size_t)SITES_BYTES_MAX);
+    const struct alb_status st =
+        as_table ? sites_csv_write(c->sites, &text) : sites_encode(c->sites, &text);
+    if (!alb_failed(st) && o->json) {
+        char *to = (char *)(text.bytes + text.head);
+
+        for (const char *at = buf_text(&text); *at != '\0'; at++)
+            if (*at != '\n') /* those within texts are spelled otherwise */
+                *to++ = *at;
+        output_json_text(o, buf_peek(&text), (size_t)(to - (const char *)buf_peek(&text)));
+    } else if (!alb_failed(st)) {
+        fwrite(buf_peek(&text), 1, buf_size(&text), o->out);
+    }
+    buf_release(&text);
+    return alb_failed(st) ? output_fail_status(o, st, "writing the sites") : EXIT_DONE;
+}
+
 enum exit_code cmd_site_export(struct cli *cli)
 {
     struct output *o = cli->output;
     struct site_copy copy;
-    struct buf text;
 
     if (o->json && cli_flag(cli, "csv"))
         return cli_usage(cli, "--csv and --json: one of them");
@@ -247,14 +268,7 @@ enum exit_code cmd_site_export(struct cli *cli)
         output_note(o, "there is no directory yet: this is a draft of one, from the sites that the "
                        "policy, devices and tokens name");
     copy.sites->number = 0;
-    buf_init(&text, 2 * (size_t)SITES_BYTES_MAX);
-    const struct alb_status st =
-        cli_flag(cli, "csv") ? sites_csv_write(copy.sites, &text) : sites_encode(copy.sites, &text);
-    if (alb_failed(st))
-        code = output_fail_status(o, st, "writing the sites");
-    else
-        fwrite(buf_peek(&text), 1, buf_size(&text), o->out);
-    buf_release(&text);
+    code = print(o, &copy, cli_flag(cli, "csv"));
     site_copy_end(&copy);
     return code;
 }

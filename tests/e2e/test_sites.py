@@ -82,7 +82,9 @@ def test_what_is_exported_can_be_imported_and_changes_nothing(north, tmp_path):
         done = said(north.admin, "site", "import", path)
         assert done.code == DONE and "nothing changed" in done.out, done
         assert exported(north, *more) == path.read_text()
-    assert {s["name"] for s in json.loads(exported(north))["sites"]} == {"norway", "branch", "quay"}
+    document = json.loads(exported(north))
+    assert {s["name"] for s in document["sites"]} == {"norway", "branch", "quay"}
+    assert north.admin.albedo("site", "export").document() == document
 
 
 def test_an_edit_comes_out_of_the_next_export(north, tmp_path):
