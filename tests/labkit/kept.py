@@ -84,7 +84,8 @@ def claim(out):
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise InUse(f"another tests/lab plays into {out}: wait, or name another --out") from None
+        raise InUse(f"another tests/lab plays into {out}: wait, or name another --out")\
+            from None
     return lock
 
 
