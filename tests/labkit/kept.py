@@ -79,13 +79,12 @@ class InUse(RuntimeError):
 
 
 def claim(out):
-    """Play into `out` alone: hold on to the file that is returned; it is free when we have ended."""
+    """Play into `out` alone: hold on to the file that is returned; when we end, it is free."""
     lock = open(out / LOCK, "w", encoding="ascii")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise InUse(f"another tests/lab plays into {out}: wait, or name another --out")\
-            from None
+        raise InUse(f"another tests/lab plays into {out}: wait, or name another --out") from None
     return lock
 
 
