@@ -121,6 +121,9 @@ ALB_MUST_USE struct alb_status probe_ticket_new(struct probe_responder *r,
 struct probe_ticket *probe_ticket_free(struct probe_ticket *t); /* returns NULL */
 const uint8_t *probe_ticket_id(const struct probe_ticket *t);   /* PROBE_ID_SIZE bytes */
 
+/* fn(arg) whenever one of its probes was answered: both have crossed the line beside all gates. */
+void probe_ticket_on_answered(struct probe_ticket *t, loop_fn fn, void *arg);
+
 struct probe_responder_figures {
     size_t tickets;
     uint64_t answered;

@@ -30,6 +30,8 @@ struct probe_ticket {
     uint64_t heard_ns;
     uint32_t queue_ns; /* that its asker reported then */
     uint64_t full_ns;  /* virtual time up to which its rate is used */
+    loop_fn answered;  /* may be NULL */
+    void *arg;
 };
 
 struct probe_responder {
@@ -82,6 +84,12 @@ struct probe_ticket *probe_ticket_free(struct probe_ticket *t)
     wipe(t->key, PROBE_KEY_SIZE);
     free(t);
     return NULL;
+}
+
+void probe_ticket_on_answered(struct probe_ticket *t, loop_fn fn, void *arg)
+{
+    t->answered = fn;
+    t->arg = arg;
 }
 
 const uint8_t *probe_ticket_id(const struct probe_ticket *t)
@@ -188,6 +196,8 @@ static void on_request(void *arg, const void *bytes, size_t size, const struct d
         r->figures.unsent++;
     else
         r->figures.answered++;
+    if (t->answered != NULL)
+        t->answered(t->arg);
 }
 
 void probe_responder_tell(struct probe_responder *r, uint64_t aggregate_bps, uint16_t flows)

@@ -248,6 +248,13 @@ void branch_takes_bulk(struct branch_member *m)
     branch_policy_size_frames(m);
 }
 
+void branch_charge(struct branch_member *m, enum branch_way way, size_t bytes)
+{
+    if (m != NULL)
+        tree_leaf_charge(m->leaves[way].node, bytes + m->all->options.packet_overhead,
+                         loop_now_ns(m->all->options.loop));
+}
+
 void branch_leave(struct branch_member *m)
 {
     if (m == NULL)

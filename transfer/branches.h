@@ -47,7 +47,9 @@ struct branch_member *branch_enter(struct branches *b, struct http_session *sess
 void branch_place(struct branch_member *m, const char *site, const char *device);
 /* It gets chunks: what it is sent from now on goes after everybody's answers, events and PINGs. */
 void branch_takes_bulk(struct branch_member *m); /* NULL is fine */
-void branch_leave(struct branch_member *m);      /* NULL is fine */
+/* A datagram of `bytes` in IP passed beside its connection, and counts as if it had not. */
+void branch_charge(struct branch_member *m, enum branch_way way, size_t bytes); /* NULL is fine */
+void branch_leave(struct branch_member *m);                                     /* NULL is fine */
 /* Does the policy let it have no chunks of `layer` now?  What it said is believed for a second.
  * NULL: no. */
 bool branch_is_off(struct branch_member *m, const char *layer);

@@ -56,8 +56,7 @@ static void say_slow(struct fetch_pace *p, const struct upstream_figures *up, ui
 /* In that minute the parent had to wait for what our own gate kept back. */
 static bool was_held(const struct fetch_pace *p, uint64_t now_ns)
 {
-    struct http_session *line = upstream_data(p->upstream);
-    const uint64_t held_ns = line != NULL ? http_session_held_until_ns(line) : 0;
+    const uint64_t held_ns = upstream_held_until_ns(p->upstream);
 
     return (held_ns != 0 && held_ns + LOOK_NS > now_ns) || layer_jobs_hold(p->jobs);
 }

@@ -1,10 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* transfer/serve_probe.c – POST /v1/probe: who is connected may measure the path by datagrams. */
 #include "base/log.h"
+#include "transfer/branches.h"
 #include "transfer/serve_impl.h"
 #include "wire/json.h"
 
 enum { INVITE_MOST = 256 };
+
+/* Each probe, and its answer, is as much of the branch's line as what its gate lets pass. */
+static void on_answered(void *arg)
+{
+    const struct serve_session *session = arg;
+
+    branch_charge(session->member, BRANCH_UP, PROBE_WIRE_SIZE);
+    branch_charge(session->member, BRANCH_DOWN, PROBE_WIRE_SIZE);
+}
 
 static struct alb_status invite(struct probe_responder *responder, struct serve_session *session,
                                 struct buf *out)
@@ -21,6 +31,7 @@ static struct alb_status invite(struct probe_responder *responder, struct serve_
         return st;
     probe_ticket_free(session->ticket);
     session->ticket = ticket;
+    probe_ticket_on_answered(ticket, on_answered, session);
     memcpy(i.id, probe_ticket_id(ticket), PROBE_ID_SIZE);
     return probe_invite_encode(&i, out);
 }

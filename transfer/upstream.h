@@ -91,6 +91,9 @@ const struct identity *upstream_parent(const struct upstream *u, size_t i);
 struct http_session *upstream_data(struct upstream *u);
 /* Data connections that may be used now. */
 size_t upstream_data_count(const struct upstream *u);
+/* When our own gates last kept back what one of the data connections would have brought (now, when
+ * they still do); 0: never. */
+uint64_t upstream_held_until_ns(const struct upstream *u);
 /* NULL while down; from upstream_listener.up() to down() it is the same one. */
 struct http_session *upstream_control(struct upstream *u);
 /* Hang up and start over: the line is suspected dead. */

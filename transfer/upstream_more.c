@@ -202,6 +202,18 @@ const struct identity *upstream_parent(const struct upstream *u, size_t i)
     return NULL;
 }
 
+uint64_t upstream_held_until_ns(const struct upstream *u)
+{
+    uint64_t last_ns = u->is_up ? http_session_held_until_ns(u->data.session) : 0;
+
+    for (size_t i = 0; i < UPSTREAM_MORE_MOST; i++) {
+        const uint64_t ns =
+            is_usable(&u->more[i]) ? http_session_held_until_ns(u->more[i].session) : 0;
+        last_ns = ns > last_ns ? ns : last_ns;
+    }
+    return last_ns;
+}
+
 size_t upstream_data_count(const struct upstream *u)
 {
     size_t count = u->is_up;

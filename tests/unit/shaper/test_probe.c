@@ -29,6 +29,24 @@ static void a_probe_measures_the_path_and_both_its_halves(void **state)
     assert_in_range(answerer(r).answered, r->sample_count, r->sample_count + 1);
 }
 
+static void count(void *arg)
+{
+    ++*(uint64_t *)arg;
+}
+
+static void who_gave_the_ticket_hears_of_each_answer(void **state)
+{
+    struct rig *r = *state;
+    uint64_t heard = 0;
+
+    probe_ticket_on_answered(r->ticket, count, &heard);
+    begin(r, PROBE_ACTIVE);
+    run_s(r, 5);
+    assert_true(heard >= 95);
+    assert_int_equal(heard, answerer(r).answered);
+    probe_ticket_on_answered(r->ticket, NULL, NULL);
+}
+
 static void the_pace_is_20_10_and_1_in_a_second(void **state)
 {
     struct rig *r = *state;
@@ -439,6 +457,7 @@ int main(void)
 #define with_rig(test) cmocka_unit_test_setup_teardown(test, make_rig, drop_rig)
     const struct CMUnitTest tests[] = {
         with_rig(a_probe_measures_the_path_and_both_its_halves),
+        with_rig(who_gave_the_ticket_hears_of_each_answer),
         with_rig(the_pace_is_20_10_and_1_in_a_second),
         with_rig(a_faster_pace_begins_at_once),
         with_rig(a_lost_probe_is_told_after_a_second),

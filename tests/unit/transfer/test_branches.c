@@ -411,6 +411,26 @@ static void a_limit_of_a_device_holds_as_soon_as_it_is_said(void **state)
     rig_free(r);
 }
 
+/* Probes and their answers passed beside the limits. */
+static void datagrams_count_against_the_limit_of_their_device(void **state)
+{
+    struct rig *r = rig_ruled(0, ONE_CLIENT);
+    uint64_t before = 0;
+
+    (void)state;
+    ask(&r->boxes[3]);
+    run_ms(r, 2000);
+    before = wire_bytes(r, 3, 1);
+    for (int i = 0; i < 500; i++) {
+        branch_charge(r->boxes[3].member, BRANCH_DOWN, 96);
+        run_ms(r, 20);
+    }
+    branch_charge(NULL, BRANCH_DOWN, 96);
+    const uint64_t bps = (wire_bytes(r, 3, 1) - before + 500 * 96) * 8 / 10;
+    assert_in_range(bps, MBIT * 97 / 100, MBIT * 102 / 100);
+    rig_free(r);
+}
+
 static void place_at(struct box *b, const char *address, const char *device)
 {
     struct stream *stream = http_session_stream(b->server);
@@ -469,6 +489,7 @@ int main(void)
         cmocka_unit_test(three_connections_of_a_device_share_its_limit),
         cmocka_unit_test(three_uploads_of_a_device_share_its_limit),
         cmocka_unit_test(a_limit_of_a_device_holds_as_soon_as_it_is_said),
+        cmocka_unit_test(datagrams_count_against_the_limit_of_their_device),
         cmocka_unit_test(devices_of_one_subnet_share_the_limit_of_its_site),
         cmocka_unit_test(a_change_of_one_branch_is_heard_by_its_connections_alone),
     };
