@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from labkit import advise, figures, judge, kept, play, report, row, samples  # noqa: E402
+from labkit import advise, figures, judge, kept, play, plot, report, row, samples  # noqa: E402
 from labkit.judge import Judge, Result  # noqa: E402
 from labkit.play import Run  # noqa: E402
 
@@ -377,3 +377,11 @@ def test_a_known_miss_may_not_get_worse_unseen():
     floor, must = s24.known[0].value, s24.must[0].value
     for told, verdict in ((floor + 1, "known"), (floor - 1, "MISSED"), (must + 1, "must")):
         assert Result(s24, "albedo", [{"use": told}], 0, {"use": told}).verdict == verdict
+
+
+def test_an_hours_plot_has_no_more_points_than_a_screen_and_keeps_the_highest():
+    points = [(n, 1000 if n == 77_777 else n % 7) for n in range(100_000)]
+    thin = plot.thinned(points)
+    assert len(thin) < 2 * plot.POINTS_MOST and max(value for _, value in thin) == 1000
+    assert plot.thinned(points[:10]) == points[:10]
+    assert (0, None) in plot.thinned([(n, None if n == 3 else 1) for n in range(100_000)])

@@ -24,7 +24,10 @@ def may_be_realtime():
 def words():
     told = "SCHED_FIFO" if may_be_realtime() else "no SCHED_FIFO (needs root or CAP_SYS_NICE)"
     load = os.getloadavg()[0]
-    return f"{os.cpu_count()} processors, load {load:.1f}, emulator and probes: {told}"
+    hint = ""
+    if load > 0.5 * os.cpu_count():
+        hint = "\nothers are at work here: runs will be invalid, as long as they are"
+    return f"{os.cpu_count()} processors, load {load:.1f}, emulator and probes: {told}{hint}"
 
 
 def busy_s():

@@ -7,6 +7,7 @@ COLOURS = {"bulk": "#0969a8", "foreground": "#d1601f", "other": "#8a8a8a",
            "queue": "#5b4a9c", "round trip": "#2e7d4f"}
 INK, FAINT, SHADE = "#333333", "#d9d9d9", "#f5f5f2"
 STEP_S = 0.1
+POINTS_MOST = 6000  # of a line: more than there are dots on any screen
 
 
 class Panel:
@@ -97,10 +98,19 @@ def rates(run, begin, end):
     """{name: points in Mbit/s}, at the branch's end of the link, downwards."""
     found = {}
     for name, kind in (("bulk", "bulk"), ("foreground", "fg"), ("other", "other")):
-        points = [(at, bps / 1e6) for at, bps in run.flow(kind).means(begin, end, STEP_S)]
+        step_s = max(STEP_S, round((end - begin) / POINTS_MOST, 2))
+        points = [(at, bps / 1e6) for at, bps in run.flow(kind).means(begin, end, step_s)]
         if any(value > 0.05 for _, value in points):
             found[name] = points
     return found
+
+
+def thinned(points):
+    """The highest of neighbours, where a line has very many points; one that is lost stays lost."""
+    of_each = max(1, len(points) // POINTS_MOST)
+    groups = [points[n:n + of_each] for n in range(0, len(points), of_each)]
+    return [(group[0][0], None if any(value is None for _, value in group)
+             else max(value for _, value in group)) for group in groups]
 
 
 def draw(run, figures, path):
@@ -114,8 +124,8 @@ def draw(run, figures, path):
               Panel(1, "queue towards the branch, ms", begin, end, most(queue)),
               Panel(2, "round trip of a ping, ms", begin, end, most(round_trips))]
     bodies = ["".join(panels[0].line(points, COLOURS[name]) for name, points in flows.items()),
-              panels[1].line(queue, COLOURS["queue"]),
-              panels[2].line(round_trips, COLOURS["round trip"])]
+              panels[1].line(thinned(queue), COLOURS["queue"]),
+              panels[2].line(thinned(round_trips), COLOURS["round trip"])]
     height = panels[-1].y0 + PANEL + 44
     told = "  ".join(f"{name} {value:.3g}" if value is not None else f"{name} never"
                      for name, value in figures.items())
