@@ -8,9 +8,8 @@
 #include "wire/sites_rows.h"
 #include "wire/subnets.h"
 
-const char *site_where(const struct sites *s, const struct site *site, char out[128])
+const char *site_where(const struct site *site, char out[128])
 {
-    (void)s;
     if (site->line > 0)
         (void)snprintf(out, 128, "line %u (site %s)", site->line, site->name);
     else
@@ -49,8 +48,7 @@ static void check_names(const struct sites *s, struct policy_findings *findings)
     for (size_t i = 1; i < s->count; i++)
         if (s->list[i].name[0] != '\0' && strcmp(s->list[i].name, s->list[i - 1].name) == 0)
             policy_findings_add(findings, true, "%s: %s has the same name",
-                                site_where(s, &s->list[i], where),
-                                site_where(s, &s->list[i - 1], other));
+                                site_where(&s->list[i], where), site_where(&s->list[i - 1], other));
 }
 
 static void check_parents(const struct sites *s, struct policy_findings *findings)
@@ -62,7 +60,7 @@ static void check_parents(const struct sites *s, struct policy_findings *finding
 
         if (site->parent[0] != '\0' && sites_parent_of(s, site) == NULL)
             policy_findings_add(findings, true, "%s: there is no site %s to be its parent",
-                                site_where(s, site, where), site->parent);
+                                site_where(site, where), site->parent);
     }
 }
 
@@ -80,7 +78,7 @@ static void tell_loop(const struct sites *s, const struct site *first,
             size += (size_t)snprintf(chain + size, sizeof chain - size, " → %s", at->name);
     } while (at != first);
     policy_findings_add(findings, true, "%s: its parents lead back to it: %s",
-                        site_where(s, first, where), chain);
+                        site_where(first, where), chain);
 }
 
 /* How a site's way up ends, by the number of the walk that went it first, from 1. */
@@ -128,7 +126,7 @@ static void check_tree(const struct sites *s, struct policy_findings *findings)
     for (size_t i = 0; i < s->count; i++)
         if (!is_loop[walk[i]] && is_too_deep(s, &s->list[i]))
             policy_findings_add(findings, true, "%s: more than %d sites are above it",
-                                site_where(s, &s->list[i], where), SITES_DEPTH_MAX);
+                                site_where(&s->list[i], where), SITES_DEPTH_MAX);
 }
 
 /* ---- what belongs to one site only ---- */
@@ -215,8 +213,8 @@ static struct claim *claims_of(const struct sites *s, const struct claim_kind *k
     return claims;
 }
 
-static void tell_twice(const struct sites *s, const struct claim_kind *kind, const struct claim *a,
-                       const struct claim *b, struct policy_findings *findings)
+static void tell_twice(const struct claim_kind *kind, const struct claim *a, const struct claim *b,
+                       struct policy_findings *findings)
 {
     const bool is_first =
         a->site->line != b->site->line ? a->site->line < b->site->line : a->site < b->site;
@@ -225,14 +223,13 @@ static void tell_twice(const struct sites *s, const struct claim_kind *kind, con
 
     (void)kind->text(a->what, text);
     if (first == second)
-        policy_findings_add(findings, true, "%s: %s %s is there twice", site_where(s, first, where),
+        policy_findings_add(findings, true, "%s: %s %s is there twice", site_where(first, where),
                             kind->word, text);
     else
         policy_findings_add(findings, true,
                             "%s: %s %s is that of %s already; one site only may "
                             "have it",
-                            site_where(s, second, where), kind->word, text,
-                            site_where(s, first, other));
+                            site_where(second, where), kind->word, text, site_where(first, other));
 }
 
 static void check_claims(const struct sites *s, const struct claim_kind *kind,
@@ -243,18 +240,14 @@ static void check_claims(const struct sites *s, const struct claim_kind *kind,
 
     for (size_t i = 1; i < count; i++)
         if (kind->compare(&claims[i - 1], &claims[i]) == 0)
-            tell_twice(s, kind, &claims[i - 1], &claims[i], findings);
+            tell_twice(kind, &claims[i - 1], &claims[i], findings);
 }
 
 /* ---- what is hardly meant ---- */
 
 static bool covers(const struct policy_subnet *wide, const struct policy_subnet *narrow)
 {
-    const size_t whole = wide->bits / 8;
-    const uint8_t mask = (uint8_t)(0xff00U >> wide->bits % 8);
-
-    return wide->bits <= narrow->bits && memcmp(wide->address, narrow->address, whole) == 0 &&
-           (mask == 0 || ((wide->address[whole] ^ narrow->address[whole]) & mask) == 0);
+    return wide->bits <= narrow->bits && subnet_holds(wide, narrow->address);
 }
 
 static bool is_above(const struct sites *s, const struct site *upper, const struct site *site)
@@ -267,7 +260,7 @@ static bool is_above(const struct sites *s, const struct site *upper, const stru
     return false;
 }
 
-static void warn_inside(const struct sites *s, const struct claim *wide, const struct claim *narrow,
+static void warn_inside(const struct claim *wide, const struct claim *narrow,
                         struct policy_findings *findings)
 {
     char inner[64], outer[64], where[128];
@@ -275,7 +268,7 @@ static void warn_inside(const struct sites *s, const struct claim *wide, const s
     policy_findings_add(findings, false,
                         "%s: subnet %s lies inside %s of site %s, which is not above it; the "
                         "narrower one wins",
-                        site_where(s, narrow->site, where), subnet_text(narrow->what, inner),
+                        site_where(narrow->site, where), subnet_text(narrow->what, inner),
                         subnet_text(wide->what, outer), wide->site->name);
 }
 
@@ -290,7 +283,7 @@ static void warn_overlaps(const struct sites *s, struct policy_findings *finding
         while (depth > 0 && !covers(stack[depth - 1]->what, claims[i].what))
             depth--;
         if (depth > 0 && !is_above(s, stack[depth - 1]->site, claims[i].site))
-            warn_inside(s, stack[depth - 1], &claims[i], findings);
+            warn_inside(stack[depth - 1], &claims[i], findings);
         stack[depth++] = &claims[i];
     }
 }
@@ -316,7 +309,7 @@ static void warn_virtual(const struct sites *s, struct policy_findings *findings
                 policy_findings_add(findings, false,
                                     "%s: gateway %s is a virtual router's (VRRP or HSRP), which "
                                     "other networks may have, too: give the subnet instead",
-                                    site_where(s, &s->list[i], where),
+                                    site_where(&s->list[i], where),
                                     site_mac_text(&s->list[i].gateways[k], text));
 }
 
@@ -345,7 +338,7 @@ static void check_zones(const struct sites *s, policy_zone_fn is_zone, void *arg
             policy_findings_add(findings, true,
                                 "%s: there is no time zone \"%s\" on this machine; zones are named "
                                 "as in Europe/Oslo",
-                                site_where(s, sorted[i], where), sorted[i]->zone);
+                                site_where(sorted[i], where), sorted[i]->zone);
 }
 
 /* ---- all of it ---- */

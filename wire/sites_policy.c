@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
-#include "wire/policy_cells.h"
 #include "wire/sites_rows.h"
+#include "wire/subnets.h"
 
 /* What the document's own zone says already is left out: 10,000 sites should fit. */
 static void put_site(const struct sites *s, const struct site *from, struct policy_doc *d)
@@ -44,14 +44,6 @@ void sites_into_policy(const struct sites *s, struct policy_doc *d)
 
 /* ---- agreement ---- */
 
-static int compare_subnets(const void *a, const void *b)
-{
-    const struct policy_subnet *left = a, *right = b;
-    const int order = memcmp(left->address, right->address, sizeof left->address);
-
-    return order != 0 ? order : (int)left->bits - (int)right->bits;
-}
-
 /* The subnets of a document's site, which lie together. */
 static size_t subnets_of(const struct policy_doc *d, size_t site, size_t *first)
 {
@@ -82,9 +74,9 @@ static bool has_same_subnets(const struct site *mine, const struct policy_doc *d
     if (count > 0)
         memcpy(sorted, &d->subnets[first], count * sizeof *sorted);
     if (count > 1)
-        qsort(sorted, count, sizeof *sorted, compare_subnets);
+        qsort(sorted, count, sizeof *sorted, subnet_order);
     for (size_t i = 0; i < count; i++)
-        if (compare_subnets(&sorted[i], &mine->subnets[i]) != 0)
+        if (subnet_order(&sorted[i], &mine->subnets[i]) != 0)
             return false;
     return true;
 }

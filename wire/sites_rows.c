@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "wire/policy_cells.h"
 #include "wire/policy_words.h"
+#include "wire/subnets.h"
 
 /* ---- words ---- */
 
@@ -106,14 +107,9 @@ static bool is_everywhere(const struct policy_subnet *s)
         {.address = {0xff}, .bits = 8},
     };
 
-    for (size_t i = 0; i < ALB_COUNT(LINKS); i++) {
-        const size_t whole = LINKS[i].bits / 8;
-        const uint8_t mask = (uint8_t)(0xff00U >> LINKS[i].bits % 8);
-
-        if (s->bits >= LINKS[i].bits && memcmp(s->address, LINKS[i].address, whole) == 0 &&
-            (whole == 16 || ((s->address[whole] ^ LINKS[i].address[whole]) & mask) == 0))
+    for (size_t i = 0; i < ALB_COUNT(LINKS); i++)
+        if (s->bits >= LINKS[i].bits && subnet_holds(&LINKS[i], s->address))
             return true;
-    }
     return false;
 }
 

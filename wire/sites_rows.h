@@ -10,7 +10,7 @@ extern const struct policy_columns site_columns;
 /* A new site at the end of the list, as a row.  FULL. */
 ALB_MUST_USE struct alb_status site_row_begin(struct policy_row *r, struct sites *s);
 /* "line 12 (site oslo)" or "site 7 (oslo)". */
-const char *site_where(const struct sites *s, const struct site *site, char out[128]);
+const char *site_where(const struct site *site, char out[128]);
 /* By name; within a site subnets by address, gateways ascending. */
 void sites_sort(struct sites *s);
 

@@ -26,7 +26,7 @@ int subnet_order(const void *a, const void *b)
     return order != 0 ? order : (int)left->bits - (int)right->bits;
 }
 
-static bool holds(const struct policy_subnet *s, const uint8_t address[16])
+bool subnet_holds(const struct policy_subnet *s, const uint8_t address[16])
 {
     const size_t whole = s->bits / 8;
     const uint8_t mask = (uint8_t)(0xff00U >> s->bits % 8);
@@ -40,7 +40,8 @@ static void nest(struct subnet_index *x)
     size_t inner = NO_OUTER;
 
     for (size_t i = 0; i < x->count; i++) {
-        while (inner != NO_OUTER && !holds(&x->ranges[inner].subnet, x->ranges[i].subnet.address))
+        while (inner != NO_OUTER &&
+               !subnet_holds(&x->ranges[inner].subnet, x->ranges[i].subnet.address))
             inner = x->ranges[inner].outer;
         x->ranges[i].outer = inner;
         inner = i;
@@ -82,7 +83,7 @@ static const struct policy_subnet *find(const struct subnet_index *x, const uint
             high = middle;
     }
     for (size_t i = low == 0 ? NO_OUTER : low - 1; i != NO_OUTER; i = x->ranges[i].outer)
-        if (holds(&x->ranges[i].subnet, address))
+        if (subnet_holds(&x->ranges[i].subnet, address))
             return &x->ranges[i].subnet;
     return NULL;
 }

@@ -11,6 +11,7 @@
 
 /* By address, then length: for qsort() of struct policy_subnet. */
 int subnet_order(const void *a, const void *b);
+bool subnet_holds(const struct policy_subnet *s, const uint8_t address[16]);
 
 struct subnet_index;
 /* The list is copied; no subnet stands in it twice. */
