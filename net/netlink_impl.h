@@ -39,7 +39,7 @@ struct netlink_view {
     struct timer hold;   /* the carrier that was lost first       */
     unsigned stirred;    /* parts, waiting for `settle`           */
     unsigned read;       /* parts that the source reads just now  */
-    uint64_t read_since_ns, rest_until_ns;
+    uint64_t rest_until_ns;
     unsigned overruns;
     bool is_told; /* the first call was made               */
 };
@@ -47,8 +47,10 @@ struct netlink_view {
 void netlink_view_stir(struct netlink_view *v, unsigned parts);
 /* Events were lost: all is stirred. */
 void netlink_view_overrun(struct netlink_view *v);
-/* Moves those parts out of `fresh`, which keeps the rest. */
-void netlink_view_take(struct netlink_view *v, unsigned parts, struct net_picture *fresh);
+/* Moves those parts out of `fresh`, which keeps the rest.  Reading them kept the loop for
+ * `spent_ns`.  The view may be closed in here. */
+void netlink_view_take(struct netlink_view *v, unsigned parts, uint64_t spent_ns,
+                       struct net_picture *fresh);
 /* A neighbour was put or removed in v->now by an event. */
 void netlink_view_neighbours_moved(struct netlink_view *v);
 

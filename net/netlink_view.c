@@ -4,7 +4,7 @@
  *     stir ──250 ms──> source reads ──> take: now ──carriers lost under 2 s are held──> tell
  *
  * The wait is from the first hint, not the last: under a steady stream of them the picture is still
- * read four times a second.  A read that takes long is followed by a rest nine times as long, so
+ * read four times a second.  After a read comes a rest nine times as long as it kept the loop, so
  * that no machine, however large its tables, gives more than a tenth of itself to this.
  */
 #include <stdlib.h>
@@ -94,7 +94,6 @@ static void read_now(struct netlink_view *v)
 {
     v->read = v->stirred;
     v->stirred = 0;
-    v->read_since_ns = loop_now_ns(v->loop);
     v->source->ops->read(v->source, v->read);
 }
 
@@ -138,15 +137,14 @@ void netlink_view_neighbours_moved(struct netlink_view *v)
     settle_later(v);
 }
 
-void netlink_view_take(struct netlink_view *v, unsigned parts, struct net_picture *fresh)
+void netlink_view_take(struct netlink_view *v, unsigned parts, uint64_t spent_ns,
+                       struct net_picture *fresh)
 {
-    const uint64_t now_ns = loop_now_ns(v->loop);
-
     if ((parts & NET_LINKS) != 0)
         keep_losses(&v->now, fresh);
     net_picture_move(&v->now, fresh, parts);
     v->read = 0;
-    v->rest_until_ns = now_ns + REST_FACTOR * (now_ns - v->read_since_ns);
+    v->rest_until_ns = loop_now_ns(v->loop) + REST_FACTOR * spent_ns;
     if (v->stirred != 0)
         settle_later(v);
     tell(v);

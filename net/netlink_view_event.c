@@ -58,7 +58,8 @@ struct event_source {
     struct net_picture fresh;
     struct timer retry;
     uint64_t retry_ns;
-    bool is_closed; /* while its own callback runs */
+    uint64_t spent_ns; /* on this read, by us and by the kernel for us */
+    bool is_closed;    /* while its own callback runs */
 };
 
 static struct event_source *source_of(struct netlink_source *base)
@@ -172,7 +173,7 @@ static void next_dump(struct event_source *s)
     look_at_links(s);
     s->parts = 0;
     s->retry_ns = RETRY_NS;
-    netlink_view_take(s->base.view, parts, &s->fresh); /* may close us */
+    netlink_view_take(s->base.view, parts, s->spent_ns, &s->fresh); /* may close us */
     net_picture_release(&s->fresh);
 }
 
@@ -183,6 +184,7 @@ static void begin_read(void *arg)
     net_picture_release(&s->fresh);
     s->step = 0;
     s->interruptions = 0;
+    s->spent_ns = 0;
     next_dump(s);
 }
 
@@ -242,13 +244,17 @@ static bool read_one(struct event_source *s)
 static void on_answered(evutil_socket_t fd, short what, void *arg)
 {
     struct event_source *s = arg;
+    uint64_t since_ns = loop_now_ns(&s->loop->base);
 
     (void)fd;
     (void)what;
     loop_event_enter(s->loop);
-    for (unsigned i = 0; i < TAKEN_AT_ONCE && !s->is_closed; i++)
-        if (!read_one(s))
-            return;
+    for (unsigned i = 0; i < TAKEN_AT_ONCE && !s->is_closed && read_one(s); i++) {
+        const uint64_t now_ns = loop_now_ns(&s->loop->base);
+
+        s->spent_ns += now_ns - since_ns;
+        since_ns = now_ns;
+    }
 }
 
 static void event_read(struct netlink_source *base, unsigned parts)

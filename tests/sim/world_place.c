@@ -88,7 +88,7 @@ static void on_read(void *arg)
     struct net_picture fresh = {.links = NULL};
 
     net_picture_copy(&fresh, &s->node->place);
-    netlink_view_take(s->base.view, s->parts, &fresh);
+    netlink_view_take(s->base.view, s->parts, 0, &fresh);
     net_picture_release(&fresh);
 }
 

@@ -39,7 +39,7 @@ static void *begin(struct script *s, uint16_t type, size_t head)
 
 static void end(struct script *s)
 {
-    s->size += MNL_ALIGN(s->now->nlmsg_len);
+    s->size += netlink_align(s->now->nlmsg_len);
     assert_true(s->size < ROOM);
 }
 

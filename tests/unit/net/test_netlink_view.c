@@ -246,8 +246,7 @@ static void a_read_that_takes_long_is_followed_by_a_rest(void **state)
 
     run(s, NS_PER_S);
     s->view->read = NET_ROUTES;
-    s->view->read_since_ns = world_now_ns(s->world) - NS_PER_S;
-    netlink_view_take(s->view, NET_ROUTES, &none);
+    netlink_view_take(s->view, NET_ROUTES, NS_PER_S, &none);
     const unsigned calls = s->calls;
     world_node_place(s->laptop, &BRANCH);
     run(s, 8 * NS_PER_S);
