@@ -19,7 +19,12 @@ struct policy_copy {
     bool is_damaged;        /* what was kept is not believed, and nothing came since */
     struct sign_public key; /* that signed it */
     struct upstream_request *asking;
+    struct buf parts;  /* that have come of a newer one */
+    struct timer next; /* … the next is asked for       */
+    size_t part_size;  /* 0: none was asked for yet     */
+    uint64_t asked_ns;
     uint64_t said_below; /* the highest number that a reflector below says it has, bounded */
+    bool was_torn;       /* parts did not fit: once */
     bool ask_again;      /* told of a change while asking: the answer may be from before */
 };
 

@@ -16,6 +16,11 @@ enum { SAID_MAX = 3 << 10 };
 #define AGAIN_LEAST_NS (2 * NS_PER_S)
 #define AGAIN_MOST_NS (10 * NS_PER_S)
 
+/* A large document comes in parts, for it comes before everything else: one as large as a thin line
+ * takes in seconds, and between two it is everybody else's as long as the last one took. */
+enum { PART_LEAST = 8 << 10, PART_MOST = 256 << 10 };
+#define PART_SOON_NS (250 * NS_PER_MS) /* whoever is so fast gets twice as much */
+
 static void ask(struct policy_copy *c);
 
 /* ---- from the parent ------------------------------------------------------------------------- */
@@ -27,19 +32,68 @@ static void note_refused(struct policy_book *b, enum policy_part part, struct al
                    policy_book_number(b, part));
 }
 
+static void forget_parts(struct policy_copy *c)
+{
+    buf_clear(&c->parts);
+    c->part_size = PART_LEAST;
+}
+
+/* A parent that knows no parts sends all of it at once. */
+static bool is_last(const struct policy_copy *c, const struct upstream_answer *answer)
+{
+    return answer->size != c->part_size;
+}
+
+static void await_next(struct policy_copy *c)
+{
+    const uint64_t took_ns = loop_now_ns(c->book->options.loop) - c->asked_ns;
+
+    if (took_ns < PART_SOON_NS && c->part_size < PART_MOST)
+        c->part_size *= 2;
+    timer_set_in(&c->next, took_ns);
+}
+
+/* What does not verify may be parts of two: then it is asked for once more. */
+static void take_whole(struct policy_copy *c, bool is_in_parts)
+{
+    struct policy_book *b = c->book;
+    struct alb_status st = policy_book_take(b, c->part, buf_peek(&c->parts), buf_size(&c->parts));
+
+    if (alb_failed(st))
+        note_refused(b, c->part, st);
+    if (alb_failed(st) && is_in_parts && !c->was_torn)
+        c->ask_again = c->was_torn = true;
+    else
+        c->was_torn = false;
+}
+
+static void take_part(struct policy_copy *c, const struct upstream_answer *answer)
+{
+    const bool is_in_parts = buf_size(&c->parts) > 0;
+
+    if (!alb_failed(buf_append(&c->parts, answer->body, answer->size)) && !is_last(c, answer)) {
+        await_next(c);
+        return;
+    }
+    take_whole(c, is_in_parts);
+    forget_parts(c);
+}
+
 static void came(void *arg, const struct upstream_answer *answer)
 {
     struct policy_copy *c = arg;
     struct policy_book *b = c->book;
-    const bool again = c->ask_again && answer->status != 0; /* else the line coming up asks */
 
     c->asking = NULL;
+    if (!alb_failed(answer->st))
+        take_part(c, answer);
+    else if (answer->status >= 400 && answer->status < 500)
+        forget_parts(c);
+    const bool again = c->ask_again && answer->status != 0; /* else the line coming up asks */
+    if (timer_is_set(&c->next))
+        return;
     c->ask_again = false;
-    if (!alb_failed(answer->st)) {
-        struct alb_status st = policy_book_take(b, c->part, answer->body, answer->size);
-        if (alb_failed(st))
-            note_refused(b, c->part, st);
-    } else if (answer->status >= 500) {
+    if (answer->status >= 500) {
         timer_set_in(&b->ask_again,
                      loop_random_between(b->options.loop, AGAIN_LEAST_NS, AGAIN_MOST_NS));
     }
@@ -50,16 +104,20 @@ static void came(void *arg, const struct upstream_answer *answer)
 static void ask(struct policy_copy *c)
 {
     struct policy_book *b = c->book;
-    char path[64];
+    char path[128];
     const struct upstream_ask question = {
         .method = "GET", .path = path, .expect_bytes = SIGNED_MAX, .fail_when_down = true};
 
-    if (c->asking != NULL) {
+    if (c->asking != NULL || timer_is_set(&c->next)) {
         c->ask_again = true;
         return;
     }
-    snprintf(path, sizeof path, "/v1/%s?after=%" PRIu64, policy_part_name(c->part),
-             policy_book_number(b, c->part));
+    if (c->part_size == 0)
+        forget_parts(c);
+    c->asked_ns = loop_now_ns(b->options.loop);
+    snprintf(path, sizeof path, "/v1/%s?after=%" PRIu64 "&from=%zu&size=%zu",
+             policy_part_name(c->part), policy_book_number(b, c->part), buf_size(&c->parts),
+             c->part_size);
     c->asking = upstream_request(b->upstream, &question, came, c);
 }
 
@@ -86,8 +144,17 @@ static void on_down(struct upstream_listener *l)
     (void)l; /* what is held goes on being in force */
 }
 
+static void on_next(void *copy)
+{
+    ask(copy);
+}
+
 void policy_book_init_travel(struct policy_book *b)
 {
+    for (int part = 0; part < POLICY_PARTS; part++) {
+        buf_init(&b->copies[part].parts, SIGNED_MAX);
+        timer_init(&b->copies[part].next, b->options.loop, on_next, &b->copies[part]);
+    }
     timer_init(&b->ask_again, b->options.loop, on_again, b);
 }
 
@@ -103,6 +170,10 @@ void policy_book_follow(struct policy_book *b, struct upstream *u)
 void policy_book_stop_travel(struct policy_book *b)
 {
     timer_stop(&b->ask_again);
+    for (int part = 0; part < POLICY_PARTS; part++) {
+        timer_stop(&b->copies[part].next);
+        buf_release(&b->copies[part].parts);
+    }
     if (b->upstream == NULL)
         return;
     upstream_unlisten(b->upstream, &b->listener);
@@ -183,6 +254,15 @@ uint64_t policy_book_highest(const struct policy_book *b, enum policy_part part)
     return b->copies[part].said_below > number ? b->copies[part].said_below : number;
 }
 
+/* Absent: `out` stays.  False: it is no number. */
+static bool number_of(struct serve_request *rq, const char *name, uint64_t *out)
+{
+    char text[32];
+
+    return !serve_query(rq, name, text, sizeof text) ||
+           !alb_failed(parse_u64(text, SIGNED_MAX, out));
+}
+
 static void answer_part(struct policy_book *b, enum policy_part part, struct serve_request *rq)
 {
     size_t size = 0;
@@ -196,10 +276,16 @@ static void answer_part(struct policy_book *b, enum policy_part part, struct ser
         return;
     }
     hear_below(b, part, after, &rq->session->who);
-    if (policy_book_number(b, part) <= after)
+    uint64_t from = 0, most = SIGNED_MAX;
+    if (!number_of(rq, "from", &from) || !number_of(rq, "size", &most))
+        serve_refuse(rq, ALB_INVALID, "from and size: they are numbers of bytes");
+    else if (policy_book_number(b, part) <= after)
         serve_refuse(rq, ALB_NOT_FOUND, after == 0 ? "there is none yet" : "there is none newer");
-    else
-        serve_answer(rq, "application/octet-stream", bytes, size);
+    else {
+        from = from < size ? from : size;
+        serve_answer(rq, "application/octet-stream", bytes + from,
+                     size - from < most ? size - from : most);
+    }
 }
 
 static void answer_policy(void *book, struct serve_request *rq)

@@ -34,7 +34,9 @@ struct book_stage {
     unsigned changed, taken;
     struct buf answers[POLICY_PARTS]; /* what the parent says */
     unsigned asked[POLICY_PARTS];
-    char after[POLICY_PARTS][32];
+    char after[POLICY_PARTS][64];
+    bool knows_no_parts; /* the parent */
+    size_t said_bytes;
 };
 
 /* ---- the stage ------------------------------------------------------------------------------- */
@@ -171,11 +173,18 @@ static inline void answer_part(struct book_stage *s, struct http_exchange *x, en
 {
     s->asked[part]++;
     snprintf(s->after[part], sizeof s->after[part], "%s", http_exchange_query(x));
-    if (buf_size(&s->answers[part]) == 0)
+    const size_t all = buf_size(&s->answers[part]);
+    size_t from = 0, size = all;
+
+    if (!s->knows_no_parts)
+        (void)sscanf(s->after[part], "after=%*u&from=%zu&size=%zu", &from, &size);
+    from = from < all ? from : all;
+    size = size < all - from ? size : all - from;
+    s->said_bytes += size;
+    if (all == 0)
         http_answer(x, 404, "text/plain", "none", 4);
     else
-        http_answer(x, 200, "application/octet-stream", buf_peek(&s->answers[part]),
-                    buf_size(&s->answers[part]));
+        http_answer(x, 200, "application/octet-stream", buf_peek(&s->answers[part]) + from, size);
 }
 
 static inline void answer(struct liar *l, struct http_exchange *x)

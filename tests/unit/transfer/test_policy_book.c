@@ -245,11 +245,11 @@ static void both_are_asked_for_when_the_line_comes_up(void **state)
     connect_box(s);
     assert_int_equal(s->asked[POLICY_RULES], 1);
     assert_int_equal(s->asked[POLICY_OVERRIDES], 1);
-    assert_string_equal(s->after[POLICY_RULES], "after=0");
+    assert_string_equal(s->after[POLICY_RULES], "after=0&from=0&size=8192");
     assert_int_equal(mode(s), POLICY_CAPPED);
     liar_hang_up(&s->net.liar);
     run_ns(s, 5 * NS_PER_S);
-    assert_string_equal(s->after[POLICY_RULES], "after=5");
+    assert_string_equal(s->after[POLICY_RULES], "after=5&from=0&size=8192");
 }
 
 static void a_parent_that_lies_changes_nothing(void **state)

@@ -147,7 +147,7 @@ static void a_damaged_copy_is_asked_for_anew_and_kept_again(void **state)
     flip(s, POLICY_RULES, 40);
     open_book(s);
     connect_box(s);
-    assert_string_equal(s->after[POLICY_RULES], "after=0");
+    assert_string_equal(s->after[POLICY_RULES], "after=0&from=0&size=8192");
     assert_int_equal(policy_book_number(s->book, POLICY_RULES), 3);
     assert_int_equal(mode(s), POLICY_CAPPED);
     struct json_doc *d = shown(s);
