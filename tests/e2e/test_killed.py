@@ -254,6 +254,10 @@ def use_hub(site, mortal, trees, target):
     mortal.survive(site.admin, "publish", "base/os", trees.next())
     mortal.survive(member, "pull", "base/os", target, "--verify")
     assert_whole(trees.now, target)
+    sites = target.with_name("sites.csv")
+    link = f"link-{site._runs}"
+    sites.write_text(f"name,link\nbranch,{link}\n")
+    mortal.survive(site.admin, "site", "import", sites)
     rules = target.with_name("rules.json")
     rules.write_text(json.dumps({"format": 1, "rules": [
         {"name": f"rule-{site._runs}", "scope": "global", "mode": "full"}]}))
@@ -262,6 +266,7 @@ def use_hub(site, mortal, trees, target):
     assert shown["number"] == number
     sent = json.loads(rules.read_text())
     assert shown["document"]["rules"][0]["name"] == sent["rules"][0]["name"]
+    assert shown["document"]["sites"] == [{"name": "branch", "link": link}]
     mortal.survive(site.admin, "revoke", name)
     done = member.albedo("pull", "base/os", target, "--wait", "5s", code=None)
     assert done.code != 0 and "revoked" in done.err + done.out, done
