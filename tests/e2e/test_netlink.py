@@ -210,7 +210,7 @@ def test_a_gateway_whose_mac_becomes_known_is_told(place):
 def test_a_thousand_routes_in_a_burst_are_one_or_a_few_calls(place):
     with_lan(place)
     place.settle()
-    before = len(place.pictures)
+    before, began = len(place.pictures), time.monotonic()
     place.batch([f"route add default via 10.9.0.1 dev lan0 metric {n}" for n in range(1, 1001)])
     picture = place.settle("burst")
     assert len(picture["routes"]) == 1000
@@ -219,7 +219,7 @@ def test_a_thousand_routes_in_a_burst_are_one_or_a_few_calls(place):
     place.batch([f"route del default metric {n}" for n in range(1, 1001)])
     assert not place.settle("gone")["routes"]
     place.drain()
-    assert len(place.pictures) - before < 40
+    assert len(place.pictures) - before <= 4 * (time.monotonic() - began) + 1
     place.close()
 
 
@@ -239,12 +239,24 @@ def test_events_that_overran_the_socket_are_made_good(place):
     place.close()
 
 
+def flap_in_time(place):
+    """The carrier goes and comes back before it would be believed."""
+    for _ in range(20):
+        began = time.monotonic()
+        place.ip("link", "set", "far0", "down")
+        place.ip("link", "set", "far0", "up")
+        if time.monotonic() - began < 1.5:
+            return
+        time.sleep(3)
+        place.drain()
+    pytest.skip("this machine is too busy to flap a link")
+
+
 def test_a_carrier_that_flaps_is_not_told_and_one_that_stays_away_is(place):
     with_lan(place)
     place.settle()
     calls = len(place.pictures)
-    place.ip("link", "set", "far0", "down")
-    place.ip("link", "set", "far0", "up")
+    flap_in_time(place)
     with pytest.raises(queue.Empty):
         told = place.lines.get(timeout=3)
         while not told["parts"] & PART["links"] or lan0(told)["usable"]:
