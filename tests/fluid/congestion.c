@@ -52,6 +52,7 @@ static void cubic_acked(struct world *w, struct pipe *p, double rtt_s)
     }
     if (p->epoch_ns == 0) {
         p->epoch_ns = w->now_ns;
+        p->epoch_cwnd = p->cwnd;
         if (p->w_max < p->cwnd)
             p->w_max = p->cwnd;
         double scale = w->mss / 1448.0;
@@ -59,7 +60,7 @@ static void cubic_acked(struct world *w, struct pipe *p, double rtt_s)
     }
     double t = (double)(w->now_ns - p->epoch_ns) / 1e9, scale = w->mss / 1448.0;
     double cubic = (0.4 * pow(t + p->srtt_s - p->cubic_k, 3)) / scale + p->w_max;
-    double reno = p->w_max * 0.7 + 0.53 * t / fmax(p->srtt_s, 0.001) / scale;
+    double reno = p->epoch_cwnd + 0.53 * t / fmax(p->srtt_s, 0.001) / scale;
     double target = fmin(fmax(cubic, reno), 1.5 * p->cwnd);
     p->cwnd += target > p->cwnd ? (target - p->cwnd) / p->cwnd : 0.01 / p->cwnd;
 }

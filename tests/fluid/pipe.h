@@ -45,7 +45,7 @@ struct pipe {
     uint64_t next_tx, edge_tx, acked_tx, recovery_tx;
     unsigned in_flight, resend_count;
     double cwnd, ssthresh; /* segments */
-    double w_max, cubic_k;
+    double w_max, cubic_k, epoch_cwnd;
     uint64_t epoch_ns;
     double srtt_s, min_rtt_s;
     uint64_t min_rtt_ns;
