@@ -65,7 +65,7 @@ void law_on_sample(struct law *l, const struct law_sample *s)
     } else if (l->delay.calm_ns == 0)
         l->delay.calm_ns = s->at_ns;
     bool running = l->state == LAW_CRUISE || l->state == LAW_RECOVER;
-    if (running && (queue_s > law_high_s(l) || l->suspect_bps > 0))
+    if (running && !law_is_bunched(l) && (queue_s > law_high_s(l) || l->suspect_bps > 0))
         l->alarm = true;
 }
 

@@ -71,7 +71,7 @@ void law_look(struct law *l, bool alarm, struct law_view *v, uint64_t now_ns)
     *v = (struct law_view){.now_ns = now_ns};
     double packets_s = l->capacity_bps > 0 ? c->interval_packets * 11200 / l->capacity_bps : 0;
     v->interval_s = law_least(law_most(packets_s, c->interval_min), c->interval_max);
-    v->round_s = law_most(v->interval_s, base);
+    v->round_s = law_most(v->interval_s, law_loop_s(l));
     v->sampled = l->delay.fresh_s >= 0;
     v->queue_s = alarm ? l->delay.newest_s : law_delay_take(l);
     v->low_s = law_low_s(l);
@@ -134,7 +134,7 @@ bool law_is_short(const struct law *l, const struct law_view *v)
 {
     if (l->capacity_bps <= 0 || v->hole || v->sender_limited || v->demand_limited || v->coarse)
         return false;
-    if (v->queue_s <= v->low_s && law_loop_s(l) - law_base_s(l) > v->low_s)
+    if (v->queue_s <= v->low_s && law_is_bunched(l))
         return false; /* the way back is full: what we ask for arrives late */
     double asked = v->window_full ? v->paced_bps : law_least(v->paced_bps, v->asked_bps);
     double can = law_least(l->capacity_bps, law_ceiling_bps(l));

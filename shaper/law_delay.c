@@ -110,16 +110,26 @@ double law_packet_s(const struct law *l)
     return 12000 / (l->capacity_bps > 0 ? l->capacity_bps : law_most(l->rate_bps, 1));
 }
 
+/* How long a bunch of credit is that the way back lets out at once: 0 while it is not full. */
+static double bunch_s(const struct law *l)
+{
+    const struct law_delay *d = &l->delay;
+    if (!law_is_bunched(l))
+        return 0;
+    return law_least(d->back_most_s - d->back_least_s, l->c->bunch_most);
+}
+
 double law_low_s(const struct law *l)
 {
     double t = law_most(l->c->low_queue, l->c->low_packets * law_packet_s(l)) + law_noise_s(l);
-    return law_least(t, l->c->high_cap * 0.8);
+    return law_least(t + 0.5 * bunch_s(l), l->c->high_cap * 0.8);
 }
 
 double law_high_s(const struct law *l)
 {
     const struct law_constants *c = l->c;
     double t = law_most(c->high_queue, c->high_packets * law_packet_s(l)) + law_noise_s(l);
+    t += bunch_s(l);
     if (l->delay.lossy_queue)
         t = law_least(
             t, law_most(c->shallow_share * l->delay.deepest_s, law_low_s(l) + c->shallow_margin));
@@ -134,12 +144,27 @@ double law_base_s(const struct law *l)
     return l->delay.rtt.least == INT64_MAX ? 0 : (double)l->delay.rtt.least / LAW_S;
 }
 
+/* Most of what stands on the way back, while that is full all the time. */
 double law_loop_s(const struct law *l)
 {
-    double least = l->delay.back_s[0];
-    for (unsigned i = 1; i < 4; i++)
-        least = law_least(least, l->delay.back_s[i]);
-    return law_base_s(l) + law_most(0, least - law_noise_s(l));
+    const struct law_delay *d = &l->delay;
+    return law_base_s(l) + (law_is_bunched(l) ? law_least(d->back_most_s, l->c->back_most) : 0);
+}
+
+bool law_is_bunched(const struct law *l)
+{
+    double least = law_most(l->c->low_queue, l->c->low_packets * law_packet_s(l));
+    return l->delay.back_least_s > least + law_noise_s(l);
+}
+
+static void back_add(struct law_delay *d, double queue_s)
+{
+    d->back_s[d->back_next++ % LAW_BACKS] = queue_s;
+    d->back_least_s = d->back_most_s = d->back_s[0];
+    for (unsigned i = 1; i < LAW_BACKS; i++) {
+        d->back_least_s = law_least(d->back_least_s, d->back_s[i]);
+        d->back_most_s = law_most(d->back_most_s, d->back_s[i]);
+    }
 }
 
 /* The round trip bounds what a drifting clock makes of the one-way delay; the one-way delay
@@ -160,7 +185,7 @@ double law_delay_sample(struct law *l, const struct law_sample *s)
         minimum_add(&d->owd, s->owd_ns, bucket_ns, s->at_ns);
         double q = (double)(s->owd_ns - d->owd.least) / LAW_S;
         if (queue_s >= 0)
-            d->back_s[d->back_next++ % 4] = queue_s - q;
+            back_add(d, queue_s - q);
         queue_s = queue_s < 0 ? q : law_least(queue_s, q);
     }
     if (queue_s < 0)
@@ -193,7 +218,7 @@ double law_delay_take(struct law *l)
     }
     d->fresh_s = -1;
     /* On a path with jitter one interval's least says little. */
-    if (law_noise_s(l) > l->c->noise_filter)
+    if (law_noise_s(l) > l->c->noise_filter || law_is_bunched(l))
         return law_least(d->queue_s, law_least(d->before_s[0], d->before_s[1]));
     return d->queue_s;
 }

@@ -41,6 +41,8 @@ double law_base_s(const struct law *l);
 /* From credit to bytes without a queue on their way: the base, and the queue that the credit
  * stands in on its own. */
 double law_loop_s(const struct law *l);
+/* Is the way back full?  Credit then comes out of its queue in bunches, and so do we. */
+bool law_is_bunched(const struct law *l);
 /* The whole range of the path's jitter. */
 double law_noise_s(const struct law *l);
 /* One packet of 1500 bytes at the capacity. */

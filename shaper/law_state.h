@@ -13,6 +13,7 @@ enum {
     LAW_BASE_BUCKETS = 10,
     LAW_SLOTS = 256,
     LAW_SPREAD_SAMPLES = 20,
+    LAW_BACKS = 4,
     LAW_RATES = 8,
     LAW_PACES = 64,
     LAW_STREAMS = 16,
@@ -96,9 +97,10 @@ struct law_minimum {
 
 struct law_delay {
     struct law_minimum rtt, owd;
-    double fresh_s;     /* least queue since the last interval; negative: no sample */
-    double before_s[2]; /* of the two before */
-    double back_s[4];   /* queue on the way back, of the newest samples; ring */
+    double fresh_s;           /* least queue since the last interval; negative: no sample */
+    double before_s[2];       /* of the two before */
+    double back_s[LAW_BACKS]; /* queue on the way back, of the newest samples; ring */
+    double back_least_s, back_most_s;
     unsigned back_next;
     double newest_s;    /* queue of the newest sample */
     double queue_s;     /* of the last interval that had a sample */

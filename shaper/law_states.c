@@ -179,7 +179,7 @@ static void trim(struct law *l, const struct law_view *v, enum law_reason reason
     const struct law_constants *c = l->c;
     l->reason = reason;
     timid(l);
-    if (law_since(v->now_ns, l->trim_ns) < law_base_s(l) + v->high_s)
+    if (law_since(v->now_ns, l->trim_ns) < law_loop_s(l) + v->high_s)
         return;
     bool ours = reason == LAW_BECAUSE_SISTER_QUEUE;
     if (++l->trims > 2 * (unsigned)c->trim_patience && !ours) {
@@ -258,7 +258,8 @@ static void ease(struct law *l, const struct law_view *v)
     timid(l);
     l->trims = 0;
     l->rate_bps *= 1 - l->c->ease * part * v->interval_s / v->round_s;
-    if (!v->hole && !v->demand_limited && v->delivered_mean_bps > 0.5 * l->capacity_bps)
+    if (!v->hole && !v->demand_limited && !law_is_bunched(l) &&
+        v->delivered_mean_bps > 0.5 * l->capacity_bps)
         l->rate_bps = law_least(l->rate_bps, v->delivered_most_bps);
 }
 

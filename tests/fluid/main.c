@@ -61,9 +61,7 @@ static bool run_row(const struct row *r, const struct order *o)
     bool holds = true;
     for (size_t i = 0; i < ROW_BARS && (r->bars[i].must > 0 || r->bars[i].goal > 0); i++)
         holds = print_bar(&r->bars[i], of[r->bars[i].figure], o->slack) && holds;
-    if (!holds && row_known_miss(r) != NULL)
-        printf("  known: %s\n", row_known_miss(r));
-    return holds || row_known_miss(r) != NULL;
+    return holds;
 }
 
 static int print_constants(void)

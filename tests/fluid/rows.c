@@ -321,13 +321,6 @@ const struct row *row_find(const char *name)
     return NULL;
 }
 
-const char *row_known_miss(const struct row *r)
-{
-    if (strcmp(r->name, "S24") == 0)
-        return "credit and acknowledgements stand behind the upload";
-    return NULL;
-}
-
 bool bar_holds(enum figure f, double value, double bar)
 {
     return figure_is_good_high(f) ? value >= bar : value <= bar;

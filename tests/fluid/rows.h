@@ -21,7 +21,5 @@ extern const struct row rows[];
 extern const size_t row_count;
 /* NULL: no such row. */
 const struct row *row_find(const char *name);
-/* Why the row is known to miss its bar; NULL: it must hold it. */
-const char *row_known_miss(const struct row *r);
 /* Does `value` hold the bar? */
 bool bar_holds(enum figure f, double value, double bar);

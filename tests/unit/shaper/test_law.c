@@ -324,6 +324,47 @@ static void a_number_that_another_connection_had_brings_no_losses(void **state)
     assert_true(law.flow.losses > 0.5);
 }
 
+/* Somebody's upload stands in the way of our credit, `back_ms` long, more or less. */
+static struct law_verdict run_behind_an_upload(double seconds, unsigned back_ms)
+{
+    struct law_verdict v = {0};
+    for (uint64_t end = now + (uint64_t)(seconds * 1e9); now < end; now += 50 * (uint64_t)MS) {
+        uint64_t back_ns = (back_ms + now / (50 * (uint64_t)MS) % 3 * 6) * MS;
+        uint64_t rtt_ns = 40 * MS + back_ns;
+        law_on_sample(&law, &(struct law_sample){now, rtt_ns, 20 * MS});
+        v = law_tick(&law, now);
+        uint64_t bytes = v.rate_bps / 8 / 20;
+        law_on_granted(&law, bytes, now);
+        law_on_delivered(&law, bytes, now);
+    }
+    return v;
+}
+
+static void an_upload_that_filled_the_way_back_left_a_window_too_small_for_the_line(void **state)
+{
+    (void)state;
+    begin(10000000);
+    run(4, 9.6e6, 0);
+    struct law_verdict v = run_behind_an_upload(4, 160);
+    assert_int_equal(v.state, LAW_CRUISE);
+    assert_true(v.rate_bps > 8000000);
+    assert_true(v.window_bytes >= v.capacity_bps / 8 * 212 / 1000);
+    v = run_behind_an_upload(4, 5000);
+    assert_true(v.window_bytes <= v.rate_bps / 8 * 600 / 1000);
+}
+
+static void a_bunch_of_credit_out_of_a_full_way_back_is_no_neighbour(void **state)
+{
+    (void)state;
+    begin(10000000);
+    run(4, 9.6e6, 0);
+    run_behind_an_upload(2, 160);
+    uint64_t rtt_ns = (40 + 160 + 12) * (uint64_t)MS;
+    law_on_sample(&law, &(struct law_sample){now, rtt_ns, 32 * MS});
+    assert_true(law_next_ns(&law) > 0);
+    assert_true(run_behind_an_upload(0.5, 160).rate_bps > 8000000);
+}
+
 static void every_word_is_there(void **state)
 {
     (void)state;
@@ -377,6 +418,8 @@ int main(void)
         cmocka_unit_test(more_than_granted_and_less_than_before_do_no_harm),
         cmocka_unit_test(a_delay_that_no_two_clocks_can_have_is_not_believed),
         cmocka_unit_test(a_number_that_another_connection_had_brings_no_losses),
+        cmocka_unit_test(an_upload_that_filled_the_way_back_left_a_window_too_small_for_the_line),
+        cmocka_unit_test(a_bunch_of_credit_out_of_a_full_way_back_is_no_neighbour),
         cmocka_unit_test(every_word_is_there),
         cmocka_unit_test(every_constant_can_be_printed),
     };
