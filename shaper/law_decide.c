@@ -61,6 +61,7 @@ static void look_at_rates(struct law *l, bool alarm, struct law_view *v)
     v->demand_limited =
         !v->coarse && !v->window_full && law_granted_bps(l, from, now) < 0.85 * l->rate_bps;
     double segments = law_most(1, v->delivered_bps * v->interval_s / SEGMENT_BITS);
+    v->losses = l->flow.losses;
     v->loss_share = l->flow.losses / (segments + l->flow.losses);
 }
 

@@ -130,32 +130,46 @@ static double chance_share(const struct law_flow *f)
     return least;
 }
 
+bool law_is_judging(const struct law *l)
+{
+    return l->flow.while_count == 0 && l->flow.random_ns != 0 && l->capacity_bps > 0;
+}
+
 bool law_losses_are_ours(const struct law *l)
 {
     const struct law_flow *f = &l->flow;
     return f->while_count == 0 || chance_share(f) < l->c->chance_least;
 }
 
+static void while_end(struct law_flow *f, double share)
+{
+    f->whiles[f->while_next] = share;
+    f->while_next = (f->while_next + 1) % LAW_WHILES;
+    if (f->while_count < LAW_WHILES)
+        f->while_count++;
+    f->while_segments = f->while_losses = f->clean_segments = 0;
+}
+
 void law_flow_interval(struct law *l, uint64_t now_ns)
 {
     struct law_flow *f = &l->flow;
-    uint64_t fresh = f->delivered - f->while_delivered;
+    double segments = (double)(f->delivered - f->while_delivered) / SEGMENT_BYTES;
     f->while_delivered = f->delivered;
     double losses = f->losses, settled_s = 2 * law_base_s(l) + 2 * l->c->interval_min;
     f->losses = 0;
+    f->clean_segments = losses > 0 ? 0 : f->clean_segments + segments;
+    if (f->while_count == 0 && f->clean_segments >= l->c->chance_segments)
+        while_end(f, 0); /* a line that loses nothing at all is a good one */
     if (l->rate_bps >= l->c->chance_below * l->capacity_bps)
         f->pushed_ns = now_ns;
     if (law_since(now_ns, f->pushed_ns) < settled_s)
         return; /* what is lost now, we may have lost by pushing */
-    f->while_segments += (double)fresh / SEGMENT_BYTES;
+    f->while_segments += segments;
     f->while_losses += losses;
-    if (f->while_segments < l->c->chance_segments)
-        return;
-    f->whiles[f->while_next] = f->while_losses / f->while_segments;
-    f->while_next = (f->while_next + 1) % LAW_WHILES;
-    if (f->while_count < LAW_WHILES)
-        f->while_count++;
-    f->while_segments = f->while_losses = 0;
+    /* The first while is waited for: some losses say enough. */
+    bool enough = f->while_count == 0 && f->while_losses >= l->c->chance_losses;
+    if (f->while_segments >= l->c->chance_segments || enough)
+        while_end(f, f->while_losses / f->while_segments);
 }
 
 /* A loss at the deepest queue ever seen is a full buffer; chance strikes at any depth. */

@@ -73,6 +73,9 @@ uint64_t law_outstanding(const struct law *l);
 double law_own_queue_s(const struct law *l);
 /* Do losses mean a full buffer here, rather than a bad line? */
 bool law_losses_are_ours(const struct law *l);
+/* Were there losses, and is not known yet what they mean?  Then stay below the capacity: those that
+ * go on are not ours. */
+bool law_is_judging(const struct law *l);
 /* The most of it in the last `back_s`: a probe tells of a queue that was. */
 double law_own_queue_lately_s(struct law *l, double back_s);
 
@@ -91,7 +94,7 @@ struct law_view {
     bool full;           /* losses are of a full buffer */
     bool coarse;         /* so few grants in an interval that rates say nothing */
     bool sender_limited, hole, sampled, blind, lost;
-    double loss_share; /* of the segments that came */
+    double losses, loss_share; /* segments lost; of those that came */
 };
 void law_look(struct law *l, bool alarm, struct law_view *v, uint64_t now_ns);
 void law_decide(struct law *l, const struct law_view *v);

@@ -68,7 +68,7 @@ void law_start(struct law *l, const struct law_view *v)
         l->progress_ns = v->now_ns;
     bool stuck = law_since(v->now_ns, l->progress_ns) > c->start_patience + 4 * v->round_s &&
                  !v->sender_limited && v->delivered_mean_bps > law_floor_bps(l);
-    bool lossy = v->loss_share > c->start_loss;
+    bool lossy = v->loss_share > c->start_loss && v->losses >= c->start_losses;
     if (!idle && (queue || stuck || lossy || v->lost)) {
         /* What stood behind a hole comes all at once: no faster than it was asked for. */
         double came = law_least(lossy ? v->delivered_mean_bps : v->delivered_most_bps, l->rate_bps);
@@ -195,6 +195,10 @@ static void trim(struct law *l, const struct law_view *v, enum law_reason reason
 /* Lost without a queue to speak of: what came through lately is what the link lets through. */
 static void overflow(struct law *l, const struct law_view *v)
 {
+    if (law_is_judging(l) && l->rate_bps < l->c->chance_below * l->capacity_bps) {
+        climb(l, v);
+        return;
+    }
     double sum = 0;
     for (unsigned i = 0; i < LAW_RATES; i++)
         sum += l->rates[i];
@@ -283,7 +287,10 @@ static void climb(struct law *l, const struct law_view *v)
         l->rate_bps = law_least(l->rate_bps, c->climb_lead * most);
     bool enough = v->queue_s > c->climb_queue * v->low_s &&
                   l->rate_bps > c->far_share * law_part_bps(l, v->now_ns);
-    if (v->now_ns < l->round_ns || v->blind || v->hole || enough || !follows(l, v, 0.85))
+    bool judging = law_is_judging(l) && l->rate_bps > c->judge_at * l->capacity_bps;
+    if (judging)
+        l->rate_bps = c->judge_at * l->capacity_bps;
+    if (v->now_ns < l->round_ns || v->blind || v->hole || enough || judging || !follows(l, v, 0.85))
         return;
     if (v->coarse) /* too slow to tell by what comes */
         l->growth = c->climb_most;

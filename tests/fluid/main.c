@@ -2,15 +2,18 @@
 /* fluid/main.c – fluid_run: the matrix in virtual time, as a table.
  *
  * usage: fluid_run [--must] [--slack PERCENT] [--runs N] [--law albedo|ledbat++] [ROW…]
+ *        fluid_run --sweep [--worst N] [--law albedo|ledbat++]
  *        fluid_run --constants
  * Each figure is the median of N runs (5); with --must it fails when one misses its MUST bar by
- * more than the slack (0).
+ * more than the slack (0).  The sweep goes over links that no row names, one run each, and tells the
+ * N worst (3) of each figure.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "fluid/rows.h"
+#include "fluid/sweep.h"
 
 static bool is_time(enum figure f)
 {
@@ -44,8 +47,8 @@ static bool print_bar(const struct bar *b, double value, double slack)
 }
 
 struct order {
-    bool must;
-    unsigned runs;
+    bool must, sweep;
+    unsigned runs, worst;
     double slack;
     const struct fluid_law *law;
     const char *names[64];
@@ -76,6 +79,7 @@ static int usage(void)
 {
     fprintf(stderr, "usage: fluid_run [--must] [--slack PERCENT] [--runs N] "
                     "[--law albedo|ledbat++] [ROW...]\n"
+                    "       fluid_run --sweep [--worst N] [--law albedo|ledbat++]\n"
                     "       fluid_run --constants\n");
     return 2;
 }
@@ -97,6 +101,11 @@ static bool read_order(int argc, char **argv, struct order *o)
                      : strcmp(next, fluid_scavenger.name) == 0 ? &fluid_scavenger
                                                                : NULL;
             i++;
+        } else if (strcmp(argv[i], "--sweep") == 0) {
+            o->sweep = true;
+        } else if (strcmp(argv[i], "--worst") == 0) {
+            o->worst = (unsigned)strtoul(next, NULL, 10);
+            i++;
         } else if (row_find(argv[i]) != NULL && o->name_count < 64) {
             o->names[o->name_count++] = argv[i];
         } else {
@@ -110,9 +119,13 @@ int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "--constants") == 0)
         return print_constants();
-    struct order o = {.runs = 5, .law = &fluid_scavenger};
+    struct order o = {.runs = 5, .worst = 3, .law = &fluid_scavenger};
     if (!read_order(argc, argv, &o))
         return usage();
+    if (o.sweep) {
+        sweep_print(o.law, o.worst);
+        return 0;
+    }
     bool holds = true;
     for (size_t i = 0; i < row_count; i++) {
         bool asked = o.name_count == 0;
