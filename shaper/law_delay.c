@@ -59,9 +59,19 @@ static bool is_sparse(const struct law *l)
     return l->state == LAW_YIELD || l->state == LAW_OFF || (l->state == LAW_START && l->waiting);
 }
 
-/* Jitter is the least spread of any second in which we were silent: whoever shares the queue only
- * ever adds to it.  It is believed at once before we begin, and downwards; upwards, only when it
- * alone has kept us silent for long. */
+static double middle_of(const double *values)
+{
+    double sorted[LAW_SPREADS];
+    for (unsigned i = 0; i < LAW_SPREADS; i++)
+        sorted[i] = values[i];
+    qsort(sorted, LAW_SPREADS, sizeof(sorted[0]), compare);
+    return sorted[LAW_SPREADS / 2];
+}
+
+/* Jitter is what a probe's delay does while we are silent: whoever shares the queue only adds to
+ * it.  It is believed at once before we begin; then downwards the middle one of the newest windows,
+ * as the least of many would be a lucky one; upwards, only when it alone has kept us silent for
+ * long. */
 static void spread_add(struct law *l, double queue_s, uint64_t now_ns)
 {
     struct law_delay *d = &l->delay;
@@ -69,17 +79,18 @@ static void spread_add(struct law *l, double queue_s, uint64_t now_ns)
     if (d->window_count < LAW_SPREAD_SAMPLES)
         return;
     double jitter_s = spread_of(d->window, LAW_SPREAD_SAMPLES) * l->c->noise_share;
+    d->spreads_s[d->spread_count++ % LAW_SPREADS] = jitter_s;
     d->window_count = 0;
     if (d->least_since_ns != l->state_ns)
         d->least_spread_s = jitter_s;
     d->least_since_ns = l->state_ns;
     d->least_spread_s = law_least(d->least_spread_s, jitter_s);
-    bool stuck = law_since(now_ns, l->state_ns) > l->c->noise_patience;
+    double lately_s = d->spread_count < LAW_SPREADS ? d->noise_s : middle_of(d->spreads_s);
     if (l->state == LAW_START)
         d->noise_s = d->least_spread_s;
-    else if (jitter_s < d->noise_s)
-        d->noise_s = jitter_s;
-    else if (stuck)
+    else if (lately_s < d->noise_s)
+        d->noise_s = lately_s;
+    else if (law_since(now_ns, l->state_ns) > l->c->noise_patience)
         d->noise_s = law_most(d->noise_s, law_least(d->least_spread_s, l->c->noise_most));
 }
 

@@ -130,15 +130,15 @@ static double chance_share(const struct law_flow *f)
     return least;
 }
 
-bool law_is_judging(const struct law *l)
-{
-    return l->flow.while_count == 0 && l->flow.random_ns != 0 && l->capacity_bps > 0;
-}
-
 bool law_losses_are_ours(const struct law *l)
 {
     const struct law_flow *f = &l->flow;
     return f->while_count == 0 || chance_share(f) < l->c->chance_least;
+}
+
+bool law_is_judging(const struct law *l)
+{
+    return l->flow.while_count == 0 && l->flow.random_ns != 0 && l->capacity_bps > 0;
 }
 
 static void while_end(struct law_flow *f, double share)

@@ -192,20 +192,14 @@ static void trim(struct law *l, const struct law_view *v, enum law_reason reason
     l->trim_ns = v->now_ns;
 }
 
-/* Lost without a queue to speak of: what came through lately is what the link lets through. */
+/* Lost without a queue to speak of: too fast for a short buffer.  The capacity stays: that less
+ * comes through, a shortfall will tell. */
 static void overflow(struct law *l, const struct law_view *v)
 {
     if (law_is_judging(l) && l->rate_bps < l->c->chance_below * l->capacity_bps) {
         climb(l, v);
         return;
     }
-    double sum = 0;
-    for (unsigned i = 0; i < LAW_RATES; i++)
-        sum += l->rates[i];
-    bool ours = sum > l->c->short_share * LAW_RATES * l->capacity_bps;
-    if (v->queue_s <= v->low_s && l->rate_count > LAW_RATES && ours)
-        l->capacity_bps = law_least(
-            l->capacity_bps, law_most(sum / LAW_RATES, l->c->overflow_least * l->capacity_bps));
     trim(l, v, LAW_BECAUSE_OWN_QUEUE);
 }
 

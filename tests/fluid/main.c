@@ -5,8 +5,8 @@
  *        fluid_run --sweep [--worst N] [--law albedo|ledbat++]
  *        fluid_run --constants
  * Each figure is the median of N runs (5); with --must it fails when one misses its MUST bar by
- * more than the slack (0).  The sweep goes over links that no row names, one run each, and tells the
- * N worst (3) of each figure.
+ * more than the slack (0).  The sweep goes over links that no row names, one run each, and tells
+ * the N worst (3) of each figure.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -365,6 +365,42 @@ static void a_bunch_of_credit_out_of_a_full_way_back_is_no_neighbour(void **stat
     assert_true(run_behind_an_upload(0.5, 160).rate_bps > 8000000);
 }
 
+/* One in 200 is lost whatever the rate; returned as run() does. */
+static struct law_verdict run_with_chance_losses(double seconds, double link_bps)
+{
+    static uint64_t lost;
+    struct law_verdict v = {0};
+    for (double at = 0; at < seconds; at += 0.1) {
+        v = run(0.1, link_bps, 0);
+        lost += law.flow.delivered / 1448 / 200 > lost ? 1 : 0;
+        law_on_stamp(&law, &(struct law_stamp){.retransmitted = lost}, now);
+    }
+    return v;
+}
+
+static void losses_by_chance_took_the_capacity_down_step_by_step(void **state)
+{
+    (void)state;
+    begin(10000000);
+    run_with_chance_losses(2, 9.6e6);
+    struct law_verdict v = run_with_chance_losses(20, 9.6e6);
+    assert_true(v.capacity_bps > 9000000);
+    assert_true(v.rate_bps > 8000000);
+}
+
+static void what_losses_mean_is_asked_below_the_capacity(void **state)
+{
+    (void)state;
+    begin(10000000);
+    law_on_stamp(&law, &(struct law_stamp){.retransmitted = 0}, now);
+    struct law_verdict v = run(1.2, 9.6e6, 0);
+    law_on_stamp(&law, &(struct law_stamp){.retransmitted = 1}, now);
+    v = run(0.6, 9.6e6, 0);
+    assert_true(v.rate_bps < v.capacity_bps * 92 / 100);
+    v = run(4, 9.6e6, 0); /* none more: it was ours */
+    assert_true(v.rate_bps > v.capacity_bps * 92 / 100);
+}
+
 static void every_word_is_there(void **state)
 {
     (void)state;
@@ -420,6 +456,8 @@ int main(void)
         cmocka_unit_test(a_number_that_another_connection_had_brings_no_losses),
         cmocka_unit_test(an_upload_that_filled_the_way_back_left_a_window_too_small_for_the_line),
         cmocka_unit_test(a_bunch_of_credit_out_of_a_full_way_back_is_no_neighbour),
+        cmocka_unit_test(losses_by_chance_took_the_capacity_down_step_by_step),
+        cmocka_unit_test(what_losses_mean_is_asked_below_the_capacity),
         cmocka_unit_test(every_word_is_there),
         cmocka_unit_test(every_constant_can_be_printed),
     };
