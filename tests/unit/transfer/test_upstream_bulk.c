@@ -9,6 +9,7 @@
 #include "support/liar.h"
 #include "transfer/line.h"
 #include "wire/probe.h"
+#include "wire/stamp.h"
 
 enum { BODY = 1 << 20, FLOW = 1 << 20 };
 #define LINE_BPS UINT64_C(10000000)
@@ -384,6 +385,115 @@ static void an_upload_that_may_not_go_costs_a_download_nothing(void **state)
     assert_true((g->flowed - before) * 8 / 10 > LINE_BPS * 85 / 100);
 }
 
+/* ---- a parent that does not play by the rules ---- */
+
+static size_t never(struct gate *gate, size_t want, uint64_t now_ns, uint64_t *retry_ns)
+{
+    (void)gate;
+    (void)want;
+    (void)now_ns;
+    *retry_ns = GATE_WILL_CALL;
+    return 0;
+}
+
+static void nothing_spent(struct gate *gate, size_t bytes, uint64_t now_ns)
+{
+    (void)gate;
+    (void)bytes;
+    (void)now_ns;
+}
+
+static void nothing_to_forget(struct gate *gate)
+{
+    (void)gate;
+}
+
+static void a_parent_that_grants_an_upload_nothing_is_left_after_a_minute(void **state)
+{
+    static const struct gate_ops ops = {never, nothing_spent, nothing_to_forget};
+    struct gate shut = {.ops = &ops};
+    struct stage *g = *state;
+    struct told t;
+
+    send_body(g, &t, BODY, on_told, &t);
+    while (g->on.liar.session_count < 3)
+        run_ms(g, 1);
+    http_session_use_credit_gate(g->on.liar.sessions[2], &shut);
+    const uint64_t before = up_bytes(g);
+    begin(g, 1, 0);
+    run_ms(g, 55000);
+    assert_int_equal(t.count, 0);
+    assert_true(up_bytes(g) - before <= 128 << 10); /* what every connection starts with */
+    run_ms(g, 30000);
+    expect_told(&t, ALB_TIMEOUT);
+    assert_int_equal(g->downs, 0);
+    assert_true(g->flowed * 8 / 85 > LINE_BPS / 2); /* it held up nothing else */
+    http_session_use_credit_gate(g->on.liar.sessions[2], NULL);
+}
+
+static void lie(struct stage *g, unsigned i)
+{
+    const struct sender_stamp lies[] = {
+        {.sent_ns = UINT64_MAX, .cumulative_bytes = UINT64_MAX, .aggregate_bps = UINT64_MAX / 2},
+        {.sent_ns = 0, .cumulative_bytes = 1, .retransmitted = UINT64_MAX},
+        {.sent_ns = NS_PER_S, .retransmitted = 5, .aggregate_bps = 1, .flows = UINT16_MAX},
+        {.flags = STAMP_SENDER_LIMITED, .sent_ns = UINT64_MAX / 2, .retransmitted = 1},
+        {.flags = STAMP_POLICY_LIMITED, .aggregate_bps = UINT64_C(1) << 40, .flows = 1}};
+    uint8_t bytes[STAMP_SIZE];
+
+    sender_stamp_encode(&lies[i % ALB_COUNT(lies)], bytes);
+    for (size_t k = 0; k < g->on.liar.session_count; k++)
+        http_session_stamp(g->on.liar.sessions[k], bytes, sizeof bytes);
+}
+
+/* Who sends may send as little as it likes, by lies as well: no limit is lifted for it, and it is
+ * over when they are. */
+static void a_parent_that_lies_in_its_stamps_harms_itself_while_it_lies(void **state)
+{
+    struct stage *g = *state;
+
+    begin(g, 4, 0);
+    for (unsigned i = 0; i < 600; i++) {
+        lie(g, i);
+        run_ms(g, 50);
+    }
+    print_message("%.2f Mbit/s beside lies\n", (double)g->flowed * 8 / 30e6);
+    assert_true(g->flowed > 0);
+    wan_set_terms(
+        line_wan(g->line), WAN_DOWN,
+        &(struct policy_terms){.action = {.mode = POLICY_CAPPED, .rate_bps = LINE_BPS / 5}});
+    run_ms(g, 1000);
+    const uint64_t before = g->flowed;
+    for (unsigned i = 0; i < 200; i++) {
+        lie(g, i);
+        run_ms(g, 50);
+    }
+    assert_true((g->flowed - before) * 8 / 10 <= LINE_BPS / 5);
+    wan_set_terms(line_wan(g->line), WAN_DOWN,
+                  &(struct policy_terms){.action = {.mode = POLICY_MODE_SCAVENGE}});
+    run_ms(g, 30000);
+    const uint64_t after = g->flowed;
+    run_ms(g, 10000);
+    print_message("%.2f Mbit/s after them\n", (double)(g->flowed - after) * 8 / 10e6);
+    assert_true((g->flowed - after) * 8 / 10 > LINE_BPS / 2);
+    assert_int_equal(g->downs, 0);
+}
+
+static void a_parent_that_is_half_a_second_away_is_used_as_well(void **state)
+{
+    struct stage *g = *state;
+
+    g->on.wan->delay_ns = 250 * NS_PER_MS;
+    wan_probe_ops.forget(line_wan(g->line));
+    begin(g, 4, 0);
+    run_ms(g, 30000);
+    const uint64_t before = g->flowed;
+    run_ms(g, 60000);
+    print_message("%.2f Mbit/s at 500 ms\n", (double)(g->flowed - before) * 8 / 60e6);
+    assert_true((g->flowed - before) * 8 / 60 > LINE_BPS / 20); /* weak: ARCHITECTURE */
+    assert_int_equal(g->downs, 0);
+}
+
 /* ---- several data connections ---- */
 
 static void law_wants(struct stage *g, unsigned connections)
@@ -515,6 +625,9 @@ int main(void)
         HERE(a_body_that_is_broken_off_for_being_slow_is_sent_again_each_time),
         HERE(a_download_beside_an_upload_keeps_its_line),
         HERE(an_upload_that_may_not_go_costs_a_download_nothing),
+        HERE(a_parent_that_grants_an_upload_nothing_is_left_after_a_minute),
+        HERE(a_parent_that_lies_in_its_stamps_harms_itself_while_it_lies),
+        HERE(a_parent_that_is_half_a_second_away_is_used_as_well),
         HERE(as_many_are_opened_as_the_law_wants_and_closed_again),
         HERE(calls_of_a_connection_that_leaves_are_finished_first),
         HERE(losing_one_of_several_does_not_lose_the_line),
