@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* reflector/main.c – `albedo-reflector`: one of two commands, and where log lines go. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <time.h>
@@ -41,7 +42,7 @@ int main(int argc, char **argv)
     int code = reflector_command_parse(argc, argv, &command);
     if (code == 0)
         code = run(&command);
-    if (code == 0 && fflush(stdout) != 0)
+    if (code == 0 && fflush(stdout) != 0 && errno != EPIPE) /* else nobody wants more of it */
         code = reflector_fail(ALB_IO, "standard output cannot be written");
     return code;
 }

@@ -18,6 +18,12 @@ static const char *const COLUMNS[] = {
     "link",   "subnets", "dates", "layer",     "site",  "by",      "note"};
 enum { COLUMN_COUNT = ALB_COUNT(COLUMNS) };
 
+/* The same for whoever mistyped one; in the order in which we write them. */
+#define KNOWN_COLUMNS                                                                              \
+    "there are kind, name, scope, direction, place, class, days, hours, on, except, mode, rate, "  \
+    "ceiling, floor, percent, profile, max_queue, zone, link, subnets, dates, layer, site, by, "   \
+    "note"
+
 /* ---- reading ---- */
 
 struct sheet {
@@ -55,7 +61,7 @@ static bool take_header(struct sheet *s, const struct table *t)
         if (name == NULL || has_name(s, name)) {
             policy_findings_add(s->findings, true, "line %u: column \"%s\" is %s", t->line,
                                 policy_quoted(t->cells[i], quoted),
-                                name == NULL ? "not known" : "there twice");
+                                name == NULL ? "not known; " KNOWN_COLUMNS : "there twice");
             return false;
         }
         if (name == COLUMNS[0]) {

@@ -268,13 +268,15 @@ void days_write(uint8_t days, struct buf *out)
 
 struct alb_status limit_parse(const char *text, uint64_t *bps)
 {
+    const struct alb_status none =
+        alb_fail(ALB_INVALID, "0 is no rate: say mode off, or leave it out for no limit");
     uint64_t rate;
-    struct alb_status st = parse_rate(text, &rate);
+    struct alb_status st = strcmp(text, "0") == 0 ? none : parse_rate(text, &rate);
 
     if (alb_failed(st))
         return st;
     if (rate == 0)
-        return alb_fail(ALB_INVALID, "0 is no rate: say mode off, or leave it out for no limit");
+        return none;
     if (rate < RATE_LEAST_BPS)
         return alb_fail(ALB_INVALID, "less than one packet of 1500 bytes a second moves nothing: "
                                      "say at least 12kbit, or mode off");

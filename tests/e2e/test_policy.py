@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import time
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -84,7 +85,7 @@ def test_a_good_file_is_said_to_be_good_without_a_membership(site, tmp_path):
     ('{"format": 9, "rules": []}', "format"),
     ({**OFFICE, "zone": "Europe/Nowhere"}, "Europe/Nowhere"),
     ({**OFFICE, "rules": [{"name": "a", "scope": "site:branch", "mode": "capped",
-                           "rate": "0"}]}, "rule 1 (a)"),
+                           "rate": "0"}]}, "0 is no rate: say mode off"),
     ({**OFFICE, "rules": [{"name": "a", "scope": "site:branch", "mode": "capped",
                            "percent": 101}]}, "rule 1 (a)"),
     ({**OFFICE, "rules": [{"name": "a", "scope": "global", "mode": "fast"}]}, "mode is off"),
@@ -194,12 +195,13 @@ def test_setting_a_policy_stands_in_the_audit_log(site, tmp_path):
 def test_a_pause_is_in_force_two_levels_down_within_a_second(site, tmp_path):
     set_policy(site, tmp_path, OFFICE)
     seen = len(site.far.daemon.log_text())
-    started = time.monotonic()
     done = site.admin.albedo("pause", "--site", "branch", "--for", "2h", "--why", "market's open")
-    asked = time.monotonic() - started
-    site.far.daemon.wait_line(r"event=policy\.new name=override", timeout=5, after=seen)
-    print(f"the command took {asked:.2f} s, all of it {time.monotonic() - started:.2f} s")
-    assert time.monotonic() - started - asked < 1
+    came = site.far.daemon.wait_line(r"time=(\S+) .*event=policy\.new name=override", timeout=30,
+                                     after=seen)
+    # By the daemons' own clocks, which stamp whole seconds: ours waits for processes to start.
+    signed = re.search(rf"(\S+) .*what=override id={done.document()['id']} ",
+                       (site.hub.data / "audit.log").read_text())
+    assert stamp(came[1]) - stamp(signed[1]) <= timedelta(seconds=1)
     now = explained(site.deep)
     assert (now["source"], now["mode"]) == ("override", "off")
     shown = site.deep.albedo("policy", "show", plain=True).out
@@ -207,10 +209,14 @@ def test_a_pause_is_in_force_two_levels_down_within_a_second(site, tmp_path):
 
     override = done.document()["id"]
     assert said(site.admin, "resume", override).code == DONE
-    wait_until(lambda: explained(site.deep)["source"] == "rule", 5, "the rule to hold again")
+    wait_until(lambda: explained(site.deep)["source"] == "rule", 20, "the rule to hold again")
     audit = (site.hub.data / "audit.log").read_text()
     assert re.search(rf"what=override id={override} do=pause scope=site:branch until=\S+ ", audit)
     assert f"what=resume id={override} did=pause scope=site:branch" in audit
+
+
+def stamp(text):
+    return datetime.fromisoformat(text.removeprefix("time=").removesuffix("Z"))
 
 
 def stands_still(count, for_s=2):
@@ -273,13 +279,13 @@ def test_an_override_ends_by_itself_and_what_was_said_before_holds_again(site, t
     set_policy(site, tmp_path, OFFICE)
     site.admin.albedo("pause", "--all", "--for", "1h", "--why", "freeze")
     site.admin.albedo("go", "--site", "branch", "--for", "6s", "--why", "one urgent fix")
-    wait_until(lambda: explained(site.deep)["mode"] == "full", 5, "the go to arrive")
+    wait_until(lambda: explained(site.deep)["mode"] == "full", 20, "the go to arrive")
     wait_until(lambda: explained(site.deep)["mode"] == "off", 15, "the go to end")
     shown = site.deep.albedo("policy", "show").document()["overrides"]["list"]
     assert [o["why"] for o in shown] == ["freeze"]
     done = said(site.admin, "resume", "--all")
     assert done.code == DONE and "1 override ended" in done.out, done
-    wait_until(lambda: explained(site.deep)["source"] == "rule", 5, "the rules to hold again")
+    wait_until(lambda: explained(site.deep)["source"] == "rule", 20, "the rules to hold again")
 
 
 @pytest.mark.parametrize("words, code, why", [
@@ -312,7 +318,7 @@ def test_words_that_make_no_sense_are_refused_with_what_does(site, words, code, 
 def test_what_was_said_last_holds_while_the_hub_is_away_and_when_it_is_back(site, tmp_path):
     number = set_policy(site, tmp_path, OFFICE)
     site.admin.albedo("pause", "--site", "branch", "--for", "1h", "--why", "cut off")
-    wait_until(lambda: explained(site.deep)["mode"] == "off", 5, "the pause to arrive")
+    wait_until(lambda: explained(site.deep)["mode"] == "off", 20, "the pause to arrive")
     held = numbers(site.deep)
     site.hub.kill()
     try:

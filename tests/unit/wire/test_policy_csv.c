@@ -266,7 +266,10 @@ static void wrong_headers_are_told_what_a_header_is(void **state)
            "error: line 1: a table begins with a line of column names: kind (rule, site, calendar, "
            "deadline, policy), name, scope, mode and so on; or Mirage's "
            "SubnetMaskV4,Site,Download Limit,Upload Limit,...\n");
-    expect("kind,name,speed\n", "error: line 1: column \"speed\" is not known\n");
+    expect("kind,name,speed\n",
+           "error: line 1: column \"speed\" is not known; there are kind, name, scope, direction, "
+           "place, class, days, hours, on, except, mode, rate, ceiling, floor, percent, profile, "
+           "max_queue, zone, link, subnets, dates, layer, site, by, note\n");
     expect("kind,name,name\n", "error: line 1: column \"name\" is there twice\n");
 }
 
