@@ -34,6 +34,11 @@ static void tell_set(struct output *o, const struct link_answer *answer,
         output_say(o, "policy %" PRIu64 " is set: %s", number, policy_doc_words(doc, words));
     else
         output_say(o, "policy %" PRIu64 " says just that already: nothing changed", number);
+    for (size_t i = 0; i < json_doc_count(said, "warnings") && !o->json; i++) {
+        AUTO_FREE char *at = xasprintf("warnings.%zu", i);
+
+        output_note(o, "warning: with the sites of the directory: %s", json_doc_text(said, at));
+    }
 }
 
 static enum exit_code put(struct cli *cli, const struct policy_doc *doc, const struct buf *text)

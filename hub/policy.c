@@ -106,6 +106,9 @@ struct policy_task {
     uint64_t expected; /* the number that must be in force */
     uint64_t highest;  /* in force anywhere */
     struct buf sealed; /* the new one; empty: nothing changed */
+    /* Of the document as it came, and with the directory's sites: what is only among the second is
+     * what its author could not see. */
+    struct policy_findings seen, found;
 };
 
 /* All that is wrong was told to whoever ran `albedo policy check`; here the first must do. */
@@ -122,22 +125,47 @@ static void refuse_findings(struct hub_task *t, const struct policy_findings *f)
 }
 
 /* The request's document with the directory's sites, in its one spelling. */
-static void read_document(struct hub_task *t, struct buf *text, struct policy_doc **doc)
+static void read_document(struct policy_task *p, struct buf *text, struct policy_doc **doc)
 {
-    struct policy_findings findings;
+    struct hub_task *t = &p->task;
 
-    policy_findings_init(&findings);
-    t->st = policy_doc_decode(buf_peek(&t->body), buf_size(&t->body), zone_is_known, NULL,
-                              &findings, doc);
+    t->st = policy_doc_decode(buf_peek(&t->body), buf_size(&t->body), zone_is_known, NULL, &p->seen,
+                              doc);
     if (alb_failed(t->st))
-        refuse_findings(t, &findings);
+        refuse_findings(t, &p->seen);
     else
         hub_sites_join(t, *doc);
-    if (!alb_failed(t->st))
+    if (!alb_failed(t->st)) {
+        policy_doc_check(*doc, zone_is_known, NULL, &p->found);
         t->st = policy_doc_encode(*doc, text);
+    }
     if (t->st.code == ALB_FULL)
         hub_task_refuse(t, ALB_INVALID, "the policy is over 1 MiB when signed; shorten its notes");
-    policy_findings_release(&findings);
+}
+
+static bool is_among(const struct policy_findings *f, const char *text)
+{
+    for (size_t i = 0; i < f->count; i++)
+        if (strcmp(f->list[i].text, text) == 0)
+            return true;
+    return false;
+}
+
+/* Such as a rule for a site that the directory does not have. */
+static void put_warnings(const struct policy_task *p, struct json_writer *w)
+{
+    bool is_begun = false;
+
+    for (size_t i = 0; i < p->found.count; i++) {
+        if (is_among(&p->seen, p->found.list[i].text))
+            continue;
+        if (!is_begun)
+            json_array_begin(w, "warnings");
+        is_begun = true;
+        json_text(w, NULL, p->found.list[i].text);
+    }
+    if (is_begun)
+        json_end(w);
 }
 
 static bool is_same(const struct policy_seal *seal, const struct buf *text)
@@ -146,13 +174,15 @@ static bool is_same(const struct policy_seal *seal, const struct buf *text)
            memcmp(seal->text, buf_peek(text), buf_size(text)) == 0;
 }
 
-static void answer_number(struct hub_task *t, uint64_t number, bool has_changed)
+static void answer_number(struct policy_task *p, uint64_t number, bool has_changed)
 {
+    struct hub_task *t = &p->task;
     struct json_writer *w = json_writer_new();
 
     json_object_begin(w, NULL);
     json_number(w, "number", number);
     json_bool(w, "changed", has_changed);
+    put_warnings(p, w);
     json_end(w);
     t->content_type = "application/json";
     t->st = json_writer_finish(w, &t->answer);
@@ -191,7 +221,7 @@ static void set(struct policy_task *p, const struct policy_doc *doc, const struc
     if (!alb_failed(t->st) && has_changed)
         audit_policy(t, doc, r.seal.number + 1, text);
     if (!alb_failed(t->st))
-        answer_number(t, r.seal.number + (has_changed ? 1 : 0), has_changed);
+        answer_number(p, r.seal.number + (has_changed ? 1 : 0), has_changed);
     policy_record_release(&r);
 }
 
@@ -201,7 +231,7 @@ static void policy_run(struct hub_task *t)
     struct buf text;
 
     buf_init(&text, POLICY_TEXT_MAX);
-    read_document(t, &text, &doc);
+    read_document((struct policy_task *)t, &text, &doc);
     if (!alb_failed(t->st))
         set((struct policy_task *)t, doc, &text);
     policy_doc_free(doc);
@@ -222,7 +252,11 @@ static void policy_after(struct hub_task *t)
 
 static void policy_release(struct hub_task *t)
 {
-    buf_release(&((struct policy_task *)t)->sealed);
+    struct policy_task *p = (struct policy_task *)t;
+
+    buf_release(&p->sealed);
+    policy_findings_release(&p->seen);
+    policy_findings_release(&p->found);
 }
 
 void hub_handle_policy_put(void *hub, struct serve_request *rq)
@@ -234,6 +268,8 @@ void hub_handle_policy_put(void *hub, struct serve_request *rq)
     struct hub_task *t = &p->task;
 
     buf_init(&p->sealed, SIGNED_MAX);
+    policy_findings_init(&p->seen);
+    policy_findings_init(&p->found);
     t->release = policy_release;
     p->has_condition = has_condition;
     p->highest = policy_book_highest(h->policy, POLICY_RULES);

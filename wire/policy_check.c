@@ -153,7 +153,7 @@ static struct name *links_of(const struct policy_doc *d)
     return links;
 }
 
-/* Sites may be known to the hub and not to the policy; links only the policy knows. */
+/* Sites may be known to the hub and not to the policy. */
 static void check_scopes(const struct policy_doc *d, struct policy_findings *findings)
 {
     AUTO_FREE struct name *sites = names_of(d, POLICY_KIND_SITE);
@@ -168,7 +168,12 @@ static void check_scopes(const struct policy_doc *d, struct policy_findings *fin
                                 "%s: site %s is not among this policy's sites, so its times are "
                                 "taken in %s",
                                 policy_rule_where(d, i, where), r->of, d->zone);
-        if (r->scope == POLICY_LINK && !is_among(links, d->site_count, r->of))
+        if (r->scope == POLICY_LINK && d->site_count == 0)
+            policy_findings_add(findings, false,
+                                "%s: this policy names no sites, so it matches only if the hub's "
+                                "site directory has one on link %s",
+                                policy_rule_where(d, i, where), r->of);
+        else if (r->scope == POLICY_LINK && !is_among(links, d->site_count, r->of))
             policy_findings_add(findings, false,
                                 "%s can never match: no site of this policy is on link %s",
                                 policy_rule_where(d, i, where), r->of);

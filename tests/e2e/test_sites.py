@@ -247,6 +247,10 @@ def test_a_policy_may_leave_its_sites_out_but_not_say_other_things(north, tmp_pa
     assert said_by_site["lines"][0]["zone"] == "Europe/Oslo"
     again = north.admin.albedo("policy", "set", written(tmp_path, document)).document()
     assert again["changed"] is False
+    rules[0]["scope"] = "site:qauy"
+    done = said(north.admin, "policy", "set", written(tmp_path, {"format": 1, "rules": rules}))
+    assert done.code == DONE and "site qauy is not among this policy's sites" in done.err, done
+    north.admin.albedo("policy", "set", written(tmp_path, document))
     other = {**document, "sites": [{"name": "quay", "zone": "Europe/Rome"}]}
     done = said(north.admin, "policy", "set", written(tmp_path, other))
     assert done.code == USAGE and "site quay has another zone there" in done.err, done

@@ -87,6 +87,8 @@ static void a_policy_without_sites_gets_those_of_the_directory(void **state)
     static const char SAME[] =
         "{\"format\":1,\"sites\":[{\"name\":\"oslo\",\"zone\":\"Europe/Oslo\",\"link\":\"mpls\","
         "\"subnets\":[\"10.1.0.0/16\"]}],\"rules\":[]}";
+    static const char TYPING_ERROR[] = "{\"format\":1,\"rules\":[{\"name\":\"a\",\"scope\":"
+                                       "\"site:olso\",\"mode\":\"off\"}]}";
     static const char OTHER[] = "{\"format\":1,\"sites\":[{\"name\":\"oslo\",\"zone\":\"UTC\"}]}";
 
     struct stage *s = stage_ready();
@@ -97,9 +99,12 @@ static void a_policy_without_sites_gets_those_of_the_directory(void **state)
     assert_true(answer_has(s, "{\"name\":\"oslo\"}")); /* the draft */
     assert_int_equal(post(s, "/v1/sites-put", DOC(OSLO)), 200);
     assert_int_equal(post(s, "/v1/policy-put", RULES), 200);
+    assert_false(answer_has(s, "warnings"));
     assert_policy(s, 3, "\"link\":\"mpls\"");
     assert_policy(s, 3, "\"site:oslo\"");
     assert_int_equal(post(s, "/v1/policy-put", SAME), 200);
+    assert_int_equal(post(s, "/v1/policy-put", TYPING_ERROR), 200);
+    assert_true(answer_has(s, "\"warnings\":[\"rule 1 (a): site olso is not among this policy's"));
     assert_int_equal(post(s, "/v1/policy-put", OTHER), 400);
     assert_refused(s, 400, "site oslo has another zone there");
     assert_refused(s, 400, "'albedo site export'");

@@ -334,6 +334,9 @@ static void names_that_lead_nowhere_are_pointed_out(void **state)
            "taken in Europe/Oslo\n"
            "warning: rule 2 (rule-2) can never match: no site of this policy is on link x\n"
            "warning: deadline 1: site bergen is not among this policy's sites\n");
+    expect("{\"format\":1,\"rules\":[{\"scope\":\"link:x\",\"mode\":\"off\"}]}",
+           "warning: rule 1 (rule-1): this policy names no sites, so it matches only if the hub's "
+           "site directory has one on link x\n");
 }
 
 /* ---- bounds ---- */
