@@ -19,6 +19,7 @@
 enum { BATCHES_DEFAULT = 4, OUTSTANDING_DEFAULT = 16 << 20 };
 enum { CORRUPT_TRIES = 3, FAILURES_MOST = 12 /* some four minutes of rests */ };
 #define SILENCE_NS (30 * NS_PER_S)
+#define SWEEP_NS (30 * NS_PER_S) /* of what a paused layer keeps and nobody wants */
 
 struct batch {
     struct fetcher *fetcher;
@@ -60,6 +61,7 @@ struct fetcher {
     size_t batch_count, held_count; /* … held: of layers that have a rate */
     uint64_t outstanding_bytes, checking_bytes;
     uint64_t heard_ns; /* when the data connection last said anything */
+    uint64_t swept_ns; /* … and it was last seen what nobody waits for */
     struct timer soon, rested, allowed;
     bool is_over; /* freed, though perhaps from inside one of its callbacks */
     struct fetcher_stats stats;
@@ -202,13 +204,30 @@ static void more_is_allowed(void *arg)
     ask_soon(arg);
 }
 
+/* What nobody waits for any more is let go of when its turn comes, which may be in a week. */
+static void sweep(struct fetcher *f, uint64_t now_ns)
+{
+    struct want *taken[BATCH_ITEMS_MAX];
+    size_t count = ALB_COUNT(taken);
+
+    while (count == ALB_COUNT(taken)) {
+        count = fetch_queue_take_abandoned(&f->queue, taken, ALB_COUNT(taken));
+        for (size_t i = 0; i < count; i++)
+            finish(f, taken[i], alb_fail(ALB_CLOSED, "nobody waits"), NULL);
+    }
+    f->swept_ns = now_ns;
+}
+
 /* The policy keeps back all that is ready, until then or until it says so (more_is_allowed). */
 static void wait_until_allowed(struct fetcher *f)
 {
     const struct fetch_group *g = NULL;
     const struct want *first = NULL;
-    uint64_t at_ns = UINT64_MAX;
+    const uint64_t now_ns = loop_now_ns(f->options.loop);
 
+    if (now_ns >= f->swept_ns + SWEEP_NS)
+        sweep(f, now_ns);
+    uint64_t at_ns = f->queue.ready > 0 ? f->swept_ns + SWEEP_NS : UINT64_MAX;
     while ((g = fetch_queue_next(&f->queue, g, &first)) != NULL) {
         const uint64_t ask_ns = layer_job_ask_ns(first->job);
         at_ns = ask_ns != 0 && ask_ns < at_ns ? ask_ns : at_ns;

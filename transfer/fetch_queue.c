@@ -180,3 +180,34 @@ size_t fetch_queue_take(struct fetch_queue *q, struct want **out, size_t max_cou
     end_turn(q, g);
     return count;
 }
+
+static size_t take_abandoned_of(struct fetch_queue *q, struct fetch_group *g, struct want **out,
+                                size_t max_count)
+{
+    struct want *next;
+    size_t count = 0;
+
+    for (struct want *w = TAILQ_FIRST(&g->wants); w != NULL && count < max_count; w = next) {
+        next = TAILQ_NEXT(w, link);
+        if (!TAILQ_EMPTY(&w->waiters))
+            continue;
+        TAILQ_REMOVE(&g->wants, w, link);
+        q->ready--;
+        out[count++] = w;
+    }
+    return count;
+}
+
+size_t fetch_queue_take_abandoned(struct fetch_queue *q, struct want **out, size_t max_count)
+{
+    struct fetch_group *next;
+    size_t count = 0;
+
+    for (struct fetch_group *g = TAILQ_FIRST(&q->turns); g != NULL; g = next) {
+        next = TAILQ_NEXT(g, link);
+        count += take_abandoned_of(q, g, out + count, max_count - count);
+        if (TAILQ_EMPTY(&g->wants))
+            drop_group(q, g);
+    }
+    return count;
+}

@@ -51,5 +51,7 @@ const struct want *fetch_queue_peek(const struct fetch_queue *q);
  * fetch_queue_most_bytes() but always one.  How many; 0: nothing is ready. */
 size_t fetch_queue_take(struct fetch_queue *q, struct want **out, size_t max_count,
                         uint64_t max_bytes);
+/* Take, of all groups, wants that nobody waits for any more. */
+size_t fetch_queue_take_abandoned(struct fetch_queue *q, struct want **out, size_t max_count);
 /* The most a batch item for it can be, its head included. */
 uint64_t fetch_queue_most_bytes(const struct want *want);

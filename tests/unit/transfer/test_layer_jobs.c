@@ -296,6 +296,29 @@ static void a_layer_that_is_off_is_not_asked_for_and_comes_once_it_may(void **st
     assert_false(layer_jobs_hold(line_jobs(s->line)));
 }
 
+/* They stayed for as long as the pause did. */
+static void what_nobody_waits_for_any_more_is_let_go_of_in_a_pause(void **state)
+{
+    struct stage *s = *state;
+    struct supply_stats stats;
+
+    set_policy(s, "{\"format\":1,\"zone\":\"UTC\",\"rules\":[{\"name\":\"a\","
+                  "\"scope\":\"job:base\",\"mode\":\"off\"}]}");
+    pull(s, 0, 40);
+    run_s(s, 5);
+    supply_stats(s->supply, &stats);
+    assert_int_equal(stats.fetch.queued, 40);
+    for (unsigned i = 0; i < 39; i++)
+        supply_leave(s->supply, &s->pulls[0].items[i].waiter);
+    run_s(s, 65);
+    supply_stats(s->supply, &stats);
+    assert_int_equal(stats.fetch.queued, 1);
+    assert_int_equal(s->asked[0], 0);
+    set_policy(s, "{\"format\":1,\"zone\":\"UTC\",\"rules\":[]}");
+    run_s(s, 20);
+    assert_int_equal(s->pulls[0].came, 1);
+}
+
 /* 2 Mbit/s on the wire of a line that brings ten: over ten seconds within 2 %, of which one chunk
  * more or less is 1.4. */
 static void a_capped_layer_has_its_rate_and_the_other_the_rest(void **state)
@@ -370,6 +393,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_layer_that_is_off_is_not_asked_for_and_comes_once_it_may,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_nobody_waits_for_any_more_is_let_go_of_in_a_pause,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_capped_layer_has_its_rate_and_the_other_the_rest,
                                         set_up_lan, tear_down),
