@@ -11,3 +11,6 @@ uint64_t process_raise_open_files(void);
 /* How many of `sessions` connections fit beside what else a daemon opens (log, store, index): the
  * number itself, or less. */
 size_t process_sessions_that_fit(uint64_t open_files, size_t sessions);
+/* Both, for a daemon that is to have `wanted`: beyond what fits accept() fails, and so does the
+ * store.  The log hears of it as `event`. */
+size_t process_fit_sessions(const char *event, size_t wanted);

@@ -164,16 +164,6 @@ static enum exit_code judge(struct explain *e, const struct search *s)
 
 /* ---- telling --------------------------------------------------------------------------------- */
 
-static const char *list_name(enum chunk_list list)
-{
-    switch (list) {
-    case LIST_MANIFEST: return "manifest";
-    case LIST_CONTENT: return "content";
-    case LIST_ROOT: return "root";
-    }
-    alb_unreachable();
-}
-
 static void tell_use(struct output *o, const struct use *u)
 {
     output_say(o, "  %s@%s%s: %s", u->version.layer, u->version.version,
@@ -217,7 +207,7 @@ static void put_use(struct json_writer *w, const struct use *u)
     json_text(w, "version", u->version.version);
     json_bool(w, "current", u->version.is_current);
     json_text(w, "root", digest_hex(&u->version.root, hex));
-    json_text(w, "list", list_name(u->list));
+    json_text(w, "list", chunk_list_word(u->list));
     json_number(w, "position", u->position);
     json_number(w, "files", u->file_count);
     json_array_begin(w, "paths");

@@ -2,7 +2,6 @@
 /* hub/daemon.c – `albedo-hub serve`: files and sockets opened, the hub run on the kernel's loop. */
 #include <fcntl.h>
 #include <pthread.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -192,19 +191,6 @@ static void renew(void *arg)
     timer_set_in(&d->renewal, HUB_TLS_RENEW_S * NS_PER_S);
 }
 
-/* As many as the system has descriptors for: beyond that accept() fails, and so does the store. */
-static size_t fitting_sessions(size_t wanted)
-{
-    const uint64_t files = process_raise_open_files();
-    const size_t fit = process_sessions_that_fit(files, wanted);
-
-    log_event(fit < wanted ? LOG_WARN : LOG_INFO, "hub.limits",
-              "open_files=%" PRIu64 " sessions=%zu max_sessions=%zu%s", files, fit, wanted,
-              fit < wanted ? " next=\"raise LimitNOFILE of the service, or lower max_sessions\""
-                           : "");
-    return fit;
-}
-
 static int start(struct daemon *d)
 {
     const struct hub_config *c = &d->config;
@@ -223,7 +209,8 @@ static int start(struct daemon *d)
                                         .admin_address = c->admin_listen.host,
                                         .admin_port = c->admin_listen.port,
                                         .memory_cache_bytes = c->memory_cache_bytes,
-                                        .max_sessions = fitting_sessions(c->max_sessions),
+                                        .max_sessions =
+                                            process_fit_sessions("hub.limits", c->max_sessions),
                                         .link_bps = c->link_rate_bps,
                                         .packet_overhead = (uint32_t)c->packet_overhead,
                                         .is_next_key = is_next_key,

@@ -234,23 +234,13 @@ static void look_into_next(struct explain_task *p)
 
 /* ---- ANSWER ---------------------------------------------------------------------------------- */
 
-static const char *list_name(enum chunk_list list)
-{
-    switch (list) {
-    case LIST_MANIFEST: return "manifest";
-    case LIST_CONTENT: return "content";
-    case LIST_ROOT: return "root";
-    }
-    alb_unreachable();
-}
-
 static void put_version(const struct version_seen *v, struct json_writer *w)
 {
     json_object_begin(w, NULL);
     json_text(w, "layer", v->layer);
     json_text(w, "version", v->version);
     json_bool(w, "current", v->is_current);
-    json_text(w, "list", list_name(v->list));
+    json_text(w, "list", chunk_list_word(v->list));
     json_number(w, "files", v->file_count);
     json_array_begin(w, "paths");
     for (size_t i = 0; i < v->path_count; i++)

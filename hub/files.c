@@ -180,16 +180,6 @@ struct alb_status hub_keys_renew(const struct hub_keys *k, const char *org, int6
 
 /* ---- doors ----------------------------------------------------------------------------------- */
 
-static bool look_at(void *arg, const char *name, const void *value, size_t size, uint64_t version)
-{
-    (void)arg;
-    (void)name;
-    (void)value;
-    (void)size;
-    (void)version;
-    return true;
-}
-
 struct alb_status hub_doors_open(const char *dir, struct hub_doors *out, const char **part)
 {
     AUTO_FREE char *catalogue = path_join(dir, "catalogue");
@@ -200,10 +190,8 @@ struct alb_status hub_doors_open(const char *dir, struct hub_doors *out, const c
         segment_store_open(&(struct segment_store_options){.dir = dir}, &d.store);
     if (!alb_failed(st)) {
         *part = "catalogue";
-        st = disk_catalogue_open(catalogue, &d.catalogue);
+        st = disk_catalogue_open_whole(catalogue, &d.catalogue);
     }
-    if (!alb_failed(st)) /* whatever is damaged in it is found now, and not by a device one day */
-        st = catalogue_list(d.catalogue, "", look_at, NULL);
     if (alb_failed(st))
         hub_doors_close(&d);
     else

@@ -4,7 +4,6 @@
  *     configuration → doors → TLS → loop → reflector
  *     … SIGTERM → finish → everything closed in reverse
  */
-#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/alloc.h"
@@ -207,47 +206,35 @@ static void copy_parents(const struct config_urls *urls, struct reflector_option
     out->parent_count = urls->count;
 }
 
-/* As many as the system has descriptors for: beyond that accept() fails, and so does the store. */
-static size_t fitting_sessions(size_t wanted)
-{
-    const uint64_t files = process_raise_open_files();
-    const size_t fit = process_sessions_that_fit(files, wanted);
-
-    log_event(fit < wanted ? LOG_WARN : LOG_INFO, "reflector.limits",
-              "open_files=%" PRIu64 " sessions=%zu max_sessions=%zu%s", files, fit, wanted,
-              fit < wanted ? " next=\"raise LimitNOFILE of the service, or lower max_sessions\""
-                           : "");
-    return fit;
-}
-
 static int start(struct daemon *d)
 {
     const struct reflector_config *c = &d->config;
     char where[URL_TEXT_SIZE];
 
     d->loop = loop_new(&(struct loop_options){.workers = (unsigned)c->workers});
-    struct reflector_options options = {.loop = d->loop,
-                                        .store = d->doors.store,
-                                        .catalogue = d->doors.catalogue,
-                                        .dial_tls = d->dial_tls,
-                                        .tree_tls = d->tree_tls,
-                                        .listen_address = c->listen.host,
-                                        .listen_port = c->listen.port,
-                                        .trust_pin = &c->trust_pin,
-                                        .device = c->device,
-                                        .certificate_pem = d->certificate_pem,
-                                        .csr_pem = d->csr_pem,
-                                        .renewed = renewed,
-                                        .renewed_arg = d,
-                                        .site = c->site,
-                                        .memory_cache_bytes = c->memory_cache_bytes,
-                                        .window_bytes = c->window_bytes,
-                                        .line = line_kinds[c->parent_line],
-                                        .wan_down_bps = c->wan_down_bps,
-                                        .wan_up_bps = c->wan_up_bps,
-                                        .lan_rate_bps = c->lan_rate_bps,
-                                        .packet_overhead = (uint32_t)c->packet_overhead,
-                                        .max_sessions = fitting_sessions(c->max_sessions)};
+    struct reflector_options options = {
+        .loop = d->loop,
+        .store = d->doors.store,
+        .catalogue = d->doors.catalogue,
+        .dial_tls = d->dial_tls,
+        .tree_tls = d->tree_tls,
+        .listen_address = c->listen.host,
+        .listen_port = c->listen.port,
+        .trust_pin = &c->trust_pin,
+        .device = c->device,
+        .certificate_pem = d->certificate_pem,
+        .csr_pem = d->csr_pem,
+        .renewed = renewed,
+        .renewed_arg = d,
+        .site = c->site,
+        .memory_cache_bytes = c->memory_cache_bytes,
+        .window_bytes = c->window_bytes,
+        .line = line_kinds[c->parent_line],
+        .wan_down_bps = c->wan_down_bps,
+        .wan_up_bps = c->wan_up_bps,
+        .lan_rate_bps = c->lan_rate_bps,
+        .packet_overhead = (uint32_t)c->packet_overhead,
+        .max_sessions = process_fit_sessions("reflector.limits", c->max_sessions)};
     copy_parents(&c->parents, &options);
     own_addresses_read(&options.addresses);
     struct alb_status st = reflector_start(&options, &d->reflector);

@@ -71,41 +71,15 @@ static int tell_store_failure(struct alb_status st, const char *dir)
 
 /* ---- records --------------------------------------------------------------------------------- */
 
-static bool look_at(void *arg, const char *name, const void *value, size_t size, uint64_t version)
-{
-    (void)arg;
-    (void)name;
-    (void)value;
-    (void)size;
-    (void)version;
-    return true;
-}
-
-/* Each block's check value is looked at while it is read, so reading all of it finds all damage. */
-static struct alb_status open_whole_catalogue(const char *path, struct catalogue **out)
-{
-    struct catalogue *c;
-    struct alb_status st = disk_catalogue_open(path, &c);
-
-    if (alb_failed(st))
-        return st;
-    st = catalogue_list(c, "", look_at, NULL);
-    if (alb_failed(st))
-        catalogue_close(c);
-    else
-        *out = c;
-    return st;
-}
-
 static struct alb_status open_catalogue(const char *dir, struct catalogue **out)
 {
     AUTO_FREE char *path = path_join(dir, REFLECTOR_CATALOGUE);
-    struct alb_status st = open_whole_catalogue(path, out);
+    struct alb_status st = disk_catalogue_open_whole(path, out);
 
     if (st.code != ALB_CORRUPT)
         return st;
     st = set_aside(dir, REFLECTOR_CATALOGUE, st);
-    return alb_failed(st) ? st : open_whole_catalogue(path, out);
+    return alb_failed(st) ? st : disk_catalogue_open_whole(path, out);
 }
 
 /* Without it nothing that the parent says can be judged; the pin lets it be learned again. */

@@ -150,3 +150,13 @@ void root_release(struct root *r)
     free(r->chunks);
     *r = (struct root){.entries = 0};
 }
+
+const char *chunk_list_word(enum chunk_list list)
+{
+    switch (list) {
+    case LIST_MANIFEST: return "manifest";
+    case LIST_CONTENT: return "content";
+    case LIST_ROOT: return "root";
+    }
+    alb_unreachable();
+}

@@ -17,6 +17,7 @@ enum { ROOT_OBJECT_MAX = 4 << 20, ROOT_CHUNKS_MAX = 110000 };
  * and sent as the plain chunk of its own digest, so that it is asked for, shared, verified and
  * cached like any other. */
 enum chunk_list { LIST_MANIFEST = 1, LIST_CONTENT = 2, LIST_ROOT = 3 };
+const char *chunk_list_word(enum chunk_list list); /* manifest, content, root */
 
 struct root_chunk {
     struct chunk_key key;

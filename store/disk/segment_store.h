@@ -34,3 +34,5 @@ ALB_MUST_USE struct alb_status segment_store_open(const struct segment_store_opt
 
 /* `dir` is the catalogue's own directory. */
 ALB_MUST_USE struct alb_status disk_catalogue_open(const char *dir, struct catalogue **out);
+/* And reads all of it: whatever is damaged in it is found now, and not by a device one day. */
+ALB_MUST_USE struct alb_status disk_catalogue_open_whole(const char *dir, struct catalogue **out);
