@@ -237,24 +237,8 @@ static bool count_one(void *arg, const char *name, const void *value, size_t siz
     return true;
 }
 
-static struct alb_status put_status(const struct hub_state *s, struct buf *out)
+static void put_whole(const struct hub_state *s, struct json_writer *w)
 {
-    struct json_writer *w = json_writer_new();
-
-    json_object_begin(w, NULL);
-    json_text(w, "program", "albedo-hub");
-    json_text(w, "version", ALB_VERSION);
-    json_text(w, "org", s->org);
-    json_text(w, "hub_key", s->hub_key);
-    json_number(w, "trust_version", s->trust_version);
-    json_number(w, "revocation_number", s->revocation_number);
-    json_number(w, "policy_number", s->policy_number);
-    json_number(w, "override_number", s->override_number);
-    json_number(w, "uptime_s", s->uptime_s);
-    if (!s->is_whole) {
-        json_end(w);
-        return json_writer_finish(w, out);
-    }
     json_number(w, "layers", s->layers);
     json_number(w, "devices", s->devices);
     json_text(w, "store_state", keeper_state(&s->figures.keeper));
@@ -280,6 +264,24 @@ static struct alb_status put_status(const struct hub_state *s, struct buf *out)
         json_relay(w, "policy", s->sites, "policy");
     }
     hub_damage_show(s->damaged, s->damaged_count, w);
+}
+
+static struct alb_status put_status(const struct hub_state *s, struct buf *out)
+{
+    struct json_writer *w = json_writer_new();
+
+    json_object_begin(w, NULL);
+    json_text(w, "program", "albedo-hub");
+    json_text(w, "version", ALB_VERSION);
+    json_text(w, "org", s->org);
+    json_text(w, "hub_key", s->hub_key);
+    json_number(w, "trust_version", s->trust_version);
+    json_number(w, "revocation_number", s->revocation_number);
+    json_number(w, "policy_number", s->policy_number);
+    json_number(w, "override_number", s->override_number);
+    json_number(w, "uptime_s", s->uptime_s);
+    if (s->is_whole)
+        put_whole(s, w);
     json_end(w);
     return json_writer_finish(w, out);
 }
