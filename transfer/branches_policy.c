@@ -179,8 +179,8 @@ static void look_soon(struct branch *branch)
 
 /* ---- a branch -------------------------------------------------------------------------------- */
 
-/* Of overrides any may be about a device; and where there are subnets, a device may be in one that is
- * not its site's. */
+/* Of overrides any may be about a device; and where there are subnets, a device may be in one that
+ * is not its site's. */
 static bool asks_clients(const struct branches *b)
 {
     const struct policy *p = policy_book_peek(b->options.policy);

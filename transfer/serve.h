@@ -156,8 +156,8 @@ void serve_answer_stream(struct serve_request *rq, const char *content_type,
  * what, where and what to do. */
 void serve_refuse(struct serve_request *rq, enum alb_code code, const char *message);
 void serve_refuse_status(struct serve_request *rq, struct alb_status st);
-/* Whether a session may be sent chunks may have changed: what waited goes on.  For branches_options.
- */
+/* Whether a session may be sent chunks may have changed: what waited goes on.  It is what
+ * branches_options.changed wants. */
 void serve_branch_changed(void *arg, void *session);
 /* A value of the query string, percent-decoded into `out`; false when absent or too long. */
 bool serve_query(const struct serve_request *rq, const char *name, char *out, size_t size);
