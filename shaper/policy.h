@@ -12,8 +12,10 @@
  * place is at the site that its name says and, also, at the one whose subnet has its address (the
  * narrowest, of all its addresses): rules taken over from Mirage know subnets.
  *
- * A clock that is not believed (POLICY_NO_CLOCK), or a zone that cannot be read, gives the strictest of all that could hold at any time: the strictest mode, the lowest
- * limits.  A pause then stays in force, a go does not, and deadlines are not known.
+ * A clock that is not believed (POLICY_NO_CLOCK), or a zone that cannot be read, gives the
+ * strictest of all that could hold at any time: the strictest mode, the lowest limits.  A pause
+ * then stays in force until it is over by the hub's clock (policy_set_least()), a go does not, and
+ * deadlines are not known.
  */
 #pragma once
 

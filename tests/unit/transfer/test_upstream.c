@@ -175,7 +175,8 @@ static void start(struct stage *g)
                                    .event = heard});
     g->listener = (struct upstream_listener){.up = on_up, .down = on_down};
     upstream_listen(g->upstream, &g->listener);
-    upstream_use_trust(g->upstream, &(struct upstream_trust){.next = next_trust, .take = take_trust, .arg = g});
+    upstream_use_trust(g->upstream,
+                       &(struct upstream_trust){.next = next_trust, .take = take_trust, .arg = g});
 }
 
 static int setup(void **state)

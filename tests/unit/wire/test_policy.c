@@ -264,9 +264,10 @@ static void what_is_no_policy_at_all_is_told_so(void **state)
     expect("[]", "error: this is no JSON object {...}\n");
     expect("{\"format\":1,}", "error: line 1, column 13: this is no JSON: string or '}' expected "
                               "near '}'\n");
-    expect(
-        "hello",
-        "error: line 1: column \"hello\" is not known; there are kind, name, scope, direction, place, class, days, hours, on, except, mode, rate, ceiling, floor, percent, profile, max_queue, zone, link, subnets, dates, layer, site, by, note\n");
+    expect("hello",
+           "error: line 1: column \"hello\" is not known; there are kind, name, scope, direction, "
+           "place, class, days, hours, on, except, mode, rate, ceiling, floor, percent, profile, "
+           "max_queue, zone, link, subnets, dates, layer, site, by, note\n");
 }
 
 /* ---- what is unwise ---- */
