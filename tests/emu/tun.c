@@ -76,6 +76,7 @@ uint64_t tun_unseen(const struct tun *tun)
     for (char *line = strtok_r(text, "\n", &save); line != NULL;
          line = strtok_r(NULL, "\n", &save)) {
         char name[IFNAMSIZ];
+        /* NOLINTNEXTLINE(cert-err34-c): the kernel's own digits */
         if (sscanf(line, " %15[^:]: %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %" SCNu64, name,
                    &dropped) == 2 &&
             strcmp(name, tun->ifname) == 0)
