@@ -40,7 +40,6 @@ static void settle(struct law *l, const struct law_view *v)
 
 static void ease(struct law *l, const struct law_view *v);
 static void climb(struct law *l, const struct law_view *v);
-static void settle(struct law *l, const struct law_view *v);
 
 /* Does what is asked for come? */
 static bool follows(const struct law *l, const struct law_view *v, double share)
