@@ -268,7 +268,7 @@ static void judge_number(struct sites_task *p)
 {
     struct hub_task *t = &p->task;
 
-    t->st = sites_record_read(&t->hub->ledger, &p->before);
+    t->st = sites_record_read_head(&t->hub->ledger, &p->before);
     if (!alb_failed(t->st) && p->has_condition && p->before.number != p->expected)
         hub_task_refuse(t, ALB_CONFLICT,
                         "site directory number %" PRIu64 " is in force, not %" PRIu64
@@ -305,15 +305,10 @@ static void make_policy(struct sites_task *p)
 
 static bool says_the_same(const struct sites_task *p)
 {
-    struct buf text;
-    bool is_same = false;
+    struct digest sha;
 
-    buf_init(&text, SITES_BYTES_MAX);
-    if (p->before.sites != NULL && !alb_failed(sites_encode(p->before.sites, &text)))
-        is_same = buf_size(&text) == buf_size(&p->text) &&
-                  memcmp(buf_peek(&text), buf_peek(&p->text), buf_size(&text)) == 0;
-    buf_release(&text);
-    return is_same;
+    sha256(buf_peek(&p->text), buf_size(&p->text), &sha);
+    return p->before.number > 0 && memcmp(&sha, &p->before.sha256, sizeof sha) == 0;
 }
 
 static void write_both(struct sites_task *p)

@@ -24,8 +24,9 @@ struct serve_request;
 
 /* The directory as the catalogue has it. */
 struct sites_record {
-    struct sites *sites; /* owned; NULL: there is none */
-    uint64_t number;     /* 0: none was ever set */
+    struct sites *sites;  /* owned; NULL: there is none, or only its head was read */
+    uint64_t number;      /* 0: none was ever set */
+    struct digest sha256; /* of its canonical text */
     size_t part_count;
     uint64_t swap_version;
 };
@@ -33,6 +34,8 @@ void sites_record_init(struct sites_record *r);
 void sites_record_release(struct sites_record *r);
 
 /* sites_record.c; these block. */
+ALB_MUST_USE struct alb_status sites_record_read_head(const struct ledger *l,
+                                                      struct sites_record *out);
 ALB_MUST_USE struct alb_status sites_record_read(const struct ledger *l, struct sites_record *out);
 /* Make `text` the directory after `before`.  CONFLICT: somebody else was first. */
 ALB_MUST_USE struct alb_status sites_record_write(const struct ledger *l,

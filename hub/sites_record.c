@@ -30,8 +30,7 @@ static void part_name(uint64_t number, size_t part, char out[64])
 
 /* ---- reading ---- */
 
-static struct alb_status decode_head(const struct buf *bytes, struct sites_record *r,
-                                     struct digest *sha256)
+static struct alb_status decode_head(const struct buf *bytes, struct sites_record *r)
 {
     struct json_doc *head = NULL;
     struct alb_status st = json_doc_parse(buf_peek(bytes), buf_size(bytes), &head);
@@ -40,7 +39,7 @@ static struct alb_status decode_head(const struct buf *bytes, struct sites_recor
         return alb_fail(ALB_CORRUPT, DAMAGED);
     r->number = json_doc_number(head, "number");
     r->part_count = (size_t)json_doc_number(head, "parts");
-    st = digest_parse(json_doc_text(head, "sha256"), sha256);
+    st = digest_parse(json_doc_text(head, "sha256"), &r->sha256);
     if (alb_failed(st) || r->number == 0 || r->part_count > SITES_BYTES_MAX / PART_BYTES + 1)
         st = alb_fail(ALB_CORRUPT, DAMAGED);
     json_doc_free(head);
@@ -48,7 +47,7 @@ static struct alb_status decode_head(const struct buf *bytes, struct sites_recor
 }
 
 static struct alb_status read_parts(const struct ledger *l, const struct sites_record *r,
-                                    const struct digest *sha, struct buf *text)
+                                    struct buf *text)
 {
     struct alb_status st = ALB_STATUS_OK;
     struct digest found;
@@ -63,18 +62,18 @@ static struct alb_status read_parts(const struct ledger *l, const struct sites_r
     if (alb_failed(st))
         return st;
     sha256(buf_peek(text), buf_size(text), &found);
-    return memcmp(&found, sha, sizeof found) == 0 ? ALB_STATUS_OK : alb_fail(ALB_CORRUPT, DAMAGED);
+    return memcmp(&found, &r->sha256, sizeof found) == 0 ? ALB_STATUS_OK
+                                                         : alb_fail(ALB_CORRUPT, DAMAGED);
 }
 
-static struct alb_status read_sites(const struct ledger *l, struct sites_record *r,
-                                    const struct digest *sha)
+static struct alb_status read_sites(const struct ledger *l, struct sites_record *r)
 {
     struct policy_findings findings;
     struct buf text;
 
     buf_init(&text, SITES_BYTES_MAX);
     policy_findings_init(&findings);
-    struct alb_status st = read_parts(l, r, sha, &text);
+    struct alb_status st = read_parts(l, r, &text);
     if (!alb_failed(st))
         st = sites_decode(buf_peek(&text), buf_size(&text), NULL, NULL, &findings, &r->sites);
     if (st.code == ALB_INVALID)
@@ -84,19 +83,23 @@ static struct alb_status read_sites(const struct ledger *l, struct sites_record 
     return st;
 }
 
-struct alb_status sites_record_read(const struct ledger *l, struct sites_record *out)
+struct alb_status sites_record_read_head(const struct ledger *l, struct sites_record *out)
 {
-    struct digest sha;
     struct buf head;
 
     buf_init(&head, HEAD_BYTES);
     struct alb_status st = catalogue_get(l->catalogue, "sites", &head, &out->swap_version);
     if (!alb_failed(st))
-        st = decode_head(&head, out, &sha);
+        st = decode_head(&head, out);
     buf_release(&head);
-    if (st.code == ALB_NOT_FOUND)
-        return ALB_STATUS_OK;
-    return alb_failed(st) ? st : read_sites(l, out, &sha);
+    return st.code == ALB_NOT_FOUND ? ALB_STATUS_OK : st;
+}
+
+struct alb_status sites_record_read(const struct ledger *l, struct sites_record *out)
+{
+    const struct alb_status st = sites_record_read_head(l, out);
+
+    return alb_failed(st) || out->number == 0 ? st : read_sites(l, out);
 }
 
 /* ---- writing ---- */
