@@ -127,8 +127,8 @@ static void token_run(struct hub_task *t)
     wipe(&answer, sizeof answer);
 }
 
-/* A slip of the hand in a site's name would make a branch that nothing is known about.  Asked on the
- * loop, whose the directory is; a body that cannot be read is the task's to refuse. */
+/* A slip of the hand in a site's name would make a branch that nothing is known about.  This is on
+ * the loop, whose the directory is; a body that cannot be read is the task's to refuse. */
 static void judge_site(struct hub_task *t)
 {
     AUTO_FREE struct token_request *ask = xalloc(sizeof *ask);
