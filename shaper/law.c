@@ -250,7 +250,7 @@ static void write_verdict(struct law *l, const struct law_view *v)
     struct law_verdict *out = &l->verdict;
     bool capped = l->state == LAW_CRUISE && l->rate_bps >= 0.999 * law_ceiling_bps(l);
     out->state = capped ? LAW_CAPPED : l->state;
-    out->reason = capped ? LAW_BECAUSE_CEILING : l->reason;
+    out->reason = !capped ? l->reason : law_is_crowd(l) ? LAW_BECAUSE_CROWD : LAW_BECAUSE_CEILING;
     write_limits(l, v, out);
     out->connections = l->connections;
     out->probe_period_ns = probe_period_ns(l, v->now_ns);

@@ -14,11 +14,20 @@ double law_floor_bps(const struct law *l)
     return law_least(l->c->floor_bps, law_most(share, l->c->floor_least));
 }
 
+bool law_is_crowd(const struct law *l)
+{
+    const struct law_flow *f = &l->flow;
+    bool told = f->aggregate_ns != 0 && law_since(l->tick_ns, f->aggregate_ns) < l->c->crowd_after;
+    return l->terms.crowd > 1 && l->capacity_bps > 0 && !told;
+}
+
 double law_ceiling_bps(const struct law *l)
 {
     double ceiling = l->terms.ceiling_bps != 0 ? (double)l->terms.ceiling_bps : 1e15;
     if (l->terms.ceiling_percent != 0 && l->capacity_bps > 0)
         ceiling = law_least(ceiling, l->capacity_bps * l->terms.ceiling_percent / 100);
+    if (law_is_crowd(l))
+        ceiling = law_least(ceiling, l->capacity_bps / l->terms.crowd);
     return ceiling;
 }
 

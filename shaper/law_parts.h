@@ -110,7 +110,9 @@ double law_part_bps(const struct law *l, uint64_t now_ns);
 /* Is the line full of what is scavengers' as well? */
 bool law_is_sisters(const struct law *l, const struct law_view *v);
 double law_floor_bps(const struct law *l);
-/* Policy's ceiling, or a very large number. */
+/* May others of our kind be here, and nobody tells? */
+bool law_is_crowd(const struct law *l);
+/* The least of policy's ceiling and the safe part, or a very large number. */
 double law_ceiling_bps(const struct law *l);
 
 /* ---- law_states.c: the four states ---- */

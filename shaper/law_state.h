@@ -45,6 +45,7 @@ enum law_reason {
     LAW_BECAUSE_NEW_CAPACITY,  /* the same knee again: the link has become slower */
     LAW_BECAUSE_NEW_BASE,      /* a constant delay of an idle path: the route has become longer */
     LAW_BECAUSE_CEILING,       /* policy's ceiling */
+    LAW_BECAUSE_CROWD,         /* a safe part: nobody tells how many share the line */
     LAW_BECAUSE_OFF,           /* policy says no */
     LAW_BECAUSE_INSISTING,     /* policy says so, whatever the queue */
     LAW_BECAUSE_IDLE,          /* little was asked of us: nothing learned */
@@ -59,6 +60,8 @@ struct law_terms {
     uint64_t floor_bps;       /* what we keep while yielding; 0: the constant floor_bps */
     unsigned ceiling_percent; /* of the measured capacity; 0: none */
     uint64_t max_queue_ns;    /* bounds T_hi, down to what can be told from T_lo; 0: none */
+    unsigned crowd;           /* so many of our kind may share the line, and no stamp tells: the
+                               * safe part is one of them; 0: no */
     bool off;                 /* rate 0, window 0 */
     bool insist;              /* do not give way: the ceiling is the rate (capped, full) */
     enum law_hold hold;

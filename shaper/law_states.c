@@ -442,7 +442,7 @@ void law_recover(struct law *l, const struct law_view *v)
         l->rate_bps *= near ? c->knee_gain : c->recover_gain;
         next_round(l, v);
     }
-    double done = c->recover_done * law_part_bps(l, v->now_ns);
+    double done = law_least(c->recover_done * law_part_bps(l, v->now_ns), law_ceiling_bps(l));
     if (l->rate_bps >= done) {
         l->rate_bps = law_least(l->rate_bps, done);
         law_enter(l, LAW_CRUISE, v->now_ns);

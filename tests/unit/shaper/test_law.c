@@ -62,6 +62,22 @@ static void an_idle_link_is_climbed(void **state)
     assert_true(v.window_bytes > v.rate_bps / 8 * 40 / 1000);
 }
 
+/* Six milliseconds of somebody's queue are none of ours by default; a rule may be stricter. */
+static void a_rule_that_allows_less_queue_makes_way_for_less(void **state)
+{
+    (void)state;
+    begin(10000000);
+    run(3, 9.6e6, 0);
+    run(2, 3e6, 6);
+    const double without = law_high_s(&law);
+    law_set_terms(&law, &(struct law_terms){.max_queue_ns = 1000000}, now);
+    law_tick(&law, now);
+    assert_true(law_high_s(&law) < without);
+    law_set_terms(&law, &(struct law_terms){0}, now);
+    law_tick(&law, now);
+    assert_true(law_high_s(&law) == without);
+}
+
 static void policy_off_grants_nothing_and_comes_back(void **state)
 {
     (void)state;
@@ -401,6 +417,31 @@ static void what_losses_mean_is_asked_below_the_capacity(void **state)
     assert_true(v.rate_bps > v.capacity_bps * 92 / 100);
 }
 
+static void who_is_told_nothing_of_others_takes_a_safe_part(void **state)
+{
+    (void)state;
+    begin(10000000);
+    law_set_terms(&law, &(struct law_terms){.crowd = 8}, now);
+    struct law_verdict v = run(6, 9.6e6, 0);
+    assert_true(v.rate_bps <= v.capacity_bps / 8 + 1);
+    assert_true(v.rate_bps >= v.capacity_bps / 8 * 9 / 10);
+    assert_int_equal(v.state, LAW_CAPPED);
+    assert_string_equal(law_reason_name(v.reason), "crowd");
+    for (unsigned i = 0; i < 60; i++) { /* a sender that tells: we are alone */
+        law_on_stamp(&law, &(struct law_stamp){0}, now);
+        v = run(0.1, 9.6e6, 0);
+    }
+    assert_true(v.rate_bps > 8000000);
+}
+
+static void under_a_low_ceiling_it_recovered_for_ever(void **state)
+{
+    (void)state;
+    begin(10000000);
+    law_set_terms(&law, &(struct law_terms){.ceiling_bps = 2000000}, now);
+    assert_int_equal(run(6, 9.6e6, 0).state, LAW_CAPPED);
+}
+
 static void every_word_is_there(void **state)
 {
     (void)state;
@@ -432,6 +473,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_idle_link_is_climbed),
+        cmocka_unit_test(a_rule_that_allows_less_queue_makes_way_for_less),
         cmocka_unit_test(policy_off_grants_nothing_and_comes_back),
         cmocka_unit_test(a_ceiling_holds_from_the_next_verdict_on),
         cmocka_unit_test(
@@ -458,6 +500,8 @@ int main(void)
         cmocka_unit_test(a_bunch_of_credit_out_of_a_full_way_back_is_no_neighbour),
         cmocka_unit_test(losses_by_chance_took_the_capacity_down_step_by_step),
         cmocka_unit_test(what_losses_mean_is_asked_below_the_capacity),
+        cmocka_unit_test(who_is_told_nothing_of_others_takes_a_safe_part),
+        cmocka_unit_test(under_a_low_ceiling_it_recovered_for_ever),
         cmocka_unit_test(every_word_is_there),
         cmocka_unit_test(every_constant_can_be_printed),
     };
