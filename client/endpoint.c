@@ -50,6 +50,9 @@ static struct alb_status granted(void *arg, const uint8_t *bytes, size_t size,
     return own_grant_judge(&e->grant, bytes, size, renew_wall_s);
 }
 
+/* Of a branch without a reflector: one of so many, should the parent not tell how many they are. */
+enum { CROWD = 8 };
+
 static void start_line(struct endpoint *e)
 {
     const struct endpoint_options *o = &e->options;
@@ -58,6 +61,7 @@ static void start_line(struct endpoint *e)
                                               .places = e->options.parents,
                                               .place_count = o->parent_count,
                                               .kind = o->line,
+                                              .crowd = CROWD,
                                               .policy = e->policy,
                                               .site = o->site,
                                               .addresses = &e->options.addresses,

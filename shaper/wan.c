@@ -130,6 +130,7 @@ static struct law_terms law_terms_of(const struct wan_half *h)
     t.floor_bps = body_bps(a->floor_bps);
     t.max_queue_ns = a->max_queue_ms * NS_PER_MS;
     t.insist = a->mode != POLICY_MODE_SCAVENGE || h->is_near;
+    t.crowd = h->way == WAN_DOWN ? h->wan->options.crowd : 0; /* nobody stamps what we send */
     return t;
 }
 

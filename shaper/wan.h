@@ -38,6 +38,7 @@ struct wan_options {
     uint64_t ceiling_bps[WAN_WAYS]; /* of the configuration, bits on the wire; 0: none        */
     uint64_t window_bytes;          /* most credit outstanding, whatever the law says; 0: 4 MiB */
     uint64_t near_ns; /* whoever is nearer than that, there and back, is no WAN; 0: all are  */
+    unsigned crowd;   /* so many of our kind may share it, if no sender tells; 0: none */
     uint32_t packet_overhead; /* bytes that the line adds to an IP packet and that count */
     const char *name;         /* for the log; borrowed */
     /* How often to measure, from now on; may be NULL. */

@@ -143,6 +143,7 @@ struct line *line_new(const struct line_options *options)
                                            .ceiling_bps = {options->down_bps, options->up_bps},
                                            .window_bytes = options->window_bytes,
                                            .near_ns = options->kind == LINE_IS_AUTO ? NEAR_NS : 0,
+                                           .crowd = options->crowd,
                                            .packet_overhead = options->packet_overhead,
                                            .name = l->name,
                                            .pace = set_pace,

@@ -33,6 +33,7 @@ struct line_options {
     uint64_t down_bps, up_bps; /* of the configuration, on the wire; 0: none */
     uint64_t window_bytes;     /* most credit outstanding; 0: 4 MiB          */
     uint32_t packet_overhead;
+    unsigned crowd; /* so many of our kind may share the line, if no sender tells; 0: none */
     struct policy_book *policy; /* borrowed, outlives it; NULL: scavenge without limits */
     const char *site, *device;  /* who we are, to the policy; borrowed */
     const struct own_addresses *addresses; /* of this machine; borrowed; NULL: not known */
