@@ -160,10 +160,12 @@ void law_flow_interval(struct law *l, uint64_t now_ns)
     f->clean_segments = losses > 0 ? 0 : f->clean_segments + segments;
     if (f->while_count == 0 && f->clean_segments >= l->c->chance_segments)
         while_end(f, 0); /* a line that loses nothing at all is a good one */
+    f->strange *= 1 - law_least(1, law_since(now_ns, l->tick_ns) / l->c->strange_time);
     if (l->rate_bps >= l->c->chance_below * l->capacity_bps)
         f->pushed_ns = now_ns;
     if (law_since(now_ns, f->pushed_ns) < settled_s)
         return; /* what is lost now, we may have lost by pushing */
+    f->strange += losses;
     f->while_segments += segments;
     f->while_losses += losses;
     /* The first while is waited for: some losses say enough. */

@@ -237,6 +237,12 @@ static bool count_shortfall(struct law *l, const struct law_view *v)
                    v->queue_s > v->low_s && v->sampled && law_is_foreign(l, v);
     /* Losses at a rate that the line has carried before: others' bytes are in it. */
     foreign = foreign || (congested && v->delivered_most_bps < c->loss_short * l->capacity_bps);
+    bool strange = v->full && l->flow.while_count > 0 && l->flow.strange >= c->strange_losses;
+    if (strange && !law_is_sisters(l, v)) {
+        l->flow.strange = 0;
+        law_give_way(l, v, LAW_BECAUSE_LOSS);
+        return true;
+    }
     if (law_is_sisters(l, v) || !(foreign || (signs && law_is_short(l, v)))) {
         l->shortfalls = 0;
         return false;

@@ -442,6 +442,21 @@ static void under_a_low_ceiling_it_recovered_for_ever(void **state)
     assert_int_equal(run(6, 9.6e6, 0).state, LAW_CAPPED);
 }
 
+static void losses_on_a_good_line_that_we_do_not_push_are_given_way_to(void **state)
+{
+    (void)state;
+    begin(10000000);
+    run(5, 9.6e6, 0);
+    law_set_terms(&law, &(struct law_terms){.ceiling_bps = 5000000}, now);
+    run(1, 9.6e6, 0);
+    struct law_verdict v = {0};
+    for (unsigned i = 0; i <= 8 && v.state != LAW_YIELD; i++) {
+        law_on_stamp(&law, &(struct law_stamp){.retransmitted = i}, now);
+        v = run(0.1, 9.6e6, 0);
+    }
+    assert_int_equal(v.state, LAW_YIELD);
+}
+
 static void every_word_is_there(void **state)
 {
     (void)state;
@@ -502,6 +517,7 @@ int main(void)
         cmocka_unit_test(what_losses_mean_is_asked_below_the_capacity),
         cmocka_unit_test(who_is_told_nothing_of_others_takes_a_safe_part),
         cmocka_unit_test(under_a_low_ceiling_it_recovered_for_ever),
+        cmocka_unit_test(losses_on_a_good_line_that_we_do_not_push_are_given_way_to),
         cmocka_unit_test(every_word_is_there),
         cmocka_unit_test(every_constant_can_be_printed),
     };
