@@ -164,8 +164,8 @@ void law_flow_interval(struct law *l, uint64_t now_ns)
     if (l->rate_bps >= l->c->chance_below * l->capacity_bps)
         f->pushed_ns = now_ns;
     if (law_since(now_ns, f->pushed_ns) < settled_s)
-        return; /* what is lost now, we may have lost by pushing */
-    f->strange += losses;
+        return;                       /* what is lost now, we may have lost by pushing */
+    f->strange += losses > 0 ? 1 : 0; /* a carrier may lose many at once by a burst of its own */
     f->while_segments += segments;
     f->while_losses += losses;
     /* The first while is waited for: some losses say enough. */

@@ -143,7 +143,7 @@ struct law_flow {
     double losses;             /* new retransmissions since the last interval */
     double whiles[LAW_WHILES]; /* share of the segments lost, of some thousand each */
     unsigned while_count, while_next;
-    double strange; /* losses lately that we did not push for */
+    double strange; /* intervals lately with losses that we did not push for */
     double while_losses, while_segments, clean_segments;
     uint64_t while_delivered, pushed_ns;
     double congested;   /* share of losses that were of a full buffer, smoothed */

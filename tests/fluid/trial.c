@@ -9,9 +9,6 @@
 #include "base/alloc.h"
 
 static const double bin_s = 0.1;
-#ifdef LAWDBG
-void (*law_dbg)(struct world *w, double at_s);
-#endif
 
 struct trial trial_of(const char *name, double rate_bps, double rtt_s, double buffer_s)
 {
@@ -150,10 +147,6 @@ static void run_bins(struct world *w, const struct trial *t, struct figures *out
         out->fg_bins[i] = (double)(fg_now - fg_before) / can;
         before = now;
         fg_before = fg_now;
-#ifdef LAWDBG
-        if (getenv("LAWDBG"))
-            law_dbg(w, to_s);
-#endif
         watch(w, t, out);
     }
     if (fg != NULL && fg->web != NULL)
