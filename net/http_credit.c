@@ -308,8 +308,23 @@ static void grant_by_stream(struct http_session *s)
         share_out(s, permitted(s, due));
 }
 
+/* What nghttp2 gave back for streams that were broken off was not granted: by the stream again,
+ * where it is no credit. */
+static void take_back_refund(struct http_session *s)
+{
+    const uint64_t refunded =
+        s->told_bytes > s->granted_bytes ? s->told_bytes - s->granted_bytes : 0;
+
+    if (refunded <= s->refunded_bytes)
+        return;
+    s->refunded_bytes = refunded;
+    if (s->options.is_paced && !s->is_by_stream)
+        http_session_revoke_credit(s);
+}
+
 void http_credit_grant(struct http_session *s)
 {
+    take_back_refund(s);
     if (s->is_by_stream)
         grant_by_stream(s);
     if (!s->is_by_stream)

@@ -134,9 +134,10 @@ struct http_session {
     /* The connection's window: granted by us; told, also by nghttp2 in place of what came for
      * streams that were reset; and as much of that as there is a reason for. */
     uint64_t granted_bytes, told_bytes, pardoned_bytes;
-    uint32_t stream_window; /* what our last SETTINGS said a new stream has   */
-    uint32_t frame_size;    /* of DATA that leaves                            */
-    uint64_t flushed_bytes; /* of `out`, to the stream, so far                */
+    uint64_t refunded_bytes; /* … of which nghttp2 told, as last seen       */
+    uint32_t stream_window;  /* what our last SETTINGS said a new stream has   */
+    uint32_t frame_size;     /* of DATA that leaves                            */
+    uint64_t flushed_bytes;  /* of `out`, to the stream, so far                */
     struct http_ping pings[HTTP_PINGS_MAX];
     struct http_stamps stamps;
     struct buf out;     /* frames on their way to the stream */
