@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "shaper/law.h"
+#include "shaper/law_parts.h"
 
 enum { MS = 1000000 };
 static const uint64_t second = 1000 * (uint64_t)MS;
