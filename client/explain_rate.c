@@ -13,11 +13,11 @@
 #include "client/policy_copy.h"
 #include "net/own_address.h"
 
-enum { PATH_MOST = 64, TOLD_NOTES = 8 };
+enum { PATH_MOST = 64, FULL_MOST = PATH_MOST + sizeof "line.down.", TOLD_NOTES = 8 };
 
 static const char *text_at(const struct json_doc *d, const char *way, const char *path)
 {
-    char full[PATH_MOST];
+    char full[FULL_MOST];
 
     snprintf(full, sizeof full, "line.%s.%s", way, path);
     return json_doc_text(d, full);
@@ -25,7 +25,7 @@ static const char *text_at(const struct json_doc *d, const char *way, const char
 
 static uint64_t number_at(const struct json_doc *d, const char *way, const char *path)
 {
-    char full[PATH_MOST];
+    char full[FULL_MOST];
 
     snprintf(full, sizeof full, "line.%s.%s", way, path);
     return json_doc_number(d, full);

@@ -65,8 +65,8 @@ ALB_MUST_USE struct alb_status record_decode(const void *bytes, size_t size,
                                              const struct trust *trust, struct version_record *out);
 ALB_MUST_USE struct alb_status head_encode(const struct head *h, const struct sign_secret *hub,
                                            struct buf *out);
-/* Signature only: an expired one stops "latest", never a version asked for by name.  REFUSED when `trust` is
- * NULL, as with grants and revocation lists: what nobody can judge is not believed. */
+/* Signature only: an expired one stops "latest", never a version asked for by name.  REFUSED when
+ * `trust` is NULL, as with grants and revocation lists: what nobody can judge is not believed. */
 ALB_MUST_USE struct alb_status head_decode(const void *bytes, size_t size,
                                            const struct trust *trust, struct head *out);
 ALB_MUST_USE struct alb_status grant_encode(const struct grant *g, const struct sign_secret *hub,
