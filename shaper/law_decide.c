@@ -157,8 +157,11 @@ void law_enter(struct law *l, enum law_state state, uint64_t now_ns)
     l->state = state;
     l->state_ns = now_ns;
     l->round_ns = now_ns;
-    l->growth = l->c->climb_least;
-    l->proof_bps = l->capacity_bps;
+    /* A capacity of a while ago is only looked beyond; one taken from a knee may be what somebody
+     * left of the line, who is gone now. */
+    bool doubted = l->knee_ns != 0 && law_since(now_ns, l->knee_ns) < l->c->knee_doubt;
+    l->growth = doubted ? l->c->knee_climb : l->c->climb_least;
+    l->proof_bps = doubted ? 0 : l->capacity_bps;
     l->shortfalls = l->trims = 0;
     l->suspect_bps = 0;
     l->delay.flat_since_ns = 0;

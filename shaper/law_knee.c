@@ -50,6 +50,7 @@ bool law_knee_twice(struct law *l, uint64_t now_ns)
         most - least > l->c->knee_spread * most)
         return false;
     l->capacity_bps = law_least(l->capacity_bps, 1.03 * most);
+    l->knee_ns = now_ns;
     l->knee = (struct law_knee){0};
     return true;
 }

@@ -425,6 +425,7 @@ void law_recover(struct law *l, const struct law_view *v)
             return;
         }
         l->capacity_bps = l->knee.bps;
+        l->knee_ns = v->now_ns;
         l->knee = (struct law_knee){0};
         l->rate_bps = c->start_cut * l->capacity_bps;
         law_enter(l, LAW_CRUISE, v->now_ns);
