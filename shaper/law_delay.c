@@ -99,11 +99,23 @@ double law_delay_spread(const struct law_delay *d)
     return d->window_count >= 3 ? spread_of(d->window, d->window_count) : 0;
 }
 
+/* Of a few samples, without the one furthest out: a hiccup of this machine is no jitter. */
+static double few_spread(const struct law_delay *d)
+{
+    double sorted[LAW_SPREAD_SAMPLES];
+    if (d->window_count < 4)
+        return law_delay_spread(d);
+    for (unsigned i = 0; i < d->window_count; i++)
+        sorted[i] = d->window[i];
+    qsort(sorted, d->window_count, sizeof(sorted[0]), compare);
+    return sorted[d->window_count - 2] - sorted[0];
+}
+
 void law_delay_settle(struct law *l)
 {
     struct law_delay *d = &l->delay;
     if (d->least_since_ns == 0)
-        d->noise_s = law_delay_spread(d) * l->c->noise_share * l->c->noise_few;
+        d->noise_s = few_spread(d) * l->c->noise_share * l->c->noise_few;
 }
 
 unsigned law_delay_seen(const struct law_delay *d)

@@ -2,6 +2,8 @@
 /* shaper/law_states.c – the four states of the control law, in the order in which they are met. */
 #include "shaper/law_parts.h"
 
+enum { SIGN_WHOLE = 3 }; /* a faint sign of a shortfall counts a third */
+
 static bool follows(const struct law *l, const struct law_view *v, double share);
 static void next_round(struct law *l, const struct law_view *v);
 static bool suspect(struct law *l, const struct law_view *v);
@@ -247,8 +249,10 @@ static bool count_shortfall(struct law *l, const struct law_view *v)
         l->shortfalls = 0;
         return false;
     }
-    l->shortfalls += congested || policed ? 2 : 1;
-    if (l->shortfalls < (unsigned)c->short_count)
+    /* Who gets all that was asked for has lost little, whatever the queue: look for longer. */
+    bool comes = v->delivered_most_bps >= c->short_asked * law_least(l->capacity_bps, v->paced_bps);
+    l->shortfalls += congested || policed ? 2 * SIGN_WHOLE : comes ? 2 : SIGN_WHOLE;
+    if (l->shortfalls < SIGN_WHOLE * (unsigned)c->short_count)
         return false;
     law_give_way(l, v, policed ? LAW_BECAUSE_LOSS : LAW_BECAUSE_SHORTFALL);
     return true;
