@@ -132,6 +132,18 @@ static const char *change_of(const struct site_change *changes, size_t count, co
     return text;
 }
 
+static void refuse_twice(struct policy_row *r, const struct site_change *changes, size_t count,
+                         struct policy_findings *findings)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (change_of(changes, i, changes[i].column) == NULL)
+            continue;
+        r->is_wrong = true;
+        policy_findings_add(findings, true, "%s: %s is said twice; say it once, lists with commas",
+                            r->where, changes[i].column);
+    }
+}
+
 static void take_column(struct policy_row *r, const struct site *before, size_t index,
                         const char *changed, struct policy_findings *findings)
 {
@@ -162,6 +174,7 @@ struct alb_status site_changed(const struct site *before, const char *name,
     for (size_t i = 0; i < count; i++) /* those there are no columns of */
         if (policy_column_index(&site_columns, changes[i].column) == site_columns.count)
             policy_row_take(&row, changes[i].column, changes[i].text, findings);
+    refuse_twice(&row, changes, count, findings);
     policy_row_end(&row, findings);
     if (row.is_wrong) {
         site_release(&site);

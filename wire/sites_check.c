@@ -272,6 +272,11 @@ static void warn_inside(const struct claim *wide, const struct claim *narrow,
                         subnet_text(wide->what, outer), wide->site->name);
 }
 
+static const uint8_t *address_of(const struct claim *claim)
+{
+    return ((const struct policy_subnet *)claim->what)->address;
+}
+
 /* Sorted, whatever covers a subnet is among those before it: a stack of what covers the last. */
 static void warn_overlaps(const struct sites *s, struct policy_findings *findings)
 {
@@ -282,7 +287,8 @@ static void warn_overlaps(const struct sites *s, struct policy_findings *finding
     for (size_t i = 0; i < count; i++) {
         while (depth > 0 && !covers(stack[depth - 1]->what, claims[i].what))
             depth--;
-        if (depth > 0 && !is_above(s, stack[depth - 1]->site, claims[i].site))
+        if (depth > 0 && subnet_is_of_kind(stack[depth - 1]->what, address_of(&claims[i])) &&
+            !is_above(s, stack[depth - 1]->site, claims[i].site))
             warn_inside(stack[depth - 1], &claims[i], findings);
         stack[depth++] = &claims[i];
     }

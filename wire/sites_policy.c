@@ -114,23 +114,30 @@ bool sites_agree_with(const struct sites *s, const struct policy_doc *d, char wh
 
 /* ---- the way in ---- */
 
+/* But those that a directory refuses. */
+static void take_subnets(struct site *site, const struct policy_doc *d, size_t index)
+{
+    size_t first;
+    const size_t count = subnets_of(d, index, &first);
+
+    site->subnets = xcalloc(count + 1, sizeof *site->subnets);
+    for (size_t i = first; i < first + count; i++)
+        if (!site_subnet_is_everywhere(&d->subnets[i]))
+            site->subnets[site->subnet_count++] = d->subnets[i];
+}
+
 void sites_add_from_policy(struct sites *s, const struct policy_doc *d)
 {
     for (size_t i = 0; i < d->site_count; i++) {
         const struct policy_site *from = &d->sites[i];
-        const char *zone = from->zone[0] != '\0' ? from->zone : d->zone;
         struct site site = {.line = 0};
-        size_t first;
 
         if (sites_find_name(s, from->name) != NULL)
             continue;
         (void)snprintf(site.name, sizeof site.name, "%s", from->name);
         (void)snprintf(site.link, sizeof site.link, "%s", from->link);
-        (void)snprintf(site.zone, sizeof site.zone, "%s", strcmp(zone, "UTC") == 0 ? "" : zone);
-        site.subnet_count = subnets_of(d, i, &first);
-        site.subnets = xcalloc(site.subnet_count + 1, sizeof *site.subnets);
-        if (site.subnet_count > 0)
-            memcpy(site.subnets, &d->subnets[first], site.subnet_count * sizeof *site.subnets);
+        (void)snprintf(site.zone, sizeof site.zone, "%s", from->zone);
+        take_subnets(&site, d, i);
         if (alb_failed(sites_put(s, &site)))
             site_release(&site);
     }

@@ -95,15 +95,14 @@ const char *site_use_word(enum site_use use)
 static const struct alb_status TOO_LONG = {
     ALB_INVALID, 0, "a site has at most 1024 subnets, gateways and reflectors each"};
 
-/* What every link has says nothing about where it is. */
-static bool is_everywhere(const struct policy_subnet *s)
+bool site_subnet_is_everywhere(const struct policy_subnet *s)
 {
     static const struct policy_subnet LINKS[] = {
         {.address = {[10] = 0xff, [11] = 0xff, [12] = 127}, .bits = 104},
         {.address = {[10] = 0xff, [11] = 0xff, [12] = 169, [13] = 254}, .bits = 112},
         {.address = {[10] = 0xff, [11] = 0xff, [12] = 224}, .bits = 100},
         {.address = {[15] = 1}, .bits = 128},
-        {.address = {0xfe, 0x80}, .bits = 16},
+        {.address = {0xfe, 0x80}, .bits = 10},
         {.address = {0xff}, .bits = 8},
     };
 
@@ -126,7 +125,7 @@ static struct alb_status read_subnets(const struct policy_column *c, struct poli
 
         if (alb_failed(st))
             return st;
-        if (is_everywhere(&one))
+        if (site_subnet_is_everywhere(&one))
             return alb_fail(ALB_INVALID, "loopback, link-local and multicast addresses are "
                                          "everywhere: they say nothing about a site");
         if (site->subnet_count == SITE_LIST_MAX)

@@ -11,6 +11,8 @@ extern const struct policy_columns site_columns;
 ALB_MUST_USE struct alb_status site_row_begin(struct policy_row *r, struct sites *s);
 /* "line 12 (site oslo)" or "site 7 (oslo)". */
 const char *site_where(const struct site *site, char out[128]);
+/* Loopback, link-local, multicast: what every link has says nothing about where it is. */
+bool site_subnet_is_everywhere(const struct policy_subnet *s);
 /* By name; within a site subnets by address, gateways ascending. */
 void sites_sort(struct sites *s);
 

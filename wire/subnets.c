@@ -35,6 +35,13 @@ bool subnet_holds(const struct policy_subnet *s, const uint8_t address[16])
            (mask == 0 || ((s->address[whole] ^ address[whole]) & mask) == 0);
 }
 
+bool subnet_is_of_kind(const struct policy_subnet *s, const uint8_t address[16])
+{
+    static const uint8_t V4[12] = {[10] = 0xff, [11] = 0xff};
+
+    return s->bits >= 8 * sizeof V4 || memcmp(address, V4, sizeof V4) != 0;
+}
+
 static void nest(struct subnet_index *x)
 {
     size_t inner = NO_OUTER;
@@ -84,7 +91,7 @@ static const struct policy_subnet *find(const struct subnet_index *x, const uint
     }
     for (size_t i = low == 0 ? NO_OUTER : low - 1; i != NO_OUTER; i = x->ranges[i].outer)
         if (subnet_holds(&x->ranges[i].subnet, address))
-            return &x->ranges[i].subnet;
+            return subnet_is_of_kind(&x->ranges[i].subnet, address) ? &x->ranges[i].subnet : NULL;
     return NULL;
 }
 

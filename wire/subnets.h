@@ -11,7 +11,10 @@
 
 /* By address, then length: for qsort() of struct policy_subnet. */
 int subnet_order(const void *a, const void *b);
+/* As bits; so ::/0 holds what is written for IPv4, too, and … */
 bool subnet_holds(const struct policy_subnet *s, const uint8_t address[16]);
+/* … this says whether it speaks of such an address: no subnet of IPv6 does of an IPv4 one. */
+bool subnet_is_of_kind(const struct policy_subnet *s, const uint8_t address[16]);
 
 struct subnet_index;
 /* The list is copied; no subnet stands in it twice. */

@@ -221,7 +221,7 @@ static void json_has_lines_too_unless_it_is_one(void **state)
 static void what_every_link_has_is_no_subnet_of_a_site(void **state)
 {
     static const char *const LINKS[] = {"127.0.0.0/8", "169.254.1.0/24", "224.0.0.0/4",
-                                        "fe80::/64",   "::1/128",        "ff02::/16"};
+                                        "fe80::/10",   "::1/128",        "ff02::/16"};
 
     (void)state;
     for (size_t i = 0; i < ALB_COUNT(LINKS); i++) {
@@ -347,6 +347,42 @@ static void a_policy_says_what_the_directory_says(void **state)
     draft = sites_free(draft);
 }
 
+/* A draft says no zone where the policy's own holds, and no subnet that a directory refuses. */
+static void a_draft_means_what_the_policy_meant(void **state)
+{
+    struct policy_doc *d = policy_of(
+        "{\"format\":1,\"zone\":\"Europe/Oslo\",\"sites\":[{\"name\":\"akureyri\",\"zone\":\"UTC\","
+        "\"subnets\":[\"10.1.0.0/16\",\"169.254.0.0/16\"]},{\"name\":\"oslo\"}]}");
+    struct sites *draft = sites_new();
+
+    (void)state;
+    sites_add_from_policy(draft, d);
+    assert_encodes_to(draft, "{\"format\":1,\"sites\":[\n{\"name\":\"akureyri\",\"subnets\":["
+                             "\"10.1.0.0/16\"],\"zone\":\"UTC\"},\n{\"name\":\"oslo\"}\n]}\n");
+    sites_into_policy(draft, d);
+    assert_string_equal(d->sites[0].zone, "UTC");
+    assert_string_equal(d->sites[1].zone, "");
+    d = policy_doc_free(d);
+    draft = sites_free(draft);
+}
+
+static void a_key_that_is_said_twice_is_refused(void **state)
+{
+    static const struct site_change TWICE[] = {
+        {"zone", "Europe/Oslo"}, {"load", "50"}, {"zone", ""}};
+    struct policy_findings findings;
+    struct site site;
+
+    (void)state;
+    policy_findings_init(&findings);
+    assert_int_equal(site_changed(NULL, "oslo", TWICE, ALB_COUNT(TWICE), &findings, &site).code,
+                     ALB_INVALID);
+    assert_int_equal(findings.count, 1);
+    assert_string_equal(findings.list[0].text,
+                        "site (oslo): zone is said twice; say it once, lists with commas");
+    policy_findings_release(&findings);
+}
+
 /* ---- who is where ---- */
 
 static struct sites_found found_at(const struct sites_index *x, const char *address,
@@ -389,6 +425,24 @@ static void a_gateway_goes_before_the_narrowest_subnet(void **state)
     s = sites_free(s);
 }
 
+static void all_of_ipv6_is_nowhere_for_an_ipv4_address(void **state)
+{
+    struct sites *s = sites_of("name,subnets\nsix,::/0\nfour,10.0.0.0/8\n");
+    struct sites_index *x = sites_index_new(s);
+    struct policy_findings findings;
+
+    (void)state;
+    assert_null(found_at(x, "192.0.2.1", NULL).site);
+    assert_string_equal(found_at(x, "10.1.7.9", NULL).site->name, "four");
+    assert_string_equal(found_at(x, "2001:db8::1", NULL).site->name, "six");
+    policy_findings_init(&findings);
+    sites_check(s, NULL, NULL, &findings);
+    assert_int_equal(findings.count, 0); /* nor does one lie in the other */
+    policy_findings_release(&findings);
+    x = sites_index_free(x);
+    s = sites_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -405,6 +459,9 @@ int main(void)
         cmocka_unit_test(a_change_that_is_wrong_says_all_that_is),
         cmocka_unit_test(adding_and_removing_keeps_the_order_of_names),
         cmocka_unit_test(a_policy_says_what_the_directory_says),
+        cmocka_unit_test(a_draft_means_what_the_policy_meant),
+        cmocka_unit_test(a_key_that_is_said_twice_is_refused),
+        cmocka_unit_test(all_of_ipv6_is_nowhere_for_an_ipv4_address),
         cmocka_unit_test(a_gateway_goes_before_the_narrowest_subnet),
     };
 
