@@ -140,29 +140,24 @@ static void read_document(struct policy_task *p, struct buf *text, struct policy
         t->st = policy_doc_encode(*doc, text);
     }
     if (t->st.code == ALB_FULL)
-        hub_task_refuse(t, ALB_INVALID, "the policy is over 1 MiB when signed; shorten its notes");
+        hub_task_refuse(t, ALB_INVALID,
+                        "the policy, with the site directory's sites in it, is over 1 MiB when "
+                        "signed: shorten its notes, or join subnets in the directory and give "
+                        "zones to sites above others");
 }
 
-static bool is_among(const struct policy_findings *f, const char *text)
-{
-    for (size_t i = 0; i < f->count; i++)
-        if (strcmp(f->list[i].text, text) == 0)
-            return true;
-    return false;
-}
-
-/* Such as a rule for a site that the directory does not have. */
-static void put_warnings(const struct policy_task *p, struct json_writer *w)
+void policy_put_warnings(const struct policy_findings *seen, const struct policy_findings *found,
+                         struct json_writer *w)
 {
     bool is_begun = false;
 
-    for (size_t i = 0; i < p->found.count; i++) {
-        if (is_among(&p->seen, p->found.list[i].text))
+    for (size_t i = 0; i < found->count; i++) {
+        if (policy_findings_have(seen, found->list[i].text))
             continue;
         if (!is_begun)
             json_array_begin(w, "warnings");
         is_begun = true;
-        json_text(w, NULL, p->found.list[i].text);
+        json_text(w, NULL, found->list[i].text);
     }
     if (is_begun)
         json_end(w);
@@ -182,7 +177,7 @@ static void answer_number(struct policy_task *p, uint64_t number, bool has_chang
     json_object_begin(w, NULL);
     json_number(w, "number", number);
     json_bool(w, "changed", has_changed);
-    put_warnings(p, w);
+    policy_put_warnings(&p->seen, &p->found, w);
     json_end(w);
     t->content_type = "application/json";
     t->st = json_writer_finish(w, &t->answer);

@@ -17,6 +17,7 @@
 #include "wire/policy_seal.h"
 
 struct hub;
+struct json_writer;
 struct serve_request;
 
 /* One of the two as the catalogue has it. */
@@ -37,6 +38,11 @@ ALB_MUST_USE struct alb_status policy_record_write(const struct ledger *l, enum 
                                                    const struct policy_record *before,
                                                    const struct buf *text, int64_t now_wall_s,
                                                    struct buf *out);
+
+/* "warnings", texts, of the object being written: what was found and not seen before, such as a
+ * rule for a site that the directory does not have; nothing when that is nothing. */
+void policy_put_warnings(const struct policy_findings *seen, const struct policy_findings *found,
+                         struct json_writer *w);
 
 /* policy.c: at start (blocking), and POST /v1/policy-put */
 ALB_MUST_USE struct alb_status hub_load_policy(struct hub *h);

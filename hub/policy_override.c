@@ -133,7 +133,7 @@ static void judge_scope(struct hub_task *t, const struct policy_override *o)
     if (o->scope == POLICY_SITE && !site_is_known(l, o->of))
         hub_task_refuse(t, ALB_NOT_FOUND,
                         "no site %s: no device is of it and the policy does not name it; 'albedo "
-                        "devices' shows the sites there are",
+                        "site list' shows the sites there are",
                         o->of);
     if (o->scope == POLICY_CLIENT && !device_is_known(l, o->of))
         hub_task_refuse(t, ALB_NOT_FOUND, "no device %s is enrolled; 'albedo devices' lists them",

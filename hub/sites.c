@@ -38,25 +38,48 @@ void hub_sites_join(struct hub_task *t, struct policy_doc *doc)
     sites_record_release(&r);
 }
 
+/* What is unwise about a policy, before and after other sites were put in. */
+struct notices {
+    struct policy_findings before, after;
+};
+
+static void notices_init(struct notices *n)
+{
+    policy_findings_init(&n->before);
+    policy_findings_init(&n->after);
+}
+
+static void notices_release(struct notices *n)
+{
+    policy_findings_release(&n->before);
+    policy_findings_release(&n->after);
+}
+
+/* Zones were judged when they came. */
+static bool any_zone(const char *zone, void *arg)
+{
+    (void)zone;
+    (void)arg;
+    return true;
+}
+
 /* The policy in force, or an empty one, with these sites: its canonical text. */
 static struct alb_status policy_text(const struct policy_record *r, const struct sites *sites,
-                                     struct buf *text)
+                                     struct notices *n, struct buf *text)
 {
-    struct policy_findings findings;
     struct policy_doc *doc = NULL;
     struct alb_status st = ALB_STATUS_OK;
 
-    policy_findings_init(&findings);
     if (r->seal.number > 0)
-        st = policy_doc_decode(r->seal.text, r->seal.text_size, NULL, NULL, &findings, &doc);
+        st = policy_doc_decode(r->seal.text, r->seal.text_size, any_zone, NULL, &n->before, &doc);
     else
         doc = policy_doc_new();
     if (!alb_failed(st)) {
         sites_into_policy(sites, doc);
+        policy_doc_check(doc, any_zone, NULL, &n->after);
         st = policy_doc_encode(doc, text);
     }
     policy_doc_free(doc);
-    policy_findings_release(&findings);
     return st;
 }
 
@@ -72,14 +95,16 @@ static bool is_in_force(const struct policy_record *r, const struct buf *text)
 static struct alb_status catch_up(struct hub *h, const struct sites *sites)
 {
     struct policy_record r;
+    struct notices notices;
     struct buf text, sealed;
 
     policy_record_init(&r);
+    notices_init(&notices);
     buf_init(&text, POLICY_TEXT_MAX);
     buf_init(&sealed, SIGNED_MAX);
     struct alb_status st = policy_record_read(&h->ledger, POLICY_RULES, &r);
     if (!alb_failed(st))
-        st = policy_text(&r, sites, &text);
+        st = policy_text(&r, sites, &notices, &text);
     if (!alb_failed(st) && !is_in_force(&r, &text)) {
         st = policy_record_write(&h->ledger, POLICY_RULES, &r, &text, loop_wall_s(h->options.loop),
                                  &sealed);
@@ -87,6 +112,7 @@ static struct alb_status catch_up(struct hub *h, const struct sites *sites)
             st = hub_policy_in_force(h, POLICY_RULES, &sealed);
     }
     policy_record_release(&r);
+    notices_release(&notices);
     buf_release(&text);
     buf_release(&sealed);
     return st;
@@ -116,7 +142,8 @@ bool hub_site_is_known(const struct hub *h, const char *site)
 
 /* ---- GET /v1/sites --------------------------------------------------------------------------- */
 
-/* What a first directory begins with: the sites that the policy and members name already. */
+/* What a first directory, or one after an empty one, begins with: the sites that the policy and
+ * members name already. */
 static struct alb_status make_draft(struct hub_task *t, struct sites *draft)
 {
     const struct ledger *l = &t->hub->ledger;
@@ -148,8 +175,9 @@ static void sites_run(struct hub_task *t)
 
     sites_record_init(&r);
     t->st = sites_record_read(&t->hub->ledger, &r);
-    if (!alb_failed(t->st) && r.sites == NULL) {
-        r.sites = sites_new();
+    if (!alb_failed(t->st) && !has_sites(&r)) {
+        if (r.sites == NULL)
+            r.sites = sites_new();
         t->st = make_draft(t, r.sites);
     }
     if (!alb_failed(t->st)) {
@@ -218,6 +246,8 @@ void hub_handle_site_devices(void *hub, struct serve_request *rq)
 
 /* ---- POST /v1/sites-put?if=N&dry=1 ----------------------------------------------------------- */
 
+enum { NUMBER_BYTES = 32 }; /* room for the number that is written into it when it is asked for */
+
 struct sites_task {
     struct hub_task task; /* first */
     bool is_dry;          /* judge it, and change nothing */
@@ -228,7 +258,9 @@ struct sites_task {
     struct sites_record before;
     struct policy_record policy; /* before */
     struct buf text, policy_text;
+    struct notices notices;
     bool has_changed;
+    bool is_kept;      /* these sites are the directory now, whatever became of the policy */
     struct buf sealed; /* the new policy; empty: it says so already */
 };
 
@@ -295,7 +327,7 @@ static void make_policy(struct sites_task *p)
 
     t->st = policy_record_read(&t->hub->ledger, POLICY_RULES, &p->policy);
     if (!alb_failed(t->st))
-        t->st = policy_text(&p->policy, p->sites, &p->policy_text);
+        t->st = policy_text(&p->policy, p->sites, &p->notices, &p->policy_text);
     if (t->st.code == ALB_FULL)
         hub_task_refuse(t, ALB_FULL,
                         "the policy, which names every site with its zone, link and subnets, "
@@ -311,17 +343,30 @@ static bool says_the_same(const struct sites_task *p)
     return p->before.number > 0 && memcmp(&sha, &p->before.sha256, sizeof sha) == 0;
 }
 
+static void audit_sites(const struct sites_task *p)
+{
+    char hex[DIGEST_HEX_SIZE];
+    struct digest sha;
+
+    sha256(buf_peek(&p->text), buf_size(&p->text), &sha);
+    hub_audit(&p->task.who, "sites", "number=%" PRIu64 " sites=%zu sha256=%s", p->before.number + 1,
+              p->sites->count, digest_hex(&sha, hex));
+}
+
 static void write_both(struct sites_task *p)
 {
     struct hub_task *t = &p->task;
     const struct ledger *l = &t->hub->ledger;
 
-    p->has_changed = !says_the_same(p) && !p->is_dry;
     if (p->is_dry)
         return;
+    p->has_changed = !says_the_same(p);
     if (p->has_changed)
         t->st = sites_record_write(l, &p->before, &p->text, t->who.device, t->now_wall_s);
-    if (alb_failed(t->st) || is_in_force(&p->policy, &p->policy_text))
+    p->is_kept = !alb_failed(t->st);
+    if (p->is_kept && p->has_changed)
+        audit_sites(p);
+    if (!p->is_kept || is_in_force(&p->policy, &p->policy_text))
         return;
     if (p->policy.seal.number < p->highest_policy)
         p->policy.seal.number = p->highest_policy;
@@ -334,18 +379,12 @@ static void answer_numbers(struct sites_task *p)
     const uint64_t number = p->before.number + (p->has_changed ? 1 : 0);
     const uint64_t policy = p->policy.seal.number + (buf_size(&p->sealed) > 0 ? 1 : 0);
     struct json_writer *w = json_writer_new();
-    char hex[DIGEST_HEX_SIZE];
-    struct digest sha;
 
-    sha256(buf_peek(&p->text), buf_size(&p->text), &sha);
-    if (p->has_changed)
-        hub_audit(&p->task.who, "sites",
-                  "number=%" PRIu64 " sites=%zu policy=%" PRIu64 " sha256=%s", number,
-                  p->sites->count, policy, digest_hex(&sha, hex));
     json_object_begin(w, NULL);
     json_number(w, "number", number);
     json_bool(w, "changed", p->has_changed);
     json_number(w, "policy", policy);
+    policy_put_warnings(&p->notices.before, &p->notices.after, w);
     json_end(w);
     p->task.content_type = "application/json";
     p->task.st = json_writer_finish(w, &p->task.answer);
@@ -365,7 +404,7 @@ static void put_after(struct hub_task *t)
     struct sites_task *p = (struct sites_task *)t;
     struct hub *h = t->hub;
 
-    if (!alb_failed(t->st) && !p->is_dry) {
+    if (p->is_kept) {
         h->sites = sites_free(h->sites);
         h->sites = p->sites;
         p->sites = NULL;
@@ -385,6 +424,7 @@ static void put_release(struct hub_task *t)
     p->sites = sites_free(p->sites);
     sites_record_release(&p->before);
     policy_record_release(&p->policy);
+    notices_release(&p->notices);
     buf_release(&p->text);
     buf_release(&p->policy_text);
     buf_release(&p->sealed);
@@ -395,13 +435,14 @@ void hub_handle_sites_put(void *hub, struct serve_request *rq)
     struct hub *h = hub;
     char text[32], dry[8];
     const bool has_condition = serve_query(rq, "if", text, sizeof text);
-    const bool is_dry = serve_query(rq, "dry", dry, sizeof dry);
+    const bool is_dry = serve_query(rq, "dry", dry, sizeof dry) && strcmp(dry, "0") != 0;
     struct sites_task *p = hub_task_new(h, rq, sizeof *p);
     struct hub_task *t = &p->task;
 
     sites_record_init(&p->before);
     policy_record_init(&p->policy);
-    buf_init(&p->text, SITES_BYTES_MAX);
+    notices_init(&p->notices);
+    buf_init(&p->text, SITES_BYTES_MAX - NUMBER_BYTES);
     buf_init(&p->policy_text, POLICY_TEXT_MAX);
     buf_init(&p->sealed, SIGNED_MAX);
     t->release = put_release;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hub/sites.h – the one site directory (wire/sites.h): kept, numbered, put into the policy.
  *
- *     "sites"              {"number", "parts", "sha256", "by", "at"}: the commit point
+ *     "sites"              {"format", "number", "parts", "sha256", "by", "at"}: the commit point
  *     "sites-part/N/K"     parts of directory number N, canonical JSON, each below 1 MiB
  *
  *     LOOP request ──> WORKER read it, judge all of it, parts, head: compare-and-swap, audit;

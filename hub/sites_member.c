@@ -128,8 +128,8 @@ static bool judge_homes(const struct site_members *m, const struct sites *sites,
         if (m->list[i].site[0] == '\0' || sites_find_name(sites, m->list[i].site) != NULL)
             continue;
         hub_task_refuse(t, ALB_REFUSED,
-                        "site %s would be gone, but there are %s: keep the site, or revoke them "
-                        "first ('albedo revoke', 'albedo token revoke')",
+                        "site %s is not in this directory, but there are %s: keep the site, or "
+                        "revoke them first ('albedo revoke', 'albedo token revoke')",
                         m->list[i].site, names);
         return false;
     }

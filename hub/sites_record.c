@@ -9,9 +9,10 @@
 #include "hub/sites.h"
 #include "wire/json.h"
 
-enum { PART_BYTES = 1000000, HEAD_BYTES = 4096 };
+enum { HEAD_FORMAT = 1, PART_BYTES = 1000000, HEAD_BYTES = 4096 };
 
 #define DAMAGED "the site directory kept here is damaged; restore the catalogue from a backup"
+#define NEWER "the site directory kept here was written by a newer albedo-hub; run that one"
 
 void sites_record_init(struct sites_record *r)
 {
@@ -40,7 +41,10 @@ static struct alb_status decode_head(const struct buf *bytes, struct sites_recor
     r->number = json_doc_number(head, "number");
     r->part_count = (size_t)json_doc_number(head, "parts");
     st = digest_parse(json_doc_text(head, "sha256"), &r->sha256);
-    if (alb_failed(st) || r->number == 0 || r->part_count > SITES_BYTES_MAX / PART_BYTES + 1)
+    if (json_doc_number(head, "format") > HEAD_FORMAT)
+        st = alb_fail(ALB_CORRUPT, NEWER);
+    else if (alb_failed(st) || json_doc_number(head, "format") != HEAD_FORMAT || r->number == 0 ||
+             r->part_count > SITES_BYTES_MAX / PART_BYTES + 1)
         st = alb_fail(ALB_CORRUPT, DAMAGED);
     json_doc_free(head);
     return st;
@@ -95,11 +99,23 @@ struct alb_status sites_record_read_head(const struct ledger *l, struct sites_re
     return st.code == ALB_NOT_FOUND ? ALB_STATUS_OK : st;
 }
 
+/* Whoever only looks does so beside the one who writes: parts that are gone belong to a directory
+ * that is no longer the one, unless the head names them still. */
 struct alb_status sites_record_read(const struct ledger *l, struct sites_record *out)
 {
-    const struct alb_status st = sites_record_read_head(l, out);
+    struct alb_status st = sites_record_read_head(l, out);
 
-    return alb_failed(st) || out->number == 0 ? st : read_sites(l, out);
+    while (!alb_failed(st) && out->number > 0) {
+        const uint64_t seen = out->number;
+        const struct alb_status parts = read_sites(l, out);
+
+        if (parts.code != ALB_CORRUPT)
+            return parts;
+        st = sites_record_read_head(l, out);
+        if (!alb_failed(st) && out->number == seen)
+            return parts;
+    }
+    return st;
 }
 
 /* ---- writing ---- */
@@ -131,6 +147,7 @@ static struct alb_status encode_head(uint64_t number, size_t parts, const struct
 
     sha256(buf_peek(text), buf_size(text), &sha);
     json_object_begin(w, NULL);
+    json_number(w, "format", HEAD_FORMAT);
     json_number(w, "number", number);
     json_number(w, "parts", parts);
     json_text(w, "sha256", digest_hex(&sha, hex));

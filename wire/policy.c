@@ -130,6 +130,14 @@ void policy_findings_release(struct policy_findings *f)
     *f = (struct policy_findings){0};
 }
 
+bool policy_findings_have(const struct policy_findings *f, const char *text)
+{
+    for (size_t i = 0; i < f->count; i++)
+        if (strcmp(f->list[i].text, text) == 0)
+            return true;
+    return false;
+}
+
 void policy_findings_add(struct policy_findings *f, bool is_error, const char *format, ...)
 {
     char text[1024];

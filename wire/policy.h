@@ -133,6 +133,7 @@ struct policy_findings {
 };
 void policy_findings_init(struct policy_findings *f);
 void policy_findings_release(struct policy_findings *f);
+bool policy_findings_have(const struct policy_findings *f, const char *text);
 
 /* ---- reading, checking, writing ---- */
 
