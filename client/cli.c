@@ -116,6 +116,7 @@ static enum exit_code take_command(struct walk *w)
     struct cli *c = w->cli;
     const char *first = w->argv[w->at];
     const char *second = w->at + 1 < w->argc ? w->argv[w->at + 1] : NULL;
+    const bool is_alone = second == NULL || second[0] == '-';
     size_t used = 0;
 
     if (strcmp(first, "help") == 0 && !c->wants_help) {
@@ -130,7 +131,7 @@ static enum exit_code take_command(struct walk *w)
     if (!command_is_group(first))
         return cli_usage(c, "%s: no such command", first);
     c->group = first;
-    if (c->wants_help || asks_for_help(second)) {
+    if ((c->wants_help && is_alone) || asks_for_help(second)) {
         c->wants_help = true;
         w->at = w->argc; /* what follows is told in the help */
         return EXIT_DONE;

@@ -4,24 +4,11 @@
 
 #include "base/alloc.h"
 #include "client/site_copy.h"
-#include "shaper/policy_zone.h"
 
 /* ---- the directory with the edit, judged and given back -------------------------------------- */
 
-/* All errors; of the warnings only those that name the site. */
-static void tell(struct output *o, const char *name, const struct policy_findings *f)
-{
-    AUTO_FREE char *mine = xasprintf("site %s: ", name);
-
-    for (size_t i = 0; i < f->count; i++)
-        if (f->list[i].is_error)
-            output_say(o, "error: %s", f->list[i].text);
-        else if (strncmp(f->list[i].text, mine, strlen(mine)) == 0)
-            output_note(o, "warning: %s", f->list[i].text);
-}
-
-static void tell_json(struct output *o, const char *event, const char *name,
-                      const struct site_put *put)
+static void tell_json(const struct site_copy *c, const char *event, const char *name,
+                      const struct site_put *put, const struct policy_findings *f)
 {
     struct json_writer *w = json_writer_new();
 
@@ -31,50 +18,54 @@ static void tell_json(struct output *o, const char *event, const char *name,
     json_number(w, "number", put->number);
     json_bool(w, "changed", put->has_changed);
     json_number(w, "policy", put->policy);
+    site_copy_put_warnings(c, f, w);
     json_end(w);
-    output_json(o, w);
+    output_json(c->link.output, w);
+}
+
+static void tell(const struct site_copy *c, const char *event, const char *name,
+                 const struct site_put *put, const struct policy_findings *f)
+{
+    struct output *o = c->link.output;
+
+    site_copy_warn(c, f);
+    if (o->json)
+        tell_json(c, event, name, put, f);
+    else if (put->has_changed)
+        output_say(o, "%s: %s; site directory %" PRIu64 ", policy %" PRIu64, event, name,
+                   put->number, put->policy);
+    else
+        output_say(o, "site %s says just that already: nothing changed", name);
 }
 
 static enum exit_code fail_findings(struct output *o, const char *name,
                                     const struct policy_findings *f)
 {
-    if (o->json) {
-        struct json_writer *w = json_writer_new();
-
-        json_object_begin(w, NULL);
-        json_text(w, "event", "sites_checked");
-        findings_put(w, f);
-        json_end(w);
-        output_json(o, w);
-    }
+    for (size_t i = 0; i < f->count; i++)
+        if (f->list[i].is_error)
+            output_say(o, "error: %s", f->list[i].text);
+    findings_tell(o, "sites_checked", NULL, f);
     return output_fail(o, ALB_INVALID, "site %s: %zu error%s; nothing was changed", name, f->errors,
                        f->errors == 1 ? "" : "s");
 }
 
+/* Which zones there are is the hub's to say: this machine may be older, or have none. */
 static enum exit_code give_back(struct site_copy *c, const char *event, const char *name)
 {
-    struct output *o = c->link.output;
     struct policy_findings findings;
-    enum exit_code code = EXIT_DONE;
-    struct site_put put;
+    enum exit_code code;
+    struct site_put put = {.number = 0};
 
-    for (size_t i = 0; i < c->sites->count; i++) /* lines of what the hub sent mean nothing here */
-        c->sites->list[i].line = 0;
     policy_findings_init(&findings);
-    sites_check(c->sites, zone_is_known, NULL, &findings);
-    tell(o, name, &findings);
-    code = findings.errors > 0 ? fail_findings(o, name, &findings) : site_copy_put(c, false, &put);
-    policy_findings_release(&findings);
-    if (code != EXIT_DONE)
-        return code;
-    if (o->json)
-        tell_json(o, event, name, &put);
-    else if (put.has_changed)
-        output_say(o, "%s: %s; site directory %" PRIu64 ", policy %" PRIu64, event, name,
-                   put.number, put.policy);
+    sites_check(c->sites, NULL, NULL, &findings);
+    if (findings.errors > 0)
+        code = fail_findings(c->link.output, name, &findings);
     else
-        output_say(o, "site %s says just that already: nothing changed", name);
-    return EXIT_DONE;
+        code = site_copy_put(c, false, &put);
+    if (code == EXIT_DONE)
+        tell(c, event, name, &put, &findings);
+    policy_findings_release(&findings);
+    return code;
 }
 
 /* ---- add, set -------------------------------------------------------------------------------- */
@@ -113,7 +104,6 @@ static enum exit_code change(struct site_copy *c, const char *event, const char 
 
     policy_findings_init(&findings);
     struct alb_status st = site_changed(before, name, changes, count, &findings, &site);
-    tell(c->link.output, name, &findings);
     if (alb_failed(st)) {
         code = fail_findings(c->link.output, name, &findings);
     } else {

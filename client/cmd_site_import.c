@@ -116,7 +116,7 @@ static void put_names(struct difference *d, struct json_writer *w)
 
 /* ---- import ---------------------------------------------------------------------------------- */
 
-static void tell_json(struct output *o, struct difference *d, const struct site_put *put,
+static void tell_json(const struct site_copy *c, struct difference *d, const struct site_put *put,
                       bool is_dry)
 {
     struct json_writer *w = json_writer_new();
@@ -128,15 +128,19 @@ static void tell_json(struct output *o, struct difference *d, const struct site_
     json_bool(w, "changed", put->has_changed);
     json_number(w, "policy", put->policy);
     put_names(d, w);
+    site_copy_put_warnings(c, NULL, w);
     json_end(w);
-    output_json(o, w);
+    output_json(c->link.output, w);
 }
 
-static void tell_end(struct output *o, struct difference *d, const struct site_put *put,
+static void tell_end(const struct site_copy *c, struct difference *d, const struct site_put *put,
                      bool is_dry)
 {
+    struct output *o = c->link.output;
+
+    site_copy_warn(c, NULL);
     if (o->json)
-        tell_json(o, d, put, is_dry);
+        tell_json(c, d, put, is_dry);
     else if (is_dry)
         output_say(o,
                    "%zu added, %zu changed, %zu removed: the hub would take it; nothing was "
@@ -175,7 +179,7 @@ static enum exit_code import(struct cli *cli, struct site_copy *c, struct sites 
     *file = before; /* the caller's to free, as is the other */
     const enum exit_code code = site_copy_put(c, is_dry, &put);
     if (code == EXIT_DONE)
-        tell_end(o, &d, &put, is_dry);
+        tell_end(c, &d, &put, is_dry);
     return code;
 }
 
@@ -190,16 +194,8 @@ static enum exit_code judge(struct cli *cli, const char *file, const struct buf 
     const struct alb_status st =
         sites_decode(buf_peek(bytes), buf_size(bytes), zone_is_known, NULL, &findings, out);
     findings_say(o, file, &findings);
-    if (o->json && findings.count > 0) {
-        struct json_writer *w = json_writer_new();
-
-        json_object_begin(w, NULL);
-        json_text(w, "event", "sites_checked");
-        json_text(w, "file", file);
-        findings_put(w, &findings);
-        json_end(w);
-        output_json(o, w);
-    }
+    if (findings.count > 0)
+        findings_tell(o, "sites_checked", file, &findings);
     if (alb_failed(st))
         code = output_fail(o, st.code, "%s: %zu error%s in this directory; nothing was changed",
                            file, findings.errors, findings.errors == 1 ? "" : "s");

@@ -25,6 +25,23 @@ void findings_put(struct json_writer *w, const struct policy_findings *f)
     json_end(w);
 }
 
+void findings_tell(struct output *o, const char *event, const char *file,
+                   const struct policy_findings *f)
+{
+    struct json_writer *w;
+
+    if (!o->json)
+        return;
+    w = json_writer_new();
+    json_object_begin(w, NULL);
+    json_text(w, "event", event);
+    if (file != NULL)
+        json_text(w, "file", file);
+    findings_put(w, f);
+    json_end(w);
+    output_json(o, w);
+}
+
 enum exit_code findings_file_read(struct cli *cli, const char *file, const char *what,
                                   struct buf *out)
 {

@@ -74,6 +74,12 @@ static const struct {
      "    {\"name\": \"night\", \"scope\": \"site:oslo\",\n"
      "     \"mode\": \"capped\", \"rate\": \"8Mbit\"}]}\n"
      "the same as a table is what `albedo policy show --csv` prints\n"},
+    {"site",
+     "  albedo site export > sites.json            a draft, or what there is\n"
+     "  albedo site import sites.json --dry-run    all that is wrong, and what would change\n"
+     "  albedo site import sites.json              in everybody's policy within a second\n"
+     "  albedo site set oslo subnets=10.1.0.0/16,10.2.0.0/16 zone=Europe/Oslo\n"
+     "  albedo site find 10.1.7.9                  which branch that is, and why\n"},
     {"token", "  albedo token create --role endpoint --site oslo --uses 40\n"
               "  albedo token list; albedo token revoke ID\n"},
     {"trust", "  albedo trust init --keys 3 --threshold 2\n"

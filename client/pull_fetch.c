@@ -51,6 +51,7 @@ static void next_phase(struct pull *p, const char *phase)
 {
     if (p->phase[0] != '\0') {
         p->figures.done_bytes = p->figures.total_bytes;
+        p->figures.held = NULL;
         progress_end(&p->progress, &p->figures, loop_now_ns(p->loop));
     }
     p->phase = phase; /* it began at some time after the last look */

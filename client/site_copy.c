@@ -7,6 +7,21 @@
 #include "base/alloc.h"
 #include "client/table.h"
 
+/* What is wrong with it, or was unwise before anybody changed anything here. */
+static void look_at(struct site_copy *c)
+{
+    for (size_t i = 0; i < c->sites->count; i++) /* lines of what the hub sent mean nothing here */
+        c->sites->list[i].line = 0;
+    sites_check(c->sites, NULL, NULL, &c->seen);
+}
+
+static void tell_findings(struct output *o, const struct policy_findings *f)
+{
+    findings_say(o, "what the hub sent", f);
+    if (f->count > 0)
+        findings_tell(o, "sites_checked", NULL, f);
+}
+
 static enum exit_code fetch(struct site_copy *c)
 {
     struct policy_findings findings;
@@ -20,10 +35,13 @@ static enum exit_code fetch(struct site_copy *c)
     if (!alb_failed(answer.st))
         answer.st =
             sites_decode(buf_peek(&c->text), buf_size(&c->text), NULL, NULL, &findings, &c->sites);
-    if (alb_failed(answer.st))
+    if (alb_failed(answer.st)) {
+        tell_findings(c->link.output, &findings);
         code = link_fail(&c->link, &answer, "asking for the sites");
-    else
+    } else {
         c->number = c->sites->number;
+        look_at(c);
+    }
     policy_findings_release(&findings);
     link_answer_release(&answer);
     return code;
@@ -38,6 +56,8 @@ enum exit_code site_copy_begin(struct cli *cli, struct site_copy *out)
         return code;
     out->sites = NULL;
     out->number = 0;
+    out->said = NULL;
+    policy_findings_init(&out->seen);
     buf_init(&out->text, SITES_BYTES_MAX);
     code = fetch(out);
     if (code != EXIT_DONE)
@@ -48,6 +68,8 @@ enum exit_code site_copy_begin(struct cli *cli, struct site_copy *out)
 void site_copy_end(struct site_copy *c)
 {
     c->sites = sites_free(c->sites);
+    c->said = json_doc_free(c->said);
+    policy_findings_release(&c->seen);
     buf_release(&c->text);
     link_end(&c->link);
 }
@@ -62,7 +84,36 @@ enum exit_code site_copy_ask(struct site_copy *c, const char *path, struct json_
     return code;
 }
 
-static struct alb_status read_answer(const struct link_answer *answer, struct site_put *out)
+void site_copy_warn(const struct site_copy *c, const struct policy_findings *f)
+{
+    for (size_t i = 0; f != NULL && i < f->count; i++)
+        if (!f->list[i].is_error && !policy_findings_have(&c->seen, f->list[i].text))
+            output_note(c->link.output, "warning: %s", f->list[i].text);
+    for (size_t i = 0; c->said != NULL && i < json_doc_count(c->said, "warnings"); i++) {
+        AUTO_FREE char *at = xasprintf("warnings.%zu", i);
+
+        output_note(c->link.output, "warning: in the policy with these sites: %s",
+                    json_doc_text(c->said, at));
+    }
+}
+
+void site_copy_put_warnings(const struct site_copy *c, const struct policy_findings *f,
+                            struct json_writer *w)
+{
+    json_array_begin(w, "warnings");
+    for (size_t i = 0; f != NULL && i < f->count; i++)
+        if (!f->list[i].is_error && !policy_findings_have(&c->seen, f->list[i].text))
+            json_text(w, NULL, f->list[i].text);
+    for (size_t i = 0; c->said != NULL && i < json_doc_count(c->said, "warnings"); i++) {
+        AUTO_FREE char *at = xasprintf("warnings.%zu", i);
+
+        json_text(w, NULL, json_doc_text(c->said, at));
+    }
+    json_end(w);
+}
+
+static struct alb_status read_answer(struct site_copy *c, const struct link_answer *answer,
+                                     struct site_put *out)
 {
     struct json_doc *said = NULL;
     struct alb_status st = json_doc_parse(buf_peek(&answer->body), buf_size(&answer->body), &said);
@@ -73,7 +124,8 @@ static struct alb_status read_answer(const struct link_answer *answer, struct si
     out->number = json_doc_number(said, "number");
     out->policy = json_doc_number(said, "policy");
     out->has_changed = strcmp(table_cell(said, "changed", CELL_VALUE, cell), "yes") == 0;
-    json_doc_free(said);
+    json_doc_free(c->said);
+    c->said = said;
     return st;
 }
 
@@ -98,7 +150,7 @@ enum exit_code site_copy_put(struct site_copy *c, bool is_dry, struct site_put *
             .method = "POST", .path = path, .body = buf_peek(&body), .body_size = buf_size(&body)},
         &answer);
     if (!alb_failed(answer.st))
-        answer.st = read_answer(&answer, out);
+        answer.st = read_answer(c, &answer, out);
     if (alb_failed(answer.st))
         code = link_fail(&c->link, &answer, "changing the sites");
     link_answer_release(&answer);

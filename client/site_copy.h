@@ -18,9 +18,11 @@
 
 struct site_copy {
     struct link link;
-    struct sites *sites; /* owned; may be replaced */
-    struct buf text;     /* as the hub sent it */
-    uint64_t number;     /* 0: there is no directory yet, and this is a draft */
+    struct sites *sites;         /* owned; may be replaced */
+    struct buf text;             /* as the hub sent it */
+    uint64_t number;             /* 0: there is no directory yet, and this is a draft */
+    struct policy_findings seen; /* warnings about what the hub sent: nothing new */
+    struct json_doc *said;       /* owned; the answer to the put */
 };
 
 /* Says why not.  The copy stays where it is: callbacks point at it. */
@@ -33,5 +35,11 @@ struct site_put {
 };
 /* `is_dry`: judged by the hub, changes nothing.  Says why not. */
 enum exit_code site_copy_put(struct site_copy *c, bool is_dry, struct site_put *out);
+/* What is hardly meant, told: of `f` (may be NULL) what was not seen before, and what the hub said of
+ * the policy that has these sites. */
+void site_copy_warn(const struct site_copy *c, const struct policy_findings *f);
+/* The same as "warnings", texts, of the object being written. */
+void site_copy_put_warnings(const struct site_copy *c, const struct policy_findings *f,
+                            struct json_writer *w);
 /* "GET path" with an answer in JSON; says why not. */
 enum exit_code site_copy_ask(struct site_copy *c, const char *path, struct json_doc **out);

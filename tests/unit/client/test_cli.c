@@ -91,6 +91,7 @@ static void a_wrong_command_line_is_refused_with_its_fault(void **state)
         {"albedo fly", "fly: no such command"},
         {"albedo token", "token: it needs another word"},
         {"albedo token destroy", "token destroy: no such command (see: albedo help token)"},
+        {"albedo help policy chek", "policy chek: no such command (see: albedo help policy)"},
         {"albedo --role admin token create", "put it behind the command"},
         {"albedo status --colour", "--colour: no such option"},
         {"albedo status -j", "-j: no such option"},
