@@ -10,6 +10,7 @@ import subprocess
 
 import pytest
 
+from albtest.procs import wait_until
 from albtest.site import program
 from albtest.sniff import Sniffer
 from albtest.spaces import ip, ip_batch, ip_json, spaces, within
@@ -64,8 +65,8 @@ def _branch():
 
 def wait_for_addresses(ns):
     """A link-local address that is still being tried may not be sent from."""
-    while "tentative" in ip(ns, "-6", "addr", "show", "dev", "lan0"):
-        pass
+    wait_until(lambda: "tentative" not in ip(ns, "-6", "addr", "show", "dev", "lan0"), 30,
+               f"the addresses of {ns} to be usable")
 
 
 def checksum(data):
