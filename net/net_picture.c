@@ -19,6 +19,7 @@ struct rows {
     size_t *count;
     size_t size, most; /* of one, in bytes; of all */
     row_order order;
+    unsigned part;
 };
 
 /* The first row that is not before `row`. */
@@ -48,7 +49,7 @@ static void *put_row(struct net_picture *p, const struct rows *r, const void *ro
         return list;
     }
     if (count == r->most) {
-        p->is_cut = true;
+        p->cut |= r->part;
         return list;
     }
     if (count == 0 || (count >= FIRST_ROWS && (count & (count - 1)) == 0))
@@ -103,28 +104,30 @@ static int order_neighbours(const void *left, const void *right)
 
 static struct rows neighbour_rows(struct net_picture *p)
 {
-    return (struct rows){p->neighbours, &p->neighbour_count, sizeof(*p->neighbours),
-                         NET_NEIGHBOURS_MOST, order_neighbours};
+    return (struct rows){p->neighbours,       &p->neighbour_count, sizeof(*p->neighbours),
+                         NET_NEIGHBOURS_MOST, order_neighbours,    NET_NEIGHBOURS};
 }
 
 void net_picture_put_link(struct net_picture *p, const struct net_link *row)
 {
-    const struct rows r = {p->links, &p->link_count, sizeof(*row), NET_LINKS_MOST, order_links};
+    const struct rows r = {p->links,       &p->link_count, sizeof(*row),
+                           NET_LINKS_MOST, order_links,    NET_LINKS};
 
     p->links = put_row(p, &r, row);
 }
 
 void net_picture_put_address(struct net_picture *p, const struct net_address *row)
 {
-    const struct rows r = {p->addresses, &p->address_count, sizeof(*row), NET_ADDRESSES_MOST,
-                           order_addresses};
+    const struct rows r = {p->addresses,       &p->address_count, sizeof(*row),
+                           NET_ADDRESSES_MOST, order_addresses,   NET_ADDRESSES};
 
     p->addresses = put_row(p, &r, row);
 }
 
 void net_picture_put_route(struct net_picture *p, const struct net_route *row)
 {
-    const struct rows r = {p->routes, &p->route_count, sizeof(*row), NET_ROUTES_MOST, order_routes};
+    const struct rows r = {p->routes,       &p->route_count, sizeof(*row),
+                           NET_ROUTES_MOST, order_routes,    NET_ROUTES};
 
     p->routes = put_row(p, &r, row);
 }
@@ -141,8 +144,8 @@ const struct net_neighbour *net_picture_neighbour(const struct net_picture *p, u
 {
     const struct net_neighbour key = {.link = link, .ip = *ip};
     size_t count = p->neighbour_count;
-    const struct rows r = {p->neighbours, &count, sizeof(key), NET_NEIGHBOURS_MOST,
-                           order_neighbours};
+    const struct rows r = {p->neighbours,       &count,           sizeof(key),
+                           NET_NEIGHBOURS_MOST, order_neighbours, NET_NEIGHBOURS};
     const size_t at = find_row(&r, &key);
 
     return at < count && order_neighbours(&p->neighbours[at], &key) == 0 ? &p->neighbours[at]
@@ -175,7 +178,8 @@ void net_picture_release(struct net_picture *p)
 
 void net_picture_move(struct net_picture *to, struct net_picture *from, unsigned parts)
 {
-    to->is_cut = from->is_cut || (to->is_cut && parts != NET_READABLE);
+    to->cut = (to->cut & ~parts) | (from->cut & parts);
+    from->cut &= ~parts;
     if ((parts & NET_LINKS) != 0) {
         free(to->links);
         to->links = take_ptr(&from->links);
@@ -213,14 +217,14 @@ void net_picture_copy(struct net_picture *to, const struct net_picture *from)
         net_picture_put_route(to, &from->routes[i]);
     for (size_t i = 0; i < from->neighbour_count; i++)
         net_picture_put_neighbour(to, &from->neighbours[i]);
-    to->is_cut = from->is_cut;
+    to->cut = from->cut;
 }
 
 const struct net_link *net_picture_link(const struct net_picture *p, uint32_t index)
 {
     const struct net_link key = {.index = index};
     size_t count = p->link_count;
-    const struct rows r = {p->links, &count, sizeof(key), NET_LINKS_MOST, order_links};
+    const struct rows r = {p->links, &count, sizeof(key), NET_LINKS_MOST, order_links, NET_LINKS};
     const size_t at = find_row(&r, &key);
 
     return at < count && p->links[at].index == index ? &p->links[at] : NULL;

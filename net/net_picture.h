@@ -14,7 +14,7 @@ enum {
     NET_NAME_SIZE = 16, /* IFNAMSIZ */
     NET_KIND_SIZE = 24,
     NET_IP_TEXT_SIZE = 48,
-    /* The most that is kept of each; a machine with more has a picture that `is_cut`. */
+    /* The most that is kept of each; of what was more, a picture is `cut`. */
     NET_LINKS_MOST = 512,
     NET_ADDRESSES_MOST = 2048,
     NET_ROUTES_MOST = 2048,
@@ -32,7 +32,8 @@ enum net_nature {
     NET_WIRED,
     NET_WIRELESS,
     NET_MOBILE,  /* a modem: metered unless somebody says otherwise          */
-    NET_VPN,     /* tun, wireguard, ppp, ipsec, gre …                        */
+    NET_VPN,     /* tun, wireguard, ipsec, gre …; and ppp, always: PPPoE as well, since
+                  * nothing in it tells a tunnel from somebody's way to the Internet */
     NET_VIRTUAL, /* bridges, VLANs, veth, containers; what is below may be any */
     NET_LOOPBACK,
 };
@@ -88,7 +89,7 @@ struct net_picture {
     struct net_route *routes;
     struct net_neighbour *neighbours;
     size_t link_count, address_count, route_count, neighbour_count;
-    bool is_cut; /* there was more than is kept */
+    unsigned cut; /* parts (enum net_part) of which there was more than is kept */
 };
 
 void net_picture_release(struct net_picture *p);

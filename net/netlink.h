@@ -32,7 +32,7 @@ enum net_part {
     NET_ADDRESSES = 2,
     NET_ROUTES = 4,
     NET_NEIGHBOURS = 8, /* one came, went or has another MAC; states alone are no change */
-    NET_GATEWAYS = 16,  /* of a default route: another MAC, or it has become known       */
+    NET_GATEWAYS = 16,  /* of a default route: another MAC, become known, or forgotten   */
     NET_ALL = 31,
 };
 
@@ -45,19 +45,20 @@ typedef void (*netlink_view_fn)(void *arg, unsigned parts);
 ALB_MUST_USE struct alb_status netlink_view_open(struct loop *loop, netlink_view_fn changed,
                                                  void *arg, struct netlink_view **out);
 struct netlink_view *netlink_view_close(struct netlink_view *v); /* returns NULL */
-/* Borrowed until the next turn of the loop; empty before the first call of `changed`. */
+/* Borrowed until the next turn of the loop.  What is known now, which may be ahead of `changed`
+ * by 250 ms; before its first call, nothing but neighbours that were heard of. */
 const struct net_picture *netlink_view_peek(const struct netlink_view *v);
 /* How often the kernel could not tell all, and everything was read again. */
 unsigned netlink_view_overruns(const struct netlink_view *v);
 
 struct net_way {
     uint32_t link;
-    struct net_ip source;  /* of ours; none when the kernel names none */
+    struct net_ip source;  /* of ours; none where the route names none */
     struct net_ip gateway; /* none: it is on the link                   */
     bool is_own;           /* `to` is this machine                      */
 };
 
 /* How `to` is reached now.  A call into the kernel of some microseconds.  NOT_FOUND: there is no
- * way; IO: the kernel refuses to say. */
+ * way, or a route says so (unreachable, prohibit, blackhole); IO: the kernel refuses to say. */
 ALB_MUST_USE struct alb_status netlink_view_reach(struct netlink_view *v, const struct net_ip *to,
                                                   struct net_way *out);

@@ -13,6 +13,9 @@
 /* What is read from the kernel; NET_GATEWAYS follows from it. */
 #define NET_READABLE ((unsigned)(NET_LINKS | NET_ADDRESSES | NET_ROUTES | NET_NEIGHBOURS))
 
+/* After reading comes a rest of so many times what it took: no more than a tenth of us. */
+enum { NETLINK_REST_FACTOR = 9 };
+
 struct netlink_source;
 
 struct netlink_source_ops {
@@ -73,8 +76,5 @@ void net_picture_move(struct net_picture *to, struct net_picture *from, unsigned
 void net_picture_copy(struct net_picture *to, const struct net_picture *from); /* frees the old */
 /* What differs that anybody should hear of: enum net_part. */
 unsigned net_picture_changes(const struct net_picture *before, const struct net_picture *after);
-/* As the kernel would answer where there are no other routes and rules than those seen here. */
-struct alb_status net_picture_reach(const struct net_picture *p, const struct net_ip *to,
-                                    struct net_way *out);
 /* By kind, hardware and what /sys says ("wlan", "wwan", "": nothing). */
 enum net_nature net_nature_of(const struct net_link *l, bool is_loopback, const char *devtype);

@@ -16,7 +16,6 @@
 
 #define SETTLE_NS (250 * NS_PER_MS)
 #define FLAP_NS (2 * NS_PER_S)
-enum { REST_FACTOR = 9 };
 
 /* ---- carriers -------------------------------------------------------------------------------- */
 
@@ -64,19 +63,26 @@ static void keep_losses(const struct net_picture *before, struct net_picture *fr
 
 /* ---- telling --------------------------------------------------------------------------------- */
 
-/* The view may be gone afterwards. */
-static void tell(struct netlink_view *v)
+/* Once for each part, until all of it is kept again. */
+static void warn_of_cuts(struct netlink_view *v)
 {
-    hold_carriers(v);
-    const unsigned parts = v->is_told ? net_picture_changes(&v->told, &v->now) : (unsigned)NET_ALL;
-
-    if (parts == 0)
-        return;
-    if (v->now.is_cut && !v->told.is_cut)
+    if ((v->now.cut & ~v->told.cut) != 0)
         log_event(LOG_WARN, "netlink.cut",
                   "links=%zu addresses=%zu routes=%zu neighbours=%zu what=\"more than is kept\"",
                   v->now.link_count, v->now.address_count, v->now.route_count,
                   v->now.neighbour_count);
+    v->told.cut = v->now.cut;
+}
+
+/* The view may be gone afterwards. */
+static void tell(struct netlink_view *v)
+{
+    hold_carriers(v);
+    warn_of_cuts(v);
+    const unsigned parts = v->is_told ? net_picture_changes(&v->told, &v->now) : (unsigned)NET_ALL;
+
+    if (parts == 0)
+        return;
     net_picture_copy(&v->told, &v->now);
     v->is_told = true;
     v->changed(v->arg, parts);
@@ -132,8 +138,9 @@ void netlink_view_overrun(struct netlink_view *v)
 
 void netlink_view_neighbours_moved(struct netlink_view *v)
 {
-    if ((v->read & NET_NEIGHBOURS) != 0)
-        v->stirred |= NET_NEIGHBOURS; /* what is being read may be from before */
+    /* What is being read may be from before; who was not kept may find room now. */
+    if (((v->read | v->now.cut) & NET_NEIGHBOURS) != 0)
+        v->stirred |= NET_NEIGHBOURS;
     settle_later(v);
 }
 
@@ -144,7 +151,7 @@ void netlink_view_take(struct netlink_view *v, unsigned parts, uint64_t spent_ns
         keep_losses(&v->now, fresh);
     net_picture_move(&v->now, fresh, parts);
     v->read = 0;
-    v->rest_until_ns = loop_now_ns(v->loop) + REST_FACTOR * spent_ns;
+    v->rest_until_ns = loop_now_ns(v->loop) + NETLINK_REST_FACTOR * spent_ns;
     if (v->stirred != 0)
         settle_later(v);
     tell(v);

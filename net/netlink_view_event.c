@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <libmnl/libmnl.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
@@ -25,7 +26,7 @@
 
 enum {
     TAKEN_AT_ONCE = 8,    /* datagrams; then others have their turn                    */
-    INTERRUPTED_MOST = 8, /* dumps begun anew at once; then after RETRY_NS             */
+    INTERRUPTED_MOST = 8, /* dumps begun anew at once; then after a rest               */
     EVENTS_ROOM = 1 << 20,
     UEVENT_SIZE = 1024,
 };
@@ -36,12 +37,16 @@ struct dump {
     uint16_t type;
     uint8_t family;
     unsigned part;
+    const char *name;
 };
 
 static const struct dump DUMPS[] = {
-    {RTM_GETLINK, AF_UNSPEC, NET_LINKS},     {RTM_GETADDR, AF_UNSPEC, NET_ADDRESSES},
-    {RTM_GETROUTE, AF_INET, NET_ROUTES},     {RTM_GETROUTE, AF_INET6, NET_ROUTES},
-    {RTM_GETNEIGH, AF_INET, NET_NEIGHBOURS}, {RTM_GETNEIGH, AF_INET6, NET_NEIGHBOURS},
+    {RTM_GETLINK, AF_UNSPEC, NET_LINKS, "links"},
+    {RTM_GETADDR, AF_UNSPEC, NET_ADDRESSES, "addresses"},
+    {RTM_GETROUTE, AF_INET, NET_ROUTES, "\"IPv4 routes\""},
+    {RTM_GETROUTE, AF_INET6, NET_ROUTES, "\"IPv6 routes\""},
+    {RTM_GETNEIGH, AF_INET, NET_NEIGHBOURS, "\"IPv4 neighbours\""},
+    {RTM_GETNEIGH, AF_INET6, NET_NEIGHBOURS, "\"IPv6 neighbours\""},
 };
 
 struct event_source {
@@ -54,6 +59,7 @@ struct event_source {
     size_t step;    /* of DUMPS */
     uint32_t seq;
     unsigned interruptions;
+    bool is_outrun; /* the tables changed faster than they were read: said so */
     struct netlink_answer answer;
     struct net_picture fresh;
     struct timer retry;
@@ -109,8 +115,10 @@ static void fail_read(struct event_source *s, int error, const char *why)
     struct alb_status st = alb_status_from_errno(error, "reading the kernel's network tables");
     char text[LOG_TEXT_SIZE];
 
-    log_status(LOG_WARN, "netlink.refused", st, "table=%u kernel=%s", DUMPS[s->step].type,
-               log_text(why, text));
+    log_status(LOG_WARN, "netlink.refused", st,
+               "table=%s again_s=%" PRIu64 " kernel=%s what=\"what was known of this machine's "
+               "network stays until then\"",
+               DUMPS[s->step].name, s->retry_ns / NS_PER_S, log_text(why, text));
     timer_set_in(&s->retry, s->retry_ns);
     s->retry_ns = 2 * s->retry_ns < RETRY_MOST_NS ? 2 * s->retry_ns : RETRY_MOST_NS;
 }
@@ -172,6 +180,7 @@ static void next_dump(struct event_source *s)
     const unsigned parts = s->parts;
     look_at_links(s);
     s->parts = 0;
+    s->is_outrun = false;
     s->retry_ns = RETRY_NS;
     netlink_view_take(s->base.view, parts, s->spent_ns, &s->fresh); /* may close us */
     net_picture_release(&s->fresh);
@@ -188,6 +197,20 @@ static void begin_read(void *arg)
     next_dump(s);
 }
 
+/* Tables so large and busy are read again, but for no more than a tenth of our time. */
+static void rest_then_read(struct event_source *s)
+{
+    const uint64_t rest_ns = NETLINK_REST_FACTOR * s->spent_ns;
+
+    if (!s->is_outrun)
+        log_event(LOG_WARN, "netlink.outrun",
+                  "table=%s what=\"it changes faster than it is read; until a read succeeds, what "
+                  "was known stays\"",
+                  DUMPS[s->step].name);
+    s->is_outrun = true;
+    timer_set_in(&s->retry, rest_ns > RETRY_NS ? rest_ns : RETRY_NS);
+}
+
 /* A part is read from its first dump on, so what came of it may be believed whole. */
 static void read_part_again(struct event_source *s)
 {
@@ -199,7 +222,7 @@ static void read_part_again(struct event_source *s)
     while (s->step > 0 && DUMPS[s->step - 1].part == part)
         s->step--;
     if (++s->interruptions > INTERRUPTED_MOST)
-        timer_set_in(&s->retry, RETRY_NS);
+        rest_then_read(s);
     else
         begin_dump(s);
 }
@@ -267,6 +290,14 @@ static void event_read(struct netlink_source *base, unsigned parts)
 
 /* ---- asking ---------------------------------------------------------------------------------- */
 
+/* Unreachable, or a route that says so: of type prohibit (EACCES) or blackhole (EINVAL; a request
+ * that the kernel dislikes ends so too, but with words). */
+static bool leads_nowhere(const struct netlink_answer *a)
+{
+    return a->error == ENETUNREACH || a->error == EHOSTUNREACH || a->error == EACCES ||
+           (a->error == EINVAL && a->why[0] == '\0');
+}
+
 /* The kernel answers before the request's call returns. */
 static struct alb_status event_reach(struct netlink_source *base, const struct net_ip *to,
                                      struct net_way *out)
@@ -287,7 +318,7 @@ static struct alb_status event_reach(struct netlink_source *base, const struct n
             return alb_fail_sys("asking for the way to an address");
         netlink_parse_reach(&a, answer, (size_t)size);
     }
-    if (a.end == NETLINK_REFUSED && (a.error == ENETUNREACH || a.error == EHOSTUNREACH))
+    if (a.end == NETLINK_REFUSED && leads_nowhere(&a))
         return alb_fail(ALB_NOT_FOUND, "asking for the way to an address: no route leads there");
     if (a.end == NETLINK_REFUSED || !a.has_way)
         return alb_status_from_errno(a.error, "asking for the way to an address");

@@ -244,6 +244,7 @@ def flap_in_time(place):
     for _ in range(20):
         began = time.monotonic()
         place.ip("link", "set", "far0", "down")
+        time.sleep(0.6)  # long enough for the view to read it; shorter, and nothing is held
         place.ip("link", "set", "far0", "up")
         if time.monotonic() - began < 1.5:
             return
@@ -255,7 +256,6 @@ def flap_in_time(place):
 def test_a_carrier_that_flaps_is_not_told_and_one_that_stays_away_is(place):
     with_lan(place)
     place.settle()
-    calls = len(place.pictures)
     flap_in_time(place)
     with pytest.raises(queue.Empty):
         told = place.lines.get(timeout=3)
@@ -269,7 +269,6 @@ def test_a_carrier_that_flaps_is_not_told_and_one_that_stays_away_is(place):
         if not lan0(told)["usable"]:
             break
     assert 1.9 <= time.monotonic() - began, "it was believed too soon"
-    assert calls > 0
     place.close()
 
 
@@ -311,4 +310,7 @@ def test_the_way_to_an_address_is_the_kernels_own(place):
     assert "no route leads there" in place.ask("reach 192.0.2.1")["error"]
     place.ip("-6", "route", "del", "default")
     assert "no route leads there" in place.ask("reach 2001:db8::1")["error"]
+    for kind, subnet in (("blackhole", "10.81"), ("prohibit", "10.82"), ("unreachable", "10.83")):
+        place.ip("route", "add", kind, f"{subnet}.0.0/16")
+        assert "no route leads there" in place.ask(f"reach {subnet}.0.1")["error"], kind
     place.close()

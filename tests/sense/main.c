@@ -3,7 +3,8 @@
  *
  *     albedo-sense view                  a picture as one line of JSON whenever something changed;
  *                                        on standard input: "reach ADDRESS", and "busy", which
- *                                        keeps the loop until the next line
+ *                                        keeps the loop until the next line; of what is neither,
+ *                                        an error
  *     albedo-sense wol LINK              can it be woken at all?
  *     albedo-sense wake LINK MAC [SECUREON]
  *                                        one wake in every way there is
@@ -109,13 +110,19 @@ static void on_changed(void *arg, unsigned parts)
     struct viewer *v = arg;
     const struct net_picture *p = netlink_view_peek(v->view);
 
-    printf("{\"parts\":%u,\"overruns\":%u,\"cut\":%d,\"at_ms\":%" PRIu64 ",", parts,
-           netlink_view_overruns(v->view), p->is_cut, loop_now_ns(v->loop) / NS_PER_MS);
+    printf("{\"parts\":%u,\"overruns\":%u,\"cut\":%u,\"at_ms\":%" PRIu64 ",", parts,
+           netlink_view_overruns(v->view), p->cut, loop_now_ns(v->loop) / NS_PER_MS);
     show_links(p);
     show_addresses(p);
     show_routes(p);
     show_neighbours(p);
     printf("}\n");
+    fflush(stdout);
+}
+
+static void refuse_line(const char *why)
+{
+    printf("{\"error\":\"%s\"}\n", why);
     fflush(stdout);
 }
 
@@ -125,7 +132,10 @@ static void answer_reach(struct viewer *v, const char *text)
     struct net_ip to;
     struct net_way way;
 
-    alb_assert(net_ip_parse(text, &to));
+    if (!net_ip_parse(text, &to)) {
+        refuse_line("reach ADDRESS: that is no IP address");
+        return;
+    }
     struct alb_status st = netlink_view_reach(v->view, &to, &way);
     if (alb_failed(st))
         printf("{\"reach\":\"%s\",\"error\":\"%s\"}\n", text,
@@ -172,6 +182,8 @@ static void on_look(void *arg)
         be_busy_until_told();
     else if (strncmp(line, "reach ", 6) == 0)
         answer_reach(v, line + 6);
+    else
+        refuse_line("reach ADDRESS, or busy");
 }
 
 static int view(void)
@@ -179,7 +191,14 @@ static int view(void)
     struct viewer v = {.loop = loop_new(&(struct loop_options){.workers = 1})};
 
     setvbuf(stdin, NULL, _IONBF, 0);
-    alb_assert(!alb_failed(netlink_view_open(v.loop, on_changed, &v, &v.view)));
+    struct alb_status st = netlink_view_open(v.loop, on_changed, &v, &v.view);
+    if (alb_failed(st)) {
+        char why[128];
+
+        printf("{\"error\":\"%s\"}\n", alb_status_text(st, why, sizeof(why)));
+        loop_free(v.loop);
+        return 1;
+    }
     timer_init(&v.look, v.loop, on_look, &v);
     on_look(&v);
     loop_run(v.loop);
@@ -206,29 +225,58 @@ static int wol(const char *name)
     return 0;
 }
 
-/* "aa:bb:…" of up to `most` bytes; how many. */
-static uint8_t parse_bytes(const char *text, uint8_t *out, uint8_t most)
+static int digit_of(char c)
 {
-    uint8_t count = 0;
-    unsigned value;
-    int used = 0;
+    static const char DIGITS[] = "0123456789abcdefABCDEF";
+    const char *at = c == '\0' ? NULL : strchr(DIGITS, c);
 
-    for (; count < most && sscanf(text, "%2x%n", &value, &used) == 1; text += used) {
-        out[count++] = (uint8_t)value;
-        text += text[used] == ':';
+    if (at == NULL)
+        return -1;
+    return (int)(at - DIGITS) - (at - DIGITS > 15 ? 6 : 0);
+}
+
+/* "aa:bb:…" of exactly `count` bytes, and nothing behind them. */
+static bool parse_bytes(const char *text, uint8_t *out, size_t count)
+{
+    for (size_t i = 0; i < count; i++, text += 3) {
+        const int high = digit_of(text[0]), low = high < 0 ? -1 : digit_of(text[1]);
+
+        if (low < 0 || text[2] != (i + 1 < count ? ':' : '\0'))
+            return false;
+        out[i] = (uint8_t)(high << 4 | low);
     }
-    return count;
+    return true;
+}
+
+static bool parse_password(const char *text, struct wake_target *t)
+{
+    t->password_size = (uint8_t)((strlen(text) + 1) / 3);
+    if (text[0] == '\0')
+        return true;
+    return (t->password_size == 4 || t->password_size == 6) &&
+           parse_bytes(text, t->password, t->password_size);
+}
+
+static int usage(const char *why)
+{
+    fprintf(stderr,
+            "albedo-sense: %s\nusage: albedo-sense view | wol LINK | wake LINK MAC [SECUREON]\n"
+            "MAC: aa:bb:cc:dd:ee:ff; SECUREON: 4 or 6 bytes, written alike\n",
+            why);
+    return 2;
 }
 
 static int wake(const char *name, const char *mac, const char *password)
 {
     struct wake_target t = {.link = if_nametoindex(name)};
-    struct loop *loop = loop_new(&(struct loop_options){.workers = 1});
     uint8_t pattern[WAKE_PATTERN_MOST];
     char why[128];
 
-    alb_assert(parse_bytes(mac, t.mac, NET_MAC_SIZE) == NET_MAC_SIZE);
-    t.password_size = parse_bytes(password, t.password, WAKE_PASSWORD_MOST);
+    if (!parse_bytes(mac, t.mac, NET_MAC_SIZE))
+        return usage("that is no MAC");
+    if (!parse_password(password, &t))
+        return usage("that is no SecureOn password");
+    struct loop *loop = loop_new(&(struct loop_options){.workers = 1});
     const size_t size = wake_pattern(&t, pattern);
     for (unsigned way = 0; way < WAKE_WAYS; way++) {
         struct raw_frame f;
@@ -250,6 +298,5 @@ int main(int argc, char **argv)
         return wol(argv[2]);
     if ((argc == 4 || argc == 5) && strcmp(argv[1], "wake") == 0)
         return wake(argv[2], argv[3], argc == 5 ? argv[4] : "");
-    fprintf(stderr, "usage: albedo-sense view | wol LINK | wake LINK MAC [SECUREON]\n");
-    return 2;
+    return usage("one of these, please");
 }

@@ -75,6 +75,78 @@ void world_node_place(struct loop *node, const struct world_place *place)
     net_picture_release(&p);
 }
 
+/* ---- ways ------------------------------------------------------------------------------------ */
+
+static bool is_same_ip(const struct net_ip *a, const struct net_ip *b)
+{
+    return a->size == b->size && memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
+}
+
+static bool is_link_local(const struct net_ip *ip)
+{
+    return ip->size == 16 && ip->bytes[0] == 0xfe && (ip->bytes[1] & 0xc0) == 0x80;
+}
+
+/* Of that link and family, the first that others may know; else none. */
+static struct net_ip source_on(const struct net_picture *p, uint32_t link, uint8_t family_size)
+{
+    for (size_t i = 0; i < p->address_count; i++) {
+        const struct net_address *a = &p->addresses[i];
+
+        if (a->link == link && a->ip.size == family_size && !is_link_local(&a->ip))
+            return a->ip;
+    }
+    return (struct net_ip){.size = 0};
+}
+
+static bool leads_out(const struct net_picture *p, uint32_t link)
+{
+    const struct net_link *l = net_picture_link(p, link);
+
+    return l != NULL && net_link_is_usable(l);
+}
+
+/* The narrowest subnet it is in; NULL: none. */
+static const struct net_address *neighbourhood(const struct net_picture *p, const struct net_ip *to)
+{
+    const struct net_address *best = NULL;
+
+    for (size_t i = 0; i < p->address_count; i++) {
+        const struct net_address *a = &p->addresses[i];
+
+        if (net_address_covers(a, to) && leads_out(p, a->link) &&
+            (best == NULL || a->prefix > best->prefix))
+            best = a;
+    }
+    return best;
+}
+
+/* As the kernel would answer where there are no other routes and rules than those seen here. */
+static struct alb_status reach_in(const struct net_picture *p, const struct net_ip *to,
+                                  struct net_way *out)
+{
+    for (size_t i = 0; i < p->address_count; i++)
+        if (is_same_ip(&p->addresses[i].ip, to)) {
+            *out = (struct net_way){.link = p->addresses[i].link, .source = *to, .is_own = true};
+            return ALB_STATUS_OK;
+        }
+    const struct net_address *near = neighbourhood(p, to);
+    if (near != NULL) {
+        *out = (struct net_way){.link = near->link, .source = near->ip};
+        return ALB_STATUS_OK;
+    }
+    for (size_t i = 0; i < p->route_count; i++) {
+        const struct net_route *r = &p->routes[i];
+
+        if (r->family_size != to->size || r->table != RT_TABLE_MAIN || !leads_out(p, r->link))
+            continue;
+        *out = (struct net_way){
+            .link = r->link, .source = source_on(p, r->link, to->size), .gateway = r->gateway};
+        return ALB_STATUS_OK;
+    }
+    return alb_fail(ALB_NOT_FOUND, "asking for the way to an address: no route leads there");
+}
+
 /* ---- as a source of views -------------------------------------------------------------------- */
 
 static struct world_source *source_of(struct netlink_source *base)
@@ -103,7 +175,7 @@ static void source_read(struct netlink_source *base, unsigned parts)
 static struct alb_status source_reach(struct netlink_source *base, const struct net_ip *to,
                                       struct net_way *out)
 {
-    return net_picture_reach(&source_of(base)->node->place, to, out);
+    return reach_in(&source_of(base)->node->place, to, out);
 }
 
 static void source_close(struct netlink_source *base)

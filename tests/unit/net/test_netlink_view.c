@@ -255,6 +255,33 @@ static void a_read_that_takes_long_is_followed_by_a_rest(void **state)
     assert_int_equal(s->calls, calls + 1);
 }
 
+static void a_neighbour_that_goes_from_a_cut_picture_makes_room_for_another(void **state)
+{
+    struct stage *s = *state;
+    struct net_ip gateway;
+
+    run(s, NS_PER_S);
+    s->view->now.cut = NET_NEIGHBOURS;
+    assert_true(net_ip_parse(HOME.gateway, &gateway));
+    assert_true(net_picture_remove_neighbour(&s->view->now, WORLD_PLACE_LINK, &gateway));
+    netlink_view_neighbours_moved(s->view);
+    run(s, NS_PER_S);
+    assert_int_equal(netlink_view_peek(s->view)->neighbour_count, 1);
+    assert_int_equal(netlink_view_peek(s->view)->cut, 0);
+}
+
+static void what_was_cut_is_no_longer_once_all_of_it_was_read(void **state)
+{
+    struct stage *s = *state;
+    struct net_picture none = {.links = NULL};
+
+    run(s, NS_PER_S);
+    s->view->now.cut = NET_ROUTES | NET_LINKS;
+    s->view->read = NET_ROUTES;
+    netlink_view_take(s->view, NET_ROUTES, 0, &none);
+    assert_int_equal(netlink_view_peek(s->view)->cut, NET_LINKS);
+}
+
 static struct net_way way_to(struct stage *s, const char *text)
 {
     struct net_way way = {.link = 0};
@@ -325,6 +352,8 @@ int main(void)
         ON_STAGE(where_nothing_changes_nothing_happens),
         ON_STAGE(a_view_may_be_closed_where_it_tells),
         ON_STAGE(a_read_that_takes_long_is_followed_by_a_rest),
+        ON_STAGE(a_neighbour_that_goes_from_a_cut_picture_makes_room_for_another),
+        ON_STAGE(what_was_cut_is_no_longer_once_all_of_it_was_read),
         ON_STAGE(a_simulated_way_goes_by_subnet_then_gateway),
         ON_STAGE(a_simulated_frame_needs_a_link_that_works),
     };
