@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/crypto.h"
 #include "net/netlink_parse.h"
 
 enum { ANSWER_SIZE = 8192 };
@@ -197,7 +198,10 @@ static struct alb_status ask(struct mnl_socket *m, uint32_t link, struct wake_ab
     }
     if (!alb_failed(st))
         st = exchange(m, request, ethtool_build_wake(request, family, link, 2), answer, &size);
-    return alb_failed(st) ? st : ethtool_parse_wake(answer, size, 2, out);
+    if (!alb_failed(st))
+        st = ethtool_parse_wake(answer, size, 2, out);
+    wipe(answer, sizeof(answer)); /* to the privileged it tells the SecureOn password */
+    return st;
 }
 
 struct alb_status wake_ability_ask(uint32_t link, struct wake_ability *out)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* net/ethtool_netlink.h – can this machine be woken through a link at all?
  *
+ * Of a machine that is to sleep; who wakes others, and when, is shaper/wake.h.
+ *
  * Asked of the link's driver by ethtool's netlink (Linux 5.6 and later; before that: UNKNOWN).
  * The driver may sleep and take milliseconds, so: from a job, or at start-up.  What the driver
  * says is necessary, not enough: the firmware's setup ("wake on LAN", "ErP"), the power state the

@@ -10,14 +10,18 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/crypto.h"
 
 union control {
     char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
     struct cmsghdr aligned;
 };
 
-static struct alb_status status_of(int error)
+static struct alb_status status_of(int error, int family)
 {
+    if ((error == EPERM || error == EACCES) && family != AF_PACKET)
+        return alb_fail(ALB_REFUSED,
+                        "sending a datagram: this machine's packet filter or routes forbid it");
     if (error == EPERM || error == EACCES)
         return alb_fail(ALB_REFUSED, "sending a frame: it needs CAP_NET_RAW");
     if (error == EAFNOSUPPORT)
@@ -36,14 +40,14 @@ static struct alb_status send_once(int family, int type, const struct msghdr *m)
     const int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
     if (fd < 0)
-        return status_of(errno);
+        return status_of(errno, family);
     if (family == AF_INET)
         (void)setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &on, sizeof(on));
     if (family == AF_INET6)
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &on, sizeof(on));
     const int error = sendmsg(fd, m, MSG_NOSIGNAL) < 0 ? errno : 0;
     close(fd);
-    return error == 0 ? ALB_STATUS_OK : status_of(error);
+    return error == 0 ? ALB_STATUS_OK : status_of(error, family);
 }
 
 /* The kernel writes the Ethernet header, with the link's own MAC.  Protocol 0: nothing is received.
@@ -98,6 +102,16 @@ static struct alb_status send_udp6(const struct raw_frame *f, struct iovec *part
     return send_once(AF_INET6, SOCK_DGRAM, &m);
 }
 
+static struct alb_status send_its_way(const struct raw_frame *f, struct iovec *part)
+{
+    switch (f->way) {
+    case RAW_ETHER: return send_ether(f, part);
+    case RAW_UDP: return send_udp(f, part);
+    case RAW_UDP6: return send_udp6(f, part);
+    }
+    alb_unreachable();
+}
+
 struct alb_status raw_frame_event_send(struct loop *loop, const struct raw_frame *f)
 {
     uint8_t copy[RAW_FRAME_MOST];
@@ -105,12 +119,9 @@ struct alb_status raw_frame_event_send(struct loop *loop, const struct raw_frame
 
     (void)loop;
     memcpy(copy, f->bytes, f->size); /* an iovec has no const */
-    switch (f->way) {
-    case RAW_ETHER: return send_ether(f, &part);
-    case RAW_UDP: return send_udp(f, &part);
-    case RAW_UDP6: return send_udp6(f, &part);
-    }
-    alb_unreachable();
+    struct alb_status st = send_its_way(f, &part);
+    wipe(copy, f->size); /* a wake frame may hold a password */
+    return st;
 }
 
 struct alb_status raw_frame_send(struct loop *loop, const struct raw_frame *f)

@@ -33,6 +33,7 @@ struct raw_frame {
 };
 
 /* Does not block.  REFUSED: RAW_ETHER without CAP_NET_RAW (or with AF_PACKET forbidden), send it by
- * UDP; NOT_FOUND: there is no such link (any more); FULL: its queue is full; IO: it is down, or has
- * no IPv4 or IPv6. */
+ * UDP; or this machine's packet filter or routes forbid the datagram, or its kernel has no IPv6;
+ * NOT_FOUND: there is no such link (any more); FULL: its queue is full; IO: it is down, or has no
+ * address. */
 ALB_MUST_USE struct alb_status raw_frame_send(struct loop *loop, const struct raw_frame *f);
