@@ -142,6 +142,15 @@ def test_a_soak_tells_how_far_the_law_was_from_the_empty_lines_round_trip():
     assert figures.of_run(run)["base_error"] == pytest.approx(4.5)
 
 
+def test_a_soak_that_hardly_moved_or_whose_memory_nobody_measured_is_missed():
+    s25 = row.find(["S25"])[0]
+    phases = {"quiet0": (0, 60), "busy0": (60, 90)}
+    slow = figures.of_run(standard_run([(0, 90, 0.5)], row=s25, phases=phases,
+                                       bases=[(10, 0.04)]))
+    missed = Result(s25, "albedo", [slow], 0, slow).missed("must")
+    assert slow["grown"] is None and {"use", "grown"} == {bar.figure for bar in missed}
+
+
 def test_a_soak_may_be_shorter():
     assert row.find(["S25"], minutes=10)[0].seconds < 800
 
@@ -272,6 +281,14 @@ def test_the_median_of_three_decides_and_of_five_after_a_miss(monkeypatch, tmp_p
     play_five = Played(monkeypatch, tmp_path / "b", use(50), use(50), use(95), use(95), use(95))
     told = play_five.judge(["S1"])[0]
     assert told.verdict == "goal" and len(told.runs) == 5 and not play_five.endings
+    lucky_fourth = Played(monkeypatch, tmp_path / "c", use(80), use(85), use(99), use(99), use(70))
+    told = lucky_fourth.judge(["S1"])[0]
+    assert told.verdict == "MISSED" and len(told.runs) == 5
+    no_fifth = Played(monkeypatch, tmp_path / "d", use(80), use(85), use(99), use(99),
+                      *[INVALID] * 3)
+    assert no_fifth.judge(["S1"])[0].verdict == "MISSED" and not no_fifth.endings
+    resumed = Played(monkeypatch, tmp_path / "d", use(99))
+    assert resumed.judge(["S1"])[0].verdict == "goal" and len(resumed.made) == 1
 
 
 def test_an_invalid_run_never_counts_and_is_repeated_up_to_a_bound(monkeypatch, tmp_path):
@@ -325,10 +342,26 @@ def test_runs_of_other_programs_or_of_another_scenario_do_not_count(monkeypatch,
     assert now.of(s1, "albedo") == []
 
 
+def test_figures_of_another_reckoning_do_not_count(monkeypatch, tmp_path):
+    monkeypatch.setenv("ALB_BIN_DIR", str(tmp_path))
+    monkeypatch.setattr(kept, "HERE", tmp_path)
+    before = kept.programs_of("albedo")
+    (tmp_path / "figures.py").write_text("use = 100\n")
+    assert kept.programs_of("albedo") != before
+
+
+def test_a_table_made_later_judges_by_as_many_runs_as_were_asked_for(monkeypatch, tmp_path):
+    seven = [use(percent, repeat=7) for percent in (50, 50, 95, 95, 95, 50, 50)]
+    now = Played(monkeypatch, tmp_path, *seven).judge(["S1"], repeat=7)[0]
+    later = report.from_folder(tmp_path)[0]
+    assert (len(now.runs), now.verdict) == (len(later.runs), later.verdict) == (7, "MISSED")
+
+
 def test_what_is_forgotten_stays_forgotten(monkeypatch, tmp_path):
     Played(monkeypatch, tmp_path, use(99)).judge(["S1"], repeat=1)
     s1 = row.find(["S1"])[0]
-    kept.Kept(tmp_path).forget(s1, "albedo")
+    assert kept.Kept(tmp_path).forget(s1, "albedo") == 1
+    assert kept.Kept(tmp_path).forget(s1, "albedo") == 0
     assert kept.Kept(tmp_path).of(s1, "albedo") == []
 
 
@@ -336,7 +369,7 @@ def test_a_run_that_breaks_off_fails_its_row_and_the_others_are_played(monkeypat
     broken = Played(monkeypatch, tmp_path, use(0, trouble="the bulk ended\nlog"), use(99))
     first, second = broken.judge(["S1", "S2"], repeat=1)
     assert (first.verdict, second.verdict) == ("FAILED", "goal")
-    assert "the bulk ended  " in report.table([first])
+    assert "the bulk ended  (until it is played again: tests/lab S1)" in report.table([first])
 
 
 def test_a_run_whose_machine_others_had_is_invalid_whatever_it_told(monkeypatch, tmp_path):
@@ -363,6 +396,8 @@ def test_a_comparison_stands_side_by_side(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("words,said", [
+    (["S1", "--minutes", "10"], "no soak"), (["--table", "/tmp", "S2"], "each stands alone"),
+    (["--list", "S2"], "each stands alone"), (["--list", "--table", "/tmp"], "each stands alone"),
     (["S1", "--policy", "x"], "add --link"), ([], "name a scenario"),
     (["S1", "--must"], "one of them"), (["--must", "--minutes", "3"], "how long a soak takes"),
     (["--compare", "--bulk", "ledbat"], "leave --bulk out"), (["S1", "--tries", "0"], "1 or more"),
@@ -373,10 +408,11 @@ def test_what_would_be_passed_over_in_silence_is_refused(words, said):
 
 
 def test_a_known_miss_may_not_get_worse_unseen():
-    s24 = row.find(["S24"])[0]
-    floor, must = s24.known[0].value, s24.must[0].value
-    for told, verdict in ((floor + 1, "known"), (floor - 1, "MISSED"), (must + 1, "must")):
-        assert Result(s24, "albedo", [{"use": told}], 0, {"use": told}).verdict == verdict
+    made = row.Row.make("x", {"title": "", "link": {"rate": "8mbit"}, "timeline": {},
+                              "must": {"use": ">= 70"}, "goal": {"use": ">= 85"},
+                              "known": {"use": ">= 35"}})
+    for told, verdict in ((36, "known"), (34, "MISSED"), (71, "must")):
+        assert Result(made, "albedo", [{"use": told}], 0, {"use": told}).verdict == verdict
 
 
 def test_an_hours_plot_has_no_more_points_than_a_screen_and_keeps_the_highest():

@@ -27,9 +27,10 @@ flip      flip s           from the admin's command until the bulk keeps to the 
 off       off_bytes        of content that came later than one round trip and 100 ms after it was
                            forbidden
 soak      stall s          the longest in a quiet time, from 5 s on; grown %: the memory of
-          hub and reflector, whichever grew more, from a sixth of the time on, and grown_pull of
-          the endpoint's pull; use % of all quiet times; base_error ms: the farthest that
-          the law was from the empty line's round trip, the run's shortest
+          hub and reflector, whichever grew more, from a sixth of the time on (never where one
+          was not measured), and grown_pull of the endpoint's pull; use % of all quiet times;
+          base_error ms: the farthest that the law was from the empty line's round trip, the run's
+          shortest
 several   jain             how even the endpoints' shares are
 A figure whose phase a scenario does not have is left out. None: it did not happen.
 """
@@ -247,17 +248,19 @@ def of_soak(run):
     quiet = [(begin + SOAK_SETTLE_S, end) for name, (begin, end) in run.phases.items()
              if name.startswith("quiet")]
     seconds = sum(end - begin for begin, end in quiet)
+    grown = [grown_percent(run, name) for name in ("hub", "reflector")]
     return {"use": 800 * sum(flow.bytes(begin, end) for begin, end in quiet) / seconds / rate,
             "stall": max(longest_stall(flow, begin, end, rate) for begin, end in quiet),
-            "grown": max(grown_percent(run, name) for name in ("hub", "reflector")),
+            "grown": None if None in grown else max(grown),
             "grown_pull": grown_percent(run, "pull"),
             "base_error": base_error_ms(run)}
 
 
 def grown_percent(run, program):
-    """Its resident bytes at the end, beside those a sixth of the time after the beginning."""
+    """Its resident bytes at the end, beside those a sixth of the time after the beginning; None
+    where nobody measured them."""
     resident = [sizes[program] for sizes in run.resident.values() if program in sizes]
-    return 100 * (resident[-1] / resident[len(resident) // 6] - 1) if resident else 0.0
+    return 100 * (resident[-1] / resident[len(resident) // 6] - 1) if resident else None
 
 
 def base_error_ms(run):

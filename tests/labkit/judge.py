@@ -31,6 +31,7 @@ class Result:
     trouble: str = ""
     late: list = dataclasses.field(default_factory=list)  # of every run: p50, p99, max
     last: dict = dataclasses.field(default_factory=dict)  # of the last run, late or not
+    wants_five: bool = False  # the median of the first runs missed: no fourth alone decides
 
     @classmethod
     def of(cls, row, bulk, kept, repeat=REPEAT):
@@ -38,7 +39,8 @@ class Result:
         valid = [run["figures"] for run in kept if run["valid"] and not run["trouble"]]
         told = cls(row, bulk, valid[:repeat], 0, {})
         told.figures = figures.medians(told.runs)
-        if told.missed("must"):
+        told.wants_five = bool(told.runs and told.missed("must"))
+        if told.wants_five and len(valid) >= repeat + MORE:
             told.runs = valid[:repeat + MORE]
             told.figures = figures.medians(told.runs)
         told.invalid = sum(not run["valid"] for run in kept)
@@ -100,7 +102,7 @@ class Judge:
         if number <= first:
             return len(told.runs) < number
         may = self.more and first > 1 and bulk == "albedo" and number <= first + self.more
-        return bool(may and told.missed("must") and 0 < len(told.runs) < number)
+        return bool(may and told.wants_five and len(told.runs) < number)
 
     def wanted(self):
         """(runs that are to be made if each is valid and none misses, seconds for them)."""
@@ -150,7 +152,8 @@ class Judge:
         told["valid"] &= told["others"] <= self.others_most
         if not told["valid"]:
             told["trouble"] = ""
-        told |= {"seconds": round(time.monotonic() - began, 1), "at": time.strftime("%F %T")}
+        told |= {"seconds": round(time.monotonic() - began, 1), "at": time.strftime("%F %T"),
+                 "repeat": self.repeat}
         self.kept.add(row, bulk, told)
         print(f"  {row.name} {bulk} run {number}: {line_of(told)}", file=sys.stderr, flush=True)
         plot = self.kept.out / f"{row.name}-{bulk}.svg"

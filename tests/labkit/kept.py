@@ -4,8 +4,9 @@
 
     row, bulk     what was played
     scenario      of the row as it was then, but for title and bars
-    programs      of what was measured: ours, or the rival's
+    programs      of what was measured, ours or the rival's, and of what measured it
     valid, late, others, figures, trouble, seconds, at
+    repeat        how many valid runs were asked for
 
 A run counts for later figures only if scenario and programs are still the same. A line with
 "forget" takes back all that was kept of its row and bulk.
@@ -21,6 +22,8 @@ from pathlib import Path
 FILE, LOCK = "runs.jsonl", "lock"
 OURS = ("albedo", "albedo-hub", "albedo-reflector")
 MEASURING = ("albedo-linkemu", "albedo-traffic")
+HERE = Path(__file__).resolve().parent
+TELLING = ("figures.py", "place.py", "play.py", "samples.py", "traffic.py")
 TELLS_NOTHING = ("title", "must", "goal", "wide", "known", "bulks", "long")
 
 
@@ -42,7 +45,7 @@ def programs_of(bulk):
     """What a figure of `bulk` is a figure of."""
     built = Path(os.environ["ALB_BIN_DIR"])
     names = [*MEASURING, *(OURS if bulk == "albedo" else ())]
-    paths = [built / name for name in names]
+    paths = [HERE / name for name in TELLING] + [built / name for name in names]
     if bulk == "foreign":
         paths.append(built.parent / "tests/bench_scavenge")
     there = tuple((path, path.stat().st_mtime_ns) for path in paths if path.exists())
@@ -114,10 +117,13 @@ class Kept:
         self._append(self.stamp(row, bulk) | {"title": row.title} | told)
 
     def forget(self, row, bulk):
+        """How many runs were kept."""
         told = {"row": row.name, "bulk": bulk, "forget": True}
-        if any(same(run, told) for run in self.runs):
+        count = sum(same(run, told) for run in self.runs)
+        if count:
             self._append(told)
             self.runs = read(self.out)
+        return count
 
     def _append(self, told):
         path = self.out / FILE

@@ -6,7 +6,7 @@ import platform
 from pathlib import Path
 
 from labkit import kept
-from labkit.judge import Result, show
+from labkit.judge import REPEAT, Result, show
 from labkit.row import Row, RowError, find, natural
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +44,8 @@ def runs_of(result):
 def line(result):
     figures = "  ".join(cell(result, name) for name in result.figures or result.last)
     verdict = result.verdict if result.bulk == "albedo" else "-"
-    told = "  ".join(filter(None, [trouble_of(result), figures]))
+    cure = f"(until it is played again: tests/lab {result.row.name})" if result.trouble else ""
+    told = "  ".join(filter(None, [trouble_of(result), cure, figures]))
     return f"  {result.bulk:11} {verdict:7} {told or 'not played'}  [{runs_of(result)}]"
 
 
@@ -149,5 +150,6 @@ def from_folder(out):
         last = [run for run in mine if all(run[key] == mine[-1][key]
                                            for key in ("scenario", "programs"))]
         row = row_named(row_name, last[-1].get("title", ""))
-        results.append(Result.of(row, bulk, last))
+        repeat = max(REPEAT, last[-1].get("repeat", REPEAT))
+        results.append(Result.of(row, bulk, last, repeat))
     return results

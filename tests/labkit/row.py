@@ -140,7 +140,9 @@ class Row:
         """`minutes`: how long a soak takes, if not what the file says."""
         try:
             data = tomllib.loads(path.read_text(encoding="utf-8"))
-            if minutes and "soak" in data:
+            if minutes and "soak" not in data:
+                raise RowError("no soak, such as S25: leave --minutes out")
+            if minutes:
                 data["soak"]["minutes"] = minutes
             return cls.make(path.stem, data)
         except (tomllib.TOMLDecodeError, TypeError, KeyError) as error:
