@@ -15,9 +15,9 @@ import shutil
 import sys
 import tempfile
 
-import lab
+import benchkit as kit
 
-E2E = lab.ROOT / "tests/e2e"
+E2E = kit.ROOT / "tests/e2e"
 sys.path.insert(0, str(E2E))
 sys.dont_write_bytecode = True
 
@@ -36,8 +36,8 @@ PULL_S = 600
 
 
 def prepare():
-    """Programs where lab.main() found them; ends the bench where no namespaces can be made."""
-    os.environ["ALB_BIN_DIR"] = str(lab.BIN)
+    """Programs where kit.main() found them; ends the bench where no namespaces can be made."""
+    os.environ["ALB_BIN_DIR"] = str(kit.BIN)
     usable, reason = Lab.available()
     if not usable:
         raise SystemExit(f"cannot be measured here: {reason}")
@@ -45,7 +45,7 @@ def prepare():
 
 def make_tree(top, size):
     """A stable subset of this machine's /usr, of `size` bytes at most."""
-    lab.sh(sys.executable, "-B", "-m", "albtest.subset", top, "--bytes", size, "--files", 30000,
+    kit.sh(sys.executable, "-B", "-m", "albtest.subset", top, "--bytes", size, "--files", 30000,
            cwd=E2E)
     return top
 
@@ -98,7 +98,7 @@ class Bench:
         self.meters = 0
 
     def __enter__(self):
-        self.folder = lab.pathlib.Path(tempfile.mkdtemp(dir=self.parent))
+        self.folder = kit.pathlib.Path(tempfile.mkdtemp(dir=self.parent))
         try:
             self.lab.__enter__()
             self.use_cubic()

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-# tests/bench/lab.py – what all benches share: programs timed, daemons on loopback, rows, table.
+# tests/bench/benchkit.py – what benches share: programs timed, daemons on loopback, rows, a table.
 """A bench is an executable here: tests/bench/NAME [TREE…] [--repeat N] [--json FILE] [--bin DIR].
 
 Its last lines are
 
     if __name__ == "__main__":
-        lab.main(__doc__, measure, trees=2)
+        kit.main(__doc__, measure, trees=2)
 
 where measure(typed) returns a list of Row: typed.trees (pathlib.Paths), typed.repeat, typed.folder
 (a scratch folder, removed at the end). Measure ours and the peer in turn, in one run: seconds are
@@ -28,7 +28,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 from albtest.site import free_port  # noqa: E402
 
-BIN = ROOT / "build" / "release" / "bin"  # lab.main() changes it when --bin says so
+BIN = ROOT / "build" / "release" / "bin"  # kit.main() changes it when --bin says so
 
 
 # ---- programs ------------------------------------------------------------------------------------
@@ -275,7 +275,7 @@ def build_release():
 def main(doc, measure, trees=0, repeat=3, sizes=None):
     """`sizes`: {"sessions": 2000} is an option --sessions N, and typed.sessions."""
     global BIN
-    ask = argparse.ArgumentParser(usage=doc)
+    ask = argparse.ArgumentParser(usage=doc.replace("%", "%%"))
     if trees:
         ask.add_argument("trees", nargs="*", type=pathlib.Path, metavar="TREE")
     ask.add_argument("--repeat", type=int, default=repeat, help="runs of each; the best counts")
