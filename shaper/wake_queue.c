@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/crypto.h"
 #include "shaper/wake.h"
 
 struct waker {
@@ -67,10 +68,17 @@ static struct waker **find(struct list *l, const uint8_t mac[NET_MAC_SIZE])
     return NULL;
 }
 
+/* SecureOn passwords are not left behind. */
+static void waker_free(struct waker *w)
+{
+    wipe(w, sizeof(*w));
+    free(w);
+}
+
 static void free_all(struct list *l)
 {
     while (l->first != NULL)
-        free(unlink_at(l, &l->first));
+        waker_free(unlink_at(l, &l->first));
 }
 
 /* ---- memory ---------------------------------------------------------------------------------- */
@@ -148,13 +156,13 @@ bool wake_queue_drop(struct wake_queue *q, const uint8_t mac[NET_MAC_SIZE])
     struct waker **at = find(&q->waiting, mac);
 
     if (at != NULL) {
-        free(unlink_at(&q->waiting, at));
+        waker_free(unlink_at(&q->waiting, at));
         return true;
     }
     at = find(&q->begun, mac);
     if (at == NULL)
         return false;
-    free(unlink_at(&q->begun, at));
+    waker_free(unlink_at(&q->begun, at));
     return true;
 }
 
@@ -182,7 +190,7 @@ static void send_from(struct wake_queue *q, struct waker *w, uint64_t now_ns, st
     out->attempt = w->attempt++;
     out->is_last = w->attempt == WAKE_SENDS;
     if (out->is_last) {
-        free(w);
+        waker_free(w);
         return;
     }
     w->due_ns = now_ns + GAPS_NS[out->attempt];

@@ -129,6 +129,24 @@ static void a_machine_woken_may_be_asked_for_again_after_a_while(void **state)
     wake_queue_free(q);
 }
 
+static void the_last_thousands_woken_are_remembered_and_no_more(void **state)
+{
+    struct wake_queue *q = wake_queue_new(WAKE_RATE_MOST);
+    struct wake_due due;
+
+    (void)state;
+    for (unsigned i = 0; i <= WAKE_REMEMBERED; i++) {
+        if (i == WAKE_REMEMBERED)
+            add(q, 1, MS(i), ALB_REFUSED);
+        add(q, i + 1, MS(i), ALB_OK);
+        assert_true(wake_queue_take(q, MS(i), &due));
+        assert_true(wake_queue_drop(q, due.target.mac));
+    }
+    add(q, 2, MS(WAKE_REMEMBERED + 1), ALB_REFUSED);
+    add(q, 1, MS(WAKE_REMEMBERED + 1), ALB_OK);
+    wake_queue_free(q);
+}
+
 static void machines_begin_one_after_the_other(void **state)
 {
     struct wake_queue *q = wake_queue_new(20);
@@ -241,6 +259,7 @@ int main(void)
         cmocka_unit_test(a_wake_goes_every_way_by_its_own_link),
         cmocka_unit_test(one_machine_is_sent_to_three_times),
         cmocka_unit_test(a_machine_woken_may_be_asked_for_again_after_a_while),
+        cmocka_unit_test(the_last_thousands_woken_are_remembered_and_no_more),
         cmocka_unit_test(machines_begin_one_after_the_other),
         cmocka_unit_test(what_a_late_caller_missed_is_not_caught_up),
         cmocka_unit_test(a_held_queue_begins_nobody_and_repeats_go_on),
