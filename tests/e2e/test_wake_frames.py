@@ -48,11 +48,14 @@ class Branch:
         ip(self.reflector, "route", "add", "default", "via", "192.0.2.2", "dev", "wan0")
         self.own = mac(ip_json(self.reflector, "link", "show", "lan0")[0]["address"])
 
-    def wake(self, *words, user=()):
+    def told(self, *words, user=()):
         done = subprocess.run(
             within(self.reflector, *user, program("albedo-sense"), "wake", "lan0", SLEEPER, *words),
             capture_output=True, text=True, check=True)
-        return [json.loads(line)["code"] for line in done.stdout.splitlines()]
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def wake(self, *words, user=()):
+        return [said["code"] for said in self.told(*words, user=user)]
 
 
 @pytest.fixture(name="branch")
@@ -126,6 +129,26 @@ def test_without_cap_net_raw_udp_still_goes(branch):
     with Sniffer(branch.sleeper) as sleeper:
         assert branch.wake(user=UNPRIVILEGED) == ["refused"] * 2 + ["ok"] * 4
     assert [read(frame) for _, frame in sleeper.frames if is_wake(frame)] == expected(ether=False)
+
+
+def test_what_this_machine_forbids_is_not_said_to_need_cap_net_raw(branch):
+    """By a routing rule here, as by a packet filter."""
+    for words in (["add", "pref", "1", "to", "ff02::/16", "prohibit"],
+                  ["add", "pref", "2", "lookup", "local"], ["del", "pref", "0"]):
+        ip(branch.reflector, "-6", "rule", *words)
+    told = branch.told()
+    assert [said["code"] for said in told] == ["ok"] * 4 + ["refused"] * 2
+    assert all("packet filter" in said["text"] for said in told[4:])
+
+
+@pytest.mark.parametrize("words", [
+    ["wake", "lan0", "02:5e:00:00:00"], ["wake", "lan0", "02:5e:00:00:00:4g"],
+    ["wake", "lan0", SLEEPER + ":00"], ["wake", "lan0", SLEEPER, "c0:a8:00"],
+    ["wake", "lan0", SLEEPER, "secret"], ["wake", "lan0"], ["sleep"], []])
+def test_what_was_mistyped_is_answered_with_what_is_right(words):
+    done = subprocess.run([program("albedo-sense"), *words], capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 2 and "usage: albedo-sense" in done.stderr and not done.stdout
 
 
 def test_a_link_without_addresses_is_used_too(branch):
