@@ -35,8 +35,8 @@ struct site_put {
 };
 /* `is_dry`: judged by the hub, changes nothing.  Says why not. */
 enum exit_code site_copy_put(struct site_copy *c, bool is_dry, struct site_put *out);
-/* What is hardly meant, told: of `f` (may be NULL) what was not seen before, and what the hub said of
- * the policy that has these sites. */
+/* What is hardly meant, told: of `f` (may be NULL) what was not seen before, and what the hub said
+ * of the policy that has these sites. */
 void site_copy_warn(const struct site_copy *c, const struct policy_findings *f);
 /* The same as "warnings", texts, of the object being written. */
 void site_copy_put_warnings(const struct site_copy *c, const struct policy_findings *f,
