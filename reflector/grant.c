@@ -232,7 +232,7 @@ static void granted(struct grant_ask *a, const struct upstream_answer *answer_in
     }
     kept_name(a->device, name);
     record_keep(a->reflector->options.loop, a->reflector->options.catalogue, name, answer_in->body,
-                answer_in->size);
+                answer_in->size, reflector_record_kept);
     if (left_s > GRANT_MEMO_LEFT_S)
         grant_memos_grant(&a->reflector->grant_memos, a->device, answer_in->body, answer_in->size,
                           loop_now_ns(a->reflector->options.loop));
@@ -249,7 +249,8 @@ static void asked(void *arg, const struct upstream_answer *answer_in)
         granted(a, answer_in);
     } else if (answer_in->st.code == ALB_REFUSED || answer_in->st.code == ALB_NOT_FOUND) {
         kept_name(a->device, name);
-        record_keep(a->reflector->options.loop, a->reflector->options.catalogue, name, NULL, 0);
+        record_keep(a->reflector->options.loop, a->reflector->options.catalogue, name, NULL, 0,
+                    reflector_record_kept);
         const char *words = answer_in->message[0] != '\0' ? answer_in->message : answer_in->st.what;
         grant_memos_refuse(&a->reflector->grant_memos, a->device, answer_in->st, words,
                            loop_now_ns(a->reflector->options.loop));

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "reflector/reflector_impl.h"
 #include "transfer/record_keep.h"
@@ -162,6 +163,11 @@ static void tell_all(struct reflector *r, struct alb_status st, const char *mess
     }
 }
 
+void reflector_record_kept(void)
+{
+    KILL_POINT("reflector.record_kept");
+}
+
 static void came(void *arg, const struct upstream_answer *answer_in)
 {
     struct reflector *r = arg;
@@ -175,8 +181,8 @@ static void came(void *arg, const struct upstream_answer *answer_in)
     }
     if (!alb_failed(st)) {
         r->layers.asked_ns = loop_now_ns(r->options.loop);
-        record_keep(r->options.loop, r->options.catalogue, RECORD, answer_in->body,
-                    answer_in->size);
+        record_keep(r->options.loop, r->options.catalogue, RECORD, answer_in->body, answer_in->size,
+                    reflector_record_kept);
     }
     tell_all(r, st, answer_in->message[0] != '\0' ? answer_in->message : st.what);
 }

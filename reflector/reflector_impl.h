@@ -71,6 +71,7 @@ void reflector_close_renewals(struct reflector *r);
 void reflector_handle_renew(void *reflector, struct serve_request *rq);
 
 /* layers.c */
+void reflector_record_kept(void); /* for record_keep(): where tests end the program */
 void reflector_open_layers(struct reflector *r);   /* blocking: start-up */
 void reflector_forget_layers(struct reflector *r); /* an event says they changed */
 void reflector_close_layers(struct reflector *r);

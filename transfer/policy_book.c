@@ -247,7 +247,7 @@ int64_t policy_book_issued_s(const struct policy_book *b, enum policy_part part)
 static void keep(const struct policy_copy *c)
 {
     record_keep(c->book->options.loop, c->book->options.catalogue, policy_part_name(c->part),
-                buf_peek(&c->bytes), buf_size(&c->bytes));
+                buf_peek(&c->bytes), buf_size(&c->bytes), NULL);
 }
 
 /* ---- what holds ------------------------------------------------------------------------------ */

@@ -356,7 +356,8 @@ static void read_done(struct job *job)
 
 static void keep(struct record_book *b, const char *name, const struct buf *bytes)
 {
-    record_keep(b->options.loop, b->options.catalogue, name, buf_peek(bytes), buf_size(bytes));
+    record_keep(b->options.loop, b->options.catalogue, name, buf_peek(bytes), buf_size(bytes),
+                NULL);
 }
 
 /* A record that came by its digest or root is also what its version's name means: cut off from the

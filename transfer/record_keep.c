@@ -15,6 +15,7 @@ struct keep {
     char name[CATALOGUE_NAME_MAX + 1];
     uint8_t *value; /* owned; NULL removes the record */
     size_t size;
+    record_kept kept;
     struct alb_status st;
 };
 
@@ -23,6 +24,8 @@ static void keep_run(struct job *job)
     struct keep *k = ALB_CONTAINER(job, struct keep, job);
 
     k->st = catalogue_swap(k->catalogue, k->name, CATALOGUE_ANY, k->value, k->size, NULL);
+    if (!alb_failed(k->st) && k->kept != NULL)
+        k->kept();
 }
 
 static void keep_done(struct job *job)
@@ -37,13 +40,14 @@ static void keep_done(struct job *job)
 }
 
 void record_keep(struct loop *loop, struct catalogue *catalogue, const char *name,
-                 const void *value, size_t size)
+                 const void *value, size_t size, record_kept kept)
 {
     struct keep *k = xalloc(sizeof *k);
 
     k->job =
         (struct job){.run = keep_run, .done = keep_done, .lane = JOB_ORDERED, .work_bytes = size};
     k->catalogue = catalogue;
+    k->kept = kept;
     (void)snprintf(k->name, sizeof k->name, "%s", name);
     if (value != NULL) {
         k->value = xalloc(size + 1);

@@ -11,6 +11,9 @@
 #include "net/loop.h"
 #include "store/catalogue.h"
 
-/* The bytes are copied; `value` NULL removes the record. */
+/* On a worker, behind the write: a program's kill point, which must be in that program alone. */
+typedef void (*record_kept)(void);
+
+/* The bytes are copied; `value` NULL removes the record; `kept` may be NULL. */
 void record_keep(struct loop *loop, struct catalogue *catalogue, const char *name,
-                 const void *value, size_t size);
+                 const void *value, size_t size, record_kept kept);
