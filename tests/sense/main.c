@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/log.h"
 #include "base/units.h"
 #include "net/ethtool_netlink.h"
 #include "net/netlink.h"
@@ -186,11 +187,19 @@ static void on_look(void *arg)
         refuse_line("reach ADDRESS, or busy");
 }
 
+static void log_to_stderr(void *arg, enum log_level level, const char *line)
+{
+    (void)arg;
+    (void)level;
+    fprintf(stderr, "%s\n", line);
+}
+
 static int view(void)
 {
     struct viewer v = {.loop = loop_new(&(struct loop_options){.workers = 1})};
 
     setvbuf(stdin, NULL, _IONBF, 0);
+    log_install(log_to_stderr, NULL, LOG_WARN);
     struct alb_status st = netlink_view_open(v.loop, on_changed, &v, &v.view);
     if (alb_failed(st)) {
         char why[128];
