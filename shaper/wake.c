@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/crypto.h"
 
 enum { SYNC_SIZE = 6, MAC_REPEATS = 16 };
 
@@ -61,10 +62,11 @@ struct alb_status wake_send(struct loop *loop, const struct wake_target *t)
 
         wake_frame(t, way, pattern, size, &frame);
         struct alb_status st = raw_frame_send(loop, &frame);
-        if (alb_failed(st))
-            failure = st;
-        else
+        if (!alb_failed(st))
             sent++;
+        else if (!alb_failed(failure))
+            failure = st;
     }
+    wipe(pattern, sizeof(pattern)); /* it may end in a password */
     return sent != 0 ? ALB_STATUS_OK : failure;
 }

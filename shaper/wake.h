@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* shaper/wake.h – what wakes a machine, and who is woken when.
  *
+ * Of those that wake others; whether a machine can be woken at all, net/ethtool_netlink.h asks it.
+ *
  * A wake pattern is six bytes ff, then the sleeper's MAC sixteen times, then its SecureOn password
  * if it has one; a sleeping network card looks for it anywhere in a frame.  So it is sent in every
  * way that may reach one: as Ethernet frames of type 0x0842, to all and to the MAC itself (needs
@@ -32,11 +34,12 @@ enum {
     WAKE_SENDS = 3, /* at 0, 100 ms and 1 s: lost to a burst, lost to a port that just came up */
     WAKE_WAYS = 6,  /* frames for each send */
     WAKE_WAITING_MOST = 4096, /* machines of one branch                              */
-    WAKE_REMEMBERED = 4096,   /* of those woken, so that they are not asked for again */
+    WAKE_REMEMBERED = 4096,   /* the last ones woken, so that they are not woken again */
     WAKE_RATE_DEFAULT = 20,   /* machines a second                                   */
     WAKE_RATE_MOST = 1000,
 };
-/* A machine takes minutes to start. */
+/* A machine takes minutes to start.  Where more than WAKE_REMEMBERED are woken in that time, the
+ * first of them are forgotten sooner: at WAKE_RATE_DEFAULT after 205 s, at the most after 4 s. */
 #define WAKE_AGAIN_NS (300 * NS_PER_S)
 
 struct wake_target {
@@ -53,14 +56,14 @@ size_t wake_pattern(const struct wake_target *t, uint8_t *out);
 void wake_frame(const struct wake_target *t, unsigned way, const uint8_t *pattern, size_t size,
                 struct raw_frame *out);
 /* All of them, once, now.  OK when one went: a link without IPv6, or a program without CAP_NET_RAW,
- * is no failure.  Else why the last could not. */
+ * is no failure.  Else why the first could not. */
 ALB_MUST_USE struct alb_status wake_send(struct loop *loop, const struct wake_target *t);
 
 /* ---- who is next ----------------------------------------------------------------------------- */
 
 struct wake_due {
-    struct wake_target target;
-    unsigned attempt; /* 0, 1, 2 */
+    struct wake_target target; /* wipe() it when it has been sent, for its password */
+    unsigned attempt;          /* 0, 1, 2 */
     bool is_last;
 };
 
@@ -69,8 +72,8 @@ struct wake_queue;
 struct wake_queue *wake_queue_new(unsigned rate); /* machines a second, 1 to WAKE_RATE_MOST */
 struct wake_queue *wake_queue_free(struct wake_queue *q); /* returns NULL */
 /* Joins the end.  OK too when it waits or is being woken already.  REFUSED: it was woken less than
- * WAKE_AGAIN_NS ago; FULL: WAKE_WAITING_MOST wait; INVALID: no machine has such a MAC, or no card
- * such a password. */
+ * WAKE_AGAIN_NS ago, and is still among the last WAKE_REMEMBERED; FULL: WAKE_WAITING_MOST wait;
+ * INVALID: no machine has such a MAC, or no card such a password. */
 ALB_MUST_USE struct alb_status wake_queue_add(struct wake_queue *q, const struct wake_target *t,
                                               uint64_t now_ns);
 /* It is awake (it was heard), or nobody wants it any more: no frame of it is due after this.
