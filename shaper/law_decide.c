@@ -21,6 +21,11 @@ bool law_is_crowd(const struct law *l)
     return l->terms.crowd > 1 && l->capacity_bps > 0 && !told;
 }
 
+bool law_is_shared(const struct law *l)
+{
+    return l->terms.ceiling_percent != 0 || law_is_crowd(l);
+}
+
 double law_ceiling_bps(const struct law *l)
 {
     double ceiling = l->terms.ceiling_bps != 0 ? (double)l->terms.ceiling_bps : 1e15;

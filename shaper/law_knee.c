@@ -36,8 +36,9 @@ void law_knee_follow(struct law *l, const struct law_view *v)
 static bool is_believable(const struct law *l, uint64_t now_ns)
 {
     const struct law_knee *k = &l->knee;
-    return k->bps > l->c->knee_least * l->capacity_bps && k->bps < l->capacity_bps && k->queued &&
-           k->drained && law_since(now_ns, k->at_ns) < l->c->knee_time;
+    return !law_is_shared(l) && k->bps > l->c->knee_least * l->capacity_bps &&
+           k->bps < l->capacity_bps && k->queued && k->drained &&
+           law_since(now_ns, k->at_ns) < l->c->knee_time;
 }
 
 bool law_knee_twice(struct law *l, uint64_t now_ns)

@@ -112,6 +112,9 @@ bool law_is_sisters(const struct law *l, const struct law_view *v);
 double law_floor_bps(const struct law *l);
 /* May others of our kind be here, and nobody tells? */
 bool law_is_crowd(const struct law *l);
+/* Is the ceiling a share of C?  Then C never comes whole, so nothing that lowered it could ever be
+ * made good, and the share would shrink with each yield. */
+bool law_is_shared(const struct law *l);
 /* The least of policy's ceiling and the safe part, or a very large number. */
 double law_ceiling_bps(const struct law *l);
 

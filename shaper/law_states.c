@@ -11,35 +11,8 @@ static void trim(struct law *l, const struct law_view *v, enum law_reason reason
 static void overflow(struct law *l, const struct law_view *v);
 static void share(struct law *l, const struct law_view *v);
 static bool count_shortfall(struct law *l, const struct law_view *v);
-static double mean_of_rates(const struct law *l)
-{
-    double sum = 0;
-    for (unsigned i = 0; i < LAW_RATES; i++)
-        sum += l->rates[i];
-    return sum / LAW_RATES;
-}
-
-/* Who has met a queue now and then for so long, and never seen C come, has believed too much. */
-static void settle(struct law *l, const struct law_view *v)
-{
-    const struct law_constants *c = l->c;
-    struct law_settling *s = &l->settling;
-    if (s->began_ns < l->state_ns || v->hole || v->sender_limited || v->demand_limited ||
-        law_sisters(l, v->now_ns) > 1) {
-        *s = (struct law_settling){.began_ns = v->now_ns};
-        return;
-    }
-    s->seen++;
-    s->queued += v->queue_s > v->low_s;
-    if (law_since(v->now_ns, s->began_ns) > LAW_RATES * v->interval_s)
-        s->best_bps = law_most(s->best_bps, mean_of_rates(l));
-    if (law_since(v->now_ns, s->began_ns) < c->settle_time)
-        return;
-    if (s->queued > c->settle_share * s->seen && s->best_bps < l->capacity_bps)
-        l->capacity_bps = law_most(s->best_bps, c->settle_least * l->capacity_bps);
-    *s = (struct law_settling){.began_ns = v->now_ns};
-}
-
+static double mean_of_rates(const struct law *l);
+static void settle(struct law *l, const struct law_view *v);
 static void ease(struct law *l, const struct law_view *v);
 static void climb(struct law *l, const struct law_view *v);
 
@@ -58,10 +31,23 @@ static void next_round(struct law *l, const struct law_view *v)
 
 /* ---- START: nothing is known; grow until a queue shows ---- */
 
-void law_start(struct law *l, const struct law_view *v)
+static double start_capacity(struct law *l, const struct law_view *v, bool lossy)
 {
     const struct law_constants *c = l->c;
-    l->reason = LAW_BECAUSE_STARTING;
+    /* What stood behind a hole comes all at once: no faster than it was asked for. */
+    double came = law_least(lossy ? v->delivered_mean_bps : v->delivered_most_bps, l->rate_bps);
+    uint64_t width = law_ns(c->interval_packets * 11200 / law_most(came, 1));
+    if (width < v->now_ns && law_seconds(width) > v->interval_s)
+        came = law_least(came, law_delivered_bps(l, v->now_ns - width, v->now_ns));
+    /* A carrier that stalls just now has shown before what comes through. */
+    came = law_most(came, law_least(c->start_stall * l->best_bps, l->rate_bps));
+    return law_most(came, law_floor_bps(l));
+}
+
+/* Has the line shown what it can? */
+static bool start_ends(struct law *l, const struct law_view *v)
+{
+    const struct law_constants *c = l->c;
     bool queue = v->sampled && v->queue_s > law_most(c->start_exit * v->high_s, v->low_s);
     /* While nothing is on its way a queue is somebody else's and says nothing of the capacity. */
     bool idle = v->demand_limited || law_outstanding(l) == 0;
@@ -70,34 +56,41 @@ void law_start(struct law *l, const struct law_view *v)
     bool stuck = law_since(v->now_ns, l->progress_ns) > c->start_patience + 4 * v->round_s &&
                  !v->sender_limited && v->delivered_mean_bps > law_floor_bps(l);
     bool lossy = v->loss_share > c->start_loss && v->losses >= c->start_losses;
-    if (!idle && (queue || stuck || lossy || v->lost)) {
-        /* What stood behind a hole comes all at once: no faster than it was asked for. */
-        double came = law_least(lossy ? v->delivered_mean_bps : v->delivered_most_bps, l->rate_bps);
-        uint64_t width = law_ns(c->interval_packets * 11200 / law_most(came, 1));
-        if (width < v->now_ns && law_seconds(width) > v->interval_s)
-            came = law_least(came, law_delivered_bps(l, v->now_ns - width, v->now_ns));
-        /* A carrier that stalls just now has shown before what comes through. */
-        came = law_most(came, law_least(c->start_stall * l->best_bps, l->rate_bps));
-        came = law_most(came, law_floor_bps(l));
-        l->capacity_bps = law_most(l->capacity_bps, came);
-        l->rate_bps = c->start_cut * came;
-        law_enter(l, LAW_CRUISE, v->now_ns);
+    if (idle || !(queue || stuck || lossy || v->lost))
+        return false;
+    double came = start_capacity(l, v, lossy);
+    l->capacity_bps = law_most(l->capacity_bps, came);
+    l->rate_bps = c->start_cut * came;
+    law_enter(l, LAW_CRUISE, v->now_ns);
+    return true;
+}
+
+/* Before the first step: was somebody here first?  While it is not known, nothing is asked for. */
+static bool start_waits(struct law *l, const struct law_view *v)
+{
+    const struct law_constants *c = l->c;
+    if (!l->waiting || law_since(v->now_ns, l->began_ns) >= c->late_time)
+        return false;
+    bool seen = law_delay_seen(&l->delay) >= (unsigned)c->late_samples;
+    if (seen && law_delay_spread(&l->delay) > c->late_spread)
+        l->reason = LAW_BECAUSE_LATECOMER;
+    if (l->reason == LAW_BECAUSE_LATECOMER && law_is_sisters(l, v)) {
+        l->capacity_bps = law_most(l->capacity_bps, l->aggregate_mean_bps);
+        law_enter(l, LAW_CRUISE, v->now_ns); /* it moved by what our own kind sends */
+        return true;
+    }
+    if (seen && l->reason != LAW_BECAUSE_LATECOMER)
+        return false;
+    l->progress_ns = v->now_ns;
+    return true;
+}
+
+void law_start(struct law *l, const struct law_view *v)
+{
+    const struct law_constants *c = l->c;
+    l->reason = LAW_BECAUSE_STARTING;
+    if (start_ends(l, v) || start_waits(l, v))
         return;
-    }
-    if (l->waiting && law_since(v->now_ns, l->began_ns) < c->late_time) {
-        bool seen = law_delay_seen(&l->delay) >= (unsigned)c->late_samples;
-        if (seen && law_delay_spread(&l->delay) > c->late_spread)
-            l->reason = LAW_BECAUSE_LATECOMER;
-        if (l->reason == LAW_BECAUSE_LATECOMER && law_is_sisters(l, v)) {
-            l->capacity_bps = law_most(l->capacity_bps, l->aggregate_mean_bps);
-            law_enter(l, LAW_CRUISE, v->now_ns); /* it moved by what our own kind sends */
-            return;
-        }
-        if (!seen || l->reason == LAW_BECAUSE_LATECOMER) {
-            l->progress_ns = v->now_ns;
-            return;
-        }
-    }
     if (v->now_ns < l->round_ns || v->blind || !follows(l, v, 0.5))
         return;
     if (l->waiting)
@@ -141,6 +134,35 @@ void law_cruise(struct law *l, const struct law_view *v)
         ease(l, v);
     else
         climb(l, v);
+}
+
+static double mean_of_rates(const struct law *l)
+{
+    double sum = 0;
+    for (unsigned i = 0; i < LAW_RATES; i++)
+        sum += l->rates[i];
+    return sum / LAW_RATES;
+}
+
+/* Who has met a queue now and then for so long, and never seen C come, has believed too much. */
+static void settle(struct law *l, const struct law_view *v)
+{
+    const struct law_constants *c = l->c;
+    struct law_settling *s = &l->settling;
+    if (s->began_ns < l->state_ns || v->hole || v->sender_limited || v->demand_limited ||
+        law_sisters(l, v->now_ns) > 1 || law_is_shared(l)) {
+        *s = (struct law_settling){.began_ns = v->now_ns};
+        return;
+    }
+    s->seen++;
+    s->queued += v->queue_s > v->low_s;
+    if (law_since(v->now_ns, s->began_ns) > LAW_RATES * v->interval_s)
+        s->best_bps = law_most(s->best_bps, mean_of_rates(l));
+    if (law_since(v->now_ns, s->began_ns) < c->settle_time)
+        return;
+    if (s->queued > c->settle_share * s->seen && s->best_bps < l->capacity_bps)
+        l->capacity_bps = law_most(s->best_bps, c->settle_least * l->capacity_bps);
+    *s = (struct law_settling){.began_ns = v->now_ns};
 }
 
 /* The first sign of somebody else may be a hiccup of this machine or of the path: halve, and look
@@ -235,8 +257,9 @@ static bool count_shortfall(struct law *l, const struct law_view *v)
     bool policed = v->loss_share > c->loss_congested;
     bool signs = v->queue_s > v->low_s || policed || congested || v->window_full;
     /* A small queue may be ours, where C is a little too high; while C comes, nobody has taken. */
-    bool foreign = v->delivered_most_bps < c->short_foreign * l->capacity_bps &&
-                   v->queue_s > v->low_s && v->sampled && law_is_foreign(l, v);
+    double can = law_least(l->capacity_bps, law_ceiling_bps(l));
+    bool foreign = v->delivered_most_bps < c->short_foreign * can && v->queue_s > v->low_s &&
+                   v->sampled && law_is_foreign(l, v);
     /* Losses at a rate that the line has carried before: others' bytes are in it. */
     foreign = foreign || (congested && v->delivered_most_bps < c->loss_short * l->capacity_bps);
     bool strange = v->full && l->flow.while_count > 0 && l->flow.strange >= c->strange_losses;
@@ -270,47 +293,72 @@ static void ease(struct law *l, const struct law_view *v)
         l->rate_bps = law_least(l->rate_bps, v->delivered_most_bps);
 }
 
-static void climb(struct law *l, const struct law_view *v)
+/* Over a while: what a stall held back comes faster than the line can. */
+static void learn_more(struct law *l, const struct law_view *v)
 {
     const struct law_constants *c = l->c;
-    l->trims = 0;
-    l->reason = v->blind            ? LAW_BECAUSE_BLIND
-                : v->sender_limited ? LAW_BECAUSE_SENDER
-                : v->demand_limited ? LAW_BECAUSE_IDLE
-                                    : LAW_BECAUSE_ROOM;
     bool full = l->rate_bps > l->capacity_bps && follows(l, v, c->short_share);
     bool honest = !v->hole && v->delivered_mean_bps < c->burst_share * l->rate_bps;
-    double most = 0, mean = mean_of_rates(l);
-    for (unsigned i = 0; i < LAW_RATES; i++)
-        most = law_most(most, l->rates[i]);
-    /* Over a while: what a stall held back comes faster than the line can. */
+    double mean = mean_of_rates(l);
     if (full && honest && l->rate_count >= LAW_RATES && mean > l->capacity_bps)
         l->capacity_bps = mean;
-    if (!v->coarse && most > 0)
-        l->rate_bps = law_least(l->rate_bps, c->climb_lead * most);
+}
+
+static double most_of_rates(const struct law *l)
+{
+    double most = 0;
+    for (unsigned i = 0; i < LAW_RATES; i++)
+        most = law_most(most, l->rates[i]);
+    return most;
+}
+
+/* Is it no time for a step upwards? */
+static bool stays(struct law *l, const struct law_view *v)
+{
+    const struct law_constants *c = l->c;
     bool enough = v->queue_s > c->climb_queue * v->low_s &&
                   l->rate_bps > c->far_share * law_part_bps(l, v->now_ns);
     bool judging = law_is_judging(l) && l->rate_bps > c->judge_at * l->capacity_bps;
     if (judging)
         l->rate_bps = c->judge_at * l->capacity_bps;
-    if (v->now_ns < l->round_ns || v->blind || v->hole || enough || judging || !follows(l, v, 0.85))
+    return v->now_ns < l->round_ns || v->blind || v->hole || enough || judging ||
+           !follows(l, v, 0.85);
+}
+
+static double next_step(struct law *l, const struct law_view *v)
+{
+    const struct law_constants *c = l->c;
+    double all = law_most(l->rate_bps, l->aggregate_mean_bps);
+    double at = all / law_most(l->capacity_bps, 1);
+    if (at < c->far_share)
+        return c->climb_far;
+    if (at < c->near_share)
+        return c->climb_near;
+    /* Bolder each time the link has shown that it does carry a little more. */
+    if (v->delivered_mean_bps > (1 + c->climb_proof) * l->proof_bps) {
+        l->growth = law_least(2 * l->growth, c->climb_most);
+        l->proof_bps = v->delivered_mean_bps;
+    }
+    return l->growth;
+}
+
+static void climb(struct law *l, const struct law_view *v)
+{
+    const struct law_constants *c = l->c;
+    double most = most_of_rates(l);
+    l->trims = 0;
+    l->reason = v->blind            ? LAW_BECAUSE_BLIND
+                : v->sender_limited ? LAW_BECAUSE_SENDER
+                : v->demand_limited ? LAW_BECAUSE_IDLE
+                                    : LAW_BECAUSE_ROOM;
+    learn_more(l, v);
+    if (!v->coarse && most > 0)
+        l->rate_bps = law_least(l->rate_bps, c->climb_lead * most);
+    if (stays(l, v))
         return;
     if (v->coarse) /* too slow to tell by what comes */
         l->growth = c->climb_most;
-    double all = law_most(l->rate_bps, l->aggregate_mean_bps);
-    double at = all / law_most(l->capacity_bps, 1);
-    if (at < c->far_share) {
-        l->rate_bps *= 1 + c->climb_far;
-    } else if (at < c->near_share) {
-        l->rate_bps *= 1 + c->climb_near;
-    } else {
-        /* Bolder each time the link has shown that it does carry a little more. */
-        if (v->delivered_mean_bps > (1 + c->climb_proof) * l->proof_bps) {
-            l->growth = law_least(2 * l->growth, c->climb_most);
-            l->proof_bps = v->delivered_mean_bps;
-        }
-        l->rate_bps *= 1 + l->growth;
-    }
+    l->rate_bps *= 1 + next_step(l, v);
     next_round(l, v);
 }
 
@@ -332,7 +380,8 @@ void law_give_way(struct law *l, const struct law_view *v, enum law_reason reaso
     double first = law_most(first_hold_s(l), c->hold_rounds * law_base_s(l));
     double out_s = l->recover_ns != 0 ? law_since(v->now_ns, l->recover_ns) : 1e9;
     /* Where buffers are shallow a flow needs many round trips to grow back after each loss. */
-    bool vain = l->best_bps < c->hold_worth * law_part_bps(l, v->now_ns) ||
+    double can = law_least(law_part_bps(l, v->now_ns), law_ceiling_bps(l));
+    bool vain = l->best_bps < c->hold_worth * can ||
                 (l->delay.lossy_queue && out_s < c->hold_regrow * law_base_s(l));
     if (l->hold_s <= 0 || out_s > c->hold_forget)
         l->hold_s = first;
@@ -345,7 +394,7 @@ void law_give_way(struct law *l, const struct law_view *v, enum law_reason reaso
     l->silences = 0;
     bool begun = l->suspect_bps > 0;
     double rate = begun ? l->suspect_bps : l->rate_bps;
-    if (l->capacity_bps > v->delivered_most_bps)
+    if (l->capacity_bps > v->delivered_most_bps && !law_is_shared(l))
         l->capacity_bps -= (v->queue_s > v->low_s ? c->capacity_forget : c->capacity_fade) *
                            (l->capacity_bps - v->delivered_most_bps);
     l->knee.before_bps = l->knee.bps;
@@ -414,40 +463,35 @@ void law_yield(struct law *l, const struct law_view *v)
 
 /* ---- RECOVER: back to where we were, quickly but not blindly ---- */
 
-void law_recover(struct law *l, const struct law_view *v)
+/* A queue of somebody's, or the end of a line that has become slower. */
+static void recover_meets(struct law *l, const struct law_view *v, bool near)
+{
+    if (!near || v->lost || !law_knee_is_met(l, v)) {
+        law_give_way(l, v, v->lost ? LAW_BECAUSE_PROBES_LOST : LAW_BECAUSE_FOREIGN_QUEUE);
+        return;
+    }
+    l->capacity_bps = l->knee.bps;
+    l->knee_ns = v->now_ns;
+    l->knee = (struct law_knee){0};
+    l->rate_bps = l->c->start_cut * l->capacity_bps;
+    law_enter(l, LAW_CRUISE, v->now_ns);
+    l->reason = LAW_BECAUSE_NEW_CAPACITY;
+}
+
+static void recover_back(struct law *l, const struct law_view *v)
+{
+    l->shortfalls += v->sampled && law_is_foreign(l, v);
+    if (l->shortfalls >= (unsigned)l->c->recover_count) {
+        law_give_way(l, v, LAW_BECAUSE_FOREIGN_QUEUE);
+        return;
+    }
+    l->rate_bps = law_most(law_floor_bps(l), l->rate_bps * l->c->recover_back);
+    next_round(l, v);
+}
+
+static void recover_step(struct law *l, const struct law_view *v, bool near)
 {
     const struct law_constants *c = l->c;
-    if (law_is_sisters(l, v)) {
-        law_enter(l, LAW_CRUISE, v->now_ns);
-        return;
-    }
-    bool near = law_knee_is_near(l, v->now_ns);
-    l->reason = LAW_BECAUSE_RECOVERING;
-    if ((v->queue_s > v->high_s || v->lost) && !v->blind) {
-        if (!near || v->lost || !law_knee_is_met(l, v)) {
-            law_give_way(l, v, v->lost ? LAW_BECAUSE_PROBES_LOST : LAW_BECAUSE_FOREIGN_QUEUE);
-            return;
-        }
-        l->capacity_bps = l->knee.bps;
-        l->knee_ns = v->now_ns;
-        l->knee = (struct law_knee){0};
-        l->rate_bps = c->start_cut * l->capacity_bps;
-        law_enter(l, LAW_CRUISE, v->now_ns);
-        l->reason = LAW_BECAUSE_NEW_CAPACITY;
-        return;
-    }
-    if (v->now_ns < l->round_ns || v->blind)
-        return;
-    if (v->queue_s > v->low_s) {
-        l->shortfalls += v->sampled && law_is_foreign(l, v);
-        if (l->shortfalls >= (unsigned)c->recover_count) {
-            law_give_way(l, v, LAW_BECAUSE_FOREIGN_QUEUE);
-            return;
-        }
-        l->rate_bps = law_most(law_floor_bps(l), l->rate_bps * c->recover_back);
-        next_round(l, v);
-        return;
-    }
     l->shortfalls = 0;
     if (follows(l, v, 0.4)) {
         l->rate_bps *= near ? c->knee_gain : c->recover_gain;
@@ -458,4 +502,22 @@ void law_recover(struct law *l, const struct law_view *v)
         l->rate_bps = law_least(l->rate_bps, done);
         law_enter(l, LAW_CRUISE, v->now_ns);
     }
+}
+
+void law_recover(struct law *l, const struct law_view *v)
+{
+    if (law_is_sisters(l, v)) {
+        law_enter(l, LAW_CRUISE, v->now_ns);
+        return;
+    }
+    bool near = law_knee_is_near(l, v->now_ns);
+    l->reason = LAW_BECAUSE_RECOVERING;
+    if ((v->queue_s > v->high_s || v->lost) && !v->blind)
+        recover_meets(l, v, near);
+    else if (v->now_ns < l->round_ns || v->blind)
+        return;
+    else if (v->queue_s > v->low_s)
+        recover_back(l, v);
+    else
+        recover_step(l, v, near);
 }

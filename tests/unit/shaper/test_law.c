@@ -135,6 +135,39 @@ static void a_percentage_is_of_the_measured_capacity(void **state)
     assert_true(v.rate_bps <= v.capacity_bps / 4 + 1);
 }
 
+static void expect_capacity_after_yields(const struct law_terms *terms)
+{
+    begin(10000000);
+    law_set_terms(&law, terms, now);
+    run(6, 9.6e6, 0);
+    for (unsigned i = 0; i < 10; i++) {
+        assert_int_equal(run(1, 1e6, 60).state, LAW_YIELD);
+        run(15, 9.6e6, 0);
+    }
+    assert_true(run(1, 9.6e6, 0).capacity_bps > 9000000);
+}
+
+static void a_share_of_the_capacity_shrank_with_each_yield(void **state)
+{
+    (void)state;
+    expect_capacity_after_yields(&(struct law_terms){.ceiling_percent = 50});
+    expect_capacity_after_yields(&(struct law_terms){.crowd = 8});
+}
+
+static void a_return_to_a_low_ceiling_was_never_worth_it(void **state)
+{
+    (void)state;
+    begin(10000000);
+    law_set_terms(&law, &(struct law_terms){.ceiling_bps = 3000000}, now);
+    run(6, 9.6e6, 0);
+    for (unsigned i = 0; i < 5; i++) {
+        assert_int_equal(run(1, 1e6, 60).state, LAW_YIELD);
+        assert_int_equal(law.vain, 0);
+        assert_true(law.hold_s <= law.c->hold_normal);
+        run(8, 9.6e6, 0);
+    }
+}
+
 static void a_ceiling_below_one_packet_a_second_is_obeyed(void **state)
 {
     (void)state;
@@ -495,6 +528,8 @@ int main(void)
         cmocka_unit_test(
             a_queue_of_others_while_nothing_was_asked_for_left_a_capacity_of_nearly_nothing),
         cmocka_unit_test(a_percentage_is_of_the_measured_capacity),
+        cmocka_unit_test(a_share_of_the_capacity_shrank_with_each_yield),
+        cmocka_unit_test(a_return_to_a_low_ceiling_was_never_worth_it),
         cmocka_unit_test(a_ceiling_below_one_packet_a_second_is_obeyed),
         cmocka_unit_test(insisting_gives_way_to_nobody),
         cmocka_unit_test(a_foreign_queue_is_given_way_to_within_half_a_second),
