@@ -13,6 +13,7 @@ size_t wake_pattern(const struct wake_target *t, uint8_t *out)
 {
     uint8_t *at = out;
 
+    alb_assert(t->password_size <= WAKE_PASSWORD_MOST);
     memset(at, 0xff, SYNC_SIZE);
     at += SYNC_SIZE;
     for (unsigned i = 0; i < MAC_REPEATS; i++, at += NET_MAC_SIZE)
