@@ -334,6 +334,17 @@ struct policy_terms policy_now(const struct policy *p, const struct policy_place
     return answer(&q);
 }
 
+bool policy_has_terms(const struct policy *p, const struct policy_terms *t)
+{
+    switch (t->source) {
+    case POLICY_BY_DEFAULT: return true;
+    case POLICY_BY_RULE:
+    case POLICY_BY_STRICTEST: return t->index < p->doc->rule_count;
+    case POLICY_BY_OVERRIDE: return t->index < policy_peek_overrides(p)->count;
+    }
+    alb_unreachable();
+}
+
 bool policy_terms_equal(const struct policy_terms *a, const struct policy_terms *b)
 {
     const struct policy_action *x = &a->action, *y = &b->action;

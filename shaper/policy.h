@@ -74,6 +74,9 @@ struct policy_terms policy_now_and_next(const struct policy *p, const struct pol
 int64_t policy_next_change(const struct policy *p, const struct policy_place *place,
                            int64_t wall_s);
 
+/* Is there, in `p`, the rule or override that terms name?  Terms that somebody keeps are of the
+ * document before until he was told of the new one. */
+bool policy_has_terms(const struct policy *p, const struct policy_terms *t);
 bool policy_terms_equal(const struct policy_terms *a, const struct policy_terms *b);
 
 /* The most that an action allows by its figures alone, its share of a capacity apart: the lower of
@@ -117,7 +120,7 @@ struct policy_explanation {
 };
 void policy_explain(const struct policy *p, const struct policy_place *place, int64_t wall_s,
                     struct policy_explanation *out);
-/* Terms that came from `p`, as in now_text. */
+/* Terms as in now_text; what they name and `p` does not have is left out. */
 const char *policy_terms_text(const struct policy *p, const struct policy_terms *t, bool has_clock,
                               char out[POLICY_LINE_MAX]);
 /* What stops everything at a place, and until when: "paused by rule 3 (office) until Mon 2026-11-23

@@ -36,11 +36,14 @@ static void put_action(struct line *l, const struct policy_action *a)
     if (a->rate_bps > 0)
         put(l, ", %s", format_rate(a->rate_bps, rate));
     if (a->mode == POLICY_CAPPED && a->percent > 0)
-        put(l, " until the capacity is measured, then %u %% of it", a->percent);
+        put(l, ", then %u %% of the capacity that is measured, which is no more than that",
+            a->percent);
     else if (a->percent > 0)
         put(l, ", at most %u %% of the measured capacity", a->percent);
     if (a->ceiling_bps > 0)
         put(l, ", at most %s", format_rate(a->ceiling_bps, rate));
+    if (a->ceiling_bps > 0 && a->percent > 0 && a->mode != POLICY_CAPPED)
+        put(l, " (more is not measured)");
     if (a->floor_bps > 0)
         put(l, ", at least %s", format_rate(a->floor_bps, rate));
     if (a->profile != POLICY_PROFILE_UNSET)
@@ -107,7 +110,10 @@ const char *policy_terms_text(const struct policy *p, const struct policy_terms 
 {
     struct line l = {out, 0};
 
-    put_terms(&l, p, t, has_clock);
+    if (policy_has_terms(p, t))
+        put_terms(&l, p, t, has_clock);
+    else
+        put_action(&l, &t->action);
     return out;
 }
 

@@ -101,8 +101,8 @@ int64_t policy_book_issued_s(const struct policy_book *b, enum policy_part part)
 
 /* As an object "policy" of a status: numbers, the overrides that hold now, what is damaged. */
 void policy_book_show(const struct policy_book *b, struct json_writer *w);
-/* What terms that came from `p` go by, to be found in the documents: members "rule" (from 1) and
- * "name", or "override" (its id), or none. */
+/* What terms go by, to be found in the documents: members "rule" (from 1) and "name", or "override"
+ * (its id), or none; none too when `p` does not have it (any more). */
 void policy_terms_show(const struct policy *p, const struct policy_terms *t, struct json_writer *w);
 const char *policy_source_word(enum policy_source source); /* default, rule, override, strictest */
 

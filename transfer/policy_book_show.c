@@ -73,6 +73,8 @@ const char *policy_source_word(enum policy_source source)
 
 void policy_terms_show(const struct policy *p, const struct policy_terms *t, struct json_writer *w)
 {
+    if (!policy_has_terms(p, t))
+        return;
     if (t->source == POLICY_BY_OVERRIDE)
         json_text(w, "override", policy_peek_overrides(p)->list[t->index].id);
     if (t->source != POLICY_BY_RULE && t->source != POLICY_BY_STRICTEST)

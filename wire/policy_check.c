@@ -69,6 +69,21 @@ static void check_action(const struct policy_action *a, const char *where,
                             format_rate(a->floor_bps, floor), format_rate(a->ceiling_bps, ceiling));
 }
 
+/* Who never asks for more never sees that there is more. */
+static void check_percent(const struct policy_action *a, const char *where,
+                          struct policy_findings *findings)
+{
+    const uint64_t most_bps = a->rate_bps > 0 ? a->rate_bps : a->ceiling_bps;
+    char most[UNITS_TEXT_SIZE];
+
+    if (a->percent > 0 && a->percent < 100 && most_bps > 0)
+        policy_findings_add(findings, false,
+                            "%s: no more of the line is measured than the %s, %s, lets through, so "
+                            "percent allows at most %u %% of that",
+                            where, a->rate_bps > 0 ? "rate" : "ceiling",
+                            format_rate(most_bps, most), a->percent);
+}
+
 static void check_rule(const struct policy_doc *d, size_t index, struct policy_findings *findings)
 {
     const struct policy_rule *r = &d->rules[index];
@@ -76,6 +91,7 @@ static void check_rule(const struct policy_doc *d, size_t index, struct policy_f
 
     (void)policy_rule_where(d, index, where);
     check_action(&r->action, where, findings);
+    check_percent(&r->action, where, findings);
     if ((r->when.on & r->when.except) != 0)
         policy_findings_add(findings, true,
                             "%s contradicts itself: the same calendar is in \"on\" and \"except\"",

@@ -482,23 +482,42 @@ static void what_holds_and_what_comes_is_told_in_the_sites_time(void **state)
         "\"percent\":40,\"profile\":\"invisible\",\"max_queue\":\"5ms\"}");
 
     (void)state;
-    expect_words(p, at("2026-11-23T12:00Z"),
-                 "rule 1 (office): scavenge, at most 40 % of the measured capacity, at most 2.5 "
-                 "Mbit/s, at least 64.0 kbit/s, profile invisible, adding at most 5 ms of delay",
-                 "at Mon 2026-11-23 16:00 (Europe/Oslo): no rule holds: scavenge");
+    expect_words(
+        p, at("2026-11-23T12:00Z"),
+        "rule 1 (office): scavenge, at most 40 % of the measured capacity, at most 2.5 "
+        "Mbit/s (more is not measured), at least 64.0 kbit/s, profile invisible, adding at most 5 "
+        "ms of delay",
+        "at Mon 2026-11-23 16:00 (Europe/Oslo): no rule holds: scavenge");
     override_with(p, POLICY_PAUSE, "2026-11-23T13:30:30Z");
     expect_words(
         p, at("2026-11-23T12:00Z"),
         "pause o-1 by anna until 2026-11-23T13:30:30Z (video call): off",
         "at Mon 2026-11-23 14:30:30 (Europe/Oslo): rule 1 (office): scavenge, at most 40 % "
-        "of the measured capacity, at most 2.5 Mbit/s, at least 64.0 kbit/s, profile "
-        "invisible, adding at most 5 ms of delay");
+        "of the measured capacity, at most 2.5 Mbit/s (more is not measured), at least 64.0 "
+        "kbit/s, profile invisible, adding at most 5 ms of delay");
     p = policy_free(p);
     p = policy_with("{\"name\":\"a\",\"scope\":\"global\",\"mode\":\"capped\",\"rate\":\"2Mbit\","
                     "\"percent\":30}");
-    expect_words(p, at("2026-11-23T12:00Z"),
-                 "rule 1 (a): capped, 2.0 Mbit/s until the capacity is measured, then 30 % of it",
-                 "nothing else, ever");
+    expect_words(
+        p, at("2026-11-23T12:00Z"),
+        "rule 1 (a): capped, 2.0 Mbit/s, then 30 % of the capacity that is measured, which is no "
+        "more than that",
+        "nothing else, ever");
+    p = policy_free(p);
+}
+
+static void terms_of_the_document_before_name_no_rule_of_this_one(void **state)
+{
+    struct policy *p = policy_with("{\"name\":\"a\",\"scope\":\"global\",\"mode\":\"off\"}");
+    const struct policy_terms rule = {.source = POLICY_BY_RULE, .index = 1};
+    const struct policy_terms override = {.source = POLICY_BY_OVERRIDE, .index = 0};
+    char text[POLICY_LINE_MAX];
+
+    (void)state;
+    assert_false(policy_has_terms(p, &rule));
+    assert_false(policy_has_terms(p, &override));
+    assert_string_equal(policy_terms_text(p, &rule, true, text), "off");
+    assert_string_equal(policy_terms_text(p, &override, true, text), "off");
     p = policy_free(p);
 }
 
@@ -545,6 +564,7 @@ int main(void)
         cmocka_unit_test(a_deadline_raises_the_floor_and_then_the_mode),
         cmocka_unit_test(a_deadline_changes_nothing_that_an_operator_said),
         cmocka_unit_test(what_holds_and_what_comes_is_told_in_the_sites_time),
+        cmocka_unit_test(terms_of_the_document_before_name_no_rule_of_this_one),
         cmocka_unit_test(an_unknown_time_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

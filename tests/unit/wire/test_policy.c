@@ -223,6 +223,20 @@ static void a_rule_that_contradicts_itself_is_refused(void **state)
     }
 }
 
+/* Half of what a ceiling lets through was taken for half of the line. */
+static void a_percentage_beside_a_figure_is_warned_of(void **state)
+{
+    (void)state;
+    expect(
+        "{\"format\":1,\"rules\":[{\"scope\":\"client:a\",\"mode\":\"capped\",\"rate\":\"2Mbit\","
+        "\"percent\":30},{\"scope\":\"client:b\",\"mode\":\"scavenge\",\"ceiling\":\"8Mbit\","
+        "\"percent\":50},{\"scope\":\"client:c\",\"mode\":\"full\",\"percent\":50}]}",
+        "warning: rule 1 (rule-1): no more of the line is measured than the rate, 2.0 Mbit/s, "
+        "lets through, so percent allows at most 30 % of that\n"
+        "warning: rule 2 (rule-2): no more of the line is measured than the ceiling, 8.0 "
+        "Mbit/s, lets through, so percent allows at most 50 % of that\n");
+}
+
 static void everything_that_is_wrong_is_said_at_once(void **state)
 {
     (void)state;
@@ -550,6 +564,7 @@ int main(void)
         cmocka_unit_test(canonical_bytes_are_the_golden_ones),
         cmocka_unit_test(each_wrong_member_of_a_rule_says_what_is_allowed),
         cmocka_unit_test(a_rule_that_contradicts_itself_is_refused),
+        cmocka_unit_test(a_percentage_beside_a_figure_is_warned_of),
         cmocka_unit_test(everything_that_is_wrong_is_said_at_once),
         cmocka_unit_test(names_and_subnets_are_given_once),
         cmocka_unit_test(what_is_no_policy_at_all_is_told_so),
