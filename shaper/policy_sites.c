@@ -29,16 +29,19 @@ static int compare_zones(const void *a, const void *b)
     return strcmp(left->name, right->name);
 }
 
-/* Its stamp is taken first: a file that is replaced meanwhile is seen the next time. */
-static void read_zone(struct named_zone *n, const char *dir)
+/* Its stamp is taken first: a file that is replaced meanwhile is seen the next time.  False: there
+ * is none that can be read.  What was known of it before is better than nothing; a site whose zone
+ * never was here gets the strictest terms. */
+static bool read_zone(struct named_zone *n, const char *dir)
 {
     struct zone *zone = NULL;
 
     n->stamp = zone_look(dir, n->name);
-    alb_ignore(zone_read(dir, n->name, &zone),
-               "a site whose zone is not here gets the strictest terms");
+    if (alb_failed(zone_read(dir, n->name, &zone)))
+        return false;
     (void)zone_free(n->zone);
     n->zone = zone;
+    return true;
 }
 
 bool policy_sites_refresh_zones(struct policy_sites *s)
@@ -48,10 +51,8 @@ bool policy_sites_refresh_zones(struct policy_sites *s)
     for (size_t i = 0; i < s->zone_count; i++) {
         const struct zone_stamp now = zone_look(s->zone_dir, s->zones[i].name);
 
-        if (zone_stamp_equal(&now, &s->zones[i].stamp))
-            continue;
-        read_zone(&s->zones[i], s->zone_dir);
-        is_other = true;
+        if (!zone_stamp_equal(&now, &s->zones[i].stamp))
+            is_other |= read_zone(&s->zones[i], s->zone_dir);
     }
     return is_other;
 }
@@ -71,7 +72,7 @@ static void read_zones(struct policy_sites *s)
         if (i == 0 || strcmp(s->zones[i].name, s->zones[s->zone_count - 1].name) != 0)
             s->zones[s->zone_count++].name = s->zones[i].name;
     for (size_t i = 0; i < s->zone_count; i++)
-        read_zone(&s->zones[i], s->zone_dir);
+        (void)read_zone(&s->zones[i], s->zone_dir);
 }
 
 static const struct zone *find_zone(const struct policy_sites *s, const char *name)

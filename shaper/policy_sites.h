@@ -18,7 +18,8 @@ struct policy_site_facts {
 /* `doc` must outlive it. */
 struct policy_sites *policy_sites_new(const struct policy_doc *doc, const char *zone_dir);
 struct policy_sites *policy_sites_free(struct policy_sites *s);
-/* Reads anew those zone files that are others than when they were read; true: one was. */
+/* Reads anew those zone files that are others than when they were read; true: one was.  One that
+ * cannot be read (being installed, damaged, gone) leaves what is known. */
 bool policy_sites_refresh_zones(struct policy_sites *s);
 /* Of a site that the document does not have, or NULL: no link, and the document's zone. */
 struct policy_site_facts policy_sites_find(const struct policy_sites *s, const char *site);

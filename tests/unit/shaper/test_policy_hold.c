@@ -218,11 +218,43 @@ static void a_zone_file_that_is_replaced_is_read_anew(void **state)
     assert_false(policy_refresh_zones(p));
     assert_int_equal(policy_now(p, &OSLO, noon_s).action.mode, POLICY_MODE_SCAVENGE);
     assert_int_equal(unlink(file), 0);
-    assert_true(policy_refresh_zones(p));
-    assert_int_equal(policy_now(p, &OSLO, noon_s).source, POLICY_BY_STRICTEST);
+    struct policy *without = policy_in(dir, "{\"scope\":\"global\",\"hours\":\"13:00-14:00\","
+                                            "\"mode\":\"off\"}");
+    assert_int_equal(policy_now(without, &OSLO, noon_s).source, POLICY_BY_STRICTEST);
     copy_zone("Europe/Oslo", file); /* it comes back, and so does the window */
+    assert_true(policy_refresh_zones(without));
+    assert_int_equal(policy_now(without, &OSLO, noon_s).source, POLICY_BY_RULE);
+    without = policy_free(without);
+    p = policy_free(p);
+    assert_int_equal(unlink(file) + unlink(utc) + rmdir(area) + rmdir(dir), 0);
+}
+
+static void expect_off_at_noon(struct policy *p)
+{
+    assert_false(policy_refresh_zones(p));
+    assert_int_equal(policy_now(p, &OSLO, at("2026-11-23T12:30Z")).source, POLICY_BY_RULE);
+}
+
+/* Half of a package's files while it was installed made the site strict for half an hour. */
+static void a_zone_file_that_cannot_be_read_anew_leaves_what_is_known(void **state)
+{
+    char dir[] = "/tmp/albedo-zones-XXXXXX";
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    AUTO_FREE char *area = xasprintf("%s/Europe", dir), *file = xasprintf("%s/Oslo", area);
+    AUTO_FREE char *utc = xasprintf("%s/UTC", dir);
+    assert_int_equal(mkdir(area, 0755), 0);
+    copy_zone("Etc/UTC", utc);
+    copy_zone("Europe/Oslo", file);
+    struct policy *p = policy_in(dir, "{\"scope\":\"global\",\"hours\":\"13:00-14:00\",\"mode\":"
+                                      "\"off\"}");
+    assert_int_equal(file_replace(file, "TZif2", 5, 0644).code, ALB_OK);
+    expect_off_at_noon(p);
+    assert_int_equal(unlink(file), 0);
+    expect_off_at_noon(p);
+    copy_zone("America/New_York", file);
     assert_true(policy_refresh_zones(p));
-    assert_int_equal(policy_now(p, &OSLO, noon_s).source, POLICY_BY_RULE);
     p = policy_free(p);
     assert_int_equal(unlink(file) + unlink(utc) + rmdir(area) + rmdir(dir), 0);
 }
@@ -240,6 +272,7 @@ int main(void)
         cmocka_unit_test(terms_that_differ_in_a_ceiling_are_not_equal),
         cmocka_unit_test(a_pause_that_is_over_by_the_hubs_clock_ends_on_a_clock_far_behind),
         cmocka_unit_test(a_zone_file_that_is_replaced_is_read_anew),
+        cmocka_unit_test(a_zone_file_that_cannot_be_read_anew_leaves_what_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
