@@ -341,6 +341,10 @@ static void greet_end(void *arg, struct http_call *c, struct alb_status st)
 
     (void)c;
     link->call = NULL;
+    if (st.code == ALB_REFUSED && http_session_is_open(link->session)) {
+        greet(link); /* a pause took its credit back, and the session stays */
+        return;
+    }
     if (alb_failed(st))
         return;
     if (link->answer_status == 200) {

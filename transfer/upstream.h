@@ -83,8 +83,8 @@ struct upstream_listener {
 void upstream_listen(struct upstream *u, struct upstream_listener *l);
 void upstream_unlisten(struct upstream *u, struct upstream_listener *l);
 bool upstream_is_up(const struct upstream *u);
-/* Who the parent is by its connection number `i`; NULL: there are not so many.  A parent may show
- * several certificates, while it renews its own. */
+/* Who the parent is by its connection number `i`, the data connection first; NULL: there are not so
+ * many.  A parent may show several certificates, while it renews its own. */
 const struct identity *upstream_parent(const struct upstream *u, size_t i);
 /* The data connection, of several the one on which the least is outstanding; NULL while down.  Ask
  * again for each call. */

@@ -191,11 +191,11 @@ static bool is_usable(const struct upstream_link *link)
 
 const struct identity *upstream_parent(const struct upstream *u, size_t i)
 {
-    const struct upstream_link *links[2 + UPSTREAM_MORE_MOST] = {&u->data, &u->upload};
+    const struct upstream_link *links[3 + UPSTREAM_MORE_MOST] = {&u->data, &u->control, &u->upload};
     size_t seen = 0;
 
     for (size_t k = 0; k < UPSTREAM_MORE_MOST; k++)
-        links[2 + k] = &u->more[k];
+        links[3 + k] = &u->more[k];
     for (size_t k = 0; k < ALB_COUNT(links) && u->is_up; k++)
         if (links[k]->is_greeted && links[k]->session != NULL && seen++ == i)
             return stream_peer(http_session_stream(links[k]->session));

@@ -216,8 +216,6 @@ static void request_end(void *arg, struct http_call *c, struct alb_status st)
                             : status_of(r->status));
     } else if (st.code == ALB_CORRUPT) {
         tell(r, st);
-    } else if (st.code == ALB_REFUSED) {
-        timer_set_in(&r->again, AGAIN_NS); /* by our own pause */
     } else if (r->via->session != NULL && http_session_is_open(r->via->session)) {
         if (r->is_bulk && loop_now_ns(r->upstream->options.loop) - r->sent_ns > LONG_NS)
             r->broken = 0;

@@ -27,6 +27,7 @@ struct stage {
     unsigned downs, bodies;
     struct http_exchange *last; /* body, while unanswered */
     bool is_mute;
+    unsigned greetings, greeting_left; /* the number of the one that is not answered */
     uint8_t *body;
     uint64_t flowed; /* bytes that came down */
     unsigned flows_ended;
@@ -68,6 +69,11 @@ static void answer(struct liar *l, struct http_exchange *x)
         http_answer(x, 200, NULL, g->body, FLOW);
     } else if (strcmp(path, "/v1/probe") == 0) {
         invite(g, x);
+    } else if (strcmp(path, "/v1/session") == 0) {
+        if (++g->greetings != g->greeting_left)
+            http_answer(x, 200, NULL, NULL, 0);
+    } else if (strcmp(path, "/v1/grant") == 0) {
+        http_answer(x, 200, NULL, "grant", 5);
     } else {
         http_answer(x, 404, NULL, NULL, 0);
     }
@@ -85,7 +91,17 @@ static void on_down(struct upstream_listener *l)
     ALB_CONTAINER(l, struct stage, listener)->downs++;
 }
 
-static int setup(void **state)
+static struct alb_status granted(void *arg, const uint8_t *grant, size_t size,
+                                 int64_t *renew_wall_s)
+{
+    (void)arg;
+    (void)grant;
+    (void)size;
+    *renew_wall_s = INT64_MAX;
+    return ALB_STATUS_OK;
+}
+
+static struct stage *stage_new(unsigned greeting_left)
 {
     struct stage *g = xalloc(sizeof *g);
     const struct upstream_place hub = {"hub", LIAR_PORT};
@@ -101,14 +117,33 @@ static int setup(void **state)
         &g->responder)));
     g->line = line_new(&(struct line_options){
         .loop = g->on.box, .places = &hub, .place_count = 1, .site = "site1", .device = "box"});
-    g->upstream = upstream_new(&(struct upstream_options){
-        .loop = g->on.box, .places = {hub}, .place_count = 1, .wan = line_wan(g->line)});
+    g->upstream = upstream_new(&(struct upstream_options){.loop = g->on.box,
+                                                          .places = {hub},
+                                                          .place_count = 1,
+                                                          .wan = line_wan(g->line),
+                                                          .wants_grant = greeting_left != 0,
+                                                          .granted = granted});
+    g->greeting_left = greeting_left;
     g->listener = (struct upstream_listener){.up = on_up, .down = on_down};
     upstream_listen(g->upstream, &g->listener);
     line_use_upstream(g->line, g->upstream);
     liar_stage_run_ms(&g->on, 2000);
+    return g;
+}
+
+static int setup(void **state)
+{
+    struct stage *g = stage_new(0);
+
     assert_true(upstream_is_up(g->upstream));
     *state = g;
+    return 0;
+}
+
+/* The data connection's greeting is not answered. */
+static int setup_greeting(void **state)
+{
+    *state = stage_new(2);
     return 0;
 }
 
@@ -571,7 +606,10 @@ static void a_parent_that_renewed_its_certificate_is_the_same(void **state)
     assert_int_equal(upstream_data_count(g->upstream), 3);
     assert_string_equal(upstream_parent(g->upstream, 0)->serial, "");
     assert_string_equal(upstream_parent(g->upstream, 2)->serial, "77");
-    assert_null(upstream_parent(g->upstream, 3));
+    struct http_session *control = upstream_control(g->upstream);
+    assert_ptr_equal(upstream_parent(g->upstream, 1), stream_peer(http_session_stream(control)));
+    assert_non_null(upstream_parent(g->upstream, 3));
+    assert_null(upstream_parent(g->upstream, 4));
     assert_int_equal(g->downs, 0);
 }
 
@@ -597,6 +635,25 @@ static void another_parent_or_a_revoked_one_behind_the_address_is_not_used(void 
     run_ms(g, 10000);
     assert_int_equal(upstream_data_count(g->upstream), 1);
     assert_int_equal(g->downs, 0);
+}
+
+/* Nobody asked again, and the line was lost after a minute. */
+static void a_greeting_that_a_pause_breaks_off_is_repeated(void **state)
+{
+    struct stage *g = *state;
+    struct upstream_figures f;
+
+    assert_int_equal(g->greetings, 2);
+    wan_set_terms(line_wan(g->line), WAN_DOWN,
+                  &(struct policy_terms){.action = {.mode = POLICY_OFF}});
+    run_ms(g, 1000);
+    assert_int_equal(g->greetings, 3);
+    wan_set_terms(line_wan(g->line), WAN_DOWN,
+                  &(struct policy_terms){.action = {.mode = POLICY_MODE_SCAVENGE}});
+    run_ms(g, 1000);
+    assert_true(upstream_is_up(g->upstream));
+    upstream_figures(g->upstream, &f);
+    assert_int_equal(f.dials, 1);
 }
 
 static void at_rest_one_connection_is_enough(void **state)
@@ -634,6 +691,8 @@ int main(void)
         HERE(a_parent_that_renewed_its_certificate_is_the_same),
         HERE(another_parent_or_a_revoked_one_behind_the_address_is_not_used),
         HERE(at_rest_one_connection_is_enough),
+        cmocka_unit_test_setup_teardown(a_greeting_that_a_pause_breaks_off_is_repeated,
+                                        setup_greeting, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
