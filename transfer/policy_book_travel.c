@@ -38,7 +38,14 @@ static void forget_parts(struct policy_copy *c)
     c->part_size = PART_LEAST;
 }
 
-/* A parent that knows no parts sends all of it at once. */
+/* A parent that knows no parts sends all of it each time, and that may be as large as a part. */
+static bool is_again(const struct policy_copy *c, const struct upstream_answer *answer)
+{
+    return answer->size > 0 && answer->size == buf_size(&c->parts) &&
+           memcmp(answer->body, buf_peek(&c->parts), answer->size) == 0;
+}
+
+/* … and any other size, at once. */
 static bool is_last(const struct policy_copy *c, const struct upstream_answer *answer)
 {
     return answer->size != c->part_size;
@@ -71,7 +78,8 @@ static void take_part(struct policy_copy *c, const struct upstream_answer *answe
 {
     const bool is_in_parts = buf_size(&c->parts) > 0;
 
-    if (!alb_failed(buf_append(&c->parts, answer->body, answer->size)) && !is_last(c, answer)) {
+    if (!is_again(c, answer) && !alb_failed(buf_append(&c->parts, answer->body, answer->size)) &&
+        !is_last(c, answer)) {
         await_next(c);
         return;
     }

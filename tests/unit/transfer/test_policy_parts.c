@@ -66,6 +66,37 @@ static void a_parent_that_knows_no_parts_is_understood(void **state)
     assert_int_equal(s->asked[POLICY_RULES], 1);
 }
 
+/* With spaces behind it, so that it is as large as the first part asked for. */
+static void seal_as_large_as_a_part(struct book_stage *s, uint64_t number)
+{
+    enum { PART = 8 << 10 };
+    size_t spaces = PART / 2;
+    struct buf text;
+
+    buf_init(&text, POLICY_TEXT_MAX);
+    for (unsigned i = 0; i < 4 && buf_size(&s->answers[POLICY_RULES]) != PART; i++) {
+        spaces = i == 0 ? spaces : spaces + PART - buf_size(&s->answers[POLICY_RULES]);
+        buf_clear(&text);
+        assert_int_equal(buf_printf(&text, "%s%*s", CAPPED, (int)spaces, "").code, ALB_OK);
+        seal(s, POLICY_RULES, number, buf_text(&text));
+    }
+    buf_release(&text);
+    assert_int_equal(buf_size(&s->answers[POLICY_RULES]), PART);
+}
+
+/* It was taken for the first part of many, again and again. */
+static void a_parent_that_knows_no_parts_may_have_just_as_much_as_one(void **state)
+{
+    struct book_stage *s = *state;
+
+    s->knows_no_parts = true;
+    seal_as_large_as_a_part(s, 3);
+    connect_box(s);
+    run_ns(s, NS_PER_S);
+    assert_int_equal(policy_book_number(s->book, POLICY_RULES), 3);
+    assert_int_equal(s->asked[POLICY_RULES], 2);
+}
+
 static void a_line_that_was_lost_goes_on_where_it_was(void **state)
 {
     struct book_stage *s = *state;
@@ -104,6 +135,7 @@ int main(void)
         TEST(a_large_policy_comes_over_a_thin_line_and_leaves_half_of_it_to_others),
         TEST(over_a_fast_line_a_large_policy_takes_a_second),
         TEST(a_parent_that_knows_no_parts_is_understood),
+        TEST(a_parent_that_knows_no_parts_may_have_just_as_much_as_one),
         TEST(a_line_that_was_lost_goes_on_where_it_was),
         TEST(a_policy_that_changed_meanwhile_is_asked_for_anew),
     };
