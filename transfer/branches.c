@@ -226,6 +226,19 @@ static void join(struct branch_member *m, struct branch_client *c)
     plant(m, c->branch);
 }
 
+/* Does a connection of the device, other than `m`, come from where it was placed by? */
+static bool has_connection_there(const struct branch_client *c, const struct branch_member *m)
+{
+    const struct branch_member *other;
+    uint8_t address[16];
+
+    TAILQ_FOREACH(other, &c->members, link)
+    if (other != m && address_parse(http_session_stream(other->session)->address, address) &&
+        memcmp(address, c->address[0], sizeof address) == 0)
+        return true;
+    return false;
+}
+
 void branch_place(struct branch_member *m, const char *site, const char *device)
 {
     struct branch_client *c = find_client(m->all, device);
@@ -233,8 +246,10 @@ void branch_place(struct branch_member *m, const char *site, const char *device)
     if (c == NULL)
         c = client_new(branch_of(m->all, site), device);
     snprintf(c->named_site, sizeof c->named_site, "%s", site);
-    c->address_count =
-        address_parse(http_session_stream(m->session)->address, c->address[0]) ? 1 : 0;
+    /* On two networks at once it does not go to and fro with each greeting. */
+    if (c->address_count == 0 || !has_connection_there(c, m))
+        c->address_count =
+            address_parse(http_session_stream(m->session)->address, c->address[0]) ? 1 : 0;
     join(m, c);
     branch_policy_look(c);
 }

@@ -28,8 +28,8 @@ struct branch_client {
     struct branch *branch;
     char device[NAME_MAX_SIZE];
     char named_site[NAME_MAX_SIZE]; /* by its grant */
-    uint8_t address[1][16];
-    size_t address_count; /* 0: not known */
+    uint8_t address[1][16];         /* the first, while a connection comes from there */
+    size_t address_count;           /* 0: not known */
     struct tree_node *nodes[BRANCH_WAYS];
     uint64_t limits_bps[BRANCH_WAYS]; /* as last set */
     uint64_t round;

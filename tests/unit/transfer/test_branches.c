@@ -460,6 +460,29 @@ static void devices_of_one_subnet_share_the_limit_of_its_site(void **state)
     rig_free(r);
 }
 
+/* Each of its connections took it along to the subnet that it came from. */
+static void a_device_on_two_networks_stays_where_it_came_from_first(void **state)
+{
+    struct rig *r =
+        rig_ruled(0, "{\"format\":1,\"sites\":[{\"name\":\"oslo\",\"subnets\":[\"10.4.0.0/16\"]}],"
+                     "\"rules\":[{\"scope\":\"site:oslo\",\"mode\":\"capped\",\"rate\":"
+                     "\"1Mbit\"}]}");
+
+    (void)state;
+    place_at(&r->boxes[3], "10.4.3.2:5000", "b1");
+    dial(r, 4);
+    place_at(&r->boxes[4], "10.5.3.2:5000", "b1");
+    ask(&r->boxes[4]);
+    assert_in_range(rate_of(r, 4, 1), MBIT * 97 / 100, MBIT * 102 / 100);
+    http_session_close(r->boxes[3].client);
+    run_ms(r, 1000);
+    place_at(&r->boxes[4], "10.5.3.2:5000", "b1");
+    const uint64_t before = r->boxes[4].got;
+    run_ms(r, 2000);
+    assert_true((r->boxes[4].got - before) * 8 / 2 > 10 * MBIT);
+    rig_free(r);
+}
+
 /* Its connections were walked, times the sites, in one turn. */
 static void a_change_of_one_branch_is_heard_by_its_connections_alone(void **state)
 {
@@ -491,6 +514,7 @@ int main(void)
         cmocka_unit_test(a_limit_of_a_device_holds_as_soon_as_it_is_said),
         cmocka_unit_test(datagrams_count_against_the_limit_of_their_device),
         cmocka_unit_test(devices_of_one_subnet_share_the_limit_of_its_site),
+        cmocka_unit_test(a_device_on_two_networks_stays_where_it_came_from_first),
         cmocka_unit_test(a_change_of_one_branch_is_heard_by_its_connections_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
