@@ -212,8 +212,10 @@ static void sweep(struct fetcher *f, uint64_t now_ns)
 
     while (count == ALB_COUNT(taken)) {
         count = fetch_queue_take_abandoned(&f->queue, taken, ALB_COUNT(taken));
-        for (size_t i = 0; i < count; i++)
+        for (size_t i = 0; i < count && !f->is_over; i++)
             finish(f, taken[i], alb_fail(ALB_CLOSED, "nobody waits"), NULL);
+        if (f->is_over)
+            return; /* whoever was told freed it */
     }
     f->swept_ns = now_ns;
 }
@@ -227,6 +229,8 @@ static void wait_until_allowed(struct fetcher *f)
 
     if (now_ns >= f->swept_ns + SWEEP_NS)
         sweep(f, now_ns);
+    if (f->is_over)
+        return;
     uint64_t at_ns = f->queue.ready > 0 ? f->swept_ns + SWEEP_NS : UINT64_MAX;
     while ((g = fetch_queue_next(&f->queue, g, &first)) != NULL) {
         const uint64_t ask_ns = layer_job_ask_ns(first->job);
