@@ -18,12 +18,6 @@ static const char *const COLUMNS[] = {
     "link",   "subnets", "dates", "layer",     "site",  "by",      "note"};
 enum { COLUMN_COUNT = ALB_COUNT(COLUMNS) };
 
-/* The same for whoever mistyped one; in the order in which we write them. */
-#define KNOWN_COLUMNS                                                                              \
-    "there are kind, name, scope, direction, place, class, days, hours, on, except, mode, rate, "  \
-    "ceiling, floor, percent, profile, max_queue, zone, link, subnets, dates, layer, site, by, "   \
-    "note"
-
 /* ---- reading ---- */
 
 struct sheet {
@@ -49,19 +43,31 @@ static bool has_name(const struct sheet *s, const char *name)
     return false;
 }
 
+static void report_column(const struct sheet *s, const struct table *t, const char *text,
+                          bool is_known)
+{
+    char quoted[80];
+    struct buf wrong;
+
+    buf_init(&wrong, SIZE_MAX / 2);
+    words_printf(&wrong, is_known ? "there twice" : "not known; there are ");
+    for (size_t i = 0; i < COLUMN_COUNT && !is_known; i++)
+        words_printf(&wrong, "%s%s", i == 0 ? "" : ", ", COLUMNS[i]);
+    policy_findings_add(s->findings, true, "line %u: column \"%s\" is %s", t->line,
+                        policy_quoted(text, quoted), buf_text(&wrong));
+    buf_release(&wrong);
+}
+
 /* False when it is no header of ours. */
 static bool take_header(struct sheet *s, const struct table *t)
 {
-    char quoted[80];
     bool has_kind = false;
 
     for (size_t i = 0; i < t->count; i++) {
         const char *name = known_column(t->cells[i]);
 
         if (name == NULL || has_name(s, name)) {
-            policy_findings_add(s->findings, true, "line %u: column \"%s\" is %s", t->line,
-                                policy_quoted(t->cells[i], quoted),
-                                name == NULL ? "not known; " KNOWN_COLUMNS : "there twice");
+            report_column(s, t, t->cells[i], name != NULL);
             return false;
         }
         if (name == COLUMNS[0]) {

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "wire/policy_cells.h"
+#include "wire/policy_words.h"
 
 /* ---- the tables ---- */
 
@@ -202,15 +203,16 @@ size_t policy_column_index(const struct policy_columns *columns, const char *nam
 static void report_unknown(struct policy_row *r, const char *name, struct policy_findings *findings)
 {
     const struct policy_columns *columns = r->columns;
-    char known[256] = "", quoted[80];
-    size_t size = 0;
+    char quoted[80];
+    struct buf known;
 
     r->is_wrong = true;
+    buf_init(&known, SIZE_MAX / 2);
     for (size_t i = 0; i < columns->count; i++)
-        size += (size_t)snprintf(known + size, sizeof known - size, "%s%s", i == 0 ? "" : ", ",
-                                 columns->list[i].name);
+        words_printf(&known, "%s%s", i == 0 ? "" : ", ", columns->list[i].name);
     policy_findings_add(findings, true, "%s: a %s has no \"%s\"; it has %s", r->where,
-                        columns->word, policy_quoted(name, quoted), known);
+                        columns->word, policy_quoted(name, quoted), buf_text(&known));
+    buf_release(&known);
 }
 
 void policy_row_take(struct policy_row *r, const char *name, const char *text,
