@@ -20,8 +20,8 @@ struct serve {
     struct log_limit full_lines, grant_lines, miss_lines;
     struct probe_responder *probes; /* owned; NULL: none */
     struct timer stamping;          /* while somebody gets bulk */
-    uint64_t stamp_look_ns;         /* when the last was to be; 0: none goes on */
-    bool is_late;                   /* this process had no time for it          */
+    uint64_t stamp_look_ns;         /* when the look that is set, or was last, is due */
+    bool is_late;                   /* the last one: this process had no time for it  */
     uint64_t stamp_looks, steady_bps, most_steady_bps, shared_until_ns;
     bool looked_shared, is_shared; /* what devices beyond WANs share is our line */
     bool is_draining;

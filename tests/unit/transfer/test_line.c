@@ -96,6 +96,44 @@ static void a_line_that_turns_out_to_be_near_goes_by_the_rules_of_the_lan(void *
     stage_free(g);
 }
 
+/* One that is just as far as a LAN may be would go by other rules with each probe. */
+static void a_line_that_is_near_has_to_be_twice_as_far_to_be_far_again(void **state)
+{
+    struct stage *near = stage_new(LINE_IS_AUTO, BOTH_SIDES);
+    struct stage *far = stage_new(LINE_IS_AUTO, BOTH_SIDES);
+
+    (void)state;
+    measure(near, 300000);
+    assert_int_equal(terms(near, WAN_DOWN).action.mode, POLICY_CAPPED);
+    for (int i = 0; i < 180; i++) /* the base is the least of five minutes */
+        measure(near, 700000);
+    assert_int_equal(terms(near, WAN_DOWN).action.mode, POLICY_CAPPED);
+    for (int i = 0; i < 180; i++)
+        measure(near, 1100000);
+    assert_int_equal(terms(near, WAN_DOWN).action.mode, POLICY_OFF);
+    measure(far, 700000);
+    assert_int_equal(terms(far, WAN_DOWN).action.mode, POLICY_OFF);
+    stage_free(near);
+    stage_free(far);
+}
+
+/* What a job may follows the line, there and back. */
+static void the_jobs_of_a_line_that_turns_out_to_be_near_go_by_the_rules_of_the_lan(void **state)
+{
+    struct stage *g = stage_new(LINE_IS_AUTO, BOTH_SIDES);
+    struct layer_job *j = layer_job_enter(line_jobs(g->line), "app/other");
+
+    (void)state;
+    assert_true(layer_job_ask_ns(j) == UINT64_MAX); /* by the rule of the WAN */
+    measure(g, 200000);
+    assert_true(layer_job_ask_ns(j) != UINT64_MAX);
+    wan_probe_ops.forget(line_wan(g->line));
+    measure(g, 20 * NS_PER_MS);
+    assert_true(layer_job_ask_ns(j) == UINT64_MAX);
+    layer_job_leave(j);
+    stage_free(g);
+}
+
 static void a_line_that_is_said_to_be_a_wan_stays_one_however_near(void **state)
 {
     struct stage *g = stage_new(LINE_IS_WAN, BOTH_SIDES);
@@ -110,6 +148,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_line_that_turns_out_to_be_near_goes_by_the_rules_of_the_lan),
+        cmocka_unit_test(a_line_that_is_near_has_to_be_twice_as_far_to_be_far_again),
+        cmocka_unit_test(the_jobs_of_a_line_that_turns_out_to_be_near_go_by_the_rules_of_the_lan),
         cmocka_unit_test(a_line_that_is_said_to_be_a_wan_stays_one_however_near),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
