@@ -221,13 +221,25 @@ static uint64_t probe_period_ns(const struct law *l, uint64_t now_ns)
     return law_ns(l->state == LAW_YIELD ? c->probe_yielded : c->probe_active);
 }
 
+/* Some milliseconds of the rate; two packets at once from where they take 15 ms, since each grant
+ * is a packet the other way and each frame a record of its own. */
+double law_frame_bytes(const struct law *l, double bps)
+{
+    const struct law_constants *c = l->c;
+    double frame = bps * c->frame_time / 8;
+    bool steady = bps > 0.5 * l->capacity_bps; /* on the way up each packet tells */
+    if (steady && frame < c->frame_two && bps * c->two_time / 8 >= c->frame_two)
+        frame = c->frame_two;
+    return law_most(c->frame_min, law_least(frame, c->frame_max));
+}
+
 static void write_limits(struct law *l, const struct law_view *v, struct law_verdict *out)
 {
     const struct law_constants *c = l->c;
     double bps = l->rate_bps;
     if (v->now_ns < l->dip_until_ns)
         bps *= c->dip_share;
-    double frame = law_most(c->frame_min, law_least(bps * c->frame_time / 8, c->frame_max));
+    double frame = law_frame_bytes(l, bps);
     out->quantum_bytes = (uint64_t)frame;
     out->rate_bps = (uint64_t)bps;
     out->window_bytes = window_bytes(l, v, bps, frame);

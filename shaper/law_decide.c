@@ -168,6 +168,10 @@ void law_enter(struct law *l, enum law_state state, uint64_t now_ns)
     l->growth = doubted ? l->c->knee_climb : l->c->climb_least;
     l->proof_bps = doubted ? 0 : l->capacity_bps;
     l->shortfalls = l->trims = 0;
+    if (state == LAW_CRUISE) {
+        l->cruise_bps = 0;
+        l->cruise_count = 0;
+    }
     l->suspect_bps = 0;
     l->delay.flat_since_ns = 0;
     if (state == LAW_RECOVER) {

@@ -144,8 +144,12 @@ static double bunch_s(const struct law *l)
 
 double law_low_s(const struct law *l)
 {
-    double t = law_most(l->c->low_queue, l->c->low_packets * law_packet_s(l)) + law_noise_s(l);
-    return law_least(t + 0.5 * bunch_s(l), l->c->high_cap * 0.8);
+    const struct law_constants *c = l->c;
+    double bps = law_most(l->rate_bps, 1), frame_s = law_frame_bytes(l, bps) * 8 / bps;
+    double t = law_most(c->low_queue, c->low_packets * law_packet_s(l));
+    if (l->capacity_bps > 0 && bps > c->short_share * l->capacity_bps)
+        t = law_most(t, c->low_frames * frame_s);
+    return law_least(t + law_noise_s(l) + 0.5 * bunch_s(l), c->high_cap * 0.8);
 }
 
 double law_high_s(const struct law *l)

@@ -118,6 +118,10 @@ bool law_is_shared(const struct law *l);
 /* The least of policy's ceiling and the safe part, or a very large number. */
 double law_ceiling_bps(const struct law *l);
 
+/* ---- law.c ---- */
+/* What is granted, and sent, at once at such a rate. */
+double law_frame_bytes(const struct law *l, double bps);
+
 /* ---- law_states.c: the four states ---- */
 void law_start(struct law *l, const struct law_view *v);
 void law_cruise(struct law *l, const struct law_view *v);

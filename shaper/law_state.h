@@ -186,7 +186,9 @@ struct law {
     double suspect_bps;  /* the rate before a first sign of foreign queue; 0: none */
     uint64_t suspect_ns; /* the first sign, or the newest look after it */
     unsigned suspect_looks;
-    uint64_t knee_ns; /* C was taken from a knee; 0: never */
+    double cruise_bps;     /* the best that came over a while in this CRUISE */
+    unsigned cruise_count; /* intervals of it */
+    uint64_t knee_ns;      /* C was taken from a knee; 0: never */
     struct law_knee {
         double bps, before_bps; /* what the link gave when we had to yield, and the time before */
         uint64_t at_ns, before_ns;

@@ -58,7 +58,7 @@ static bool start_ends(struct law *l, const struct law_view *v)
     bool lossy = v->loss_share > c->start_loss && v->losses >= c->start_losses;
     if (idle || !(queue || stuck || lossy || v->lost))
         return false;
-    double came = start_capacity(l, v, lossy);
+    double came = start_capacity(l, v, lossy || v->hole);
     l->capacity_bps = law_most(l->capacity_bps, came);
     l->rate_bps = c->start_cut * came;
     law_enter(l, LAW_CRUISE, v->now_ns);
@@ -124,6 +124,10 @@ void law_cruise(struct law *l, const struct law_view *v)
         l->suspect_bps = 0;
     }
     settle(l, v);
+    if (v->sender_limited || v->demand_limited)
+        l->cruise_count = 0;
+    else if (++l->cruise_count >= LAW_RATES)
+        l->cruise_bps = law_most(l->cruise_bps, mean_of_rates(l));
     if (count_shortfall(l, v))
         return;
     if (law_is_sisters(l, v))
@@ -255,7 +259,10 @@ static bool count_shortfall(struct law *l, const struct law_view *v)
     const struct law_constants *c = l->c;
     bool congested = v->loss_share > 0 && v->full;
     bool policed = v->loss_share > c->loss_congested;
-    bool signs = v->queue_s > v->low_s || policed || congested || v->window_full;
+    /* Where chance takes segments it is the carrier that fills its window. */
+    bool carrier = !v->full && l->flow.random_ns != 0 &&
+                   law_since(v->now_ns, l->flow.random_ns) < c->connections_wait;
+    bool signs = v->queue_s > v->low_s || policed || congested || (v->window_full && !carrier);
     /* A small queue may be ours, where C is a little too high; while C comes, nobody has taken. */
     double can = law_least(l->capacity_bps, law_ceiling_bps(l));
     bool foreign = v->delivered_most_bps < c->short_foreign * can && v->queue_s > v->low_s &&
@@ -374,6 +381,15 @@ static double first_hold_s(const struct law *l)
     return l->c->hold_normal;
 }
 
+/* Without a queue nobody is seen: if C never came in all this time, we believed too much. */
+static void forget_unseen(struct law *l, const struct law_view *v, enum law_reason reason)
+{
+    bool unseen = v->queue_s <= v->low_s && l->cruise_bps > 0 &&
+                  (reason == LAW_BECAUSE_SHORTFALL || reason == LAW_BECAUSE_LOSS);
+    if (unseen && l->cruise_bps < l->capacity_bps && law_ceiling_bps(l) >= l->capacity_bps)
+        l->capacity_bps = law_most(l->cruise_bps, l->c->unseen_least * l->capacity_bps);
+}
+
 void law_give_way(struct law *l, const struct law_view *v, enum law_reason reason)
 {
     const struct law_constants *c = l->c;
@@ -390,6 +406,7 @@ void law_give_way(struct law *l, const struct law_view *v, enum law_reason reaso
                                               law_least(first * c->hold_most, c->hold_longest)));
     else
         l->hold_s = law_most(l->hold_s * c->hold_ease, first * c->hold_least);
+    forget_unseen(l, v, reason);
     l->vain = vain ? l->vain + (l->vain < 8) : 0;
     l->silences = 0;
     bool begun = l->suspect_bps > 0;

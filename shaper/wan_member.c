@@ -281,19 +281,14 @@ static uint64_t window_of(const struct wan_member *m)
     return window;
 }
 
-/* Two packets at once from where they take 15 ms: each grant is a packet the other way, and each
- * DATA frame has a TLS record of its own. */
 static uint64_t quantum_of(const struct wan_member *m)
 {
-    enum { TWO_PACKETS = 2800, FIFTEEN_MS = 15 };
     const struct wan_half *down = &m->wan->halves[WAN_DOWN];
     const uint64_t rate = down->verdict.rate_bps, reverse = m->wan->options.ceiling_bps[WAN_UP];
-    uint64_t quantum = down->verdict.quantum_bytes;
+    const uint64_t quantum = down->verdict.quantum_bytes;
 
     if (rate == LAW_UNLIMITED)
         return 0;
-    if (quantum < TWO_PACKETS && rate / 8 * FIFTEEN_MS / 1000 >= TWO_PACKETS)
-        quantum = TWO_PACKETS;
     const uint64_t for_reverse = http_credit_quantum(rate, reverse);
     return reverse != 0 && quantum < for_reverse ? for_reverse : quantum;
 }
