@@ -384,7 +384,8 @@ static double first_hold_s(const struct law *l)
 /* Without a queue nobody is seen: if C never came in all this time, we believed too much. */
 static void forget_unseen(struct law *l, const struct law_view *v, enum law_reason reason)
 {
-    bool unseen = v->queue_s <= v->low_s && l->cruise_bps > 0 &&
+    bool alone = law_sisters(l, v->now_ns) < 2; /* else ours is a part */
+    bool unseen = alone && v->queue_s <= v->low_s && l->cruise_bps > 0 &&
                   (reason == LAW_BECAUSE_SHORTFALL || reason == LAW_BECAUSE_LOSS);
     if (unseen && l->cruise_bps < l->capacity_bps && law_ceiling_bps(l) >= l->capacity_bps)
         l->capacity_bps = law_most(l->cruise_bps, l->c->unseen_least * l->capacity_bps);
