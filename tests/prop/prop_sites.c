@@ -111,8 +111,13 @@ static struct sites *random_sites(void)
 
 /* ---- who is where, by looking at everything ---- */
 
+/* No IPv4 address is in ::/0, although it is written as one of IPv6. */
 static bool is_in(const struct policy_subnet *s, const uint8_t address[16])
 {
+    static const uint8_t V4[12] = {[10] = 0xff, [11] = 0xff};
+
+    if (memcmp(address, V4, sizeof V4) == 0 && s->bits < 96)
+        return false;
     for (unsigned i = 0; i < s->bits; i++)
         if (((s->address[i / 8] ^ address[i / 8]) >> (7 - i % 8) & 1) != 0)
             return false;
