@@ -114,13 +114,8 @@ struct policy_task {
 /* All that is wrong was told to whoever ran `albedo policy check`; here the first must do. */
 static void refuse_findings(struct hub_task *t, const struct policy_findings *f)
 {
-    const struct policy_finding *first = NULL;
-
-    for (size_t i = 0; i < f->count && first == NULL; i++)
-        if (f->list[i].is_error)
-            first = &f->list[i];
     hub_task_refuse(t, ALB_INVALID, "%.240s%s; 'albedo policy check FILE' lists everything",
-                    first != NULL ? first->text : "the policy is not valid",
+                    policy_findings_first(f, "the policy is not valid"),
                     f->errors > 1 ? ", and more is wrong" : "");
 }
 
@@ -163,10 +158,10 @@ void policy_put_warnings(const struct policy_findings *seen, const struct policy
         json_end(w);
 }
 
-static bool is_same(const struct policy_seal *seal, const struct buf *text)
+bool policy_record_says(const struct policy_record *r, const struct buf *text)
 {
-    return seal->number > 0 && seal->text_size == buf_size(text) &&
-           memcmp(seal->text, buf_peek(text), buf_size(text)) == 0;
+    return r->seal.number > 0 && r->seal.text_size == buf_size(text) &&
+           memcmp(r->seal.text, buf_peek(text), buf_size(text)) == 0;
 }
 
 static void answer_number(struct policy_task *p, uint64_t number, bool has_changed)
@@ -208,7 +203,7 @@ static void set(struct policy_task *p, const struct policy_doc *doc, const struc
                         "policy number %" PRIu64 " is in force, not %" PRIu64
                         ": somebody else changed it; look at it, then set yours on top",
                         r.seal.number, p->expected);
-    const bool has_changed = !is_same(&r.seal, text) || r.seal.number < p->highest;
+    const bool has_changed = !policy_record_says(&r, text) || r.seal.number < p->highest;
     if (r.seal.number < p->highest)
         r.seal.number = p->highest;
     if (!alb_failed(t->st) && has_changed)

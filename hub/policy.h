@@ -28,6 +28,8 @@ struct policy_record {
 };
 void policy_record_init(struct policy_record *r);
 void policy_record_release(struct policy_record *r);
+/* Is this the text that it has? */
+bool policy_record_says(const struct policy_record *r, const struct buf *text);
 
 /* These block. */
 ALB_MUST_USE struct alb_status policy_record_read(const struct ledger *l, enum policy_part part,

@@ -206,7 +206,7 @@ static void audit_put(const struct hub_task *t, const struct policy_override *o)
     char why[LOG_TEXT_SIZE], scope[128], until[UNITS_TEXT_SIZE];
 
     hub_audit(&t->who, "override", "id=%s do=%s scope=%s until=%s why=%.300s", o->id,
-              o->what == POLICY_PAUSE ? "pause" : "go", policy_scope_text(o->scope, o->of, scope),
+              policy_what_word(o->what), policy_scope_text(o->scope, o->of, scope),
               format_time(o->until_s, until), log_text(o->why, why));
 }
 
@@ -217,7 +217,7 @@ static void answer_put(struct hub_task *t, const struct policy_override *o, uint
 
     json_object_begin(w, NULL);
     json_text(w, "id", o->id);
-    json_text(w, "what", o->what == POLICY_PAUSE ? "pause" : "go");
+    json_text(w, "what", policy_what_word(o->what));
     json_text(w, "scope", policy_scope_text(o->scope, o->of, scope));
     json_signed(w, "until", o->until_s);
     json_number(w, "number", number);
@@ -269,8 +269,7 @@ static void audit_end(const struct hub_task *t, const struct policy_overrides *e
     for (size_t i = 0; i < ended->count; i++) {
         const struct policy_override *one = &ended->list[i];
 
-        hub_audit(&t->who, "resume", "id=%s did=%s scope=%s", one->id,
-                  one->what == POLICY_PAUSE ? "pause" : "go",
+        hub_audit(&t->who, "resume", "id=%s did=%s scope=%s", one->id, policy_what_word(one->what),
                   policy_scope_text(one->scope, one->of, scope));
     }
 }

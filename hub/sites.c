@@ -83,12 +83,6 @@ static struct alb_status policy_text(const struct policy_record *r, const struct
     return st;
 }
 
-static bool is_in_force(const struct policy_record *r, const struct buf *text)
-{
-    return r->seal.number > 0 && r->seal.text_size == buf_size(text) &&
-           memcmp(r->seal.text, buf_peek(text), buf_size(text)) == 0;
-}
-
 /* ---- at start -------------------------------------------------------------------------------- */
 
 /* The last words of a hub that died before it had signed them. */
@@ -105,7 +99,7 @@ static struct alb_status catch_up(struct hub *h, const struct sites *sites)
     struct alb_status st = policy_record_read(&h->ledger, POLICY_RULES, &r);
     if (!alb_failed(st))
         st = policy_text(&r, sites, &notices, &text);
-    if (!alb_failed(st) && !is_in_force(&r, &text)) {
+    if (!alb_failed(st) && !policy_record_says(&r, &text)) {
         st = policy_record_write(&h->ledger, POLICY_RULES, &r, &text, loop_wall_s(h->options.loop),
                                  &sealed);
         if (!alb_failed(st))
@@ -267,13 +261,8 @@ struct sites_task {
 /* All that is wrong was told to whoever ran `albedo site import`; here the first must do. */
 static void refuse_findings(struct hub_task *t, const struct policy_findings *f)
 {
-    const struct policy_finding *first = NULL;
-
-    for (size_t i = 0; i < f->count && first == NULL; i++)
-        if (f->list[i].is_error)
-            first = &f->list[i];
     hub_task_refuse(t, ALB_INVALID, "%.240s%s",
-                    first != NULL ? first->text : "the site directory is not valid",
+                    policy_findings_first(f, "the site directory is not valid"),
                     f->errors > 1 ? ", and more is wrong; 'albedo site import FILE --dry-run' "
                                     "lists everything"
                                   : "");
@@ -366,7 +355,7 @@ static void write_both(struct sites_task *p)
     p->is_kept = !alb_failed(t->st);
     if (p->is_kept && p->has_changed)
         audit_sites(p);
-    if (!p->is_kept || is_in_force(&p->policy, &p->policy_text))
+    if (!p->is_kept || policy_record_says(&p->policy, &p->policy_text))
         return;
     if (p->policy.seal.number < p->highest_policy)
         p->policy.seal.number = p->highest_policy;

@@ -65,7 +65,7 @@ static void put_override(struct line *l, const struct policy_override *o)
 {
     char until[UNITS_TEXT_SIZE];
 
-    put(l, "%s %s by %s until %s", o->what == POLICY_PAUSE ? "pause" : "go", o->id, o->by,
+    put(l, "%s %s by %s until %s", policy_what_word(o->what), o->id, o->by,
         format_time(o->until_s, until));
     if (o->why[0] != '\0')
         put(l, " (%s)", o->why);

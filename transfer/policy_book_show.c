@@ -18,7 +18,7 @@ static void put_override(struct json_writer *w, const struct policy_override *o)
 
     json_object_begin(w, NULL);
     json_text(w, "id", o->id);
-    json_text(w, "what", o->what == POLICY_PAUSE ? "pause" : "go");
+    json_text(w, "what", policy_what_word(o->what));
     json_text(w, "scope", policy_scope_text(o->scope, o->of, scope));
     json_signed(w, "since_wall_s", o->since_s);
     json_signed(w, "until_wall_s", o->until_s);

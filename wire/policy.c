@@ -130,6 +130,14 @@ void policy_findings_release(struct policy_findings *f)
     *f = (struct policy_findings){0};
 }
 
+const char *policy_findings_first(const struct policy_findings *f, const char *otherwise)
+{
+    for (size_t i = 0; i < f->count; i++)
+        if (f->list[i].is_error)
+            return f->list[i].text;
+    return otherwise;
+}
+
 bool policy_findings_have(const struct policy_findings *f, const char *text)
 {
     for (size_t i = 0; i < f->count; i++)
@@ -175,6 +183,13 @@ const char *policy_quoted(const char *text, char out[80])
 }
 
 /* ---- words ---- */
+
+const char *policy_what_word(enum policy_what what)
+{
+    static const char *const WORDS[] = {"pause", "go"};
+
+    return WORDS[what];
+}
 
 const char *policy_mode_word(enum policy_mode mode)
 {

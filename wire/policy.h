@@ -133,6 +133,8 @@ struct policy_findings {
 };
 void policy_findings_init(struct policy_findings *f);
 void policy_findings_release(struct policy_findings *f);
+/* The first that is an error, for who has room for one; `otherwise` if none is. */
+const char *policy_findings_first(const struct policy_findings *f, const char *otherwise);
 bool policy_findings_have(const struct policy_findings *f, const char *text);
 
 /* ---- reading, checking, writing ---- */
@@ -185,6 +187,7 @@ ALB_MUST_USE struct alb_status policy_overrides_encode(const struct policy_overr
 ALB_MUST_USE struct alb_status policy_scope_parse(const char *text, enum policy_scope *scope,
                                                   char of[104]);
 const char *policy_scope_text(enum policy_scope scope, const char *of, char out[128]);
+const char *policy_what_word(enum policy_what what);          /* pause, go                        */
 const char *policy_mode_word(enum policy_mode mode);          /* off, scavenge, capped, full      */
 const char *policy_class_word(enum policy_class class);       /* any, urgent, normal, scavenger   */
 const char *policy_profile_word(enum policy_profile profile); /* "", harvest, normal, invisible   */

@@ -184,8 +184,16 @@ static void read_json(const void *bytes, size_t size, struct policy_findings *fi
     json_decref(top);
 }
 
-/* Some editors put it first, in tables and in JSON. */
-static const char UTF8_MARK[] = "\xef\xbb\xbf";
+const char *policy_text_begin(const void *bytes, size_t *size)
+{
+    static const char UTF8_MARK[] = "\xef\xbb\xbf";
+    const size_t mark = sizeof UTF8_MARK - 1;
+
+    if (*size < mark || memcmp(bytes, UTF8_MARK, mark) != 0)
+        return bytes;
+    *size -= mark;
+    return (const char *)bytes + mark;
+}
 
 bool policy_json_begins(const char *text, size_t size)
 {
@@ -207,10 +215,7 @@ struct alb_status policy_doc_decode(const void *bytes, size_t size, policy_zone_
                             (int)POLICY_BYTES_MAX, size);
         return alb_fail(ALB_INVALID, REFUSED_WHOLE);
     }
-    if (size >= sizeof UTF8_MARK - 1 && memcmp(bytes, UTF8_MARK, sizeof UTF8_MARK - 1) == 0) {
-        bytes = (const char *)bytes + sizeof UTF8_MARK - 1;
-        size -= sizeof UTF8_MARK - 1;
-    }
+    bytes = policy_text_begin(bytes, &size);
     d = policy_doc_new();
     if (policy_json_begins(bytes, size))
         read_json(bytes, size, findings, d);

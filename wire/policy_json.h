@@ -6,6 +6,8 @@
 
 #include "wire/policy_rows.h"
 
+/* Past the mark that some editors put first, in tables and in JSON; `*size` is what is left. */
+const char *policy_text_begin(const void *bytes, size_t *size);
 /* Is this JSON, by its first character?  Else it is a table. */
 bool policy_json_begins(const char *text, size_t size);
 /* NULL, with a finding, for what is no JSON object. */

@@ -155,8 +155,7 @@ static void read_json(const char *text, size_t size, struct sites *s,
 struct alb_status sites_decode(const void *bytes, size_t size, policy_zone_fn is_zone, void *arg,
                                struct policy_findings *findings, struct sites **out)
 {
-    static const char UTF8_MARK[] = "\xef\xbb\xbf";
-    const char *text = bytes;
+    const char *text;
     struct sites *s;
 
     if (size > SITES_BYTES_MAX) {
@@ -164,10 +163,7 @@ struct alb_status sites_decode(const void *bytes, size_t size, policy_zone_fn is
                             (int)SITES_BYTES_MAX, size);
         return alb_fail(ALB_INVALID, REFUSED_WHOLE);
     }
-    if (size >= sizeof UTF8_MARK - 1 && memcmp(text, UTF8_MARK, sizeof UTF8_MARK - 1) == 0) {
-        text += sizeof UTF8_MARK - 1;
-        size -= sizeof UTF8_MARK - 1;
-    }
+    text = policy_text_begin(bytes, &size);
     s = sites_new();
     if (policy_json_begins(text, size))
         read_json(text, size, s, findings);
