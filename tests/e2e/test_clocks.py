@@ -7,6 +7,7 @@ import pytest
 from albtest import small
 from albtest.clock import days_ahead
 from albtest.procs import environment, wait_until
+from albtest.rules import said
 from albtest.site import Site
 
 DONE, FAILED, USAGE, REFUSED, NOT_FOUND, UNREACHABLE = range(6)
@@ -30,12 +31,6 @@ def restart(box, shift=None):
     box.stop()
     with environment(shift or {}):
         box.start()
-
-
-def said(member, *words, env=None):
-    done = member.albedo(*words, code=None, env=env, plain=True)
-    assert "AddressSanitizer" not in done.err, done
-    return done
 
 
 # ---- the endpoint's ----

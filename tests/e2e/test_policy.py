@@ -2,7 +2,6 @@
 # e2e/test_policy.py – policy and overrides from an admin's file to whoever must obey: judged,
 # signed, delivered down the tree, obeyed offline, never rolled back.
 
-import json
 import os
 import re
 import shutil
@@ -13,27 +12,12 @@ import pytest
 
 from albtest.clock import days_ahead
 from albtest.procs import wait_until
+from albtest.rules import office, said, written
 from albtest.site import Site, program
 
 DONE, FAILED, USAGE, REFUSED, NOT_FOUND, UNREACHABLE = range(6)
 
-OFFICE = {"format": 1, "zone": "Europe/Oslo", "sites": [{"name": "branch"}],
-          "rules": [{"name": "office", "scope": "site:branch", "days": "mon-fri",
-                     "hours": "08:00-18:00", "mode": "scavenge", "ceiling": "4Mbit"},
-                    {"name": "night", "scope": "site:branch", "mode": "capped",
-                     "rate": "8Mbit"}]}
-
-
-def written(folder, document, name="policy.json"):
-    path = folder / name
-    path.write_text(document if isinstance(document, str) else json.dumps(document))
-    return path
-
-
-def said(member, *words, env=None):
-    done = member.albedo(*words, code=None, env=env, plain=True)
-    assert "Sanitizer" not in done.err, done
-    return done
+OFFICE = office()
 
 
 def explained(member, *words, **more):

@@ -9,27 +9,12 @@ import subprocess
 import pytest
 
 from albtest.procs import wait_until
+from albtest.rules import office, said, written
 from albtest.site import Site, program
 
 DONE, USAGE = 0, 2
 
-OFFICE = {"format": 1, "zone": "Europe/Oslo", "sites": [{"name": "branch", "link": "mpls"}],
-          "rules": [{"name": "office", "scope": "site:branch", "days": "mon-fri",
-                     "hours": "08:00-18:00", "mode": "scavenge", "ceiling": "4Mbit"},
-                    {"name": "night", "scope": "site:branch", "mode": "capped",
-                     "rate": "8Mbit"}]}
-
-
-def written(folder, document, name="policy.json"):
-    path = folder / name
-    path.write_text(document if isinstance(document, str) else json.dumps(document))
-    return path
-
-
-def said(member, *words, env=None):
-    done = member.albedo(*words, code=None, env=env, plain=True)
-    assert "Sanitizer" not in done.err, done
-    return done
+OFFICE = office(link="mpls")
 
 
 def parent_policy(member):

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from albtest.procs import wait_until
+from albtest.rules import said, written
 from albtest.site import Site
 
 DONE, FAILED, USAGE, REFUSED, NOT_FOUND = range(5)
@@ -20,18 +21,6 @@ NORTH = {"format": 1, "sites": [
      "gateways": ["52:54:00:00:00:01"], "link": "mpls", "down": "20Mbit", "up": "5Mbit"},
     {"name": "quay", "parent": "branch", "subnets": ["10.1.7.0/24"], "note": "by the water, left"},
 ]}
-
-
-def written(folder, document, name="sites.json"):
-    path = folder / name
-    path.write_text(document if isinstance(document, str) else json.dumps(document))
-    return path
-
-
-def said(member, *words):
-    done = member.albedo(*words, code=None, plain=True)
-    assert "Sanitizer" not in done.err, done
-    return done
 
 
 def exported(site, *more):
@@ -122,7 +111,7 @@ def test_an_edit_comes_out_of_the_next_export(north, tmp_path):
 def test_a_dry_run_says_what_would_change_and_changes_nothing(north, tmp_path):
     before = exported(north)
     wanted = {**NORTH, "sites": NORTH["sites"][:2] + [{"name": "rome"}]}
-    done = said(north.admin, "site", "import", written(tmp_path, wanted), "--dry-run")
+    done = said(north.admin, "site", "import", written(tmp_path, wanted, "sites.json"), "--dry-run")
     assert done.code == DONE, done
     assert "added    rome" in done.out and "removed  quay" in done.out, done
     assert "1 added, 0 changed, 1 removed: the hub would take it" in done.out, done

@@ -2,8 +2,8 @@
 /* unit/shaper/test_policy_hold.c – what stops everything and until when, limits of an unknown time,
  * pauses that are over by another's clock, and zone files that are replaced. */
 #include "support/policy_fixture.h"
+#include "support/tmpdir.h"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -197,20 +197,30 @@ static void copy_zone(const char *from, const char *to)
     buf_release(&bytes);
 }
 
+static const char OFF_AT_NOON[] = "{\"scope\":\"global\",\"hours\":\"13:00-14:00\","
+                                  "\"mode\":\"off\"}";
+
+/* A directory of zones' files: UTC, and Oslo's, which is `*file`, heap. */
+static struct tmpdir *zones_open(char **file)
+{
+    struct tmpdir *dir = tmpdir_open();
+    AUTO_FREE char *utc = tmpdir_path(dir, "UTC");
+
+    tmpdir_mkdir(dir, "Europe");
+    *file = tmpdir_path(dir, "Europe/Oslo");
+    copy_zone("Etc/UTC", utc);
+    copy_zone("Europe/Oslo", *file);
+    return dir;
+}
+
 static void a_zone_file_that_is_replaced_is_read_anew(void **state)
 {
-    char dir[] = "/tmp/albedo-zones-XXXXXX";
     const int64_t noon_s = at("2026-11-23T12:30Z");
+    AUTO_FREE char *file = NULL;
+    struct tmpdir *dir = zones_open(&file);
 
     (void)state;
-    assert_non_null(mkdtemp(dir));
-    AUTO_FREE char *area = xasprintf("%s/Europe", dir), *file = xasprintf("%s/Oslo", area);
-    AUTO_FREE char *utc = xasprintf("%s/UTC", dir);
-    assert_int_equal(mkdir(area, 0755), 0);
-    copy_zone("Etc/UTC", utc);
-    copy_zone("Europe/Oslo", file);
-    struct policy *p = policy_in(dir, "{\"scope\":\"global\",\"hours\":\"13:00-14:00\",\"mode\":"
-                                      "\"off\"}");
+    struct policy *p = policy_in(dir->path, OFF_AT_NOON);
     assert_int_equal(policy_now(p, &OSLO, noon_s).action.mode, POLICY_OFF); /* 13:30 there */
     assert_false(policy_refresh_zones(p));
     copy_zone("America/New_York", file); /* the country moved */
@@ -218,15 +228,14 @@ static void a_zone_file_that_is_replaced_is_read_anew(void **state)
     assert_false(policy_refresh_zones(p));
     assert_int_equal(policy_now(p, &OSLO, noon_s).action.mode, POLICY_MODE_SCAVENGE);
     assert_int_equal(unlink(file), 0);
-    struct policy *without = policy_in(dir, "{\"scope\":\"global\",\"hours\":\"13:00-14:00\","
-                                            "\"mode\":\"off\"}");
+    struct policy *without = policy_in(dir->path, OFF_AT_NOON);
     assert_int_equal(policy_now(without, &OSLO, noon_s).source, POLICY_BY_STRICTEST);
     copy_zone("Europe/Oslo", file); /* it comes back, and so does the window */
     assert_true(policy_refresh_zones(without));
     assert_int_equal(policy_now(without, &OSLO, noon_s).source, POLICY_BY_RULE);
     without = policy_free(without);
     p = policy_free(p);
-    assert_int_equal(unlink(file) + unlink(utc) + rmdir(area) + rmdir(dir), 0);
+    tmpdir_close(dir);
 }
 
 static void expect_off_at_noon(struct policy *p)
@@ -238,17 +247,11 @@ static void expect_off_at_noon(struct policy *p)
 /* Half of a package's files while it was installed made the site strict for half an hour. */
 static void a_zone_file_that_cannot_be_read_anew_leaves_what_is_known(void **state)
 {
-    char dir[] = "/tmp/albedo-zones-XXXXXX";
+    AUTO_FREE char *file = NULL;
+    struct tmpdir *dir = zones_open(&file);
 
     (void)state;
-    assert_non_null(mkdtemp(dir));
-    AUTO_FREE char *area = xasprintf("%s/Europe", dir), *file = xasprintf("%s/Oslo", area);
-    AUTO_FREE char *utc = xasprintf("%s/UTC", dir);
-    assert_int_equal(mkdir(area, 0755), 0);
-    copy_zone("Etc/UTC", utc);
-    copy_zone("Europe/Oslo", file);
-    struct policy *p = policy_in(dir, "{\"scope\":\"global\",\"hours\":\"13:00-14:00\",\"mode\":"
-                                      "\"off\"}");
+    struct policy *p = policy_in(dir->path, OFF_AT_NOON);
     assert_int_equal(file_replace(file, "TZif2", 5, 0644).code, ALB_OK);
     expect_off_at_noon(p);
     assert_int_equal(unlink(file), 0);
@@ -256,7 +259,7 @@ static void a_zone_file_that_cannot_be_read_anew_leaves_what_is_known(void **sta
     copy_zone("America/New_York", file);
     assert_true(policy_refresh_zones(p));
     p = policy_free(p);
-    assert_int_equal(unlink(file) + unlink(utc) + rmdir(area) + rmdir(dir), 0);
+    tmpdir_close(dir);
 }
 
 int main(void)
