@@ -10,6 +10,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
@@ -39,6 +40,8 @@ static void ask_trust(struct upstream *u);
 static void greet(struct upstream_link *link);
 static void link_ready(struct upstream_link *link);
 static void lose(struct upstream *u, struct alb_status why);
+static void lose_in_words(struct upstream *u, struct alb_status why, const char *words,
+                          int64_t until_wall_s);
 
 const struct http_header proto_header = {PROTO_HEADER, PROTO_VERSION};
 
@@ -217,6 +220,18 @@ static bool is_refusal(unsigned status)
     return status == 401 || status == 403;
 }
 
+/* When it is worth asking again, in the parent's own words; 0: it does not say. */
+static int64_t refused_until_s(const struct upstream_link *link)
+{
+    struct json_doc *doc = NULL;
+    int64_t until_s = 0;
+
+    if (!alb_failed(json_doc_parse(buf_peek(&link->answer), buf_size(&link->answer), &doc)))
+        until_s = (int64_t)(json_doc_number(doc, "until") & INT64_MAX);
+    json_doc_free(doc);
+    return until_s;
+}
+
 /* What the parent says about it is worth more than that the line is gone. */
 static void turned_away(struct upstream_link *link)
 {
@@ -229,9 +244,10 @@ static void turned_away(struct upstream_link *link)
     if (status < 500)
         buf_clear(&u->grant); /* a refused grant is not shown twice */
     error_body_decode(buf_peek(&link->answer), buf_size(&link->answer), &error);
-    lose(u, status < 500 ? alb_fail(ALB_REFUSED, "the parent does not accept this device")
-                         : alb_fail(ALB_CLOSED, "the parent cannot let anybody in now"));
-    snprintf(u->refusal, sizeof u->refusal, "%.255s", error.message);
+    lose_in_words(u,
+                  status < 500 ? alb_fail(ALB_REFUSED, "the parent does not accept this device")
+                               : alb_fail(ALB_CLOSED, "the parent cannot let anybody in now"),
+                  error.message, refused_until_s(link));
 }
 
 static void grant_end(void *arg, struct http_call *c, struct alb_status st)
@@ -449,25 +465,15 @@ static uint64_t backoff_ns(struct upstream *u)
     return loop_random_between(u->options.loop, delay / 2, delay + delay / 2);
 }
 
-static void lose(struct upstream *u, struct alb_status why)
+/* Requests wait, listeners hear of it: both connections are gone.  Called again in `redial_ns`. */
+void upstream_hang_up(struct upstream *u, uint64_t redial_ns)
 {
     struct upstream_listener *l, *next;
-    bool was_up = u->is_up;
+    const bool was_up = u->is_up;
 
-    if (was_up && loop_now_ns(u->options.loop) - u->since_ns >= STEADY_NS)
-        u->failures = 0;
-    uint64_t delay_ns = backoff_ns(u);
     u->is_up = false;
-    u->has_failed = true;
-    u->why_down = why;
-    u->refusal[0] = '\0';
     if (was_up)
         u->since_ns = loop_now_ns(u->options.loop);
-    u->losses++;
-    u->failures++;
-    log_status(LOG_WARN, "upstream.down", why, "place=%s:%u retry_ms=%" PRIu64,
-               u->options.places[u->place].host, u->options.places[u->place].port,
-               delay_ns / NS_PER_MS);
     upstream_stop_events(u);
     upstream_park_requests(u);
     upstream_drop_more(u);
@@ -475,19 +481,80 @@ static void lose(struct upstream *u, struct alb_status why)
     upstream_drop_link(&u->data);
     timer_stop(&u->patience);
     timer_stop(&u->renewal);
+    timer_set_in(&u->redial, redial_ns);
+    for (l = TAILQ_FIRST(&u->listeners); l != NULL; l = next) {
+        next = TAILQ_NEXT(l, link);
+        if (was_up)
+            l->down(l);
+    }
+}
+
+static void tell_failed(struct upstream *u)
+{
+    struct upstream_listener *l, *next;
+
+    for (l = TAILQ_FIRST(&u->listeners); l != NULL; l = next) {
+        next = TAILQ_NEXT(l, link);
+        if (l->failed != NULL)
+            l->failed(l);
+    }
+}
+
+static void lose(struct upstream *u, struct alb_status why)
+{
+    lose_in_words(u, why, "", 0);
+}
+
+static void lose_in_words(struct upstream *u, struct alb_status why, const char *words,
+                          int64_t until_wall_s)
+{
+    const bool was_up = u->is_up;
+
+    if (was_up && loop_now_ns(u->options.loop) - u->since_ns >= STEADY_NS)
+        u->failures = 0;
+    uint64_t delay_ns = backoff_ns(u);
+    u->has_failed = true;
+    u->why_down = why;
+    snprintf(u->refusal, sizeof u->refusal, "%.255s", words);
+    u->refused_until_s = until_wall_s;
+    u->losses++;
+    u->failures++;
+    log_status(LOG_WARN, "upstream.down", why, "place=%s:%u retry_ms=%" PRIu64,
+               u->options.places[u->place].host, u->options.places[u->place].port,
+               delay_ns / NS_PER_MS);
     if (!was_up)
         u->place = (u->place + 1) % u->options.place_count;
-    timer_set_in(&u->redial, delay_ns);
-    for (l = was_up ? TAILQ_FIRST(&u->listeners) : NULL; l != NULL; l = next) {
-        next = TAILQ_NEXT(l, link);
-        l->down(l);
-    }
+    upstream_hang_up(u, delay_ns);
+    if (!was_up)
+        tell_failed(u);
 }
 
 void upstream_suspect(struct upstream *u, struct alb_status why)
 {
     if (u->is_up || u->control.session != NULL)
         lose(u, why);
+}
+
+const struct upstream_place *upstream_at(const struct upstream *u)
+{
+    return &u->options.places[u->place];
+}
+
+void upstream_move(struct upstream *u, const struct upstream_place *place)
+{
+    const struct upstream_place to = *place, *at = upstream_at(u);
+    const bool is_same = to.port == at->port && strcmp(to.host, at->host) == 0;
+
+    if (is_same && (u->is_up || u->control.session != NULL))
+        return;
+    log_event(LOG_INFO, "upstream.move", "from=%s:%u to=%s:%u", at->host, at->port, to.host,
+              to.port);
+    u->options.places[0] = to;
+    u->options.place_count = 1;
+    u->place = 0;
+    u->failures = 0;
+    u->has_failed = false;
+    upstream_hang_up(u, 0);
 }
 
 /* ---- small things --------------------------------------------------------------------------- */
@@ -540,6 +607,7 @@ void upstream_figures(struct upstream *u, struct upstream_figures *out)
         else
             alb_status_text(u->why_down, out->why_down, sizeof out->why_down);
         out->down_code = u->why_down.code;
+        out->refused_until_wall_s = u->refused_until_s;
     }
     add_counts(&u->control, out);
     add_counts(&u->data, out);

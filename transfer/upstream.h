@@ -16,6 +16,8 @@
  * connections are opened, greeted and used.  Large bodies go up on one of their own, open while
  * there are some.  The line does not hang on any of these.
  *
+ * Somebody who chooses (chooser.h) moves it to another parent: upstream_move().
+ *
  * When the parent ends the events (we were too slow for it), they are asked for again, and "trust",
  * "revoked", "layers", "policy" and "override" are told once, since they may have been missed.
  */
@@ -78,6 +80,8 @@ void upstream_use_trust(struct upstream *u, const struct upstream_trust *trust);
 struct upstream_listener {
     void (*up)(struct upstream_listener *l); /* both connections are greeted */
     void (*down)(struct upstream_listener *l);
+    /* Being called, it failed, or turned us away (upstream_figures() says why); or NULL. */
+    void (*failed)(struct upstream_listener *l);
     TAILQ_ENTRY(upstream_listener) link;
 };
 void upstream_listen(struct upstream *u, struct upstream_listener *l);
@@ -98,6 +102,13 @@ uint64_t upstream_held_until_ns(const struct upstream *u);
 struct http_session *upstream_control(struct upstream *u);
 /* Hang up and start over: the line is suspected dead. */
 void upstream_suspect(struct upstream *u, struct alb_status why);
+
+/* Hang up, if need be, and call that place instead, at once and from now on only that.  Whoever
+ * listens hears down() and up(); requests, and what was being fetched, are asked again there.  The
+ * place that it has already: nothing happens while it is up, else it is called now. */
+void upstream_move(struct upstream *u, const struct upstream_place *place);
+/* The place that is used or tried now. */
+const struct upstream_place *upstream_at(const struct upstream *u);
 
 struct upstream_answer {
     struct alb_status
@@ -132,6 +143,7 @@ struct upstream_figures {
     char place[UPSTREAM_HOST_SIZE + 8]; /* "host:port" being used or tried */
     char why_down[256];                 /* the parent's own words, if it refused us in words */
     enum alb_code down_code;            /* of why_down; OK while up, or before the first failure */
+    int64_t refused_until_wall_s;       /* as it said when it refused us, by its clock; 0: not */
     uint64_t since_ns;                  /* of being up or down */
     uint64_t dials, losses;
     uint64_t body_received, body_sent; /* DATA bytes, both connections, all sessions so far */

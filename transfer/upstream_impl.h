@@ -39,6 +39,7 @@ struct upstream {
     bool is_up, has_failed;
     struct alb_status why_down;
     char refusal[256];                   /* the parent's words for it, or "" */
+    int64_t refused_until_s;             /* … and until when, by its clock; 0: it did not say */
     struct upstream_trust trust;         /* take NULL: nobody's */
     bool has_asked_trust, has_new_trust; /* since this line was dialled, or its grant renewed */
     bool has_asked_grant;                /* since this line was dialled                       */
@@ -56,6 +57,7 @@ struct upstream {
 /* upstream.c */
 void upstream_dial_link(struct upstream_link *link);
 void upstream_drop_link(struct upstream_link *link);
+void upstream_hang_up(struct upstream *u, uint64_t redial_ns); /* and call again in so long */
 /* upstream_more.c */
 void upstream_init_more(struct upstream *u);
 void upstream_drop_more(struct upstream *u);

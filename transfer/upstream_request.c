@@ -315,7 +315,7 @@ void upstream_park_requests(struct upstream *u)
     {
         cancel_call(r);
         timer_stop(&r->again);
-        if (r->fail_when_down)
+        if (r->fail_when_down && u->has_failed)
             timer_set_in(&r->deadline, 0);
     }
 }

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* transfer/choice.h – which of those who could serve us is our upstream: facts in, the answer out.
+ *
+ *     candidates (who they are, what they said, how far, when they failed) ─┐
+ *     terms of the site, how it is held now, the time ──────────────────────┴─> the chosen one,
+ *                                                         and of every other the reason why not
+ *
+ * Pure: no clock, no memory of its own; equal facts give the same answer.
+ *
+ * The order: who is within the site's terms (latency, load) before who is not; the same subnet, the
+ * same site, the sites above it, nearest first, then the hub; the nearer by steps of a factor of
+ * two from 2 ms on, a quarter of load counting as much as one such step; the operator's order.
+ * With `use direct` the hub is one of them by latency and load, which then go before the tier.
+ *
+ * Slow is not dead.  Who is held is left only when
+ *   - it cannot be used: its connection fails, it refuses, it shows another certificate, it became
+ *     one of those below us, the terms forbid it; then at once, for the best that answered;
+ *   - or a better one has been good for `return_after_ns` (CHOICE_RETURN_FIRST_NS, which the caller
+ *     doubles after each such move that did not last, see choice_return_after()), and nothing is
+ *     under way.  Better is a better tier, or terms that are kept: nobody moves within a tier for
+ *     some load or a few milliseconds, but for twice as near twice over, or half of the load less.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "net/identity.h"
+#include "transfer/upstream.h"
+#include "wire/sites.h"
+
+enum { CHOICE_MAX = 64, CHOICE_NONE = CHOICE_MAX };
+
+#define CHOICE_RETURN_FIRST_NS (30 * UINT64_C(1000000000))
+#define CHOICE_RETURN_MOST_NS (600 * UINT64_C(1000000000))
+
+/* Who told us of it. */
+enum choice_from { CHOICE_BY_LIST, CHOICE_BY_BEACON, CHOICE_BY_CONFIGURATION };
+
+enum choice_tier {
+    CHOICE_SAME_SUBNET,
+    CHOICE_SAME_SITE,
+    CHOICE_PARENT_SITE, /* `depth` says how far above */
+    CHOICE_HUB,
+};
+
+/* What an operator said of it (PROTOCOL.md, "States"). */
+enum choice_state { CHOICE_ACCEPTS, CHOICE_DRAINS, CHOICE_SUSPENDED, CHOICE_DISABLED };
+
+struct choice_candidate {
+    char device[ID_SIZE]; /* whom the list names, or the certificate; "": not known yet */
+    struct upstream_place place;
+    enum choice_from from;
+    enum choice_tier tier;
+    unsigned depth, order;
+    enum choice_state state;
+    /* As it said last; 0: it did not. */
+    unsigned load_percent, sessions, max_sessions;
+    uint64_t latency_us;       /* 0: never measured                           */
+    uint64_t good_since_ns;    /* it answers since then; 0: it does not       */
+    uint64_t refused_until_ns; /* it said so                                  */
+    uint64_t failed_until_ns;  /* not to be tried before; 0: it did not fail  */
+    uint64_t lacks_until_ns;   /* it lacked what we asked for                 */
+    bool is_foreign;           /* it shows another certificate than the list names */
+    bool is_below;             /* its own upstream leads through us, or it is us   */
+    bool is_cut_off;           /* it serves, but its own parent is away            */
+};
+
+/* How it stands with the one we have. */
+struct choice_held {
+    size_t index;             /* of the candidates; CHOICE_NONE: none          */
+    bool is_up;               /* its connections are                           */
+    bool is_busy;             /* answers are under way                         */
+    bool is_new_place;        /* the machine was carried: nothing holds us     */
+    uint64_t return_after_ns; /* as choice_return_after() has it               */
+};
+
+/* Why a candidate is what it is. */
+enum choice_reason {
+    CHOICE_CHOSEN,
+    CHOICE_WORSE,     /* another one is nearer, or preferred           */
+    CHOICE_NOT_YET,   /* better, but not good for long enough          */
+    CHOICE_NOT_NOW,   /* better, but answers are under way             */
+    CHOICE_NO_GAIN,   /* a little better: not worth a move             */
+    CHOICE_UNKNOWN,   /* nobody asked it yet                           */
+    CHOICE_FAILED,    /* it cannot be reached, or fell silent          */
+    CHOICE_REFUSED,   /* it said no, until a time                      */
+    CHOICE_FULL,      /* it has as many sessions as it takes           */
+    CHOICE_DRAINING,  /* an operator has it take no new ones           */
+    CHOICE_CLOSED,    /* an operator disabled it                       */
+    CHOICE_LACKS,     /* it lacked something that we want              */
+    CHOICE_TOO_FAR,   /* over the site's latency, and another is not   */
+    CHOICE_TOO_BUSY,  /* over the site's load, and another is not      */
+    CHOICE_LAST,      /* the hub, while a reflector answers            */
+    CHOICE_FORBIDDEN, /* the hub, where only reflectors may be used    */
+    CHOICE_FOREIGN,   /* another certificate than the list names       */
+    CHOICE_BELOW,     /* it is behind us, or we ourselves              */
+    CHOICE_REASONS,
+};
+
+struct choice {
+    size_t chosen;     /* CHOICE_NONE: wait                                            */
+    bool is_move;      /* another than the held one                                    */
+    uint64_t again_ns; /* when time alone may change the answer; UINT64_MAX: it cannot */
+    enum choice_reason reasons[CHOICE_MAX];
+};
+
+/* `terms.use` UNSET is PREFER. */
+void choice_decide(const struct choice_candidate *candidates, size_t count,
+                   const struct site_terms *terms, const struct choice_held *held, uint64_t now_ns,
+                   struct choice *out);
+
+/* How long a better one must be good, after a return that lasted `lasted_ns`; `before_ns` is what
+ * held for that return, 0 for the first. */
+uint64_t choice_return_after(uint64_t before_ns, uint64_t lasted_ns);
+
+/* Is there one that could be better than what was chosen, were it asked?  Its index or NONE. */
+size_t choice_worth_asking(const struct choice_candidate *candidates, size_t count,
+                           const struct site_terms *terms, size_t chosen, uint64_t now_ns);
+
+const char *choice_reason_word(enum choice_reason reason); /* "chosen", "worse", "not yet", … */
+const char *choice_reason_text(enum choice_reason reason); /* for people                      */
+const char *choice_tier_word(enum choice_tier tier);       /* subnet, site, parent, hub           */
+const char *choice_from_word(enum choice_from from);       /* list, beacon, configuration         */
+const char *choice_state_word(enum choice_state state);    /* accept, drain, suspend, disable    */
