@@ -7,18 +7,23 @@
  *
  * Pure: no clock, no memory of its own; equal facts give the same answer.
  *
- * The order: who is within the site's terms (latency, load) before who is not; the same subnet, the
- * same site, the sites above it, nearest first, then the hub; the nearer by steps of a factor of
- * two from 2 ms on, a quarter of load counting as much as one such step; the operator's order.
- * With `use direct` the hub is one of them by latency and load, which then go before the tier.
+ * The order.  Who may fetch what it lacks, or the hub; then who drains and still serves us; then,
+ * unless the site says `use direct`, the hub; then who lacked what we wanted.  Of these, who is
+ * within the site's terms (latency, load) before who is not; then the nearer by the tree (subnet and
+ * site together, each site above, the hub); who can fetch before who is suspended or cut off; the
+ * own subnet; the nearer by steps of a factor of two from 2 ms on, a quarter of load counting as
+ * much as a step; the operator's order.  With `use direct` the steps go before the tree.  When
+ * nobody is usable, whoever failed is tried again, the one we have first.
  *
- * Slow is not dead.  Who is held is left only when
- *   - it cannot be used: its connection fails, it refuses, it shows another certificate, it became
- *     one of those below us, the terms forbid it; then at once, for the best that answered;
- *   - or a better one has been good for `return_after_ns` (CHOICE_RETURN_FIRST_NS, which the caller
- *     doubles after each such move that did not last, see choice_return_after()), and nothing is
- *     under way.  Better is a better tier, or terms that are kept: nobody moves within a tier for
- *     some load or a few milliseconds, but for twice as near twice over, or half of the load less.
+ * Nobody goes over a WAN before everyone nearer has failed, or refused, for CHOICE_PATIENCE_NS: a
+ * reflector that restarts is soon back.
+ *
+ * Slow is not dead.  Who is held and up is left only when
+ *   - it cannot be used: it refuses, drains, lacks what we want, shows another certificate, became
+ *     one of those below us, or the terms forbid it; then at once;
+ *   - or a better one has been good for `return_after_ns` (choice_return_after()) and nothing is
+ *     under way.  Better is nearer by the tree or within terms, and for those who are equals there,
+ *     two steps: nobody moves for some load or a few milliseconds.
  */
 #pragma once
 
@@ -27,9 +32,11 @@
 #include "net/identity.h"
 #include "transfer/upstream.h"
 #include "wire/sites.h"
+#include "wire/states.h"
 
 enum { CHOICE_MAX = 64, CHOICE_NONE = CHOICE_MAX };
 
+#define CHOICE_PATIENCE_NS (2 * UINT64_C(1000000000))
 #define CHOICE_RETURN_FIRST_NS (30 * UINT64_C(1000000000))
 #define CHOICE_RETURN_MOST_NS (600 * UINT64_C(1000000000))
 
@@ -43,20 +50,18 @@ enum choice_tier {
     CHOICE_HUB,
 };
 
-/* What an operator said of it (PROTOCOL.md, "States"). */
-enum choice_state { CHOICE_ACCEPTS, CHOICE_DRAINS, CHOICE_SUSPENDED, CHOICE_DISABLED };
-
 struct choice_candidate {
     char device[ID_SIZE]; /* whom the list names, or the certificate; "": not known yet */
     struct upstream_place place;
     enum choice_from from;
     enum choice_tier tier;
     unsigned depth, order;
-    enum choice_state state;
-    /* As it said last; 0: it did not. */
-    unsigned load_percent, sessions, max_sessions;
+    enum reflector_state state; /* what an operator said of it */
+    /* As it said last; 0: nothing, or it did not. */
+    unsigned load_percent;
     uint64_t latency_us;       /* 0: never measured                           */
     uint64_t good_since_ns;    /* it answers since then; 0: it does not       */
+    uint64_t bad_since_ns;     /* it failed or refused then, and ever since   */
     uint64_t refused_until_ns; /* it said so                                  */
     uint64_t failed_until_ns;  /* not to be tried before; 0: it did not fail  */
     uint64_t lacks_until_ns;   /* it lacked what we asked for                 */
@@ -78,13 +83,13 @@ struct choice_held {
 enum choice_reason {
     CHOICE_CHOSEN,
     CHOICE_WORSE,     /* another one is nearer, or preferred           */
-    CHOICE_NOT_YET,   /* better, but not good for long enough          */
+    CHOICE_NOT_YET,   /* better, but not good for long enough; or over a WAN, and somebody nearer
+                         is not given up yet */
     CHOICE_NOT_NOW,   /* better, but answers are under way             */
     CHOICE_NO_GAIN,   /* a little better: not worth a move             */
     CHOICE_UNKNOWN,   /* nobody asked it yet                           */
     CHOICE_FAILED,    /* it cannot be reached, or fell silent          */
     CHOICE_REFUSED,   /* it said no, until a time                      */
-    CHOICE_FULL,      /* it has as many sessions as it takes           */
     CHOICE_DRAINING,  /* an operator has it take no new ones           */
     CHOICE_CLOSED,    /* an operator disabled it                       */
     CHOICE_LACKS,     /* it lacked something that we want              */
@@ -99,6 +104,7 @@ enum choice_reason {
 
 struct choice {
     size_t chosen;     /* CHOICE_NONE: wait                                            */
+    size_t awaited;    /* the better one, once nothing is under way; or CHOICE_NONE    */
     bool is_move;      /* another than the held one                                    */
     uint64_t again_ns; /* when time alone may change the answer; UINT64_MAX: it cannot */
     enum choice_reason reasons[CHOICE_MAX];
@@ -109,11 +115,12 @@ void choice_decide(const struct choice_candidate *candidates, size_t count,
                    const struct site_terms *terms, const struct choice_held *held, uint64_t now_ns,
                    struct choice *out);
 
-/* How long a better one must be good, after a return that lasted `lasted_ns`; `before_ns` is what
- * held for that return, 0 for the first. */
+/* How long a better one must be good: CHOICE_RETURN_FIRST_NS, twice as long each time that a
+ * return did not last for CHOICE_RETURN_MOST_NS, which is also the most. */
 uint64_t choice_return_after(uint64_t before_ns, uint64_t lasted_ns);
 
-/* Is there one that could be better than what was chosen, were it asked?  Its index or NONE. */
+/* Of those whom nobody asked, or who failed, the first that may be asked now and could be better
+ * than the chosen one, were it good; of the same address as another only one.  Its index or NONE. */
 size_t choice_worth_asking(const struct choice_candidate *candidates, size_t count,
                            const struct site_terms *terms, size_t chosen, uint64_t now_ns);
 
@@ -121,4 +128,3 @@ const char *choice_reason_word(enum choice_reason reason); /* "chosen", "worse",
 const char *choice_reason_text(enum choice_reason reason); /* for people                      */
 const char *choice_tier_word(enum choice_tier tier);       /* subnet, site, parent, hub           */
 const char *choice_from_word(enum choice_from from);       /* list, beacon, configuration         */
-const char *choice_state_word(enum choice_state state);    /* accept, drain, suspend, disable    */
