@@ -14,6 +14,7 @@
 
 #include "wire/signed.h"
 #include "wire/sites.h"
+#include "wire/states.h"
 #include "wire/trust.h"
 
 enum {
@@ -29,8 +30,6 @@ enum {
     NEARBY_ABOVE_MAX = SITES_DEPTH_MAX,
 };
 
-enum nearby_state { NEARBY_ACCEPT, NEARBY_DRAIN, NEARBY_SUSPEND, NEARBY_DISABLE };
-
 struct nearby_address {
     char host[NEARBY_ADDRESS_SIZE]; /* without brackets */
     uint16_t port;
@@ -40,7 +39,7 @@ struct nearby_holder {
     char device[64], site[64];
     unsigned depth; /* 0: at the list's own site; 1: at the one above; … */
     unsigned order; /* among those of its site, the preferred one 0      */
-    enum nearby_state state;
+    enum reflector_state state;
     struct nearby_address at[NEARBY_AT_MAX];
     size_t at_count;                                  /* 0: it never said where it can be reached */
     struct policy_subnet subnets[NEARBY_SUBNETS_MAX]; /* of its own links; .site is not used      */
@@ -79,12 +78,10 @@ ALB_MUST_USE struct alb_status nearby_decode(const void *bytes, size_t size,
                                              const struct trust *trust, struct nearby *out);
 /* The same but for number and dates? */
 bool nearby_says_the_same(const struct nearby *a, const struct nearby *b);
-const char *nearby_state_word(enum nearby_state state); /* accept, drain, suspend, disable */
-ALB_MUST_USE struct alb_status nearby_state_parse(const char *word, enum nearby_state *out);
 /* "10.1.0.5:7443", "[2001:db8::5]:7443": an address and a port.  INVALID. */
 ALB_MUST_USE struct alb_status nearby_address_parse(const char *text, struct nearby_address *out);
 const char *nearby_address_text(const struct nearby_address *a, char out[64]);
-/* As an object, for people and programs that do not verify: explain. */
+/* As members of the object being written, for people and programs that do not verify: explain. */
 struct json_writer;
 void nearby_show(const struct nearby *n, struct json_writer *w);
 

@@ -39,6 +39,7 @@ static const struct kind_texts KINDS[] = {
     KIND("revocations", "revocation list"),
     KIND("policy", "policy"),
     KIND("overrides", "list of overrides"),
+    KIND("nearby", "list of what is nearby"),
     KIND("", "signed object"), /* any other kind */
 };
 
