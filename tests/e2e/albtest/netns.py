@@ -263,6 +263,7 @@ class Lab:
         self._catch_signals()
         try:
             remove_stale()
+            self._number = self._next_number()
             self._build()
         except BaseException:
             self.close()
@@ -300,6 +301,12 @@ class Lab:
         for number in (signal.SIGTERM, signal.SIGHUP):
             self._handlers[number] = signal.signal(number, leave)
 
+    @staticmethod
+    def _next_number():
+        global _labs
+        _labs += 1
+        return _labs
+
     def _host(self, name, addr):
         host = Host(self, name, f"{PREFIX}{os.getpid()}x{self._number}-{name}", addr)
         self.hosts.append(host)  # before it is made, so that close() knows of it
@@ -309,9 +316,6 @@ class Lab:
         return host
 
     def _build(self):
-        global _labs
-        _labs += 1
-        self._number = _labs
         self.hub = self._host("hub", "10.0.0.1")
         self.reflector = self._host("reflector", "10.1.0.1")
         self.reflector.wan_addr = "10.0.0.2"
