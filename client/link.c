@@ -57,8 +57,10 @@ static bool needs_grant(const struct link *l, const struct link_options *options
 static void open_line(struct link *l, const struct link_options *options)
 {
     own_addresses_read(&l->addresses);
-    l->policy = policy_book_open(&(struct policy_book_options){
-        .loop = l->loop, .authority = l->authority, .catalogue = l->state->catalogue});
+    l->policy = policy_book_open(&(struct policy_book_options){.loop = l->loop,
+                                                               .authority = l->authority,
+                                                               .catalogue = l->state->catalogue,
+                                                               .without_states = true});
     l->line = line_new(&(struct line_options){.loop = l->loop,
                                               .places = &l->place,
                                               .place_count = 1,

@@ -68,8 +68,9 @@ static struct alb_status load_one(struct hub *h, enum policy_part part)
     if (!alb_failed(st) && r.seal.number > 0)
         st = policy_book_take(h->policy, part, buf_peek(&r.bytes), buf_size(&r.bytes));
     if (alb_failed(st))
-        st.what = "the policy or the list of overrides kept here is damaged; restore the "
-                  "catalogue from a backup";
+        st.what =
+            "the policy, the list of overrides or that of states kept here is damaged; restore "
+            "the catalogue from a backup";
     policy_record_release(&r);
     return st;
 }
@@ -88,8 +89,11 @@ struct alb_status hub_load_policy(struct hub *h)
         .loop = h->options.loop, .authority = h->authority, .arg = h, .taken = on_taken});
     if (authority_trust(h->authority) == NULL)
         return ALB_STATUS_OK; /* then nothing could be set either */
-    struct alb_status st = load_one(h, POLICY_RULES);
-    return alb_failed(st) ? st : load_one(h, POLICY_OVERRIDES);
+    struct alb_status st = ALB_STATUS_OK;
+
+    for (int part = 0; part < POLICY_PARTS && !alb_failed(st); part++)
+        st = load_one(h, (enum policy_part)part);
+    return st;
 }
 
 struct alb_status hub_policy_in_force(struct hub *h, enum policy_part part,

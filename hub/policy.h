@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hub/policy.h – the one policy and the one list of overrides: kept, numbered, signed, told.
+/* hub/policy.h – the policy, the list of overrides and that of states, one of each: kept, numbered,
+ * signed, told.
  *
  *     "policy"    the rules (wire/policy.h), in the envelope of wire/policy_seal.h
  *     "override"  what operators said for a while, the newest first, in the same way
+ *     "states"    what they said of single reflectors (wire/states.h), likewise
  *
  *     LOOP request ──> WORKER read it, judge all of it, number + 1, sign, compare-and-swap, audit
  *                        └──> LOOP policy_book_take() ──> event to all below, answered
@@ -20,7 +22,7 @@ struct hub;
 struct json_writer;
 struct serve_request;
 
-/* One of the two as the catalogue has it. */
+/* One of the three as the catalogue has it. */
 struct policy_record {
     struct policy_seal seal; /* number 0 and no text: there is none yet */
     uint64_t swap_version;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* transfer/policy_book.c – two signed documents, and those who must know what they say now. */
+/* transfer/policy_book.c – three signed documents, and those who must know what they say now. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -24,6 +24,7 @@ struct policy_book *policy_book_open(const struct policy_book_options *options)
 
     b->options = *options;
     b->policy = policy_new(policy_doc_new(), NULL);
+    states_init(&b->states);
     LIST_INIT(&b->readings);
     policy_book_init_watches(b);
     log_limit_init(&b->refused_lines, "policy.refused");
@@ -50,6 +51,7 @@ struct policy_book *policy_book_close(struct policy_book *b)
     for (int part = 0; part < POLICY_PARTS; part++)
         buf_release(&b->copies[part].bytes);
     policy_free(b->policy);
+    states_release(&b->states);
     b->policy = NULL;
     loop_bury(b->options.loop, free, b); /* a watch may have been told just now */
     return NULL;
@@ -148,11 +150,33 @@ static struct alb_status read_overrides(struct policy_book *b, const struct poli
     return st;
 }
 
+static struct alb_status read_states(struct policy_book *b, const struct policy_seal *seal)
+{
+    struct states next;
+    struct alb_status st = states_decode(seal->text, seal->text_size, &next);
+
+    if (alb_failed(st))
+        return st;
+    states_release(&b->states);
+    b->states = next;
+    return st;
+}
+
 /* What the seal holds is put to use, or nothing changes. */
 static struct alb_status understand(struct policy_book *b, enum policy_part part,
                                     const struct policy_seal *seal)
 {
-    return part == POLICY_RULES ? read_rules(b, seal) : read_overrides(b, seal);
+    switch (part) {
+    case POLICY_RULES: return read_rules(b, seal);
+    case POLICY_OVERRIDES: return read_overrides(b, seal);
+    case POLICY_STATES: return read_states(b, seal);
+    }
+    alb_unreachable();
+}
+
+const struct states *policy_book_states(const struct policy_book *b)
+{
+    return &b->states;
 }
 
 static void hold(struct policy_copy *c, const struct policy_seal *seal, const void *bytes,
@@ -165,7 +189,8 @@ static void hold(struct policy_copy *c, const struct policy_seal *seal, const vo
     c->key = *key;
     buf_clear(&c->bytes);
     alb_ignore(buf_append(&c->bytes, bytes, size), "it was opened, so it is within the limit");
-    policy_book_look_soon(c->book);
+    if (c->part != POLICY_STATES) /* nobody's terms go by them */
+        policy_book_look_soon(c->book);
 }
 
 uint64_t policy_book_number(const struct policy_book *b, enum policy_part part)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* transfer/policy_book.h – the policy in force here: kept, followed from the parent, evaluated.
  *
- * Two signed documents, each with numbers of its own (wire/policy_seal.h): the rules, and what
- * operators said for a while, the overrides.  Both rest in the catalogue ("policy", "override") as
- * the signed bytes they came in, are judged again at start, and are asked for from the parent
- * whenever the line comes up or an event says so.  Cut off, the last of each holds.
+ * Three signed documents, each with numbers of its own (wire/policy_seal.h): the rules; what
+ * operators said for a while, the overrides; and what they said of single reflectors, the states.
+ * They rest in the catalogue ("policy", "override", "states") as the signed bytes they came in, are
+ * judged again at start, and are asked for from the parent whenever the line comes up or an event
+ * says so.  Cut off, the last of each holds.
  *
  *     parent's event, answer ──> policy_book_take(): signed? newer? readable? ──> kept (a job)
  *                                    │                                              taken(part)
@@ -33,6 +34,7 @@
 #include "transfer/authority.h"
 #include "transfer/feed.h"
 #include "wire/policy_seal.h"
+#include "wire/states.h"
 
 struct json_writer;
 struct policy_book;
@@ -46,6 +48,7 @@ struct policy_book_options {
     struct catalogue *catalogue; /* borrowed, must outlive the loop's last jobs; NULL: nothing is
                                     kept by this book (a hub, whose tasks write first) */
     bool reads_at_once;          /* a command: take() returns when the document is in force */
+    bool without_states;         /* an endpoint: they are not its business                  */
     void *arg;
     /* A newer document is in force: say so to those below.  May be NULL. */
     void (*taken)(void *arg, enum policy_part part);
@@ -83,6 +86,9 @@ const struct policy *policy_book_peek(const struct policy_book *b);
 /* What to ask them with: the time, or POLICY_NO_CLOCK. */
 int64_t policy_book_now_s(const struct policy_book *b);
 
+/* Who does not accept; borrowed until a list is taken. */
+const struct states *policy_book_states(const struct policy_book *b);
+
 /* ---- the documents ---- */
 
 /* Take signed bytes from wherever.  OK also when it is the very one held here.  Rules of more than
@@ -108,15 +114,15 @@ const char *policy_source_word(enum policy_source source); /* default, rule, ove
 
 /* ---- travelling (policy_book_travel.c) ---- */
 
-/* Keep both current from `u`: now, whenever it comes up, and on policy_book_refresh(). */
+/* Keep all current from `u`: now, whenever it comes up, and on policy_book_refresh(). */
 void policy_book_follow(struct policy_book *b, struct upstream *u);
 /* Ask the parent for what is newer; also when the trust file changed. */
 void policy_book_refresh(struct policy_book *b);
-/* "policy SEALED" or "override SEALED", or the word alone when it is over 3 KiB, to all below. */
+/* "policy SEALED", "override SEALED" or "states SEALED", or the word alone when it is over 3 KiB, to all below. */
 void policy_book_say(const struct policy_book *b, enum policy_part part, struct feed *f);
 /* True when `line` is such an event: it has been taken, or is being asked for. */
 bool policy_book_hear(struct policy_book *b, const char *line);
-/* Answer GET /v1/policy and /v1/override at `s`; `?after=N`: 404 unless the number is higher. */
+/* Answer GET /v1/policy, /v1/override and /v1/states at `s`; `?after=N`: 404 unless the number is higher. */
 void policy_book_serve(struct policy_book *b, struct serve *s);
 /* The highest number in force anywhere, as far as known: a hub that was restored from a backup
  * hears from its reflectors that theirs are higher, and goes on from there. */

@@ -8,7 +8,7 @@
 TAILQ_HEAD(policy_watches, policy_watch);
 LIST_HEAD(policy_readings, policy_reading);
 
-/* One of the two documents. */
+/* One of the documents. */
 struct policy_copy {
     struct policy_book *book;
     enum policy_part part;
@@ -31,7 +31,8 @@ struct policy_copy {
 struct policy_book {
     struct policy_book_options options;
     struct policy_copy copies[POLICY_PARTS];
-    struct policy *policy;           /* both, ready to be asked; never NULL */
+    struct policy *policy; /* rules and overrides, ready to be asked; never NULL */
+    struct states states;
     struct policy_watches watches;   /* a ring: those not looked at in this round come first */
     struct policy_readings readings; /* rules being read on a worker */
     struct timer look;

@@ -134,7 +134,8 @@ void policy_book_refresh(struct policy_book *b)
     if (b->upstream == NULL)
         return;
     for (int part = 0; part < POLICY_PARTS; part++)
-        ask(&b->copies[part]);
+        if (part != POLICY_STATES || !b->options.without_states)
+            ask(&b->copies[part]);
 }
 
 static void on_again(void *book)
@@ -225,7 +226,8 @@ bool policy_book_hear(struct policy_book *b, const char *line)
         const size_t n = strlen(word);
 
         if (strncmp(line, word, n) == 0 && (line[n] == '\0' || line[n] == ' ')) {
-            hear_part(&b->copies[part], line + n);
+            if (part != POLICY_STATES || !b->options.without_states)
+                hear_part(&b->copies[part], line + n);
             return true;
         }
     }
@@ -306,8 +308,14 @@ static void answer_override(void *book, struct serve_request *rq)
     answer_part(book, POLICY_OVERRIDES, rq);
 }
 
+static void answer_states(void *book, struct serve_request *rq)
+{
+    answer_part(book, POLICY_STATES, rq);
+}
+
 void policy_book_serve(struct policy_book *b, struct serve *s)
 {
     serve_set(s, ROUTE_POLICY, answer_policy, b);
     serve_set(s, ROUTE_OVERRIDE, answer_override, b);
+    serve_set(s, ROUTE_STATES, answer_states, b);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* wire/policy_seal.c – one table of fields, two kinds of envelope. */
+/* wire/policy_seal.c – one table of fields, three kinds of envelope. */
 #include "wire/policy_seal.h"
 
 #include <string.h>
@@ -12,7 +12,10 @@ enum { SEAL_FORMAT = 1 };
 static const struct {
     const char *name, *kind;
 } PARTS[POLICY_PARTS] = {
-    [POLICY_RULES] = {"policy", "policy"}, [POLICY_OVERRIDES] = {"override", "overrides"}};
+    [POLICY_RULES] = {"policy", "policy"},
+    [POLICY_OVERRIDES] = {"override", "overrides"},
+    [POLICY_STATES] = {"states", "states"},
+};
 
 const char *policy_part_name(enum policy_part part)
 {
@@ -47,7 +50,7 @@ static const struct field_table TABLE = {UNKNOWN, "a signed policy lacks a field
 static struct alb_status check(const struct policy_seal *s)
 {
     if (s->number == 0)
-        return alb_fail(ALB_INVALID, "policies and overrides are numbered from 1");
+        return alb_fail(ALB_INVALID, "policies, overrides and states are numbered from 1");
     if (s->text_size == 0 || s->text_size > POLICY_TEXT_MAX)
         return alb_fail(ALB_INVALID, "a signed policy is empty or over 1 MiB");
     return ALB_STATUS_OK;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* wire/policy_seal.h – the policy, or the overrides in force, as the hub signs and numbers them.
+/* wire/policy_seal.h – the policy, the overrides in force, and reflectors' states, as the hub signs
+ * and numbers them.
  *
- * Two kinds of one shape: an envelope around the canonical JSON of wire/policy.h.  Each has numbers
- * of its own, 1, 2, 3 …; whoever holds one takes only a higher number, so that nobody on the way
+ * Three kinds of one shape: an envelope around the canonical JSON of wire/policy.h and
+ * wire/states.h.  Each has numbers of its own, 1, 2, 3 …; whoever holds one takes only a higher number, so that nobody on the way
  * can bring back what was in force before.  What is sealed is judged here as far as it is signed;
- * what it says is read by policy_parse() and policy_overrides_parse().
+ * what it says is read by policy_doc_decode(), policy_overrides_decode() and states_decode().
  */
 #pragma once
 
@@ -14,8 +15,8 @@
 #include "wire/signed.h"
 #include "wire/trust.h"
 
-enum policy_part { POLICY_RULES, POLICY_OVERRIDES };
-enum { POLICY_PARTS = 2 };
+enum policy_part { POLICY_RULES, POLICY_OVERRIDES, POLICY_STATES };
+enum { POLICY_PARTS = 3 };
 /* Room is left for the envelope. */
 enum { POLICY_TEXT_MAX = SIGNED_MAX - 4096 };
 
@@ -27,7 +28,7 @@ struct policy_seal {
     size_t text_size; /* 1 … POLICY_TEXT_MAX */
 };
 
-/* "policy" or "override": the catalogue's name, the event, and behind "/v1/" the request. */
+/* "policy", "override" or "states": the catalogue's name, the event, and behind "/v1/" the request. */
 const char *policy_part_name(enum policy_part part);
 
 ALB_MUST_USE struct alb_status policy_seal_encode(enum policy_part part,

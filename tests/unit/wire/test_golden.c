@@ -291,6 +291,23 @@ static struct alb_status read_overrides(const struct buf *b)
     return with_trust(b, judge_overrides);
 }
 
+static void make_states(struct buf *out)
+{
+    make_sealed(POLICY_STATES, out);
+}
+
+static struct alb_status judge_states(const struct buf *b, const struct trust *t)
+{
+    struct policy_seal s;
+
+    return policy_seal_decode(POLICY_STATES, buf_peek(b), buf_size(b), t, &s);
+}
+
+static struct alb_status read_states(const struct buf *b)
+{
+    return with_trust(b, judge_states);
+}
+
 static void make_request(struct buf *out)
 {
     static const uint32_t POSITIONS[] = {3, 4, 5, 9, 1000};
@@ -483,6 +500,7 @@ static const struct sample {
     {"revocations", make_revocations, read_revocations},
     {"policy_seal", make_policy, read_policy},
     {"overrides_seal", make_overrides, read_overrides},
+    {"states_seal", make_states, read_states},
     {"batch_request", make_request, read_request},
     {"batch_items", make_items, read_items},
     {"runs", make_runs, read_runs},

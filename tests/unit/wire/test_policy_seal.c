@@ -119,7 +119,7 @@ static void what_has_no_number_or_no_text_or_too_much_is_not_sealed(void **state
 
     w->seal.number = 0;
     assert_says(seal(w, POLICY_RULES, HUB), ALB_INVALID,
-                "policies and overrides are numbered from 1");
+                "policies, overrides and states are numbered from 1");
     w->seal.number = 1;
     w->seal.text_size = 0;
     assert_says(seal(w, POLICY_RULES, HUB), ALB_INVALID, "a signed policy is empty or over 1 MiB");
