@@ -118,11 +118,13 @@ const char *policy_source_word(enum policy_source source); /* default, rule, ove
 void policy_book_follow(struct policy_book *b, struct upstream *u);
 /* Ask the parent for what is newer; also when the trust file changed. */
 void policy_book_refresh(struct policy_book *b);
-/* "policy SEALED", "override SEALED" or "states SEALED", or the word alone when it is over 3 KiB, to all below. */
+/* "policy SEALED", "override SEALED" or "states SEALED", or the word alone when it is over 3 KiB,
+ * to all below. */
 void policy_book_say(const struct policy_book *b, enum policy_part part, struct feed *f);
 /* True when `line` is such an event: it has been taken, or is being asked for. */
 bool policy_book_hear(struct policy_book *b, const char *line);
-/* Answer GET /v1/policy, /v1/override and /v1/states at `s`; `?after=N`: 404 unless the number is higher. */
+/* Answer GET /v1/policy, /v1/override and /v1/states at `s`; `?after=N`: 404 unless the number is
+ * higher. */
 void policy_book_serve(struct policy_book *b, struct serve *s);
 /* The highest number in force anywhere, as far as known: a hub that was restored from a backup
  * hears from its reflectors that theirs are higher, and goes on from there. */
