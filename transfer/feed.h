@@ -4,6 +4,7 @@
  *     head LAYER    the layer's head changed        trust     there is a newer trust file
  *     revoked LIST  the revocation list changed     layers    a layer came or went
  *     policy DOC    the policy changed              override DOC   so did the overrides
+ *     for DEVICE REST   for one device below (roster.h), said only to who leads there
  *
  * An event only says "ask again": nothing is believed because of it.  (LIST and DOC are the signed
  * things themselves, when they are short: judged like what was asked for, it saves the asking;
@@ -27,10 +28,12 @@ struct feed *feed_free(struct feed *f);
 void feed_hang_up(struct feed *f);
 /* `line` without newline, under FEED_LINE_MAX bytes. */
 void feed_say(struct feed *f, const char *line);
+/* Only to the listeners of one device.  How many they are; 0: nobody heard it. */
+size_t feed_say_to(struct feed *f, const char *device, const char *line);
 
 struct feed_listener; /* one exchange being told */
-/* A source for http_answer_stream(); `x` is resumed when there is more. */
-struct feed_listener *feed_listen(struct feed *f, struct http_exchange *x,
+/* A source for http_answer_stream(); `x` is resumed when there is more.  `device` is copied. */
+struct feed_listener *feed_listen(struct feed *f, const char *device, struct http_exchange *x,
                                   struct http_source *source);
 /* The exchange is over. */
 void feed_unlisten(struct feed_listener *l);

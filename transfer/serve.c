@@ -208,8 +208,16 @@ static void leave(struct serve *s, struct serve_session *session)
     }
     s->stats.sessions--;
     s->nobodies -= session->is_nobody;
-    serve_account_leave(session->account);
+    const bool was_last = serve_account_leave(session->account);
     session->account = NULL;
+    if (was_last && s->left != NULL)
+        s->left(s->left_arg, session->who.device);
+}
+
+void serve_when_left(struct serve *s, void (*left)(void *arg, const char *device), void *arg)
+{
+    s->left = left;
+    s->left_arg = arg;
 }
 
 static void on_session_closed(void *arg, struct http_session *http, struct alb_status st)

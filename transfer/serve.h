@@ -121,6 +121,8 @@ void serve_set(struct serve *s, enum route_id route, serve_handler handler, void
 void serve_install_common(struct serve *s);
 /* An accept_fn (net/loop.h): arg is the serve. */
 void serve_accept(void *serve, struct stream *stream);
+/* From the loop: the last session of a device ended (but not when the serve itself does). */
+void serve_when_left(struct serve *s, void (*left)(void *arg, const char *device), void *arg);
 /* Answer probes of those with a session, at a UDP port (that of the tree port: one hole in a
  * firewall's rules).  When it cannot be had the log says so, and who asks measures by PING. */
 void serve_open_probes(struct serve *s, const char *address, uint16_t port);

@@ -17,6 +17,8 @@ struct serve {
     uint64_t nobodys_body_bytes;
     size_t turned_away;  /* sessions that only hear that there is no room */
     struct map accounts; /* of devices: serve_limits.c */
+    void (*left)(void *arg, const char *device); /* may be NULL */
+    void *left_arg;
     struct log_limit full_lines, grant_lines, miss_lines;
     struct probe_responder *probes; /* owned; NULL: none */
     struct timer stamping;          /* while somebody gets bulk */
@@ -50,7 +52,8 @@ bool serve_reserve_body(struct serve_request *rq);
 bool serve_reserve_answer(struct serve_request *rq, size_t bytes);
 void serve_limits_release(struct serve_request *rq);
 struct serve_account *serve_account_enter(struct serve *s, const struct identity *who);
-void serve_account_leave(struct serve_account *a);
+/* True: that was its last session. */
+bool serve_account_leave(struct serve_account *a);
 void serve_accounts_release(struct serve *s);
 /* Before a look-up that may go to the parent, and when it has ended: what is not there counts
  * against the device.  False: refused. */

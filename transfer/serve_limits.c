@@ -114,10 +114,9 @@ struct serve_account *serve_account_enter(struct serve *s, const struct identity
     return a;
 }
 
-void serve_account_leave(struct serve_account *a)
+bool serve_account_leave(struct serve_account *a)
 {
-    if (a != NULL)
-        a->sessions--;
+    return a != NULL && --a->sessions == 0;
 }
 
 static bool free_each(void *arg, const struct chunk_key *key, void *value)

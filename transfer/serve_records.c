@@ -316,7 +316,7 @@ void serve_handle_events(void *arg, struct serve_request *rq)
         serve_refuse(rq, ALB_NOT_FOUND, "no events here");
         return;
     }
-    rq->work = feed_listen(s->options.feed, rq->x, &source);
+    rq->work = feed_listen(s->options.feed, rq->session->who.device, rq->x, &source);
     rq->gone = events_gone;
     serve_answer_stream(rq, "text/plain", &source);
 }
