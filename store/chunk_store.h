@@ -49,6 +49,9 @@ struct chunk_store_ops {
                                      size_t count, bool *has);
     /* Idempotent; durable when it returns OK. */
     struct alb_status (*remove)(struct chunk_store *s, const struct chunk_key *key);
+    /* Every chunk goes, and what it took on the disk.  OK: all of it, durably.  After a failure, or
+     * a power loss in the midst of it, some may be left: asking again is right. */
+    struct alb_status (*wipe)(struct chunk_store *s);
     /* Up to `max` keys greater than *after (NULL: from the start), in the store's own order. */
     struct alb_status (*list)(struct chunk_store *s, const struct chunk_key *after, size_t max,
                               struct chunk_key *keys, size_t *count);
@@ -85,6 +88,10 @@ static inline struct alb_status chunk_store_remove(struct chunk_store *s,
                                                    const struct chunk_key *key)
 {
     return s->ops->remove(s, key);
+}
+static inline struct alb_status chunk_store_wipe(struct chunk_store *s)
+{
+    return s->ops->wipe(s);
 }
 static inline struct alb_status chunk_store_list(struct chunk_store *s,
                                                  const struct chunk_key *after, size_t max,

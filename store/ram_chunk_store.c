@@ -197,6 +197,18 @@ static bool free_one(void *arg, const struct chunk_key *key, void *value)
     return true;
 }
 
+static struct alb_status wipe(struct chunk_store *s)
+{
+    struct ram_store *r = from_base(s);
+    pthread_mutex_lock(&r->lock);
+    map_each(&r->kept, free_one, NULL);
+    map_release(&r->kept);
+    map_init(&r->kept);
+    r->stored_bytes = 0;
+    pthread_mutex_unlock(&r->lock);
+    return ALB_STATUS_OK;
+}
+
 static void ram_close(struct chunk_store *s)
 {
     struct ram_store *r = from_base(s);
@@ -212,6 +224,7 @@ static const struct chunk_store_ops ops = {
     .get = get,
     .exists_many = exists_many,
     .remove = remove_one,
+    .wipe = wipe,
     .list = list,
     .stats = stats,
     .close = ram_close,

@@ -463,6 +463,7 @@ static const struct chunk_store_ops ops = {
     .get = get,
     .exists_many = exists_many,
     .remove = remove_one,
+    .wipe = store_wipe,
     .list = list,
     .stats = stats,
     .locate = locate,

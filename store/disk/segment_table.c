@@ -3,6 +3,8 @@
 
 #include "store/disk/segment_table.h"
 
+#include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -17,9 +19,12 @@ void segment_table_release(struct segment_table *t)
 {
     for (size_t i = 0; i < t->count; i++)
         segment_close(t->segments[i]);
+    for (size_t i = 0; i < t->gone_count; i++)
+        segment_close(t->gone[i]);
     free(t->segments);
-    t->segments = NULL;
-    t->count = 0;
+    free(t->gone);
+    t->segments = t->gone = NULL;
+    t->count = t->gone_count = 0;
     pthread_mutex_destroy(&t->lock);
 }
 
@@ -44,6 +49,36 @@ void segment_table_discard_last(struct segment_table *t)
     pthread_mutex_unlock(&t->lock);
     (void)unlink(s->path); /* a file without records that stays does no harm */
     segment_close(s);
+}
+
+/* Nobody finds it any more, so no reader comes anew. */
+static void let_go(struct segment_table *t, struct segment *s)
+{
+    t->open_count -= s->fd >= 0;
+    if (atomic_load(&s->readers) == 0) {
+        segment_close(s);
+        return;
+    }
+    t->gone = xrealloc(t->gone, (t->gone_count + 1) * sizeof(struct segment *));
+    t->gone[t->gone_count++] = s;
+}
+
+struct alb_status segment_table_discard_all(struct segment_table *t)
+{
+    struct alb_status st = ALB_STATUS_OK;
+    size_t done = 0;
+    pthread_mutex_lock(&t->lock);
+    for (; done < t->count; done++) {
+        if (unlink(t->segments[done]->path) != 0 && errno != ENOENT) {
+            st = alb_fail_sys("store: deleting a segment file");
+            break;
+        }
+        let_go(t, t->segments[done]);
+    }
+    t->count -= done;
+    memmove(t->segments, t->segments + done, t->count * sizeof(struct segment *));
+    pthread_mutex_unlock(&t->lock);
+    return st;
 }
 
 static struct segment *find(const struct segment_table *t, uint64_t id)

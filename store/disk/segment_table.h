@@ -20,7 +20,9 @@ struct segment_table {
     size_t count;
     size_t capacity;
     size_t open_count;
-    size_t clock_hand; /* where the search for a file to close goes on */
+    size_t clock_hand;     /* where the search for a file to close goes on */
+    struct segment **gone; /* owned: without a file, and still being read when that went */
+    size_t gone_count;
 };
 
 void segment_table_init(struct segment_table *t);
@@ -30,6 +32,9 @@ void segment_table_release(struct segment_table *t);
 void segment_table_add(struct segment_table *t, struct segment *s);
 /* Forget the newest segment, which nobody reads because it has no records, and its file. */
 void segment_table_discard_last(struct segment_table *t);
+/* Forget all of them, and their files, the oldest first; whoever reads one reads on.  When it fails
+ * the rest is still there.  Nobody may be writing.  IO. */
+ALB_MUST_USE struct alb_status segment_table_discard_all(struct segment_table *t);
 /* *out is held and its file is open; drop it.  NOT_FOUND, IO. */
 ALB_MUST_USE struct alb_status segment_table_hold(struct segment_table *t, uint64_t id,
                                                   struct segment **out);

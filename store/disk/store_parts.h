@@ -35,6 +35,9 @@ struct segment_store {
     atomic_size_t suspect_count;
 };
 
+/* chunk_store.h's, in wipe.c. */
+ALB_MUST_USE struct alb_status store_wipe(struct chunk_store *s);
+
 /* Fill the table from the directory, open the index (anew if it is damaged), read on from the mark
  * and choose the segment to go on with. */
 ALB_MUST_USE struct alb_status store_recover(struct segment_store *d);

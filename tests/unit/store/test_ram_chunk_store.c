@@ -164,6 +164,22 @@ static void unknown_is_answered_by_seed_and_half_took_effect(void **state)
     chunk_store_close(s);
 }
 
+static void a_wiped_store_is_empty(void **state)
+{
+    (void)state;
+    struct chunk_store *s = ram_chunk_store_new(&(struct ram_options){0});
+    struct chunk_store_stats stats;
+    for (unsigned n = 0; n < 20; n++)
+        assert_int_equal(put(s, (uint8_t)n, NULL), ALB_OK);
+    assert_int_equal(chunk_store_wipe(s).code, ALB_OK);
+    assert_false(has(s, 3));
+    assert_int_equal(chunk_store_stats(s, &stats).code, ALB_OK);
+    assert_int_equal(stats.chunks + stats.stored_bytes, 0);
+    assert_int_equal(put(s, 3, NULL), ALB_OK);
+    assert_true(has(s, 3));
+    chunk_store_close(s);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -173,6 +189,7 @@ int main(void)
         cmocka_unit_test(nothing_of_a_group_that_does_not_fit_is_kept),
         cmocka_unit_test(damage_is_told_once_and_the_chunk_is_gone),
         cmocka_unit_test(listing_pages_through_every_key_in_order),
+        cmocka_unit_test(a_wiped_store_is_empty),
         cmocka_unit_test(unknown_is_answered_by_seed_and_half_took_effect),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

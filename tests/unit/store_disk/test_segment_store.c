@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -458,6 +459,56 @@ static void the_bodies_may_be_empty_and_large(void **state)
     chunk_unref(group[1]);
 }
 
+static size_t segment_files(const struct fixture *f)
+{
+    AUTO_FREE char *dir = path_join(f->tmp->path, "segments");
+    DIR *d = opendir(dir);
+    size_t count = 0;
+    const struct dirent *e;
+    assert_non_null(d);
+    while ((e = readdir(d)) != NULL)
+        count += e->d_name[0] != '.';
+    (void)closedir(d);
+    return count;
+}
+
+static void a_wiped_store_is_empty_on_the_disk_too_and_goes_on(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned n = 0; n < 2048; n += 64)
+        assert_int_equal(put_range(f, n, 64, NULL), ALB_OK);
+    assert_int_equal(segment_files(f), 32); /* one for each group */
+    assert_int_equal(chunk_store_wipe(f->store).code, ALB_OK);
+    assert_int_equal(segment_files(f), 0);
+    assert_int_equal(chunks(f), 0);
+    assert_int_equal(get(f, 7), ALB_NOT_FOUND);
+    assert_int_equal(put_range(f, 5, 10, NULL), ALB_OK);
+    assert_int_equal(get(f, 7), ALB_OK);
+    reopen(f);
+    assert_int_equal(chunks(f), 10);
+    assert_int_equal(get(f, 7), ALB_OK);
+    assert_int_equal(get(f, 20), ALB_NOT_FOUND);
+    assert_int_equal(chunk_store_wipe(f->store).code, ALB_OK);
+    assert_int_equal(chunk_store_wipe(f->store).code, ALB_OK);
+    reopen(f);
+    assert_int_equal(chunks(f), 0);
+}
+
+/* The power went when the files were gone and the index knew nothing of it. */
+static void a_wipe_that_was_cut_short_leaves_no_chunk_that_cannot_be_read(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(put_range(f, 0, 64, NULL), ALB_OK);
+    assert_int_equal(put_range(f, 64, 64, NULL), ALB_OK);
+    chunk_store_close(f->store);
+    f->store = NULL;
+    remove_tree(f, "segments");
+    reopen(f);
+    assert_int_equal(chunks(f), 0);
+    assert_int_equal(put_range(f, 0, 64, NULL), ALB_OK);
+    assert_int_equal(get(f, 63), ALB_OK);
+}
+
 #define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -479,6 +530,8 @@ int main(void)
         STORE_TEST(a_directory_that_cannot_be_made_is_an_error),
         STORE_TEST(listing_pages_through_what_is_there),
         STORE_TEST(the_bodies_may_be_empty_and_large),
+        STORE_TEST(a_wiped_store_is_empty_on_the_disk_too_and_goes_on),
+        STORE_TEST(a_wipe_that_was_cut_short_leaves_no_chunk_that_cannot_be_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
