@@ -73,6 +73,8 @@ struct http_session *http_exchange_session(struct http_exchange *x);
 void http_exchange_set_user(struct http_exchange *x, void *user);
 void *http_exchange_user(const struct http_exchange *x);
 
+/* Before the answer: it also says, as "retry-after", in how many seconds to ask again. */
+void http_exchange_retry_after(struct http_exchange *x, unsigned seconds);
 /* Answer whole; the bytes are copied. */
 void http_answer(struct http_exchange *x, unsigned status, const char *content_type,
                  const void *body, size_t size);

@@ -36,7 +36,8 @@ struct http_exchange {
     bool is_complete; /* the request's half is over         */
     bool is_answered;
     bool is_aborted;
-    struct timer stop; /* answered, but the body still comes       */
+    unsigned retry_after_s; /* 0: the answer says nothing of it */
+    struct timer stop;      /* answered, but the body still comes       */
     void *user;
 };
 
@@ -320,13 +321,18 @@ void *http_exchange_user(const struct http_exchange *x)
     return x->user;
 }
 
+void http_exchange_retry_after(struct http_exchange *x, unsigned seconds)
+{
+    x->retry_after_s = seconds;
+}
+
 /* Submit the head; `length_text` NULL: not known yet.  The body follows unless there is none. */
 static void submit_answer(struct http_exchange *x, unsigned status, const char *content_type,
                           const char *length_text, bool has_body)
 {
     struct http_session *s = x->session;
-    char status_text[NUMBER_SIZE];
-    nghttp2_nv fields[3];
+    char status_text[NUMBER_SIZE], retry_text[NUMBER_SIZE];
+    nghttp2_nv fields[4];
     size_t count = 0;
 
     (void)snprintf(status_text, sizeof(status_text), "%u", status);
@@ -335,6 +341,9 @@ static void submit_answer(struct http_exchange *x, unsigned status, const char *
         fields[count++] = http_field("content-type", content_type);
     if (length_text != NULL)
         fields[count++] = http_field("content-length", length_text);
+    (void)snprintf(retry_text, sizeof(retry_text), "%u", x->retry_after_s);
+    if (x->retry_after_s != 0)
+        fields[count++] = http_field("retry-after", retry_text);
     nghttp2_data_provider provider = http_outgoing_provider(&x->answer);
     settle(x, x->announced_left);
     if (nghttp2_submit_response(s->h2, x->stream_id, fields, count, has_body ? &provider : NULL) !=

@@ -103,7 +103,10 @@ static const struct member RENEW_ANSWER[] = {
 static const struct member ERROR_BODY[] = {
     TEXT(error_body, code, OPTIONAL),
     TEXT(error_body, message, OPTIONAL),
+    NUMBER(error_body, until),
+    NUMBER(error_body, retry_s),
 };
+enum { ERROR_WORDS = 2 }; /* what is said in any case */
 
 static struct alb_status encode(const struct member *members, size_t count, const void *body,
                                 struct buf *out)
@@ -212,7 +215,7 @@ BODY(renew_answer, RENEW_ANSWER)
 
 struct alb_status error_body_encode(const struct error_body *e, struct buf *out)
 {
-    return encode(ERROR_BODY, ALB_COUNT(ERROR_BODY), e, out);
+    return encode(ERROR_BODY, e->until == 0 ? ERROR_WORDS : ALB_COUNT(ERROR_BODY), e, out);
 }
 
 void error_body_decode(const void *b, size_t n, struct error_body *out)
@@ -386,6 +389,11 @@ uint64_t json_doc_number(const struct json_doc *d, const char *path)
     json_int_t number = json_integer_value(value_at(d, path));
 
     return number < 0 ? 0 : (uint64_t)number;
+}
+
+bool json_doc_bool(const struct json_doc *d, const char *path)
+{
+    return json_is_true(value_at(d, path));
 }
 
 void json_relay(struct json_writer *w, const char *key, const struct json_doc *d, const char *path)

@@ -47,6 +47,8 @@ struct renew_answer {
 struct error_body {    /* every answer ≥ 400 on both ports */
     char code[32];     /* alb_code_name()                     */
     char message[512]; /* says what, where and what to do     */
+    uint64_t until;    /* 503: wall time, by its own clock, to come again; 0: not said */
+    uint64_t retry_s;  /* … the same, from now on                                      */
 };
 
 ALB_MUST_USE struct alb_status enrol_request_encode(const struct enrol_request *r, struct buf *out);
@@ -96,6 +98,7 @@ struct json_doc *json_doc_free(struct json_doc *d);
 size_t json_doc_count(const struct json_doc *d, const char *path);
 const char *json_doc_text(const struct json_doc *d, const char *path);
 uint64_t json_doc_number(const struct json_doc *d, const char *path);
+bool json_doc_bool(const struct json_doc *d, const char *path); /* false unless it is true */
 /* Pass on the value at `path` with all its members, known here or not;
  * nothing when there is none. */
 void json_relay(struct json_writer *w, const char *key, const struct json_doc *d, const char *path);
