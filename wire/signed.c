@@ -40,6 +40,7 @@ static const struct kind_texts KINDS[] = {
     KIND("policy", "policy"),
     KIND("overrides", "list of overrides"),
     KIND("nearby", "list of what is nearby"),
+    KIND("wake", "wake order"),
     KIND("", "signed object"), /* any other kind */
 };
 

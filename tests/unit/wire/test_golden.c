@@ -15,6 +15,7 @@
 #include "wire/root.h"
 #include "wire/stamp.h"
 #include "wire/token.h"
+#include "wire/wake.h"
 
 /* ---- samples ---- */
 
@@ -308,6 +309,45 @@ static struct alb_status read_states(const struct buf *b)
     return with_trust(b, judge_states);
 }
 
+static void make_wake(struct buf *out)
+{
+    AUTO_FREE struct wake_order *o = xalloc(sizeof *o);
+    struct sign_secret secret = secret_of(HUB);
+
+    *o = (struct wake_order){.org = "acme",
+                             .guard = "till-1",
+                             .job = "w0123456789abcdef",
+                             .number = 77,
+                             .issued_wall_s = 1700000000,
+                             .expires_wall_s = 1700000060,
+                             .target_count = 2};
+    o->targets[0] = (struct wake_order_target){
+        .device = "till-7",
+        .macs = {{{0x52, 0x54, 0, 1, 2, 3}}},
+        .mac_count = 1,
+        .addresses = {{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 1, 0, 7}, 120}},
+        .address_count = 1};
+    o->targets[1] = o->targets[0];
+    memcpy(o->targets[1].device, "till-8", sizeof "till-8");
+    o->targets[1].macs[0].bytes[5] = 4;
+    memcpy(o->targets[1].password, "\1\2\3\4\5\6", WAKE_ORDER_PASSWORD_MAX);
+    o->targets[1].password_size = WAKE_ORDER_PASSWORD_MAX;
+    o->targets[1].is_again = true;
+    assert_ok(wake_order_encode(o, &secret, out));
+}
+
+static struct alb_status judge_wake(const struct buf *b, const struct trust *t)
+{
+    AUTO_FREE struct wake_order *o = xalloc(sizeof *o);
+
+    return wake_order_decode(buf_peek(b), buf_size(b), t, o);
+}
+
+static struct alb_status read_wake(const struct buf *b)
+{
+    return with_trust(b, judge_wake);
+}
+
 static void make_request(struct buf *out)
 {
     static const uint32_t POSITIONS[] = {3, 4, 5, 9, 1000};
@@ -501,6 +541,7 @@ static const struct sample {
     {"policy_seal", make_policy, read_policy},
     {"overrides_seal", make_overrides, read_overrides},
     {"states_seal", make_states, read_states},
+    {"wake", make_wake, read_wake},
     {"batch_request", make_request, read_request},
     {"batch_items", make_items, read_items},
     {"runs", make_runs, read_runs},
