@@ -5,10 +5,10 @@
  *
  * When the line comes up all is told (`?all=1`, in parts where it is much); then what changes, once
  * for all that changed within ANNOUNCER_GATHER_NS.  Every 15 min ± 10 % the parent is told how many
- * we know of, which costs little: one that counts otherwise says so (409) and is told all.  A
- * refusal (400, 403) is logged, and nothing is said until something changes; a parent that has no
- * room (503, 507) or answers nothing is told all again after 30 to 60 s; one that does not know the
- * request (404: it is older) until the line comes up anew.
+ * we know of, which costs little: one that counts otherwise says so (409) and is told all.  After
+ * a refusal (400, 403) all is told again in 15 min, or when something changes; to a parent that has
+ * no room (503, 507) or does not answer after 30 to 60 s; to one that does not know the request
+ * (404: it is older) when the line comes up anew.
  *
  * One request is under way at a time; what changes meanwhile is remembered by name only.
  */
@@ -29,7 +29,8 @@ struct announcer_options {
     struct roster *roster;     /* of those behind; borrowed; NULL: nobody can be */
 };
 struct announcer *announcer_new(const struct announcer_options *options);
-struct announcer *announcer_free(struct announcer *a); /* before upstream and roster; NULL is fine */
+struct announcer *announcer_free(
+    struct announcer *a); /* before upstream and roster; NULL is fine */
 
 /* Copied.  `since`, `upstream` and `goes` are the announcer's to fill in.  Until the first one,
  * nothing is said. */

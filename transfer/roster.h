@@ -65,6 +65,8 @@ struct roster_figures {
     uint64_t bodies, refused, full, contested, came, went;
 };
 void roster_figures(const struct roster *r, struct roster_figures *out);
+/* As an object "roster" of a status. */
+void roster_show(const struct roster *r, struct json_writer *w);
 
 /* ---- being told ---- */
 
