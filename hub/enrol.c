@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "hub/device.h"
 #include "hub/hub_impl.h"
+#include "hub/nearby.h"
 #include "hub/tokens.h"
 #include "wire/json.h"
 #include "wire/token.h"
@@ -277,7 +278,11 @@ static void enrol_run(struct hub_task *t)
 
 static void enrol_after(struct hub_task *t)
 {
-    if (!alb_failed(t->st))
+    const struct device_record *d = &((struct enrol_task *)t)->device;
+
+    if (!alb_failed(t->st)) {
         t->hub->enrolled++;
+        hub_nearby_joined(t->hub, d->device, d->role, d->site);
+    }
     hub_task_end(t);
 }

@@ -12,6 +12,7 @@
 #include "base/fault.h"
 #include "hub/device.h"
 #include "hub/hub_impl.h"
+#include "hub/nearby.h"
 #include "wire/json.h"
 #include "wire/signed.h"
 
@@ -100,5 +101,8 @@ struct alb_status hub_admit(struct hub *h, const struct identity *who, const cha
     snprintf(d.site, sizeof d.site, "%s", site);
     snprintf(d.serial, sizeof d.serial, "%s", who->serial);
     snprintf(d.layers, sizeof d.layers, "%s", layers);
-    return device_write(h->options.catalogue, &d, CATALOGUE_ANY);
+    const struct alb_status st = device_write(h->options.catalogue, &d, CATALOGUE_ANY);
+    if (!alb_failed(st))
+        hub_nearby_joined(h, d.device, d.role, d.site);
+    return st;
 }

@@ -16,6 +16,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "hub/hub_impl.h"
+#include "hub/nearby.h"
 #include "hub/policy.h"
 #include "hub/sites.h"
 #include "hub/tokens.h"
@@ -88,6 +89,7 @@ static struct alb_status start_tree(struct hub *h)
     serve_set(h->serve, ROUTE_SITES, hub_handle_sites, h);
     serve_set(h->serve, ROUTE_SITE_DEVICES, hub_handle_site_devices, h);
     serve_set(h->serve, ROUTE_SITES_PUT, hub_handle_sites_put, h);
+    serve_set(h->serve, ROUTE_NEARBY, hub_handle_nearby, h);
     serve_set(h->serve, ROUTE_OVERRIDE_PUT, hub_handle_override_put, h);
     serve_set(h->serve, ROUTE_OVERRIDE_END, hub_handle_override_end, h);
     policy_book_serve(h->policy, h->serve);
@@ -133,6 +135,8 @@ static struct alb_status load(struct hub *h)
         st = hub_load_policy(h);
     if (!alb_failed(st))
         st = hub_load_sites(h);
+    if (!alb_failed(st))
+        st = hub_load_nearby(h);
     if (!alb_failed(st))
         st = ledger_repair(&h->ledger);
     if (!alb_failed(st))
@@ -291,6 +295,7 @@ struct hub *hub_free(struct hub *h)
     record_book_free(h->records);
     supply_free(h->supply);
     branches_free(h->branches);
+    hub_close_nearby(h);
     policy_book_close(h->policy);
     authority_close(h->authority);
     feed_free(h->feed);

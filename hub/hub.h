@@ -12,6 +12,7 @@
 #include "store/catalogue.h"
 #include "store/chunk_store.h"
 #include "transfer/serve.h"
+#include "wire/nearby.h"
 
 struct hub;
 
@@ -27,6 +28,9 @@ struct hub_options {
     uint16_t listen_port;      /* 0: any */
     const char *admin_address; /* NULL: no admin port */
     uint16_t admin_port;
+    /* By which the tree port is reached, said to those who ask who is nearby; may be none. */
+    struct nearby_hub places[NEARBY_HUB_MAX];
+    size_t place_count;
     uint64_t memory_cache_bytes; /* 0: supply.h's default */
     uint64_t max_pending_bytes;  /* verified but not yet stored; 0: 128 MiB */
     size_t max_sessions;         /* 0: serve.h's default */

@@ -24,6 +24,7 @@ struct hub {
     struct authority *authority;
     struct policy_book *policy;
     struct sites *sites; /* owned, the loop's; NULL: there is no directory (sites.h) */
+    struct hub_nearby *nearby;
     struct keeper *keeper;
     struct supply *supply;
     struct record_book *records;

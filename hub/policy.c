@@ -8,6 +8,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "hub/hub_impl.h"
+#include "hub/nearby.h"
 #include "hub/sites.h"
 #include "shaper/policy_zone.h"
 
@@ -81,6 +82,8 @@ static void on_taken(void *hub, enum policy_part part)
 
     if (h->feed != NULL) /* else it is what was kept, at start */
         policy_book_say(h->policy, part, h->feed);
+    if (part == POLICY_STATES)
+        hub_nearby_states(h);
 }
 
 struct alb_status hub_load_policy(struct hub *h)

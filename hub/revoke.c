@@ -16,6 +16,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "hub/hub_impl.h"
+#include "hub/nearby.h"
 #include "hub/tokens.h"
 #include "wire/json.h"
 #include "wire/signed.h"
@@ -26,6 +27,7 @@ static const char terms_name[] = "revoked-until";
 struct revoke_task {
     struct hub_task task; /* first */
     struct buf list;      /* the new revocation list, signed */
+    char device[ID_SIZE];
 };
 
 struct terms {
@@ -211,13 +213,14 @@ static struct alb_status revoke(const struct hub *h, const char *device, int64_t
     return alb_failed(st) ? st : withdraw_its_token(h->options.catalogue, d);
 }
 
-static struct alb_status put_in_force(struct hub *h, const struct buf *list)
+static struct alb_status put_in_force(struct hub *h, const struct buf *list, const char *device)
 {
     struct alb_status st = authority_add_revocations(h->authority, buf_peek(list), buf_size(list));
 
     if (alb_failed(st))
         return st;
     h->revoked++;
+    hub_nearby_left(h, device);
     feed_say_revoked(h->feed, h->authority);
     serve_recheck(h->serve);
     return st;
@@ -233,6 +236,7 @@ static void revoke_run(struct hub_task *t)
     if (alb_failed(t->st))
         return;
     t->st = revoke(t->hub, ask.device, t->now_wall_s, &d, &p->list);
+    snprintf(p->device, sizeof p->device, "%.63s", ask.device);
     if (t->st.code == ALB_NOT_FOUND)
         hub_task_refuse(t, ALB_NOT_FOUND, "no device %s is enrolled; 'albedo devices' lists them",
                         ask.device);
@@ -243,8 +247,10 @@ static void revoke_run(struct hub_task *t)
 
 static void revoke_after(struct hub_task *t)
 {
-    const struct buf *list = &((struct revoke_task *)t)->list;
-    struct alb_status st = buf_size(list) == 0 ? ALB_STATUS_OK : put_in_force(t->hub, list);
+    const struct revoke_task *p = (struct revoke_task *)t;
+    const struct buf *list = &p->list;
+    struct alb_status st =
+        buf_size(list) == 0 ? ALB_STATUS_OK : put_in_force(t->hub, list, p->device);
 
     if (alb_failed(st))
         t->st = st;
@@ -259,7 +265,7 @@ struct alb_status hub_revoke_local(struct hub *h, const char *device)
     buf_init(&list, SIGNED_MAX);
     struct alb_status st = revoke(h, device, loop_wall_s(h->options.loop), &d, &list);
     if (!alb_failed(st))
-        st = put_in_force(h, &list);
+        st = put_in_force(h, &list, device);
     buf_release(&list);
     return st;
 }

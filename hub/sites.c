@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "hub/hub_impl.h"
+#include "hub/nearby.h"
 #include "hub/policy.h"
 #include "shaper/policy_zone.h"
 
@@ -394,9 +395,11 @@ static void put_after(struct hub_task *t)
     struct hub *h = t->hub;
 
     if (p->is_kept) {
+        hub_nearby_forget_directory(h);
         h->sites = sites_free(h->sites);
         h->sites = p->sites;
         p->sites = NULL;
+        hub_nearby_directory(h);
     }
     if (buf_size(&p->sealed) > 0) {
         const struct alb_status st = hub_policy_in_force(h, POLICY_RULES, &p->sealed);

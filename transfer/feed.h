@@ -4,6 +4,7 @@
  *     head LAYER    the layer's head changed        trust     there is a newer trust file
  *     revoked LIST  the revocation list changed     layers    a layer came or went
  *     policy DOC    the policy changed              override DOC   so did the overrides
+ *     nearby [SITE …]   who can serve there is another
  *     for DEVICE REST   for one device below (roster.h), said only to who leads there
  *
  * An event only says "ask again": nothing is believed because of it.  (LIST and DOC are the signed

@@ -19,7 +19,8 @@
  * Somebody who chooses (chooser.h) moves it to another parent: upstream_move().
  *
  * When the parent ends the events (we were too slow for it), they are asked for again, and "trust",
- * "revoked", "layers", "policy" and "override" are told once, since they may have been missed.
+ * "revoked", "layers", "policy", "override", "states" and "nearby" are told once, since they may
+ * have been missed.
  */
 #pragma once
 

@@ -32,6 +32,7 @@ static void events_head(void *arg, struct http_call *c, unsigned status)
     tell(u, "policy");
     tell(u, "override");
     tell(u, "states");
+    tell(u, "nearby");
 }
 
 static void events_data(void *arg, struct http_call *c, const uint8_t *bytes, size_t size)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* wire/nearby.c – the seal of a list, what it may say, and the line before it in an answer. */
+/* wire/nearby.c – the seal of a list, and what it may say. */
 #include "wire/nearby.h"
 
 #include <stdio.h>
@@ -10,7 +10,7 @@
 #include "wire/json.h"
 #include "wire/nearby_text.h"
 
-enum { ORDER_MOST = 65535, HEAD_MOST = 256 };
+enum { ORDER_MOST = 65535 };
 
 static const char KIND[] = "nearby";
 
@@ -19,25 +19,6 @@ void nearby_release(struct nearby *n)
     free(n->holders);
     n->holders = NULL;
     n->holder_count = 0;
-}
-
-/* ---- words ----------------------------------------------------------------------------------- */
-
-static const char *const BYS[] = {"none", "configured", "subnet", "gateway"};
-
-const char *nearby_by_word(enum nearby_by by)
-{
-    return BYS[by];
-}
-
-static struct alb_status by_parse(const char *word, enum nearby_by *out)
-{
-    for (unsigned i = 0; i < ALB_COUNT(BYS); i++)
-        if (strcmp(word, BYS[i]) == 0) {
-            *out = (enum nearby_by)i;
-            return ALB_STATUS_OK;
-        }
-    return alb_fail(ALB_INVALID, "an answer about what is nearby begins with a line nobody knows");
 }
 
 /* ---- what a list may say --------------------------------------------------------------------- */
@@ -167,6 +148,20 @@ bool nearby_says_the_same(const struct nearby *a, const struct nearby *b)
     return is_same;
 }
 
+void nearby_digest(const struct nearby *n, struct digest *out)
+{
+    struct nearby bare = *n;
+    struct buf text;
+
+    bare.number = 1;
+    bare.issued_wall_s = 0;
+    bare.expires_wall_s = 1;
+    buf_init(&text, NEARBY_BYTES_MAX);
+    alb_ignore(nearby_text_write(&bare, &text), "what does not fit is refused when it is sealed");
+    sha256(buf_peek(&text), buf_size(&text), out);
+    buf_release(&text);
+}
+
 /* ---- the seal -------------------------------------------------------------------------------- */
 
 struct seal {
@@ -264,64 +259,4 @@ struct alb_status nearby_decode(const void *bytes, size_t size, const struct tru
     if (strcmp(s.org, trust->org) != 0)
         return alb_fail(ALB_REFUSED, "the list of what is nearby is another organisation's");
     return read_sealed(&s, out);
-}
-
-/* ---- the line before it ---------------------------------------------------------------------- */
-
-static const char *or_dash(const char *text)
-{
-    return text[0] == '\0' ? "-" : text;
-}
-
-struct alb_status nearby_head_write(const struct nearby_head *h, struct buf *out)
-{
-    return buf_printf(out, "nearby %s %s %s %s\n", or_dash(h->site), nearby_by_word(h->by),
-                      or_dash(h->what), h->is_stale ? "stale" : "fresh");
-}
-
-/* The next word of the line, or "". */
-static const char *next_word(char **rest)
-{
-    const char *word = strsep(rest, " ");
-
-    return word == NULL ? "" : word;
-}
-
-static struct alb_status read_line(char *line, struct nearby_head *out)
-{
-    static const struct alb_status WRONG = {
-        ALB_INVALID, 0, "an answer about what is nearby begins with a line nobody knows"};
-    const bool is_ours = strcmp(next_word(&line), "nearby") == 0;
-    const char *site = next_word(&line), *by = next_word(&line);
-    const char *what = next_word(&line), *age = next_word(&line);
-    struct nearby_head h = {.is_stale = strcmp(age, "stale") == 0};
-
-    if (!is_ours || line != NULL || (!h.is_stale && strcmp(age, "fresh") != 0) || what[0] == '\0' ||
-        strlen(what) >= sizeof h.what)
-        return WRONG;
-    if (strcmp(site, "-") != 0 && alb_failed(id_check(site)))
-        return WRONG;
-    struct alb_status st = by_parse(by, &h.by);
-    if (alb_failed(st))
-        return st;
-    (void)snprintf(h.site, sizeof h.site, "%s", strcmp(site, "-") == 0 ? "" : site);
-    (void)snprintf(h.what, sizeof h.what, "%s", strcmp(what, "-") == 0 ? "" : what);
-    *out = h;
-    return st;
-}
-
-struct alb_status nearby_head_read(const void *bytes, size_t size, struct nearby_head *out,
-                                   size_t *used)
-{
-    const char *end = memchr(bytes, '\n', size < HEAD_MOST ? size : HEAD_MOST);
-    char line[HEAD_MOST] = "";
-
-    if (end == NULL || memchr(bytes, '\0', (size_t)(end - (const char *)bytes)) != NULL)
-        return alb_fail(ALB_INVALID,
-                        "an answer about what is nearby begins with a line nobody knows");
-    memcpy(line, bytes, (size_t)(end - (const char *)bytes));
-    struct alb_status st = read_line(line, out);
-    if (!alb_failed(st))
-        *used = (size_t)(end - (const char *)bytes) + 1;
-    return st;
 }

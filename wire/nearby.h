@@ -78,12 +78,35 @@ ALB_MUST_USE struct alb_status nearby_decode(const void *bytes, size_t size,
                                              const struct trust *trust, struct nearby *out);
 /* The same but for number and dates? */
 bool nearby_says_the_same(const struct nearby *a, const struct nearby *b);
+/* Of what it says, number and dates left out. */
+void nearby_digest(const struct nearby *n, struct digest *out);
 /* "10.1.0.5:7443", "[2001:db8::5]:7443": an address and a port.  INVALID. */
 ALB_MUST_USE struct alb_status nearby_address_parse(const char *text, struct nearby_address *out);
 const char *nearby_address_text(const struct nearby_address *a, char out[64]);
 /* As members of the object being written, for people and programs that do not verify: explain. */
 struct json_writer;
 void nearby_show(const struct nearby *n, struct json_writer *w);
+
+/* ---- GET /v1/nearby?address=A,…&gateway=MAC,…&site=S&after=N: where is that, and who is there?
+ * What place and site say nothing about is left out. ---- */
+
+enum { NEARBY_ASK_ADDRESSES = 12, NEARBY_ASK_GATEWAYS = 8 };
+
+struct nearby_question {
+    uint8_t addresses[NEARBY_ASK_ADDRESSES][16]; /* IPv4 as ::ffff:a.b.c.d */
+    size_t address_count;
+    struct site_mac gateways[NEARBY_ASK_GATEWAYS]; /* the preferred one first */
+    size_t gateway_count;
+    char site[64];  /* where the place is unknown: the asker's own; "": it has none */
+    uint64_t after; /* the number of the list that it has; 0: none */
+};
+/* Path and query. */
+ALB_MUST_USE struct alb_status nearby_question_write(const struct nearby_question *q,
+                                                     struct buf *out);
+/* From the values of the query, "" for one that is not there.  INVALID says which is wrong. */
+ALB_MUST_USE struct alb_status nearby_question_read(const char *addresses, const char *gateways,
+                                                    const char *site, const char *after,
+                                                    struct nearby_question *out);
 
 /* ---- an answer to GET /v1/nearby: one line that says of which site, and why; behind it the list,
  * or nothing when the asker's (?after=N) is the newest ---- */

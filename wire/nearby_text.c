@@ -6,7 +6,6 @@
 
 #include "base/alloc.h"
 #include "wire/json.h"
-#include "wire/policy_words.h"
 
 enum { PATH_SIZE = 64, TEXT_SIZE = NEARBY_HOST_SIZE + 10 };
 
@@ -230,7 +229,7 @@ static void get_holder(struct reader *r, struct nearby_holder *h)
         fail(r, nearby_address_parse(get_item(r, "at", i), &h->at[i]));
     h->subnet_count = get_count(r, "subnets", NEARBY_SUBNETS_MAX);
     for (size_t i = 0; i < h->subnet_count; i++)
-        fail(r, subnet_parse(get_item(r, "subnets", i), &h->subnets[i]));
+        fail(r, site_subnet_parse(get_item(r, "subnets", i), &h->subnets[i]));
 }
 
 static void get_holders(struct reader *r, struct nearby *n)

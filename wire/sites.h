@@ -81,6 +81,8 @@ const char *site_mac_text(const struct site_mac *mac, char out[18]);
 /* An IPv4 or IPv6 address as subnets have it.  INVALID. */
 ALB_MUST_USE struct alb_status site_address_parse(const char *text, uint8_t out[16]);
 const char *site_subnet_text(const struct policy_subnet *s, char out[64]);
+/* "10.1.0.0/20", bits behind the prefix cleared; .site is left alone.  INVALID. */
+ALB_MUST_USE struct alb_status site_subnet_parse(const char *text, struct policy_subnet *out);
 
 /* ---- reading, checking, writing ---- */
 

@@ -83,6 +83,11 @@ const char *site_subnet_text(const struct policy_subnet *s, char out[64])
     return out;
 }
 
+struct alb_status site_subnet_parse(const char *text, struct policy_subnet *out)
+{
+    return subnet_parse(text, out);
+}
+
 const char *site_use_word(enum site_use use)
 {
     static const char *const WORDS[] = {"", "always", "prefer", "direct"};

@@ -562,12 +562,14 @@ static void events_that_the_parent_ends_are_asked_for_again_and_nothing_is_misse
     say_events(g, "layers\n", true);
     run_ms(g, 5000);
     assert_int_equal(g->events_asked, 2);
-    assert_string_equal(g->events_heard, "layers;trust;revoked;layers;policy;override;");
+    assert_string_equal(g->events_heard,
+                        "layers;trust;revoked;layers;policy;override;states;nearby;");
     assert_int_equal(g->downs, 0);
     assert_non_null(g->events);
     say_events(g, "trust\n", false);
     run_ms(g, 100);
-    assert_string_equal(g->events_heard, "layers;trust;revoked;layers;policy;override;trust;");
+    assert_string_equal(g->events_heard,
+                        "layers;trust;revoked;layers;policy;override;states;nearby;trust;");
 }
 
 int main(void)
