@@ -3,7 +3,6 @@
  * end. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "client/pull.h"
@@ -15,7 +14,7 @@ static void report_json(struct pull *p)
 {
     struct json_writer *w = json_writer_new();
     const struct stage_plan *plan = &p->sink.plan;
-    const bool is_hub = p->state->who.upstream.host[0] == '\0';
+    const bool is_hub = pull_is_from_hub(p);
 
     json_object_begin(w, NULL);
     json_text(w, "event", "pulled");
@@ -70,7 +69,7 @@ void pull_report(struct pull *p)
     const struct apply_result *r = &p->applied;
     char content[UNITS_TEXT_SIZE], fetched[UNITS_TEXT_SIZE], here[UNITS_TEXT_SIZE],
         took[UNITS_TEXT_SIZE];
-    const bool is_hub = p->state->who.upstream.host[0] == '\0';
+    const bool is_hub = pull_is_from_hub(p);
 
     if (p->output->json) {
         report_json(p);
@@ -113,35 +112,6 @@ static enum exit_code split_layer(const struct cli *cli, char *layer, struct pul
     st = layer_name_check(layer);
     if (alb_failed(st))
         return cli_usage(cli, "LAYER %s: %s", layer, st.what);
-    return EXIT_DONE;
-}
-
-static enum exit_code cannot_make(const struct cli *cli, const char *target)
-{
-    const struct alb_status st = alb_fail_sys("making it");
-
-    if (st.sys == ENOENT)
-        return output_fail(cli->output, ALB_NOT_FOUND,
-                           "TARGET %s: the directory it would be in is not there; make that first",
-                           target);
-    return output_fail_status(cli->output, st, "TARGET %s", target);
-}
-
-static enum exit_code ready_target(const struct cli *cli, const char *target, bool *made)
-{
-    struct stat s, root;
-
-    *made = mkdir(target, 0755) == 0;
-    if (!*made && errno != EEXIST)
-        return cannot_make(cli, target);
-    if (stat(target, &s) != 0)
-        return output_fail_status(cli->output, alb_fail_sys("looking at it"), "TARGET %s", target);
-    if (!S_ISDIR(s.st_mode))
-        return output_fail(cli->output, ALB_INVALID, "TARGET %s: it is not a directory", target);
-    if (stat("/", &root) == 0 && root.st_dev == s.st_dev && root.st_ino == s.st_ino)
-        return output_fail(cli->output, ALB_INVALID,
-                           "TARGET /: the running system cannot be replaced "
-                           "beneath itself; pull into a directory");
     return EXIT_DONE;
 }
 
@@ -232,7 +202,7 @@ enum exit_code cmd_pull(struct cli *cli)
     if (code == EXIT_DONE)
         code = link_line_typed(cli, &options.line);
     if (code == EXIT_DONE)
-        code = ready_target(cli, options.target, &made);
+        code = pull_ready_target(cli->output, options.target, &made);
     if (code != EXIT_DONE)
         return code;
     code = run(cli, &options);

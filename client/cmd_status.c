@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/units.h"
+#include "client/agent_seen.h"
 #include "client/link.h"
 #include "client/place.h"
 #include "client/table.h"
@@ -20,8 +21,28 @@ struct self {
     char hub[PLACE_TEXT_SIZE], upstream[PLACE_TEXT_SIZE];
     int64_t certificate_expires_wall_s; /* 0: unreadable */
     int64_t now_wall_s;
+    int64_t grant_expires_wall_s; /* 0: none that holds */
     uint64_t trust_version;
+    struct agent_seen agent;
 };
+
+/* Kept here; an admin's is not needed. */
+static int64_t grant_until(const struct link *l)
+{
+    struct own_grant own = {.loop = l->loop,
+                            .catalogue = l->state->catalogue,
+                            .authority = l->authority,
+                            .org = l->state->who.org,
+                            .device = l->state->who.device};
+    struct grant grant = {.expires_wall_s = 0};
+
+    own_grant_init(&own);
+    alb_ignore(grant_decode(buf_peek(&own.bytes), buf_size(&own.bytes),
+                            authority_trust(l->authority), &grant),
+               "then there is none");
+    own_grant_release(&own);
+    return grant.expires_wall_s;
+}
 
 static void look_at_self(const struct link *l, struct self *out)
 {
@@ -39,6 +60,8 @@ static void look_at_self(const struct link *l, struct self *out)
     buf_release(&pem);
     const struct trust *trust = authority_trust(l->authority);
     s.trust_version = trust == NULL ? 0 : trust->version;
+    s.grant_expires_wall_s = grant_until(l);
+    agent_seen_read(l->state, &s.agent);
     *out = s;
 }
 
@@ -57,10 +80,15 @@ static void tell_self(struct output *o, const struct link *l, const struct self 
                s->certificate_expires_wall_s < s->now_wall_s
                    ? " – EXPIRED: join anew with a token and --force"
                    : "");
+    if (s->grant_expires_wall_s > 0)
+        output_say(o, "read grant   until %s, cut off or not",
+                   format_time(s->grant_expires_wall_s, time));
     if (s->trust_version > 0)
         output_say(o, "trust file   %" PRIu64, s->trust_version);
     else
         output_say(o, "trust file   none yet: an admin runs `albedo trust init`");
+    if (who->role == ROLE_ENDPOINT)
+        agent_seen_tell(&s->agent, o);
 }
 
 struct row {
@@ -179,8 +207,10 @@ static void tell_json(const struct link *l, const struct self *s, const struct j
     json_text(w, "hub", s->hub);
     json_text(w, "upstream", s->upstream);
     json_signed(w, "certificate_expires_wall_s", s->certificate_expires_wall_s);
+    json_signed(w, "grant_expires_wall_s", s->grant_expires_wall_s);
     json_number(w, "trust_version", s->trust_version);
     json_end(w);
+    agent_seen_json(&s->agent, w);
     if (parent != NULL)
         json_relay(w, "parent", parent, "");
     json_end(w);
@@ -207,6 +237,7 @@ enum exit_code cmd_status(struct cli *cli)
         tell_parent(o, parent);
     json_doc_free(parent);
     link_answer_release(&answer);
+    agent_seen_release(&self.agent);
     link_end(&link);
     return code;
 }

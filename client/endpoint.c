@@ -33,6 +33,8 @@ static void on_event(void *arg, const char *line)
         authority_refresh(e->authority);
     else if (!feed_hear_revoked(e->authority, line))
         policy_book_hear(e->policy, line);
+    if (e->options.heard != NULL)
+        e->options.heard(e->options.arg, line);
 }
 
 static void on_authority_changed(void *arg)
@@ -193,4 +195,14 @@ const struct policy_book *endpoint_policy(struct endpoint *e)
 bool endpoint_has_grant(const struct endpoint *e)
 {
     return buf_size(&e->grant.bytes) > 0;
+}
+
+int64_t endpoint_grant_expires_wall_s(const struct endpoint *e)
+{
+    struct grant grant;
+
+    if (alb_failed(grant_decode(buf_peek(&e->grant.bytes), buf_size(&e->grant.bytes),
+                                authority_trust(e->authority), &grant)))
+        return 0;
+    return grant.expires_wall_s;
 }

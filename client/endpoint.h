@@ -26,6 +26,9 @@ struct endpoint_options {
     const char *site;               /* ours, to the policy; borrowed */
     struct own_addresses addresses; /* for rules by subnet; none: a world without */
     uint64_t memory_bytes;          /* for chunks passing through; 0: 4 MiB */
+    /* An event came from the parent, and was taken here; may be NULL. */
+    void (*heard)(void *arg, const char *line);
+    void *arg;
 };
 
 /* Blocking start-up reads.  CORRUPT: the kept trust does not verify. */
@@ -43,3 +46,5 @@ struct line *endpoint_line(struct endpoint *e);
 const struct policy_book *endpoint_policy(struct endpoint *e);
 /* Is there a read grant?  Without one the parent answers as if nothing existed. */
 bool endpoint_has_grant(const struct endpoint *e);
+/* Until when it holds; 0: there is none. */
+int64_t endpoint_grant_expires_wall_s(const struct endpoint *e);

@@ -64,12 +64,39 @@ static void take(struct hold *h, const char *phase, const struct policy_hold *by
         output_note(o, "%s: %s", phase, text);
 }
 
+/* No policy's word: the machine's own way to the upstream is one that is paid for by the byte. */
+static void take_spared(struct hold *h, const char *phase)
+{
+    static const char words[] =
+        "the way to the upstream is metered (a modem); it goes on at another "
+        "link, or with --allow-metered";
+    struct output *o = h->options.output;
+
+    if (strcmp(words, h->text) == 0)
+        return;
+    snprintf(h->text, sizeof h->text, "%s", words);
+    if (o->json) {
+        struct json_writer *w = json_writer_new();
+        json_object_begin(w, NULL);
+        json_text(w, "event", "held");
+        json_text(w, "line", "own");
+        json_text(w, "by", "metered");
+        json_text(w, "text", h->text);
+        json_end(w);
+        output_json(o, w);
+    } else if (!o->err_is_terminal) {
+        output_note(o, "%s: %s", phase, words);
+    }
+}
+
 static void ask(struct hold *h, const char *phase)
 {
     const struct hold_options *o = &h->options;
     struct policy_hold by;
 
-    if (line_hold(o->line, o->way, o->layer, false, &by)) {
+    if (line_is_spared(o->line)) {
+        take_spared(h, phase);
+    } else if (line_hold(o->line, o->way, o->layer, false, &by)) {
         take(h, phase, &by, true);
     } else if (o->by_reflector && line_hold(o->line, o->way, o->layer, true, &by)) {
         take(h, phase, &by, false);

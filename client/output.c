@@ -164,6 +164,7 @@ static enum exit_code fail(struct output *o, enum exit_code exit_code, const cha
                            const char *text)
 {
     print_line(o, o->err, "albedo: ", text);
+    snprintf(o->last_error, sizeof o->last_error, "%s", text);
     if (!o->json)
         return exit_code;
     struct json_writer *w = json_writer_new();

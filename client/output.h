@@ -43,6 +43,7 @@ struct output {
     bool err_is_terminal; /* progress may move the cursor                              */
     size_t bar_width;     /* columns of the progress bar that now ends standard error  */
     pthread_mutex_t lock; /* log lines come from workers too                           */
+    char last_error[256]; /* what output_fail() and the like said last, cut to this     */
 };
 
 void output_init(struct output *o, FILE *out, FILE *err);

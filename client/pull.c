@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
@@ -32,6 +33,45 @@ enum exit_code pull_run(struct pull *p)
     if (code == EXIT_DONE)
         pull_report(p);
     return code;
+}
+
+/* ---- the target and the source -------------------------------------------------------------- */
+
+static enum exit_code cannot_make(struct output *o, const char *target)
+{
+    const struct alb_status st = alb_fail_sys("making it");
+
+    if (st.sys == ENOENT)
+        return output_fail(o, ALB_NOT_FOUND,
+                           "TARGET %s: the directory it would be in is not there; make that first",
+                           target);
+    return output_fail_status(o, st, "TARGET %s", target);
+}
+
+enum exit_code pull_ready_target(struct output *o, const char *target, bool *made)
+{
+    struct stat s, root;
+
+    *made = mkdir(target, 0755) == 0;
+    if (!*made && errno != EEXIST)
+        return cannot_make(o, target);
+    if (stat(target, &s) != 0)
+        return output_fail_status(o, alb_fail_sys("looking at it"), "TARGET %s", target);
+    if (!S_ISDIR(s.st_mode))
+        return output_fail(o, ALB_INVALID, "TARGET %s: it is not a directory", target);
+    if (stat("/", &root) == 0 && root.st_dev == s.st_dev && root.st_ino == s.st_ino)
+        return output_fail(o, ALB_INVALID,
+                           "TARGET /: the running system cannot be replaced "
+                           "beneath itself; pull into a directory");
+    return EXIT_DONE;
+}
+
+bool pull_is_from_hub(const struct pull *p)
+{
+    const struct identity *who =
+        p->endpoint == NULL ? NULL : upstream_parent(endpoint_upstream(p->endpoint), 0);
+
+    return who == NULL ? p->state->who.upstream.host[0] == '\0' : who->role == ROLE_HUB;
 }
 
 /* ---- a step ---------------------------------------------------------------------------------- */
@@ -330,7 +370,9 @@ enum exit_code pull_verify(struct pull *p)
 void pull_release(struct pull *p)
 {
     p->puller = puller_free(p->puller);
-    p->endpoint = endpoint_free(p->endpoint);
+    if (!p->endpoint_is_borrowed)
+        endpoint_free(p->endpoint);
+    p->endpoint = NULL;
     stage_sink_release(&p->sink);
     p->holdings = holdings_free(p->holdings);
     release_scans(p);

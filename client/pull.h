@@ -38,6 +38,7 @@ struct pull {
     struct loop *loop;
     struct tls_context *tls;
     struct endpoint *endpoint;
+    bool endpoint_is_borrowed; /* an agent's, which pulls one thing after the other */
     bool interrupted, is_over;
     struct alb_status st;
     /* SCAN */
@@ -68,6 +69,12 @@ struct pull {
     struct holdings *holdings;
     uint64_t begun_ns;
 };
+
+/* TARGET is there from now on, if it may be one; says why not.  *made: it was not there before, and
+ * goes again (image/target.h) if nothing is brought into it. */
+enum exit_code pull_ready_target(struct output *o, const char *target, bool *made);
+/* Is the hub itself asked, and no reflector?  By who answers; before that, by the state. */
+bool pull_is_from_hub(const struct pull *p);
 
 /* Each says itself what went wrong. */
 enum exit_code pull_run(struct pull *p);

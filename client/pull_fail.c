@@ -171,7 +171,7 @@ static enum exit_code out_of_reach(struct pull *p, const struct upstream_figures
                            "pulling %s from %s: %s (asked as %s of %s); if it was revoked or its "
                            "certificate expired, join anew with --force",
                            layer, up->place, up->why_down, p->state->who.device, p->state->who.org);
-    const bool is_hub = p->state->who.upstream.host[0] == '\0';
+    const bool is_hub = pull_is_from_hub(p);
     return output_fail(
         p->output, ALB_CLOSED,
         "pulling %s from %s: %s; check that the address is right, the service runs "

@@ -31,7 +31,7 @@ static const char *phase_of(const struct puller_progress *now)
 
 static struct progress_figures figures_of(struct pull *p)
 {
-    const bool is_hub = p->state->who.upstream.host[0] == '\0';
+    const bool is_hub = pull_is_from_hub(p);
     const struct stage_plan *plan = &p->sink.plan;
     struct progress_figures figures = {.has_sources = true};
 
@@ -210,7 +210,7 @@ static void note_pulled(struct pull *p)
 
 enum exit_code pull_fetch(struct pull *p)
 {
-    enum exit_code code = start_endpoint(p);
+    enum exit_code code = p->endpoint == NULL ? start_endpoint(p) : EXIT_DONE;
 
     if (code != EXIT_DONE)
         return code;
@@ -219,14 +219,13 @@ enum exit_code pull_fetch(struct pull *p)
     p->phase = "";
     p->shown_ns = loop_now_ns(p->loop);
     timer_init(&p->tick, p->loop, on_tick, p);
-    hold_init(&p->hold,
-              &(struct hold_options){.loop = p->loop,
-                                     .output = p->output,
-                                     .line = endpoint_line(p->endpoint),
-                                     .policy = endpoint_policy(p->endpoint),
-                                     .layer = p->options->layer,
-                                     .way = WAN_DOWN,
-                                     .by_reflector = p->state->who.upstream.host[0] != '\0'});
+    hold_init(&p->hold, &(struct hold_options){.loop = p->loop,
+                                               .output = p->output,
+                                               .line = endpoint_line(p->endpoint),
+                                               .policy = endpoint_policy(p->endpoint),
+                                               .layer = p->options->layer,
+                                               .way = WAN_DOWN,
+                                               .by_reflector = !pull_is_from_hub(p)});
     start_puller(p);
     on_tick(p);
     while (!p->is_over) { /* also when interrupted: what is under way ends first */

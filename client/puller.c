@@ -163,6 +163,7 @@ static struct alb_status judge_head(struct puller *p, const struct head *head)
     if (strcmp(head->layer, p->layer) != 0)
         return alb_fail(ALB_CORRUPT, "the head is another layer's");
     p->progress.head_expires_wall_s = head->expires_wall_s;
+    p->progress.head_record = head->record;
     authority_saw_time(authority, head->issued_wall_s);
     if (head->expires_wall_s >= authority_now_s(authority, loop_wall_s(p->options.loop)))
         return ALB_STATUS_OK;

@@ -66,6 +66,7 @@ struct puller_progress {
     uint64_t needed_raw_bytes, put_raw_bytes; /* expanded                             */
     uint64_t put_bytes;                       /* as they travelled                    */
     int64_t head_expires_wall_s;              /* of the head that was used; 0: none   */
+    struct digest head_record;                /* … which selects that version record  */
     bool waits_for_upstream;                  /* nothing but it can bring this further */
     struct alb_status asked_again;            /* why it was asked again just now; OK: it was not */
 };

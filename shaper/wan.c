@@ -219,7 +219,8 @@ static void note(struct wan_half *h, const struct law_verdict *before)
 static void look_how_near(struct wan_half *h)
 {
     const uint64_t base_ns = h->verdict.base_rtt_ns, near_ns = h->wan->options.near_ns;
-    const bool is_near = base_ns != 0 && base_ns < (h->is_near ? 2 * near_ns : near_ns);
+    const bool is_near =
+        h->wan->is_said_near || (base_ns != 0 && base_ns < (h->is_near ? 2 * near_ns : near_ns));
 
     if (is_near == h->is_near)
         return;
@@ -227,6 +228,14 @@ static void look_how_near(struct wan_half *h)
     take_terms(h, &h->terms);
     if (h->way == WAN_DOWN && h->wan->options.near != NULL)
         h->wan->options.near(h->wan->options.arg, is_near);
+}
+
+void wan_say_near(struct wan *w, bool is_near)
+{
+    w->is_said_near = is_near;
+    for (size_t i = 0; i < WAN_WAYS && w->options.is_shaped; i++)
+        look_how_near(&w->halves[i]);
+    wan_hear(w);
 }
 
 static void decide(struct wan_half *h, uint64_t now_ns)

@@ -56,6 +56,10 @@ bool wan_is_shaped(const struct wan *w);
 /* What the policy says from now on; in force for the next byte. */
 void wan_set_terms(struct wan *w, enum wan_way way, const struct policy_terms *terms);
 
+/* Somebody knows that it leads to the own LAN, whatever delay is measured (a radio has a WAN's);
+ * or takes that back.  `near` is told later. */
+void wan_say_near(struct wan *w, bool is_near);
+
 /* A connection over the line takes part.  Its session must have been made with is_paced when it is
  * bulk on a shaped line, so that nothing comes that was not granted.  Detach before the session's
  * last callback returns. */

@@ -61,6 +61,7 @@ struct wan {
     struct timer tick;
     enum probe_pace pace;
     bool is_by_ping;
+    bool is_said_near;
     uint64_t active_ns; /* when bulk last moved, or wanted to */
 };
 

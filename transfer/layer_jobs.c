@@ -111,15 +111,17 @@ struct layer_jobs *layer_jobs_free(struct layer_jobs *all)
     return NULL;
 }
 
-void layer_jobs_move(struct layer_jobs *all, uint8_t side)
+void layer_jobs_move(struct layer_jobs *all, const struct policy_place *place)
 {
     struct layer_job *j;
 
-    all->options.place.side = side;
+    all->options.place = *place;
     TAILQ_FOREACH(j, &all->list, link)
     {
         policy_book_unwatch(all->options.policy, &j->watch);
-        j->watch.place.side = side;
+        j->watch.place.side = place->side;
+        j->watch.place.addresses = place->addresses;
+        j->watch.place.address_count = place->address_count;
         policy_book_watch(all->options.policy, &j->watch);
         judge(j);
     }

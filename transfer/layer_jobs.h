@@ -41,8 +41,9 @@ struct layer_jobs_options {
 
 struct layer_jobs *layer_jobs_new(const struct layer_jobs_options *options);
 struct layer_jobs *layer_jobs_free(struct layer_jobs *all); /* NULL is fine */
-/* The line turned out to be a LAN (without any rule: FULL), or no LAN after all. */
-void layer_jobs_move(struct layer_jobs *all, uint8_t side);
+/* The line's place is another: the line turned out to be a LAN (without any rule: FULL), or none
+ * after all, or this machine has other addresses. */
+void layer_jobs_move(struct layer_jobs *all, const struct policy_place *place);
 /* What holds for the line now, when `plain` does without looking at jobs. */
 struct policy_terms layer_jobs_terms(struct layer_jobs *all, const struct policy_terms *plain);
 /* Bytes, as stored, that somebody still lacks of a layer; NULL is fine. */

@@ -25,6 +25,8 @@ static void take_terms(struct line *l, enum wan_way way)
         terms.action.mode = POLICY_FULL;
     if (way == WAN_DOWN && l->jobs != NULL)
         terms = layer_jobs_terms(l->jobs, &terms);
+    if (l->is_spared && terms.action.mode == POLICY_MODE_SCAVENGE && terms.action.floor_bps == 0)
+        terms.action.mode = POLICY_OFF;
     wan_set_terms(l->wan, way, &terms);
 }
 
@@ -74,17 +76,20 @@ static void follow_jobs(struct line *l)
     take_terms(l, WAN_DOWN);
 }
 
-/* The rules of the WAN are none of a LAN's: those of its own are asked. */
+/* The rules of the WAN are none of a LAN's: those of its own are asked.  Other addresses may be in
+ * other rules' subnets. */
 static void move(void *arg)
 {
     struct line *l = arg;
+    const struct own_addresses *own = l->options.addresses;
 
     for (int way = 0; way < WAN_WAYS; way++) {
         policy_book_unwatch(l->options.policy, &l->watch[way]);
         l->watch[way].place.side = side_of(l);
+        l->watch[way].place.address_count = own == NULL ? 0 : own->count;
         policy_book_watch(l->options.policy, &l->watch[way]);
     }
-    layer_jobs_move(l->jobs, side_of(l));
+    layer_jobs_move(l->jobs, &l->watch[WAN_DOWN].place);
     take_terms(l, WAN_DOWN);
     take_terms(l, WAN_UP);
 }
@@ -162,6 +167,33 @@ void line_use_upstream(struct line *l, struct upstream *upstream)
     if (l->is_wan)
         l->probe = path_probe_new(&(struct path_probe_options){
             .loop = l->options.loop, .upstream = upstream, .ops = &wan_probe_ops, .arg = l->wan});
+}
+
+void line_addresses_changed(struct line *l)
+{
+    if (l->options.policy != NULL)
+        timer_set_in(&l->move, 0);
+}
+
+void line_leads_to(struct line *l, const struct upstream_place *place, bool is_lan)
+{
+    snprintf(l->name, sizeof l->name, "%s:%u", place->host, place->port);
+    if (l->options.kind == LINE_IS_AUTO)
+        wan_say_near(l->wan, is_lan);
+}
+
+void line_spare(struct line *l, bool is_spared)
+{
+    if (is_spared == l->is_spared)
+        return;
+    l->is_spared = is_spared;
+    take_terms(l, WAN_DOWN);
+    take_terms(l, WAN_UP);
+}
+
+bool line_is_spared(const struct line *l)
+{
+    return l->is_spared;
 }
 
 void line_stop(struct line *l)

@@ -42,6 +42,14 @@ struct line_options {
 struct line *line_new(const struct line_options *options);
 /* The upstream that was made with line_wan(): measured from now on, and the policy follows it. */
 void line_use_upstream(struct line *l, struct upstream *upstream);
+/* The addresses that it was given are others now. */
+void line_addresses_changed(struct line *l);
+/* The upstream was moved: that is whom it leads to.  `is_lan`: a LAN to rules and law, whatever
+ * delay is measured; else what is measured says so.  Counts where the kind is AUTO. */
+void line_leads_to(struct line *l, const struct upstream_place *place, bool is_lan);
+/* It costs money: what may scavenge (no rule says more) waits from now on. */
+void line_spare(struct line *l, bool is_spared);
+bool line_is_spared(const struct line *l);
 /* Neither measured nor ruled any more: before the policy book and the upstream go. */
 void line_stop(struct line *l);         /* NULL is fine */
 struct line *line_free(struct line *l); /* after line_stop() and the upstream; NULL is fine */

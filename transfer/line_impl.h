@@ -15,5 +15,6 @@ struct line {
     struct layer_jobs *jobs;             /* NULL: the same */
     struct timer move;                   /* the policy's other side holds from then on */
     bool is_wan;                         /* it has a law                               */
+    bool is_spared;                      /* scavenging waits: it costs money           */
     bool is_near;                        /* … and turned out to be a LAN all the same  */
 };

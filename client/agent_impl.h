@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* client/agent_impl.h – what an agent is made of; for agent*.c only. */
+#pragma once
+
+#include "client/agent.h"
+#include "client/agent_lock.h"
+#include "client/pull.h"
+#include "transfer/renewal.h"
+
+struct agent;
+
+enum follow_state {
+    FOLLOW_DUE,     /* to be pulled as soon as nothing else is             */
+    FOLLOW_PULLING, /* … now                                               */
+    FOLLOW_ASKING,  /* which version is current?                           */
+    FOLLOW_CURRENT, /* the target holds it, as far as is known             */
+    FOLLOW_WAITING, /* the pull failed, and is tried again at retry_wall_s */
+};
+
+struct follow {
+    struct agent *agent;
+    const char *layer, *target; /* borrowed */
+    enum follow_state state;
+    struct timer timer;      /* to ask again, or to try again */
+    struct record_wait wait; /* while ASKING */
+    bool asks_again;         /* something was said while it was busy */
+    bool was_pulled;
+    struct digest head; /* the record that was applied last, once was_pulled */
+    uint64_t sequence;
+    char version[NAME_MAX_SIZE];
+    int64_t pulled_wall_s, retry_wall_s;
+    unsigned failures; /* in a row */
+    enum exit_code code;
+    char why[256]; /* of the last failure; "" */
+};
+
+struct agent {
+    struct agent_options options;
+    struct agent_lock lock;
+    struct loop *loop;
+    struct tls_context *tls;
+    struct endpoint *endpoint;
+    struct renewal *renewal;
+    char *certificate_pem, *csr_pem;
+    struct upstream_listener listener;
+    int64_t begun_wall_s, cut_off_since_wall_s;
+    struct follow *follows;
+    size_t follow_count;
+    struct pull *pulling;
+    bool is_terminated;
+    struct timer show; /* when what is known is written down next */
+    bool is_writing, show_again;
+    uint64_t shown_ns;
+};
+
+/* ---- client/agent_follow.c */
+void follow_init(struct follow *f, struct agent *a, const struct agent_follow *typed);
+/* Ask which version is current, within `within_ns`; now or after what is under way. */
+void follow_look(struct follow *f, uint64_t within_ns);
+/* Blocks in the loop until the pull is over. */
+void follow_pull(struct follow *f);
+void follow_stop(struct follow *f);
+const char *follow_state_name(enum follow_state state);
+
+/* ---- client/agent_show.c */
+void agent_show_init(struct agent *a);
+/* Something is other than it was: it is written down within a second. */
+void agent_changed(struct agent *a);
+/* Blocks: what is being written is waited for, and the file removed. */
+void agent_show_stop(struct agent *a);
