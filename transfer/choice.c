@@ -9,7 +9,8 @@
 
 #define NEAR_US 2000 /* one step: two machines of one building are all alike */
 
-/* The parts of a rank in their order; those from RANK_STEPS on are no reason to move. */
+/* The parts of a rank in their order; of those from RANK_STEPS on, little
+ * differences are no reason to move. */
 enum {
     RANK_CLASS,
     RANK_OVER,     /* over the terms                      */
@@ -185,6 +186,8 @@ static bool is_worth_a_move(const struct rank *to, const struct rank *from)
     for (size_t i = 0; i < RANK_STEPS; i++)
         if (to->part[i] != from->part[i])
             return to->part[i] < from->part[i];
+    if (to->part[RANK_STEPS] == from->part[RANK_STEPS])
+        return to->part[RANK_ORDER] < from->part[RANK_ORDER];
     return to->part[RANK_STEPS] + STEPS_WORTH <= from->part[RANK_STEPS];
 }
 
@@ -225,7 +228,8 @@ static enum choice_reason may_take(const struct question *q, size_t i, struct ch
         return compare(&rank, &held) < 0 ? CHOICE_NO_GAIN : CHOICE_WORSE;
     if (must_leave(q))
         return CHOICE_CHOSEN;
-    const uint64_t ready_ns = q->list[i].good_since_ns + q->held->return_after_ns;
+    const uint64_t good_ns = q->list[i].good_since_ns, held_ns = q->held->since_ns;
+    const uint64_t ready_ns = (good_ns > held_ns ? good_ns : held_ns) + q->held->return_after_ns;
     if (ready_ns > q->now_ns) {
         come_again(out, q, ready_ns);
         return CHOICE_NOT_YET;
@@ -310,6 +314,7 @@ void choice_decide(const struct choice_candidate *candidates, size_t count,
     if (out->chosen == CHOICE_NONE)
         out->chosen = least_bad(&q);
     out->is_move = out->chosen != held->index;
+    out->is_return = out->is_move && !must_leave(&q);
     if (out->is_move)
         out->awaited = CHOICE_NONE;
     explain(&q, out);
@@ -317,7 +322,7 @@ void choice_decide(const struct choice_candidate *candidates, size_t count,
 
 uint64_t choice_return_after(uint64_t before_ns, uint64_t lasted_ns)
 {
-    if (before_ns == 0 || lasted_ns >= CHOICE_RETURN_MOST_NS)
+    if (before_ns == 0 || lasted_ns >= CHOICE_RETURN_LASTS_NS)
         return CHOICE_RETURN_FIRST_NS;
     return before_ns * 2 < CHOICE_RETURN_MOST_NS ? before_ns * 2 : CHOICE_RETURN_MOST_NS;
 }
@@ -331,12 +336,14 @@ size_t choice_worth_asking(const struct choice_candidate *candidates, size_t cou
     const struct question hope = {&hopeful, 1, terms, &nobody, now_ns};
     struct rank best = {{0}}, held = {{CLASS_BAD}};
     size_t first = CHOICE_NONE;
+    uint64_t until_ns = 0;
 
     if (chosen != CHOICE_NONE)
         held = rank_of(&q, chosen);
     for (size_t i = 0; i < count; i++) {
         hopeful = candidates[i];
-        if (i == chosen || hopeful.good_since_ns != 0 || hopeful.failed_until_ns > now_ns)
+        if (i == chosen || hopeful.good_since_ns != 0 || hopeful.failed_until_ns > now_ns ||
+            (must_wait(&q, i, &until_ns) && until_ns == UINT64_MAX))
             continue;
         hopeful.is_foreign = hopeful.is_below = false; /* as they were when it was asked last */
         hopeful.state = REFLECTOR_ACCEPT;
@@ -398,7 +405,7 @@ const char *choice_tier_word(enum choice_tier tier)
 
 const char *choice_from_word(enum choice_from from)
 {
-    static const char *const WORDS[] = {"list", "beacon", "configuration"};
+    static const char *const WORDS[] = {"list", "beacon", "configuration", "memory"};
 
     return WORDS[from];
 }

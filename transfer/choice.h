@@ -9,9 +9,9 @@
  *
  * The order.  Who may fetch what it lacks, or the hub; then who drains and still serves us; then,
  * unless the site says `use direct`, the hub; then who lacked what we wanted.  Of these, who is
- * within the site's terms (latency, load) before who is not; then the nearer by the tree (subnet and
- * site together, each site above, the hub); who can fetch before who is suspended or cut off; the
- * own subnet; the nearer by steps of a factor of two from 2 ms on, a quarter of load counting as
+ * within the site's terms (latency, load) before who is not; then the nearer by the tree (subnet
+ * and site together, each site above, the hub); who can fetch before who is suspended or cut off;
+ * the own subnet; the nearer by steps of a factor of two from 2 ms on, a quarter of load counting as
  * much as a step; the operator's order.  With `use direct` the steps go before the tree.  When
  * nobody is usable, whoever failed is tried again, the one we have first.
  *
@@ -21,9 +21,10 @@
  * Slow is not dead.  Who is held and up is left only when
  *   - it cannot be used: it refuses, drains, lacks what we want, shows another certificate, became
  *     one of those below us, or the terms forbid it; then at once;
- *   - or a better one has been good for `return_after_ns` (choice_return_after()) and nothing is
- *     under way.  Better is nearer by the tree or within terms, and for those who are equals there,
- *     two steps: nobody moves for some load or a few milliseconds.
+ *   - or a better one has been good, and this one held, for `return_after_ns`
+ *     (choice_return_after()), and nothing is under way.  Better is nearer by the tree or within
+ *     terms; among equals there, before it in the operator's order, or by two steps: nobody moves
+ *     for some load or a few milliseconds.
  */
 #pragma once
 
@@ -39,9 +40,10 @@ enum { CHOICE_MAX = 64, CHOICE_NONE = CHOICE_MAX };
 #define CHOICE_PATIENCE_NS (2 * UINT64_C(1000000000))
 #define CHOICE_RETURN_FIRST_NS (30 * UINT64_C(1000000000))
 #define CHOICE_RETURN_MOST_NS (600 * UINT64_C(1000000000))
+#define CHOICE_RETURN_LASTS_NS (1800 * UINT64_C(1000000000))
 
 /* Who told us of it. */
-enum choice_from { CHOICE_BY_LIST, CHOICE_BY_BEACON, CHOICE_BY_CONFIGURATION };
+enum choice_from { CHOICE_BY_LIST, CHOICE_BY_BEACON, CHOICE_BY_CONFIGURATION, CHOICE_BY_MEMORY };
 
 enum choice_tier {
     CHOICE_SAME_SUBNET,
@@ -76,6 +78,7 @@ struct choice_held {
     bool is_up;               /* its connections are                           */
     bool is_busy;             /* answers are under way                         */
     bool is_new_place;        /* the machine was carried: nothing holds us     */
+    uint64_t since_ns;        /* when it was taken                             */
     uint64_t return_after_ns; /* as choice_return_after() has it               */
 };
 
@@ -105,7 +108,8 @@ enum choice_reason {
 struct choice {
     size_t chosen;     /* CHOICE_NONE: wait                                            */
     size_t awaited;    /* the better one, once nothing is under way; or CHOICE_NONE    */
-    bool is_move;      /* another than the held one                                    */
+    bool is_move;      /* another than the held one …                                  */
+    bool is_return;    /* … which could be used as well: for a better one              */
     uint64_t again_ns; /* when time alone may change the answer; UINT64_MAX: it cannot */
     enum choice_reason reasons[CHOICE_MAX];
 };
@@ -116,15 +120,16 @@ void choice_decide(const struct choice_candidate *candidates, size_t count,
                    struct choice *out);
 
 /* How long a better one must be good: CHOICE_RETURN_FIRST_NS, twice as long each time that a
- * return did not last for CHOICE_RETURN_MOST_NS, which is also the most. */
+ * return did not last for CHOICE_RETURN_LASTS_NS; CHOICE_RETURN_MOST_NS at most. */
 uint64_t choice_return_after(uint64_t before_ns, uint64_t lasted_ns);
 
 /* Of those whom nobody asked, or who failed, the first that may be asked now and could be better
- * than the chosen one, were it good; of the same address as another only one.  Its index or NONE. */
+ * than the chosen one, were it good.  Nobody over a WAN before all who are nearer were asked.  Its
+ * index or NONE. */
 size_t choice_worth_asking(const struct choice_candidate *candidates, size_t count,
                            const struct site_terms *terms, size_t chosen, uint64_t now_ns);
 
 const char *choice_reason_word(enum choice_reason reason); /* "chosen", "worse", "not yet", … */
 const char *choice_reason_text(enum choice_reason reason); /* for people                      */
 const char *choice_tier_word(enum choice_tier tier);       /* subnet, site, parent, hub           */
-const char *choice_from_word(enum choice_from from);       /* list, beacon, configuration         */
+const char *choice_from_word(enum choice_from from);       /* list, beacon, configuration, memory */

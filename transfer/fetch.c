@@ -19,6 +19,7 @@
 enum { BATCHES_DEFAULT = 4, OUTSTANDING_DEFAULT = 16 << 20 };
 enum { CORRUPT_TRIES = 3, FAILURES_MOST = 12 /* some four minutes of rests */ };
 #define SILENCE_NS (30 * NS_PER_S)
+#define LOOK_AGAIN_NS (100 * NS_PER_MS)
 #define SWEEP_NS (30 * NS_PER_S) /* of what a paused layer keeps and nobody wants */
 
 struct batch {
@@ -246,8 +247,11 @@ static void ask_more(void *arg)
 
     while (!f->is_over && f->queue.ready > 0) {
         struct http_session *line = upstream_data(f->options.upstream);
-        if (line == NULL || !http_session_is_open(line))
-            return; /* on_up() comes back here */
+        if (line == NULL || !http_session_is_open(line)) {
+            if (line == NULL && upstream_is_up(f->options.upstream))
+                timer_set_in(&f->soon, LOOK_AGAIN_NS); /* about to be moved, or not */
+            return;                                    /* on_up() comes back here */
+        }
         if (fetch_queue_peek(&f->queue) == NULL) {
             wait_until_allowed(f);
             return;
@@ -447,7 +451,10 @@ static void take_item(struct batch *b, const struct batch_item *item)
     case ITEM_HIT: verify(f, want, item); break;
     case ITEM_MISSING:
         f->stats.missing++;
-        say_no(f, want, alb_fail(ALB_NOT_FOUND, "the parent lacks the chunk"));
+        if (upstream_lacks(f->options.upstream))
+            ask_later(f, want);
+        else
+            say_no(f, want, alb_fail(ALB_NOT_FOUND, "the parent lacks the chunk"));
         break;
     case ITEM_FAILED: ask_later(f, want); break;
     case ITEM_QUEUED: break;

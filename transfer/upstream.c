@@ -553,8 +553,18 @@ void upstream_move(struct upstream *u, const struct upstream_place *place)
     u->options.place_count = 1;
     u->place = 0;
     u->failures = 0;
-    u->has_failed = false;
+    u->has_failed = u->is_quiet = false;
     upstream_hang_up(u, 0);
+}
+
+void upstream_wait(struct upstream *u, const char *words)
+{
+    u->has_failed = true;
+    u->why_down = alb_fail(ALB_CLOSED, "nobody may serve this device now");
+    snprintf(u->refusal, sizeof u->refusal, "%.255s", words);
+    u->refused_until_s = 0;
+    upstream_hang_up(u, 0);
+    timer_stop(&u->redial);
 }
 
 /* ---- small things --------------------------------------------------------------------------- */

@@ -83,6 +83,7 @@ struct upstream_listener {
     void (*down)(struct upstream_listener *l);
     /* Being called, it failed, or turned us away (upstream_figures() says why); or NULL. */
     void (*failed)(struct upstream_listener *l);
+    void (*asked)(struct upstream_listener *l); /* chunks are about to be asked for; or NULL */
     TAILQ_ENTRY(upstream_listener) link;
 };
 void upstream_listen(struct upstream *u, struct upstream_listener *l);
@@ -108,6 +109,19 @@ void upstream_suspect(struct upstream *u, struct alb_status why);
  * listens hears down() and up(); requests, and what was being fetched, are asked again there.  The
  * place that it has already: nothing happens while it is up, else it is called now. */
 void upstream_move(struct upstream *u, const struct upstream_place *place);
+/* Hang up, if need be, and call nobody until upstream_move(): nobody may serve us now, as the words
+ * say. */
+void upstream_wait(struct upstream *u, const char *words);
+/* While it is quiet, upstream_data() is NULL: what is under way ends, and nothing new is begun. */
+void upstream_quiet(struct upstream *u, bool is_quiet);
+/* Are answers with chunks, or large bodies, under way? */
+bool upstream_is_busy(const struct upstream *u);
+/* Body bytes that the data connections of this line brought so far. */
+uint64_t upstream_brought_bytes(const struct upstream *u);
+/* Who knows whether somebody else should be asked for what this parent lacks; NULL: nobody. */
+void upstream_use_others(struct upstream *u, bool (*lacks)(void *arg), void *arg);
+/* The parent lacks something: true, it is worth asking for again in a moment. */
+bool upstream_lacks(struct upstream *u);
 /* The place that is used or tried now. */
 const struct upstream_place *upstream_at(const struct upstream *u);
 

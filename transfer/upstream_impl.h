@@ -36,7 +36,9 @@ struct upstream {
     struct timer patience; /* for dialling and greeting, all of it     */
     struct timer renewal;  /* while up: is the grant half-spent?       */
     unsigned failures;     /* in a row, for the back-off */
-    bool is_up, has_failed;
+    bool is_up, has_failed, is_quiet;
+    bool (*lacks)(void *arg); /* NULL: nobody knows of others */
+    void *lacks_arg;
     struct alb_status why_down;
     char refusal[256];                   /* the parent's words for it, or "" */
     int64_t refused_until_s;             /* … and until when, by its clock; 0: it did not say */

@@ -223,10 +223,58 @@ size_t upstream_data_count(const struct upstream *u)
     return count;
 }
 
+void upstream_quiet(struct upstream *u, bool is_quiet)
+{
+    u->is_quiet = is_quiet;
+}
+
+bool upstream_is_busy(const struct upstream *u)
+{
+    bool is_busy = u->is_up && (is_expecting(&u->data) || upstream_has_bulk(u));
+
+    for (size_t i = 0; i < UPSTREAM_MORE_MOST; i++)
+        is_busy |= is_expecting(&u->more[i]);
+    return is_busy;
+}
+
+static uint64_t brought_by(const struct upstream_link *link)
+{
+    uint64_t received = 0, sent = 0;
+
+    if (link->session != NULL)
+        http_session_counts(link->session, &received, &sent);
+    return received;
+}
+
+uint64_t upstream_brought_bytes(const struct upstream *u)
+{
+    uint64_t bytes = brought_by(&u->data);
+
+    for (size_t i = 0; i < UPSTREAM_MORE_MOST; i++)
+        bytes += brought_by(&u->more[i]);
+    return bytes;
+}
+
+void upstream_use_others(struct upstream *u, bool (*lacks)(void *arg), void *arg)
+{
+    u->lacks = lacks;
+    u->lacks_arg = arg;
+}
+
+bool upstream_lacks(struct upstream *u)
+{
+    return u->lacks != NULL && u->lacks(u->lacks_arg);
+}
+
 struct http_session *upstream_data(struct upstream *u)
 {
-    if (!u->is_up)
+    struct upstream_listener *l;
+
+    if (!u->is_up || u->is_quiet)
         return NULL;
+    TAILQ_FOREACH(l, &u->listeners, link)
+    if (l->asked != NULL)
+        l->asked(l);
     u->busy_ns = loop_now_ns(u->options.loop);
     tend(u);
     struct http_session *best = u->data.session;

@@ -271,6 +271,7 @@ static void one_that_is_being_called_is_not_left_for_an_equal_one(void **state)
 
     (void)state;
     t.list[A].tier = CHOICE_SAME_SITE;
+    t.list[A].order = 1;
     t.held.index = B;
     t.list[B].good_since_ns = 0;
     t.list[B].latency_us = 0;

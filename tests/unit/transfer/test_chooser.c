@@ -1,0 +1,689 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* unit/transfer/test_chooser.c – a machine between two reflectors, one above, and the hub: who is
+ * asked, who is taken, and how soon after a death, a silence, a refusal, a move. */
+/* LINKS: sim_world */
+#include "transfer/chooser.h"
+
+#include "store/ram.h"
+#include "support/liar.h"
+#include "wire/here.h"
+#include "wire/json.h"
+#include "wire/nearby.h"
+
+enum { A, B, PARENT, HUB, PARENTS };
+
+static const char *const NAMES[PARENTS] = {"a", "b", "parent", "hub"};
+
+struct actor {
+    struct liar liar;
+    struct stage *stage;
+    struct here here;
+    bool is_mute;     /* answers nothing any more */
+    bool is_old;      /* does not know /v1/here   */
+    unsigned refuses; /* status of greetings      */
+    unsigned asked_here, greeted;
+    struct http_exchange *hanging; /* a batch that is not answered */
+};
+
+struct stage {
+    struct world *world;
+    struct world_link *lan, *wan;
+    struct loop *box;
+    struct actor actors[PARENTS];
+    struct nearby list;
+    struct nearby_holder holders[3];
+    struct chooser *chooser;
+    struct upstream *upstream;
+    struct upstream_listener listener;
+    struct catalogue *catalogue;
+    struct http_call *call;
+    uint64_t up_ns;
+    unsigned ups;
+};
+
+/* ---- the parents ----------------------------------------------------------------------------- */
+
+static void answer_here(struct actor *a, struct http_exchange *x)
+{
+    struct buf out;
+
+    a->asked_here++;
+    buf_init(&out, HERE_BYTES_MAX);
+    assert_false(alb_failed(here_encode(&a->here, &out)));
+    http_answer(x, a->is_old ? 404 : 200, NULL, buf_peek(&out), buf_size(&out));
+    buf_release(&out);
+}
+
+static void answer(struct liar *l, struct http_exchange *x)
+{
+    static const char closed[] = "{\"code\":\"closed\",\"message\":\"full\",\"until\":%lld}";
+    struct actor *a = l->arg;
+    char body[128];
+
+    if (a->is_mute)
+        return;
+    if (strcmp(http_exchange_path(x), "/v1/here") == 0) {
+        answer_here(a, x);
+    } else if (strcmp(http_exchange_path(x), "/v1/session") == 0) {
+        a->greeted++;
+        snprintf(body, sizeof body, closed, (long long)loop_wall_s(l->loop) + 40);
+        http_answer(x, a->refuses != 0 ? a->refuses : 200, NULL, body, strlen(body));
+    } else if (strcmp(http_exchange_path(x), "/v1/grant") == 0) {
+        http_answer(x, 200, NULL, "grant", 5);
+    } else {
+        a->hanging = x;
+    }
+}
+
+static void gone(struct liar *l, struct http_exchange *x)
+{
+    struct actor *a = l->arg;
+
+    if (a->hanging == x)
+        a->hanging = NULL;
+}
+
+static void die(struct stage *g, unsigned i)
+{
+    struct liar *l = &g->actors[i].liar;
+
+    if (l->listener != NULL)
+        l->listener = listener_free(l->listener);
+    liar_hang_up(l);
+}
+
+/* ---- the box --------------------------------------------------------------------------------- */
+
+static struct alb_status granted(void *arg, const uint8_t *bytes, size_t size,
+                                 int64_t *renew_wall_s)
+{
+    const struct stage *g = arg;
+
+    (void)bytes;
+    (void)size;
+    *renew_wall_s = loop_wall_s(g->box) + 3600 * 24;
+    return ALB_STATUS_OK;
+}
+
+static void on_up(struct upstream_listener *l)
+{
+    struct stage *g = ALB_CONTAINER(l, struct stage, listener);
+
+    g->ups++;
+    g->up_ns = world_now_ns(g->world);
+}
+
+static void on_down(struct upstream_listener *l)
+{
+    (void)l;
+}
+
+/* Configured with `first`; knows the list from the beginning, if it shall know one. */
+static void start(struct stage *g, unsigned first, bool knows_list, bool is_reflector)
+{
+    struct chooser_options o = {.loop = g->box,
+                                .catalogue = g->catalogue,
+                                .device = "box",
+                                .is_reflector = is_reflector,
+                                .place_count = 1};
+
+    snprintf(o.places[0].host, sizeof o.places[0].host, "%s", NAMES[first]);
+    o.places[0].port = LIAR_PORT;
+    g->chooser = chooser_new(&o);
+    if (knows_list)
+        chooser_set_list(g->chooser, &g->list);
+    struct upstream_options u = {
+        .loop = g->box, .place_count = 1, .wants_grant = true, .granted = granted, .arg = g};
+    u.places[0] = *chooser_first(g->chooser);
+    g->upstream = upstream_new(&u);
+    g->listener = (struct upstream_listener){.up = on_up, .down = on_down};
+    upstream_listen(g->upstream, &g->listener);
+    chooser_use_upstream(g->chooser, g->upstream);
+}
+
+static void stop(struct stage *g)
+{
+    g->chooser = chooser_free(g->chooser);
+    if (g->upstream != NULL)
+        upstream_unlisten(g->upstream, &g->listener);
+    g->upstream = upstream_free(g->upstream);
+}
+
+static void run_ms(struct stage *g, uint64_t ms)
+{
+    world_run(g->world, world_now_ns(g->world) + ms * NS_PER_MS);
+}
+
+static const char *at(struct stage *g)
+{
+    return upstream_is_up(g->upstream) ? upstream_at(g->upstream)->host : "";
+}
+
+static bool is_at_other(void *arg)
+{
+    struct stage *g = arg;
+
+    return g->up_ns != 0;
+}
+
+/* Runs until it is up anew; how long that took. */
+static uint64_t ms_to_next_up(struct stage *g, uint64_t most_ms)
+{
+    const uint64_t begin_ns = world_now_ns(g->world);
+
+    g->up_ns = 0;
+    if (!world_run_until(g->world, begin_ns + most_ms * NS_PER_MS, is_at_other, g))
+        return UINT64_MAX;
+    return (g->up_ns - begin_ns) / NS_PER_MS;
+}
+
+static void make_list(struct stage *g)
+{
+    g->list = (struct nearby){
+        .org = "acme", .site = "north", .number = 7, .holders = g->holders, .holder_count = 3};
+    g->list.terms.use = SITE_USE_PREFER;
+    for (unsigned i = A; i <= PARENT; i++) {
+        struct nearby_holder *h = &g->holders[i];
+        *h = (struct nearby_holder){
+            .depth = i == PARENT, .order = i == PARENT ? 0 : i, .at_count = 1};
+        snprintf(h->device, sizeof h->device, "%s", NAMES[i]);
+        snprintf(h->at[0].host, sizeof h->at[0].host, "%s", NAMES[i]);
+        h->at[0].port = LIAR_PORT;
+    }
+    snprintf(g->list.hub[0].host, sizeof g->list.hub[0].host, "hub");
+    g->list.hub[0].port = LIAR_PORT;
+    g->list.hub_count = 1;
+}
+
+static int setup(void **state)
+{
+    static const struct identity box = {
+        .role = ROLE_ENDPOINT, .org = "acme", .device = "box", .serial = "01"};
+    struct stage *g = xalloc(sizeof *g);
+
+    g->world = world_new(1);
+    if (getenv("ALB_LOG") != NULL)
+        log_install(liar_print_log, NULL, LOG_DEBUG);
+    g->lan = world_add_link(g->world, "lan", 125 * 1000 * 1000, NS_PER_MS / 5);
+    g->wan = world_add_link(g->world, "wan", 250 * 1000, 20 * NS_PER_MS);
+    g->box = world_add_node(g->world, "box", &box);
+    for (unsigned i = 0; i < PARENTS; i++) {
+        struct actor *a = &g->actors[i];
+        struct identity id = {.role = i == HUB ? ROLE_HUB : ROLE_REFLECTOR, .org = "acme"};
+        snprintf(id.device, sizeof id.device, "%s", NAMES[i]);
+        snprintf(id.serial, sizeof id.serial, "%02x", i + 2);
+        struct loop *node = world_add_node(g->world, NAMES[i], &id);
+        struct world_link *links[] = {i >= PARENT ? g->wan : g->lan, g->lan};
+        world_route(g->world, node, g->box, links, i >= PARENT ? 2 : 1);
+        *a = (struct actor){.stage = g, .here = {.takes_new = true, .is_hub = i == HUB}};
+        snprintf(a->here.device, sizeof a->here.device, "%s", NAMES[i]);
+        a->liar = (struct liar){.loop = node, .answer = answer, .gone = gone, .arg = a};
+        liar_listen(&a->liar);
+    }
+    make_list(g);
+    g->catalogue = ram_catalogue_new(&(struct ram_options){0});
+    *state = g;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct stage *g = *state;
+
+    stop(g);
+    for (unsigned i = 0; i < PARENTS; i++)
+        die(g, i);
+    world_link_set_up(g->lan, true);
+    world_link_set_up(g->wan, true);
+    run_ms(g, 60000);
+    catalogue_close(g->catalogue);
+    world_free(g->world);
+    free(g);
+    return 0;
+}
+
+static size_t find_shown(struct stage *g, struct json_doc **doc, const char *device)
+{
+    struct json_writer *w = json_writer_new();
+    struct buf out;
+    char path[64];
+
+    json_object_begin(w, NULL);
+    chooser_show(g->chooser, w);
+    json_end(w);
+    buf_init(&out, 1 << 20);
+    assert_false(alb_failed(json_writer_finish(w, &out)));
+    assert_false(alb_failed(json_doc_parse(buf_peek(&out), buf_size(&out), doc)));
+    buf_release(&out);
+    for (size_t i = 0; i < json_doc_count(*doc, "upstream.candidates"); i++) {
+        snprintf(path, sizeof path, "upstream.candidates.%zu.place", i);
+        if (strncmp(json_doc_text(*doc, path), device, strlen(device)) == 0)
+            return i;
+    }
+    fail();
+    return 0;
+}
+
+static void expect_reason(struct stage *g, const char *device, const char *reason)
+{
+    struct json_doc *doc = NULL;
+    char path[64];
+    const size_t i = find_shown(g, &doc, device);
+
+    snprintf(path, sizeof path, "upstream.candidates.%zu.reason", i);
+    assert_string_equal(json_doc_text(doc, path), reason);
+    json_doc_free(doc);
+}
+
+/* ---- tests ----------------------------------------------------------------------------------- */
+
+static void at_the_start_the_nearest_is_taken_within_a_second(void **state)
+{
+    struct stage *g = *state;
+
+    start(g, HUB, true, false);
+    run_ms(g, 1000);
+    assert_string_equal(at(g), "a");
+    assert_int_equal(g->actors[HUB].liar.accepted, 0);
+    assert_int_equal(g->actors[PARENT].liar.accepted, 0);
+    expect_reason(g, "a", "chosen");
+    expect_reason(g, "hub", "not_asked");
+}
+
+static void the_hub_is_left_when_the_list_comes_later(void **state)
+{
+    struct stage *g = *state;
+
+    start(g, HUB, false, false);
+    run_ms(g, 2000);
+    assert_string_equal(at(g), "hub");
+    chooser_set_list(g->chooser, &g->list);
+    run_ms(g, 1000);
+    assert_string_equal(at(g), "a");
+}
+
+static void a_sibling_takes_over_within_three_seconds_of_a_death(void **state)
+{
+    struct stage *g = *state;
+
+    start(g, A, true, false);
+    run_ms(g, 120000);
+    assert_string_equal(at(g), "a");
+    die(g, A);
+    const uint64_t ms = ms_to_next_up(g, 25000);
+    print_message("re-chosen %lu ms after a death\n", (unsigned long)ms);
+    assert_true(ms <= 3000);
+    assert_string_equal(at(g), "b");
+    assert_int_equal(g->actors[HUB].liar.accepted, 0);
+}
+
+static void without_a_sibling_the_wan_is_used_after_some_patience(void **state)
+{
+    struct stage *g = *state;
+
+    start(g, A, true, false);
+    run_ms(g, 10000);
+    die(g, A);
+    die(g, B);
+    uint64_t ms = ms_to_next_up(g, 25000);
+    print_message("over the WAN %lu ms after all of the branch died\n", (unsigned long)ms);
+    assert_true(ms >= 2000 && ms <= 4000);
+    assert_string_equal(at(g), "parent");
+    die(g, PARENT);
+    ms = ms_to_next_up(g, 25000);
+    print_message("at the hub %lu ms after its parent died\n", (unsigned long)ms);
+    assert_true(ms <= 5000);
+    assert_string_equal(at(g), "hub");
+}
+
+static void who_comes_back_is_returned_to_after_it_was_good_for_a_while(void **state)
+{
+    struct stage *g = *state;
+
+    start(g, A, true, false);
+    run_ms(g, 10000);
+    die(g, A);
+    run_ms(g, 5000);
+    assert_string_equal(at(g), "b");
+    liar_listen(&g->actors[A].liar);
+    run_ms(g, 30000);
+    assert_string_equal(at(g), "b");
+    const uint64_t ms = ms_to_next_up(g, 240000);
+    print_message("returned %lu ms after it came back\n", (unsigned long)ms + 30000);
+    assert_string_equal(at(g), "a");
+    assert_true(ms + 30000 <= 180000);
+}
+
+static void who_flaps_is_not_followed(void **state)
+{
+    struct stage *g = *state;
+    const unsigned before = g->ups;
+
+    start(g, A, true, false);
+    for (unsigned i = 0; i < 360; i++) { /* an hour */
+        run_ms(g, 5000);
+        die(g, A);
+        run_ms(g, 5000);
+        liar_listen(&g->actors[A].liar);
+    }
+    print_message("%u ups in an hour of flapping\n", g->ups - before);
+    assert_true(g->ups - before <= 20);
+    assert_string_equal(at(g), "b");
+}
+
+static void who_refuses_is_left_alone_until_the_time_it_named(void **state)
+{
+    struct stage *g = *state;
+
+    g->actors[A].here.takes_new = false;
+    g->actors[A].here.retry_s = 45;
+    g->actors[A].refuses = 503;
+    start(g, A, true, false);
+    run_ms(g, 3000);
+    assert_string_equal(at(g), "b");
+    expect_reason(g, "a", "refused");
+    const unsigned greeted = g->actors[A].greeted;
+    run_ms(g, 30000);
+    assert_int_equal(g->actors[A].greeted, greeted);
+    g->actors[A].here.takes_new = true;
+    g->actors[A].refuses = 0;
+    run_ms(g, 90000);
+    assert_string_equal(at(g), "a");
+}
+
+static void who_drains_is_left_at_once(void **state)
+{
+    struct stage *g = *state;
+
+    start(g, A, true, false);
+    run_ms(g, 10000);
+    g->holders[A].state = REFLECTOR_DRAIN;
+    chooser_set_list(g->chooser, &g->list);
+    assert_true(ms_to_next_up(g, 5000) <= 1000);
+    assert_string_equal(at(g), "b");
+    expect_reason(g, "a", "draining");
+}
+
+static void where_only_reflectors_may_be_used_it_waits_and_says_so(void **state)
+{
+    struct stage *g = *state;
+    struct upstream_figures f;
+
+    g->list.terms.use = SITE_USE_ALWAYS;
+    for (unsigned i = A; i <= PARENT; i++) {
+        g->actors[i].here.takes_new = false;
+        g->actors[i].here.retry_s = 60;
+        g->actors[i].refuses = 503;
+    }
+    start(g, HUB, true, false);
+    run_ms(g, 20000);
+    assert_string_equal(at(g), "");
+    assert_int_equal(g->actors[HUB].liar.accepted, 0);
+    upstream_figures(g->upstream, &f);
+    assert_non_null(strstr(f.why_down, "does not allow the hub"));
+    expect_reason(g, "hub", "forbidden");
+    g->actors[PARENT].here.takes_new = true;
+    g->actors[PARENT].refuses = 0;
+    run_ms(g, 100000);
+    assert_string_equal(at(g), "parent");
+    assert_int_equal(g->actors[HUB].liar.accepted, 0);
+}
+
+static void another_certificate_than_the_list_names_is_refused_by_name(void **state)
+{
+    struct stage *g = *state;
+    struct json_doc *doc = NULL;
+    char path[64];
+
+    snprintf(g->holders[A].device, sizeof g->holders[A].device, "c");
+    start(g, B, true, false);
+    run_ms(g, 3000);
+    assert_string_equal(at(g), "b");
+    const size_t i = find_shown(g, &doc, "a:");
+    snprintf(path, sizeof path, "upstream.candidates.%zu.words", i);
+    assert_non_null(strstr(json_doc_text(doc, path), "certificate of a, not of c"));
+    json_doc_free(doc);
+    expect_reason(g, "a:", "foreign");
+}
+
+static void a_reflector_never_goes_to_one_that_has_it_above_itself(void **state)
+{
+    struct stage *g = *state;
+    const char *above[CHOOSER_ABOVE_MAX];
+
+    snprintf(g->actors[PARENT].here.above[0], NAME_MAX_SIZE, "box");
+    g->actors[PARENT].here.above_count = 1;
+    start(g, HUB, true, true);
+    run_ms(g, 5000);
+    assert_string_equal(at(g), "hub");
+    expect_reason(g, "parent", "below");
+    assert_int_equal(chooser_above(g->chooser, above), 1);
+    assert_string_equal(above[0], "hub");
+    assert_int_equal(g->actors[A].liar.accepted, 0); /* of its own site */
+    g->actors[PARENT].here.above_count = 0;
+    run_ms(g, 300000);
+    assert_string_equal(at(g), "parent");
+}
+
+static void a_parent_that_came_to_be_below_is_left(void **state)
+{
+    struct stage *g = *state;
+
+    start(g, HUB, true, true);
+    run_ms(g, 60000);
+    assert_string_equal(at(g), "parent");
+    snprintf(g->actors[PARENT].here.above[0], NAME_MAX_SIZE, "box");
+    g->actors[PARENT].here.above_count = 1;
+    run_ms(g, 90000);
+    assert_string_equal(at(g), "hub");
+}
+
+static void the_last_good_one_is_called_first_after_a_restart(void **state)
+{
+    struct stage *g = *state;
+
+    start(g, HUB, true, false);
+    run_ms(g, 5000);
+    assert_string_equal(at(g), "a");
+    stop(g);
+    run_ms(g, 1000);
+    start(g, HUB, false, false);
+    run_ms(g, 2000);
+    assert_string_equal(at(g), "a");
+}
+
+static void a_beacon_is_enough_when_nothing_else_answers(void **state)
+{
+    struct stage *g = *state;
+    const struct upstream_place place = {.host = "b", .port = LIAR_PORT};
+
+    world_link_set_up(g->wan, false);
+    start(g, HUB, false, false);
+    run_ms(g, 5000);
+    assert_string_equal(at(g), "");
+    chooser_set_beacons(g->chooser, &place, 1);
+    run_ms(g, 1000);
+    assert_string_equal(at(g), "b");
+}
+
+static void an_older_parent_that_does_not_know_the_question_is_good(void **state)
+{
+    struct stage *g = *state;
+
+    g->actors[A].is_old = true;
+    start(g, HUB, true, false);
+    run_ms(g, 1000);
+    assert_string_equal(at(g), "a");
+}
+
+/* ---- silence --------------------------------------------------------------------------------- */
+
+static void call_end(void *arg, struct http_call *c, struct alb_status st)
+{
+    (void)c;
+    (void)st;
+    ((struct stage *)arg)->call = NULL;
+}
+
+static void call_data(void *arg, struct http_call *c, const uint8_t *bytes, size_t size)
+{
+    (void)arg;
+    (void)c;
+    (void)bytes;
+    (void)size;
+}
+
+static void call_head(void *arg, struct http_call *c, unsigned status)
+{
+    (void)arg;
+    (void)c;
+    (void)status;
+}
+
+static void ask_for_chunks(struct stage *g)
+{
+    static const struct http_call_ops ops = {.head = call_head, .data = call_data, .end = call_end};
+
+    g->call = http_call_start(upstream_data(g->upstream),
+                              &(struct http_call_options){.method = "POST",
+                                                          .path = "/v1/chunks",
+                                                          .body = "x",
+                                                          .body_size = 1,
+                                                          .expect_bytes = 1 << 20},
+                              &ops, g);
+}
+
+static void a_silent_one_on_the_lan_is_left_for_a_sibling_that_answers(void **state)
+{
+    struct stage *g = *state;
+
+    start(g, A, true, false);
+    run_ms(g, 60000);
+    g->actors[A].is_mute = true;
+    ask_for_chunks(g);
+    const uint64_t ms = ms_to_next_up(g, 25000);
+    print_message("re-chosen %lu ms after a silence on the LAN\n", (unsigned long)ms);
+    assert_true(ms <= 7000);
+    assert_string_equal(at(g), "b");
+}
+
+static void a_silent_one_is_not_left_for_somebody_over_the_wan(void **state)
+{
+    struct stage *g = *state;
+
+    die(g, B);
+    start(g, A, true, false);
+    run_ms(g, 60000);
+    g->actors[A].is_mute = true;
+    ask_for_chunks(g);
+    assert_true(ms_to_next_up(g, 15000) == UINT64_MAX);
+    assert_string_equal(at(g), "a");
+    assert_int_equal(g->actors[HUB].liar.accepted, 0);
+}
+
+static void one_that_answers_but_is_slow_is_kept(void **state)
+{
+    struct stage *g = *state;
+
+    start(g, A, true, false);
+    run_ms(g, 60000);
+    ask_for_chunks(g); /* which hangs, and the rest of it lives */
+    assert_true(ms_to_next_up(g, 9000) == UINT64_MAX);
+    assert_string_equal(at(g), "a");
+}
+
+static void a_dead_machine_is_noticed_by_its_silence(void **state)
+{
+    struct stage *g = *state;
+
+    start(g, HUB, false, false);
+    run_ms(g, 3000);
+    chooser_set_list(g->chooser, &g->list);
+    world_link_set_up(g->wan, false);
+    const uint64_t ms = ms_to_next_up(g, 40000);
+    print_message("re-chosen %lu ms after the WAN fell silent\n", (unsigned long)ms);
+    assert_true(ms <= 25000);
+    assert_string_equal(at(g), "a");
+}
+
+/* ---- carried --------------------------------------------------------------------------------- */
+
+static void carried_to_another_subnet_it_takes_the_reflector_there(void **state)
+{
+    struct stage *g = *state;
+    struct net_place place = {.addresses = {{[10] = 0xff, 0xff, 10, 1, 0, 9}}, .address_count = 1};
+
+    for (unsigned i = A; i <= B; i++)
+        assert_false(alb_failed(site_address_parse(i == A ? "10.1.0.0" : "10.2.0.0",
+                                                   g->holders[i].subnets[0].address)));
+    for (unsigned i = A; i <= B; i++) {
+        g->holders[i].subnets[0].bits = 120;
+        g->holders[i].subnet_count = 1;
+    }
+    start(g, HUB, true, false);
+    chooser_moved(g->chooser, &place);
+    run_ms(g, 60000);
+    assert_string_equal(at(g), "a");
+    place.addresses[0][13] = 2;
+    chooser_moved(g->chooser, &place);
+    const uint64_t ms = ms_to_next_up(g, 25000);
+    print_message("re-chosen %lu ms after a move\n", (unsigned long)ms);
+    assert_true(ms <= 3000);
+    assert_string_equal(at(g), "b");
+}
+
+static void a_preferred_one_waits_until_what_is_under_way_has_ended(void **state)
+{
+    struct stage *g = *state;
+
+    start(g, B, false, false);
+    run_ms(g, 5000);
+    assert_string_equal(at(g), "b");
+    ask_for_chunks(g);
+    for (unsigned i = A; i <= B; i++) {
+        g->holders[i].order = i;
+        g->holders[i].depth = i == B;
+    }
+    chooser_set_list(g->chooser, &g->list);
+    run_ms(g, 25000);
+    assert_string_equal(at(g), "b");
+    assert_non_null(g->actors[B].hanging);
+    run_ms(g, 7000); /* good for 30 s: nothing new is begun */
+    assert_string_equal(at(g), "b");
+    assert_null(upstream_data(g->upstream));
+    http_answer(g->actors[B].hanging, 200, NULL, "", 0);
+    run_ms(g, 500);
+    assert_string_equal(at(g), "a");
+    assert_non_null(upstream_data(g->upstream));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(at_the_start_the_nearest_is_taken_within_a_second),
+        TEST(the_hub_is_left_when_the_list_comes_later),
+        TEST(a_sibling_takes_over_within_three_seconds_of_a_death),
+        TEST(without_a_sibling_the_wan_is_used_after_some_patience),
+        TEST(who_comes_back_is_returned_to_after_it_was_good_for_a_while),
+        TEST(who_flaps_is_not_followed),
+        TEST(who_refuses_is_left_alone_until_the_time_it_named),
+        TEST(who_drains_is_left_at_once),
+        TEST(where_only_reflectors_may_be_used_it_waits_and_says_so),
+        TEST(another_certificate_than_the_list_names_is_refused_by_name),
+        TEST(a_reflector_never_goes_to_one_that_has_it_above_itself),
+        TEST(a_parent_that_came_to_be_below_is_left),
+        TEST(the_last_good_one_is_called_first_after_a_restart),
+        TEST(a_beacon_is_enough_when_nothing_else_answers),
+        TEST(an_older_parent_that_does_not_know_the_question_is_good),
+        TEST(a_silent_one_on_the_lan_is_left_for_a_sibling_that_answers),
+        TEST(a_silent_one_is_not_left_for_somebody_over_the_wan),
+        TEST(one_that_answers_but_is_slow_is_kept),
+        TEST(a_dead_machine_is_noticed_by_its_silence),
+        TEST(carried_to_another_subnet_it_takes_the_reflector_there),
+        TEST(a_preferred_one_waits_until_what_is_under_way_has_ended),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* transfer/chooser_gather.c – of the signed list, beacons and the configuration, the candidates. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "transfer/chooser_impl.h"
+#include "wire/subnets.h"
+
+/* Places without a rank from the list come behind all of the same tier that have one. */
+enum { ORDER_CONFIGURED = 100, ORDER_BEACON = 200, ORDER_REMEMBERED = 300 };
+enum { PLACES_OF_LIST = 40 };
+
+struct gathering {
+    const struct chooser *chooser;
+    const struct net_place *place;
+    struct choice_candidate *out;
+    struct chooser_candidate *more;
+    size_t count;
+};
+
+static bool is_same_place(const struct upstream_place *a, const struct upstream_place *b)
+{
+    return a->port == b->port && strcmp(a->host, b->host) == 0;
+}
+
+size_t chooser_find(const struct chooser *c, const struct upstream_place *place)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (is_same_place(&c->facts[i].place, place))
+            return i;
+    return CHOICE_NONE;
+}
+
+static bool is_there(const struct gathering *g, const struct upstream_place *place)
+{
+    for (size_t i = 0; i < g->count; i++)
+        if (is_same_place(&g->out[i].place, place))
+            return true;
+    return false;
+}
+
+/* Whatever was learned of a place stays, unless the list now names somebody else there, or what an
+ * operator said of it changed. */
+static void keep_facts(struct gathering *g, struct choice_candidate *to,
+                       struct chooser_candidate *more)
+{
+    const size_t i = chooser_find(g->chooser, &to->place);
+
+    if (i == CHOICE_NONE)
+        return;
+    const struct choice_candidate *from = &g->chooser->facts[i];
+    const struct chooser_candidate *before = &g->chooser->more[i];
+    struct choice_candidate kept = *from;
+    struct chooser_candidate kept_more = *before;
+    if (more->is_expected && strcmp(to->device, from->device) != 0) {
+        kept.is_foreign = false;
+        kept.failed_until_ns = before->is_being_asked ? UINT64_MAX : 0;
+    }
+    if (more->is_expected)
+        memcpy(kept.device, to->device, sizeof kept.device);
+    if (more->listed != before->listed)
+        kept.state = more->listed;
+    kept.from = to->from;
+    kept.tier = from->tier == CHOICE_HUB && !more->is_expected ? CHOICE_HUB : to->tier;
+    kept.depth = to->depth;
+    kept.order = to->order;
+    kept_more.is_expected = more->is_expected;
+    kept_more.listed = more->listed;
+    *to = kept;
+    *more = kept_more;
+}
+
+static void add(struct gathering *g, const struct choice_candidate *candidate,
+                enum reflector_state listed)
+{
+    if (g->count == CHOICE_MAX || is_there(g, &candidate->place))
+        return;
+    struct choice_candidate *to = &g->out[g->count];
+    struct chooser_candidate *more = &g->more[g->count];
+
+    *to = *candidate;
+    *more = (struct chooser_candidate){.listed = listed, .is_expected = to->device[0] != '\0'};
+    to->state = listed;
+    keep_facts(g, to, more);
+    g->count++;
+}
+
+static bool holds_any(const struct nearby_holder *h, const struct net_place *place)
+{
+    for (size_t s = 0; s < h->subnet_count; s++)
+        for (size_t a = 0; a < place->address_count; a++)
+            if (subnet_is_of_kind(&h->subnets[s], place->addresses[a]) &&
+                subnet_holds(&h->subnets[s], place->addresses[a]))
+                return true;
+    return false;
+}
+
+static bool is_ipv4(const uint8_t address[16])
+{
+    static const uint8_t PREFIX[12] = {[10] = 0xff, [11] = 0xff};
+
+    return memcmp(address, PREFIX, sizeof PREFIX) == 0;
+}
+
+/* Has this machine an address of that kind at all?  True when its own are not known. */
+static bool is_reachable(const struct net_place *place, const char *host)
+{
+    uint8_t address[16];
+
+    if (place->address_count == 0 || alb_failed(site_address_parse(host, address)))
+        return true;
+    for (size_t a = 0; a < place->address_count; a++)
+        if (is_ipv4(place->addresses[a]) == is_ipv4(address))
+            return true;
+    return false;
+}
+
+static void add_holder(struct gathering *g, const struct nearby_holder *h, size_t most)
+{
+    struct choice_candidate c = {.from = CHOICE_BY_LIST, .depth = h->depth, .order = h->order};
+    size_t taken = 0;
+
+    if (strcmp(h->device, g->chooser->options.device) == 0 ||
+        (g->chooser->options.is_reflector && h->depth == 0))
+        return;
+    c.tier = holds_any(h, g->place) ? CHOICE_SAME_SUBNET
+             : h->depth == 0        ? CHOICE_SAME_SITE
+                                    : CHOICE_PARENT_SITE;
+    snprintf(c.device, sizeof c.device, "%.63s", h->device);
+    for (size_t i = 0; i < h->at_count && taken < most; i++) {
+        if (!is_reachable(g->place, h->at[i].host))
+            continue;
+        snprintf(c.place.host, sizeof c.place.host, "%.45s", h->at[i].host);
+        c.place.port = h->at[i].port;
+        add(g, &c, h->state);
+        taken++;
+    }
+}
+
+static void add_list(struct gathering *g)
+{
+    const struct nearby *list = &g->chooser->list;
+    const size_t holders = list->holder_count > 0 ? list->holder_count : 1;
+    const size_t most = PLACES_OF_LIST / holders > 0 ? PLACES_OF_LIST / holders : 1;
+
+    for (size_t i = 0; i < list->holder_count; i++)
+        add_holder(g, &list->holders[i], most);
+    for (size_t i = 0; i < list->hub_count; i++) {
+        struct choice_candidate c = {
+            .from = CHOICE_BY_LIST, .tier = CHOICE_HUB, .order = (unsigned)i};
+        snprintf(c.place.host, sizeof c.place.host, "%.255s", list->hub[i].host);
+        c.place.port = list->hub[i].port;
+        add(g, &c, REFLECTOR_ACCEPT);
+    }
+}
+
+static void add_plain(struct gathering *g, const struct upstream_place *place,
+                      enum choice_from from, unsigned order)
+{
+    const struct choice_candidate c = {.place = *place,
+                                       .from = from,
+                                       .tier = from == CHOICE_BY_BEACON ? CHOICE_SAME_SUBNET
+                                                                        : CHOICE_SAME_SITE,
+                                       .order = order};
+
+    add(g, &c, REFLECTOR_ACCEPT);
+}
+
+/* Another name of somebody who is on the list: it has his rank, behind the list's own address. */
+static void rank_aliases(struct gathering *g)
+{
+    const struct nearby *list = &g->chooser->list;
+
+    for (size_t i = 0; i < g->count; i++) {
+        struct choice_candidate *c = &g->out[i];
+        for (size_t h = 0; h < list->holder_count && c->from != CHOICE_BY_LIST; h++) {
+            const struct nearby_holder *holder = &list->holders[h];
+            if (c->device[0] == '\0' || strcmp(holder->device, c->device) != 0)
+                continue;
+            c->tier = holds_any(holder, g->place) ? CHOICE_SAME_SUBNET
+                      : holder->depth == 0        ? CHOICE_SAME_SITE
+                                                  : CHOICE_PARENT_SITE;
+            c->depth = holder->depth;
+            c->order = holder->order;
+            if (g->more[i].listed != holder->state)
+                c->state = g->more[i].listed = holder->state;
+        }
+    }
+}
+
+size_t chooser_candidates(const struct chooser *c, const struct net_place *place,
+                          struct choice_candidate *out, struct chooser_candidate *more)
+{
+    struct gathering g = {.chooser = c, .place = place, .out = out, .more = more};
+    const struct chooser_options *o = &c->options;
+
+    add_list(&g);
+    for (size_t i = 0; i < o->place_count; i++)
+        add_plain(&g, &o->places[i], CHOICE_BY_CONFIGURATION, ORDER_CONFIGURED + (unsigned)i);
+    for (size_t i = 0; i < c->beacon_count && !o->is_reflector; i++)
+        add_plain(&g, &c->beacons[i], CHOICE_BY_BEACON, ORDER_BEACON + (unsigned)i);
+    if (c->remembered.port != 0)
+        add_plain(&g, &c->remembered, CHOICE_BY_MEMORY, ORDER_REMEMBERED);
+    rank_aliases(&g);
+    return g.count;
+}
+
+void chooser_gather(struct chooser *c)
+{
+    struct choice_candidate *facts = xalloc(sizeof c->facts);
+    struct chooser_candidate *more = xalloc(sizeof c->more);
+
+    c->count = chooser_candidates(c, &c->place, facts, more);
+    memcpy(c->facts, facts, sizeof c->facts);
+    memcpy(c->more, more, sizeof c->more);
+    free(facts);
+    free(more);
+    c->terms = c->list.terms;
+    if (c->options.is_reflector)
+        c->terms.use = SITE_USE_PREFER; /* whoever serves the site must get it from somewhere */
+    c->choice = (struct choice){.chosen = CHOICE_NONE}; /* its indices are of before */
+    chooser_decide_soon(c);
+}
+
+void chooser_drop_list(struct chooser *c)
+{
+    nearby_release(&c->list);
+    c->list = (struct nearby){.terms = {.use = SITE_USE_UNSET}};
+}
+
+/* ---- what is told ---------------------------------------------------------------------------- */
+
+void chooser_set_list(struct chooser *c, const struct nearby *list)
+{
+    chooser_drop_list(c);
+    if (list != NULL) {
+        const size_t size = list->holder_count * sizeof list->holders[0];
+        c->list = *list;
+        c->list.holders = size > 0 ? memcpy(xalloc(size), list->holders, size) : NULL;
+    }
+    chooser_gather(c);
+}
+
+void chooser_set_beacons(struct chooser *c, const struct upstream_place *places, size_t count)
+{
+    c->beacon_count = count < CHOOSER_BEACONS_MAX ? count : CHOOSER_BEACONS_MAX;
+    if (c->beacon_count > 0)
+        memcpy(c->beacons, places, c->beacon_count * sizeof places[0]);
+    chooser_gather(c);
+}
