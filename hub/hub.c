@@ -19,6 +19,7 @@
 #include "hub/nearby.h"
 #include "hub/policy.h"
 #include "hub/sites.h"
+#include "hub/states.h"
 #include "hub/tokens.h"
 
 #define STOP_DEADLINE_NS (5 * NS_PER_S)
@@ -92,6 +93,8 @@ static struct alb_status start_tree(struct hub *h)
     serve_set(h->serve, ROUTE_NEARBY, hub_handle_nearby, h);
     serve_set(h->serve, ROUTE_OVERRIDE_PUT, hub_handle_override_put, h);
     serve_set(h->serve, ROUTE_OVERRIDE_END, hub_handle_override_end, h);
+    serve_set(h->serve, ROUTE_STATES_PUT, hub_handle_states_put, h);
+    serve_set(h->serve, ROUTE_HERE, hub_handle_here, h);
     policy_book_serve(h->policy, h->serve);
     serve_set(h->serve, ROUTE_STATUS, hub_handle_status, h);
     serve_set(h->serve, ROUTE_EXPLAIN, hub_handle_explain, h);

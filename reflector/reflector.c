@@ -40,11 +40,13 @@ static void on_line_up(struct upstream_listener *l)
     record_book_forget(r->records, NULL);
     root_book_forget_refused(r->roots);
     reflector_forget_layers(r);
+    reflector_ask_above(r);
 }
 
 static void on_line_down(struct upstream_listener *l)
 {
-    (void)l; /* what is held goes on being served */
+    reflector_say_here(ALB_CONTAINER(l, struct reflector, on_line));
+    /* what is held goes on being served */
 }
 
 static void start_line(struct reflector *r)
@@ -138,6 +140,7 @@ static struct alb_status start_serve(struct reflector *r)
     serve_set(r->serve, ROUTE_RENEW, reflector_handle_renew, r);
     serve_set(r->serve, ROUTE_LAYERS, reflector_handle_layers, r);
     serve_set(r->serve, ROUTE_STATUS, reflector_handle_status, r);
+    serve_set(r->serve, ROUTE_HERE, reflector_handle_here, r);
     policy_book_serve(r->policy, r->serve);
     return loop_listen(o->loop, &listen, serve_accept, r->serve, &r->listener);
 }
@@ -169,6 +172,7 @@ struct alb_status reflector_start(const struct reflector_options *options, struc
         reflector_open_grants(r);
         reflector_open_layers(r);
         reflector_open_reports(r);
+        reflector_open_above(r);
         start_line(r);
         start_upstream(r);
         start_supply(r);
@@ -176,6 +180,8 @@ struct alb_status reflector_start(const struct reflector_options *options, struc
     }
     if (!alb_failed(st))
         st = start_serve(r);
+    if (!alb_failed(st))
+        reflector_open_states(r);
     if (alb_failed(st)) {
         reflector_free(r);
         return st;
@@ -208,6 +214,9 @@ static void on_event(void *arg, const char *line)
     } else if (strcmp(line, "trust") == 0) {
         authority_refresh(r->authority);
         return; /* told on once it is here and judged */
+    } else if (strcmp(line, "here") == 0) {
+        reflector_ask_above(r);
+        return; /* those below hear of what becomes another here */
     } else if (feed_hear_revoked(r->authority, line) || policy_book_hear(r->policy, line)) {
         return; /* the same */
     }
@@ -231,6 +240,8 @@ static void on_policy_taken(void *arg, enum policy_part part)
     struct reflector *r = arg;
 
     policy_book_say(r->policy, part, r->feed);
+    if (part == POLICY_STATES)
+        reflector_obey_states(r);
 }
 
 /* ---- stopping ---- */
@@ -255,6 +266,8 @@ static void close_parts(struct reflector *r)
     reflector_close_renewals(r);
     reflector_close_layers(r);
     reflector_close_reports(r);
+    reflector_close_above(r);
+    reflector_close_states(r);
     r->serve = serve_free(r->serve);
     r->roots = root_book_free(r->roots);
     r->records = record_book_free(r->records);

@@ -26,6 +26,23 @@ struct layers_list {
     uint64_t asked_ns;    /* when it came; 0: it is only the kept one               */
 };
 
+/* What an operator has it do (states.c, wipe.c). */
+struct reflector_duty {
+    struct state_entry entry; /* as the list has it; all zero: it accepts */
+    uint32_t max_sessions, load_percent;
+    bool is_wiping, is_wiped; /* since that was asked for */
+    struct wipe *wipe;        /* on a worker; NULL: none  */
+    struct timer wipe_again;
+};
+
+/* What the parent says of itself (above.c). */
+struct reflector_above {
+    struct here parent; /* device "": not known */
+    struct upstream_request *asking;
+    bool ask_again;
+    struct timer ask_soon, say_soon;
+};
+
 struct reflector {
     struct reflector_options options;
     uint64_t started_ns;
@@ -51,6 +68,8 @@ struct reflector {
     struct grant_memos renew_memos; /* who asked for a certificate a moment ago */
     struct renewal *renewal;        /* NULL without a certificate */
     struct layers_list layers;
+    struct reflector_duty duty;
+    struct reflector_above above;
     struct timer stop_timer;
     uint64_t drain_until_ns;
     loop_fn stopped;
@@ -69,6 +88,24 @@ void reflector_handle_grant(void *reflector, struct serve_request *rq);
 ALB_MUST_USE struct alb_status reflector_open_renewals(struct reflector *r);
 void reflector_close_renewals(struct reflector *r);
 void reflector_handle_renew(void *reflector, struct serve_request *rq);
+
+/* states.c: what an operator has it do; at start as kept, then whenever the list changes. */
+void reflector_open_states(struct reflector *r);
+void reflector_close_states(struct reflector *r);
+void reflector_obey_states(struct reflector *r);
+/* What its site says of max_sessions and load; 0: nothing. */
+void reflector_set_terms(struct reflector *r, uint32_t max_sessions, uint32_t load_percent);
+void reflector_show_state(const struct reflector *r, struct json_writer *w);
+/* wipe.c: store and content records go, until they are gone. */
+void reflector_start_wipe(struct reflector *r);
+void reflector_stop_wipe(struct reflector *r);
+
+/* above.c: who is above it, and since when all of them are cut off from the hub; GET /v1/here. */
+void reflector_open_above(struct reflector *r);
+void reflector_close_above(struct reflector *r);
+void reflector_ask_above(struct reflector *r); /* the line came up, or the parent says it changed */
+void reflector_say_here(struct reflector *r);  /* something of it changed here */
+void reflector_handle_here(void *reflector, struct serve_request *rq);
 
 /* layers.c */
 void reflector_record_kept(void); /* for record_keep(): where tests end the program */

@@ -168,6 +168,7 @@ static struct alb_status status_text(const struct reflector *r, const struct ref
     put_served(w, &f->serve);
     branches_show(r->branches, w);
     put_queues(w, f);
+    reflector_show_state(r, w);
     json_number(w, "layers", r->layers.doc == NULL ? 0 : json_doc_count(r->layers.doc, "layers"));
     put_trust(w, r);
     json_end(w);

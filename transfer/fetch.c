@@ -83,6 +83,7 @@ static void check_run(struct job *job);
 static void check_done(struct job *job);
 static void say_no(struct fetcher *f, struct want *want, struct alb_status st);
 static void ask_later(struct fetcher *f, struct want *want);
+static void settle(struct want *want, uint64_t came_bytes);
 static void close_batch(struct batch *b);
 
 static const struct http_call_ops batch_ops = {
@@ -219,6 +220,33 @@ static void sweep(struct fetcher *f, uint64_t now_ns)
             return; /* whoever was told freed it */
     }
     f->swept_ns = now_ns;
+}
+
+static void give_up_batch(struct fetcher *f, struct batch *b)
+{
+    if (b->call != NULL)
+        http_call_cancel(b->call);
+    b->call = NULL;
+    close_batch(b); /* it is there until this turn is over */
+    for (size_t i = 0; i < b->count && !f->is_over; i++) {
+        if (b->asked[i] == NULL)
+            continue;
+        f->stats.asked--;
+        settle(b->asked[i], 0);
+        finish(f, b->asked[i], alb_fail(ALB_NOT_FOUND, "nothing is fetched here now"), NULL);
+    }
+}
+
+void fetcher_give_up(struct fetcher *f)
+{
+    struct want *taken[BATCH_ITEMS_MAX];
+    size_t count;
+
+    while (!f->is_over && !TAILQ_EMPTY(&f->batches))
+        give_up_batch(f, TAILQ_FIRST(&f->batches));
+    while (!f->is_over && (count = fetch_queue_take_any(&f->queue, taken, ALB_COUNT(taken))) > 0)
+        for (size_t i = 0; i < count && !f->is_over; i++)
+            finish(f, taken[i], alb_fail(ALB_NOT_FOUND, "nothing is fetched here now"), NULL);
 }
 
 /* The policy keeps back all that is ready, until then or until it says so (more_is_allowed). */

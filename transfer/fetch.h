@@ -51,4 +51,7 @@ struct fetcher_stats {
 struct fetcher *fetcher_new(const struct fetcher_options *options);
 struct fetcher *fetcher_free(struct fetcher *f);
 void fetcher_add(struct fetcher *f, struct want *want);
+/* Whatever waits or is under way ends as NOT_FOUND; only chunks that came and are being checked
+ * still end otherwise.  done() must add nothing. */
+void fetcher_give_up(struct fetcher *f);
 void fetcher_stats(const struct fetcher *f, struct fetcher_stats *out);

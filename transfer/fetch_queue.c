@@ -211,3 +211,33 @@ size_t fetch_queue_take_abandoned(struct fetch_queue *q, struct want **out, size
     }
     return count;
 }
+
+static size_t take_list(struct want_list *list, struct want **out, size_t max_count)
+{
+    struct want *want;
+    size_t count = 0;
+
+    while (count < max_count && (want = TAILQ_FIRST(list)) != NULL) {
+        TAILQ_REMOVE(list, want, link);
+        out[count++] = want;
+    }
+    return count;
+}
+
+size_t fetch_queue_take_any(struct fetch_queue *q, struct want **out, size_t max_count)
+{
+    struct fetch_group *g;
+    size_t count = 0;
+
+    while (count < max_count && (g = TAILQ_FIRST(&q->turns)) != NULL) {
+        count += take_list(&g->wants, out + count, max_count - count);
+        if (TAILQ_EMPTY(&g->wants))
+            drop_group(q, g);
+    }
+    q->ready -= count;
+    const size_t ready = count;
+    for (size_t i = 0; i < FETCH_RESTS; i++)
+        count += take_list(&q->rests[i], out + count, max_count - count);
+    q->resting -= count - ready;
+    return count;
+}

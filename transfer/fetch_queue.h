@@ -53,5 +53,7 @@ size_t fetch_queue_take(struct fetch_queue *q, struct want **out, size_t max_cou
                         uint64_t max_bytes);
 /* Take, of all groups, wants that nobody waits for any more. */
 size_t fetch_queue_take_abandoned(struct fetch_queue *q, struct want **out, size_t max_count);
+/* Take whatever there is, may it be asked for or not, resting or not. */
+size_t fetch_queue_take_any(struct fetch_queue *q, struct want **out, size_t max_count);
 /* The most a batch item for it can be, its head included. */
 uint64_t fetch_queue_most_bytes(const struct want *want);

@@ -20,10 +20,15 @@ static void drop(struct hot_cache *c, struct hot_entry *e)
     free(e);
 }
 
-void hot_cache_release(struct hot_cache *c)
+void hot_cache_clear(struct hot_cache *c)
 {
     while (!TAILQ_EMPTY(&c->order))
         drop(c, TAILQ_FIRST(&c->order));
+}
+
+void hot_cache_release(struct hot_cache *c)
+{
+    hot_cache_clear(c);
     map_release(&c->entries);
 }
 

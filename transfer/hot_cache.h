@@ -24,6 +24,7 @@ struct hot_cache {
 
 void hot_cache_init(struct hot_cache *c, uint64_t limit);
 void hot_cache_release(struct hot_cache *c);
+void hot_cache_clear(struct hot_cache *c);
 /* Borrowed until the next put; NULL when it is not here. */
 struct chunk *hot_cache_get(struct hot_cache *c, const struct chunk_key *key);
 void hot_cache_put(struct hot_cache *c, struct chunk *chunk);

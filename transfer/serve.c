@@ -53,6 +53,7 @@ struct serve *serve_new(const struct serve_options *options)
     log_limit_init(&s->full_lines, "serve.full");
     log_limit_init(&s->grant_lines, "serve.grant_refused");
     log_limit_init(&s->miss_lines, "serve.too_many_misses");
+    log_limit_init(&s->door_lines, "serve.not_now");
     map_init(&s->accounts);
     TAILQ_INIT(&s->sessions);
     serve_stamp_init(s);
@@ -208,6 +209,7 @@ static void leave(struct serve *s, struct serve_session *session)
     }
     s->stats.sessions--;
     s->nobodies -= session->is_nobody;
+    serve_note_parted(session);
     const bool was_last = serve_account_leave(session->account);
     session->account = NULL;
     if (was_last && s->left != NULL)
@@ -342,7 +344,7 @@ static uint64_t on_head(void *arg, struct http_exchange *x)
         return 0;
     }
     decode_rest(rest, rq->rest, sizeof rq->rest);
-    if (!may_call(rq) || !serve_reserve_body(rq))
+    if (!may_call(rq) || !serve_is_open_for(rq) || !serve_reserve_body(rq))
         return 0;
     return rq->route->body_limit;
 }
@@ -511,9 +513,8 @@ static unsigned http_status_of(const struct serve_request *rq, enum alb_code cod
     return 500;
 }
 
-void serve_refuse(struct serve_request *rq, enum alb_code code, const char *message)
+static void refuse(struct serve_request *rq, unsigned status, const struct error_body *error)
 {
-    struct error_body error = {.message = ""};
     struct buf body;
 
     alb_assert(!rq->is_answered);
@@ -521,14 +522,31 @@ void serve_refuse(struct serve_request *rq, enum alb_code code, const char *mess
     rq->gone = NULL;
     if (rq->serve != NULL)
         rq->serve->stats.refused++;
-    snprintf(error.code, sizeof error.code, "%s", alb_code_name(code));
-    snprintf(error.message, sizeof error.message, "%s", message);
     buf_init(&body, 4096);
-    if (rq->x != NULL && !alb_failed(error_body_encode(&error, &body)))
-        http_answer(rq->x, http_status_of(rq, code), "application/json", buf_peek(&body),
-                    buf_size(&body));
+    if (rq->x != NULL && !alb_failed(error_body_encode(error, &body)))
+        http_answer(rq->x, status, "application/json", buf_peek(&body), buf_size(&body));
     buf_release(&body);
     maybe_free(rq);
+}
+
+void serve_refuse(struct serve_request *rq, enum alb_code code, const char *message)
+{
+    struct error_body error = {.message = ""};
+
+    snprintf(error.code, sizeof error.code, "%s", alb_code_name(code));
+    snprintf(error.message, sizeof error.message, "%s", message);
+    refuse(rq, http_status_of(rq, code), &error);
+}
+
+void serve_refuse_until(struct serve_request *rq, const char *code, const struct here *here)
+{
+    struct error_body error = {.until = (uint64_t)here->until_wall_s, .retry_s = here->retry_s};
+
+    snprintf(error.code, sizeof error.code, "%s", code);
+    snprintf(error.message, sizeof error.message, "%s", here->why);
+    if (rq->x != NULL)
+        http_exchange_retry_after(rq->x, here->retry_s);
+    refuse(rq, 503, &error);
 }
 
 void serve_refuse_status(struct serve_request *rq, struct alb_status st)

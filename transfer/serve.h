@@ -28,6 +28,7 @@
 #include "net/http.h"
 #include "shaper/probe.h"
 #include "transfer/root_book.h"
+#include "wire/here.h"
 #include "wire/routes.h"
 
 struct serve;
@@ -56,6 +57,7 @@ struct serve_session { /* one connection; http_session's user */
     struct batch_lane *lane; /* serve_batch.c's: items are sent one after another */
     bool is_closed;          /* lives on only for its last requests               */
     bool is_nobody;          /* no certificate, on the tree port                  */
+    bool is_greeted;         /* its POST /v1/session was taken: serve_door.c      */
     const char *turned_away; /* there was no room: what its requests are told; or NULL */
     struct branch_member *member;  /* NULL: its port is not shaped, or it is closed */
     struct timer life;             /* of the last two: it ends with this                */
@@ -109,6 +111,7 @@ struct serve_stats {
     uint64_t held_bytes;               /* chunks ready but not sent, now */
     uint64_t body_bytes, answer_bytes; /* as of the sessions, now        */
     size_t sessions, spots;
+    size_t devices; /* with a session that was greeted */
     struct probe_responder_figures probes;
     uint64_t bulk_bps; /* of batches to devices beyond a WAN, now, below TLS; and to how many */
     size_t bulk_devices;
@@ -137,6 +140,24 @@ void serve_stats(const struct serve *s, struct serve_stats *out);
 void serve_show_held(const struct serve_stats *stats, struct json_writer *w);
 /* How often paths were probed, as an object "probes" of a status. */
 void serve_show_probes(const struct serve_stats *stats, struct json_writer *w);
+
+/* ---- who may come (serve_door.c) ------------------------------------------------------------- */
+
+/* What its owner says of itself; all zero: everybody may come.  Devices that are here already may
+ * open more connections, except where nobody is served. */
+struct serve_door {
+    enum reflector_state state;
+    uint32_t max_devices;    /* no more than so many have sessions; 0: no bound                 */
+    uint32_t load_percent;   /* nobody new while memory or positions are used so far; 0: 100    */
+    char why[STATE_WHY_MAX]; /* the operator's, of `state` */
+};
+/* Copied.  A state that serves nobody ends the sessions there are. */
+void serve_set_door(struct serve *s, const struct serve_door *door);
+/* Would a new session of a device that has none be taken?  Fills what the serve knows of `out`:
+ * state, takes_new, sessions, max_sessions, load_percent, until, retry_s, why. */
+void serve_here(struct serve *s, struct here *out);
+/* Answer GET /v1/here; 503 to who asks for it all the time. */
+void serve_answer_here(struct serve_request *rq, const struct here *here);
 
 /* ---- for handlers --------------------------------------------------------------------------- */
 

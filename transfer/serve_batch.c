@@ -7,7 +7,7 @@
  * begins one (the *lane*), so that a cut costs at most one chunk.  A batch holds at most HOLD_BYTES
  * of chunks that are ready but not sent, a lane LANE_BYTES; what comes beyond is let go and asked
  * again, from memory or the store, when its turn comes: a slow reader costs bounded memory, and all
- * of them together HOLD_ALL_BYTES and a chunk for each connection.  While something is still
+ * of them together SERVE_HELD_MAX and a chunk for each connection.  While something is still
  * awaited a "queued" item says so at least every 5 s.
  */
 #include <stdio.h>
@@ -18,7 +18,7 @@
 #include "transfer/serve_impl.h"
 #include "wire/batch.h"
 
-enum { HOLD_BYTES = 1 << 20, LANE_BYTES = 4 << 20, HOLD_ALL_BYTES = 128 << 20 };
+enum { HOLD_BYTES = 1 << 20, LANE_BYTES = 4 << 20 };
 #define QUEUED_EVERY_NS (4 * NS_PER_S)
 
 enum spot_state {
@@ -254,7 +254,7 @@ static bool is_too_much(const struct batch_answer *b, size_t more)
 {
     return b->lane->held_bytes > 0 && ((b->held_bytes > 0 && b->held_bytes + more > HOLD_BYTES) ||
                                        b->lane->held_bytes + more > LANE_BYTES ||
-                                       b->serve->stats.held_bytes + more > HOLD_ALL_BYTES);
+                                       b->serve->stats.held_bytes + more > SERVE_HELD_MAX);
 }
 
 static void hold(struct batch_answer *b, struct spot *spot, struct chunk *chunk)

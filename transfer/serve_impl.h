@@ -15,8 +15,8 @@ struct serve {
     struct serve_sessions sessions;
     size_t nobodies; /* sessions without a certificate              */
     uint64_t nobodys_body_bytes;
-    size_t turned_away;  /* sessions that only hear that there is no room */
-    struct map accounts; /* of devices: serve_limits.c */
+    size_t turned_away;                          /* sessions that only hear that there is no room */
+    struct map accounts;                         /* of devices: serve_limits.c */
     void (*left)(void *arg, const char *device); /* may be NULL */
     void *left_arg;
     struct log_limit full_lines, grant_lines, miss_lines;
@@ -27,6 +27,8 @@ struct serve {
     uint64_t stamp_looks, steady_bps, most_steady_bps, shared_until_ns;
     bool looked_shared, is_shared; /* what devices beyond WANs share is our line */
     bool is_draining;
+    struct serve_door door;
+    struct log_limit door_lines; /* of those turned away */
     struct serve_stats stats;
 };
 
@@ -39,6 +41,7 @@ enum {
     SERVE_ANSWERS_MAX = 128 << 20,
     SERVE_SESSION_SPOTS_MAX = 4096, /* positions asked for and not sent: 16 full batches */
     SERVE_SPOTS_MAX = 256 << 10,    /* … on all sessions: 100 MiB                        */
+    SERVE_HELD_MAX = 128 << 20,     /* chunks ready but not sent, on all sessions        */
 };
 
 /* Why a session of `who` cannot be had now, or NULL. */
@@ -65,6 +68,25 @@ bool serve_holds_begin(struct serve_request *rq);
 void serve_holds_end(struct serve_session *session, struct alb_status st);
 /* Is it the first time that this account is marked with that number? */
 bool serve_account_mark(struct serve_account *a, uint64_t mark);
+
+/* A session of the account's device was greeted, or the last of those that were ended: is that its
+ * first, was it its last? */
+bool serve_account_greet(struct serve_account *a);
+bool serve_account_part(struct serve_account *a);
+bool serve_account_is_here(const struct serve_account *a);
+/* May it ask for GET /v1/here once more?  Twenty at once, one a second; a reflector sixteen times
+ * as often. */
+bool serve_account_may_look(struct serve_account *a, uint64_t now_ns);
+
+/* serve.c: 503 with `code`, and why and until when as `here` says. */
+void serve_refuse_until(struct serve_request *rq, const char *code, const struct here *here);
+
+/* serve_door.c: may this session be greeted, and may that request be answered now?  False: refused.
+ */
+bool serve_admits(struct serve_request *rq);
+bool serve_is_open_for(struct serve_request *rq);
+void serve_note_greeted(struct serve_session *session);
+void serve_note_parted(struct serve_session *session);
 
 /* serve_stamp.c: what senders know is told to whoever paces them. */
 void serve_stamp_init(struct serve *s);

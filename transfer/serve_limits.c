@@ -37,6 +37,7 @@ enum { BODY_LEAST_BPS = 4 << 10 };
 /* A device has no reason to ask for what does not exist, but for a version that was published a
  * moment ago; a reflector speaks for a branch. */
 enum { MISSES_BURST = 240, MISSES_EACH_S = 2, BRANCH = 16 };
+enum { LOOKS_BURST = 20 }; /* of GET /v1/here, then one a second */
 enum { ACCOUNTS_MOST = 16 << 10 /* then those without a session are forgotten */ };
 
 /* What one device is doing here.  Lives as long as a session of it, and usually longer. */
@@ -49,6 +50,8 @@ struct serve_account {
     uint32_t misses; /* left */
     uint64_t misses_ns;
     uint64_t mark;
+    size_t greeted;   /* of its sessions        */
+    uint64_t look_ns; /* until when its looks are used up, as far as they go */
 };
 
 /* ---- accounts ------------------------------------------------------------------------------- */
@@ -117,6 +120,33 @@ struct serve_account *serve_account_enter(struct serve *s, const struct identity
 bool serve_account_leave(struct serve_account *a)
 {
     return a != NULL && --a->sessions == 0;
+}
+
+bool serve_account_greet(struct serve_account *a)
+{
+    return a->greeted++ == 0;
+}
+
+bool serve_account_part(struct serve_account *a)
+{
+    return --a->greeted == 0;
+}
+
+bool serve_account_is_here(const struct serve_account *a)
+{
+    return a->greeted > 0;
+}
+
+bool serve_account_may_look(struct serve_account *a, uint64_t now_ns)
+{
+    const uint64_t each_ns = NS_PER_S / a->scale;
+
+    if (a->look_ns < now_ns)
+        a->look_ns = now_ns;
+    if (a->look_ns + each_ns > now_ns + LOOKS_BURST * NS_PER_S)
+        return false;
+    a->look_ns += each_ns;
+    return true;
 }
 
 static bool free_each(void *arg, const struct chunk_key *key, void *value)

@@ -30,7 +30,10 @@ void serve_handle_session(void *arg, struct serve_request *rq)
     const uint8_t *body = serve_body(rq, &size);
     struct grant grant;
 
+    if (!serve_admits(rq))
+        return;
     if (size == 0) {
+        serve_note_greeted(session);
         serve_answer(rq, octets, "", 0);
         return;
     }
@@ -51,6 +54,7 @@ void serve_handle_session(void *arg, struct serve_request *rq)
     session->grant = serve_grant_copy(&grant);
     if (session->member != NULL)
         branch_place(session->member, grant.site, grant.device);
+    serve_note_greeted(session);
     serve_answer(rq, octets, "", 0);
 }
 

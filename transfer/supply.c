@@ -19,6 +19,7 @@ struct supply {
     struct timer tell_timer;
     size_t looks, keeps; /* at work for us: reads of the store, chunks on their way into it */
     bool is_dying;
+    enum supply_fetching fetching;
     struct supply_stats stats;
     struct log_limit bad_lines; /* a disk that dies fails each read, and devices ask again */
 };
@@ -230,11 +231,16 @@ static void look_done(struct job *job)
 
 static void not_in_store(struct supply *s, struct want *want, struct alb_status st)
 {
-    if (s->fetcher != NULL) {
+    if (s->fetcher != NULL && s->fetching == SUPPLY_FETCHES) {
         fetcher_add(s->fetcher, want);
         return;
     }
     s->stats.failed++;
+    if (s->fetcher != NULL) { /* what is damaged is as good as not here */
+        want_table_finish(&s->table, want, alb_fail(ALB_NOT_FOUND, "nothing is fetched here now"),
+                          NULL);
+        return;
+    }
     if (s->options.lost != NULL)
         s->options.lost(s->options.lost_arg, &want->key, st);
     want_table_finish(&s->table, want, st, NULL);
@@ -277,6 +283,18 @@ static void fetched(void *arg, struct want *want, struct alb_status st, struct c
         s->stats.failed++;
     }
     want_table_finish(&s->table, want, st, chunk);
+}
+
+void supply_set_fetching(struct supply *s, enum supply_fetching fetching)
+{
+    s->fetching = fetching;
+    if (s->fetcher != NULL && fetching == SUPPLY_FETCHES_NOTHING)
+        fetcher_give_up(s->fetcher);
+}
+
+void supply_forget(struct supply *s)
+{
+    hot_cache_clear(&s->cache);
 }
 
 void supply_tell_left(struct supply *s, const char *layer, uint64_t bytes)

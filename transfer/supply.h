@@ -54,6 +54,12 @@ struct supply *supply_free(struct supply *s);
 void supply_ask(struct supply *s, const struct chunk_key *key, struct waiter *waiter);
 /* Harmless once done() was called. */
 void supply_leave(struct supply *s, struct waiter *waiter);
+/* What is asked of the parent: at first whatever is not here; what was asked already, to the end;
+ * nothing, and what was asked is given up.  What is not here then is NOT_FOUND at once. */
+enum supply_fetching { SUPPLY_FETCHES, SUPPLY_FINISHES, SUPPLY_FETCHES_NOTHING };
+void supply_set_fetching(struct supply *s, enum supply_fetching fetching);
+/* Memory lets go of all chunks; those that are being sent stay until they are. */
+void supply_forget(struct supply *s);
 /* Somebody who asks here lacks so many stored bytes of a layer still: for its deadline. */
 void supply_tell_left(struct supply *s, const char *layer, uint64_t bytes);
 void supply_stats(const struct supply *s, struct supply_stats *out);
