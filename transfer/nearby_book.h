@@ -19,7 +19,7 @@
 
 #include "net/net_place.h"
 #include "transfer/authority.h"
-#include "wire/nearby.h"
+#include "transfer/nearby_shelf.h"
 
 struct json_writer;
 struct nearby_book;
@@ -28,10 +28,14 @@ struct upstream;
 struct nearby_book_options {
     struct loop *loop;
     struct authority *authority; /* borrowed */
-    struct catalogue
-        *catalogue;   /* borrowed, must outlive the loop's last jobs; NULL: nothing kept */
-    const char *site; /* of its certificate, for where no place is known; copied; "" */
+    struct catalogue *catalogue; /* borrowed, outlives the loop's last jobs; NULL: nothing kept */
+    const char *site;            /* of its certificate, for where no place is known; copied; "" */
+    struct nearby_shelf *shelf;  /* borrowed: where the lists are; NULL: one of its own */
 };
+/* Lists of a shelf of its own: a machine is at few places. */
+enum { NEARBY_BOOK_LISTS = 16 };
+/* Whoever hears an event, or is back on the line and has a list, asks within this. */
+#define NEARBY_BOOK_JITTER_NS (10 * NS_PER_S)
 
 /* Blocking: reads what is kept. */
 struct nearby_book *nearby_book_open(const struct nearby_book_options *options);
