@@ -79,6 +79,8 @@ ALB_MUST_USE struct alb_status wake_queue_add(struct wake_queue *q, const struct
 /* It is awake (it was heard), or nobody wants it any more: no frame of it is due after this.
  * False: it was not there. */
 bool wake_queue_drop(struct wake_queue *q, const uint8_t mac[NET_MAC_SIZE]);
+/* That it was woken a moment ago is forgotten: whoever asks knows better. */
+void wake_queue_forget(struct wake_queue *q, const uint8_t mac[NET_MAC_SIZE]);
 /* Begin nobody before then; repeats go on. */
 void wake_queue_hold(struct wake_queue *q, uint64_t until_ns);
 /* The next one due; false: nobody is, now. */

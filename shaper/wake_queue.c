@@ -103,6 +103,13 @@ static bool was_woken(const struct wake_queue *q, const uint8_t mac[NET_MAC_SIZE
     return false;
 }
 
+void wake_queue_forget(struct wake_queue *q, const uint8_t mac[NET_MAC_SIZE])
+{
+    for (size_t i = 0; i < q->remembered; i++)
+        if (memcmp(q->memory[i].mac, mac, NET_MAC_SIZE) == 0)
+            q->memory[i] = (struct woken){.at_ns = 0}; /* nobody's MAC */
+}
+
 /* ---- the queue ------------------------------------------------------------------------------- */
 
 struct wake_queue *wake_queue_new(unsigned rate)
