@@ -18,6 +18,7 @@
 #include "hub/hub_impl.h"
 #include "hub/nearby.h"
 #include "hub/policy.h"
+#include "hub/roster.h"
 #include "hub/sites.h"
 #include "hub/states.h"
 #include "hub/tokens.h"
@@ -98,6 +99,7 @@ static struct alb_status start_tree(struct hub *h)
     policy_book_serve(h->policy, h->serve);
     serve_set(h->serve, ROUTE_STATUS, hub_handle_status, h);
     serve_set(h->serve, ROUTE_EXPLAIN, hub_handle_explain, h);
+    hub_open_roster(h);
     return loop_listen(o->loop, &listen, serve_accept, h->serve, &h->listener);
 }
 
@@ -211,6 +213,7 @@ void hub_figures(const struct hub *h, struct hub_figures *out)
     supply_stats(h->supply, &out->supply);
     keeper_stats(h->keeper, &out->keeper);
     out->lost_chunks = h->damage.count;
+    roster_figures(h->roster, &out->roster);
 }
 
 uint16_t hub_port(const struct hub *h)
@@ -271,6 +274,7 @@ void hub_stop(struct hub *h, loop_fn stopped, void *arg)
     h->stopped_arg = arg;
     timer_stop(&h->upkeep);
     hub_scrub_stop(h);
+    hub_stop_roster(h);
     h->listener = listener_free(h->listener);
     if (h->admin_listener != NULL)
         h->admin_listener = listener_free(h->admin_listener);
@@ -294,6 +298,7 @@ struct hub *hub_free(struct hub *h)
         listener_free(h->admin_listener);
     serve_free(h->admin);
     serve_free(h->serve);
+    hub_close_roster(h);
     root_book_free(h->roots);
     record_book_free(h->records);
     supply_free(h->supply);

@@ -11,6 +11,7 @@
 #include "net/tls.h"
 #include "store/catalogue.h"
 #include "store/chunk_store.h"
+#include "transfer/roster.h"
 #include "transfer/serve.h"
 #include "wire/nearby.h"
 
@@ -60,6 +61,7 @@ struct hub_figures {
     struct serve_stats serve;
     struct supply_stats supply;
     struct keeper_stats keeper;
+    struct roster_figures roster;
     size_t open_uploads;
     uint64_t published;         /* versions since the start */
     uint64_t enrolled, revoked; /* devices since the start */

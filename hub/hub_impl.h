@@ -12,6 +12,7 @@
 #include "transfer/branches.h"
 #include "transfer/feed_revoked.h"
 #include "transfer/policy_book.h"
+#include "transfer/roster.h"
 
 enum { HUB_ANSWER_MAX = 64 << 20 };
 
@@ -32,6 +33,8 @@ struct hub {
     struct feed *feed;
     struct serve *serve, *admin;
     struct listener *listener, *admin_listener;
+    struct roster *roster;           /* who is there now (roster.h) */
+    struct hub_presences *presences; /* … and what is kept of it    */
     struct hub_tasks tasks;
     struct uploads uploads;
     struct digest *bearers; /* owned: hashes of the admin port's tokens */

@@ -45,6 +45,17 @@ struct alb_status hub_metrics(const struct hub_state *s, struct buf *out)
         {"published_total", "counter", "Versions committed.", s->figures.published},
         {"enrolled_total", "counter", "Certificates issued.", s->figures.enrolled},
         {"revoked_total", "counter", "Certificates revoked.", s->figures.revoked},
+        {"devices_online", "gauge", "Devices that are there now, by their announcements.",
+         s->figures.roster.devices},
+        {"reflectors_online", "gauge", "… that are reflectors.", s->figures.roster.reflectors},
+        {"announcements_total", "counter", "Bodies that told who is there.",
+         s->figures.roster.bodies},
+        {"announcements_refused_total", "counter", "… that were refused.",
+         s->figures.roster.refused},
+        {"devices_moved_total", "counter", "Devices that came by another way.",
+         s->figures.roster.contested},
+        {"devices_not_counted_total", "counter", "… for whom there was no room.",
+         s->figures.roster.full},
         {"loop_lag_milliseconds", "gauge", "Longest batch of callbacks.", s->worst_lag_ms},
     };
 

@@ -182,6 +182,8 @@ struct alb_status reflector_start(const struct reflector_options *options, struc
         st = start_serve(r);
     if (!alb_failed(st))
         reflector_open_states(r);
+    if (!alb_failed(st))
+        reflector_open_roster(r);
     if (alb_failed(st)) {
         reflector_free(r);
         return st;
@@ -204,6 +206,8 @@ static void on_event(void *arg, const char *line)
     struct reflector *r = arg;
     char name[CATALOGUE_NAME_MAX + 1];
 
+    if (reflector_hear_for(r, line))
+        return;
     root_book_forget_refused(r->roots);
     if (strncmp(line, "head ", 5) == 0) {
         snprintf(name, sizeof name, "head/%s", line + 5);
@@ -269,6 +273,7 @@ static void close_parts(struct reflector *r)
     reflector_close_above(r);
     reflector_close_states(r);
     r->serve = serve_free(r->serve);
+    reflector_close_roster(r);
     r->roots = root_book_free(r->roots);
     r->records = record_book_free(r->records);
     r->supply = supply_free(r->supply);
@@ -306,6 +311,7 @@ void reflector_stop(struct reflector *r, loop_fn stopped, void *arg)
     r->stopped = stopped;
     r->stopped_arg = arg;
     r->listener = listener_free(r->listener);
+    reflector_leave(r);
     serve_drain(r->serve);
     r->drain_until_ns = loop_now_ns(r->options.loop) + STOP_DRAIN_NS;
     timer_set_in(&r->stop_timer, 0);

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "net/ethtool_netlink.h"
 #include "net/tls.h"
 #include "store/catalogue.h"
 #include "store/chunk_store.h"
@@ -34,6 +35,8 @@ struct reflector_options {
     void *renewed_arg;
     const char *site;
     struct own_addresses addresses;    /* for rules by subnet; none: a world without */
+    /* Can this machine be woken?  wake_ability_ask(), by a job; NULL: a world without cards. */
+    struct alb_status (*ask_wake)(uint32_t link, struct wake_ability *out);
     uint64_t memory_cache_bytes;       /* 0: 64 MiB */
     uint64_t max_pending_bytes;        /* verified but not yet stored; 0: 64 MiB */
     uint64_t window_bytes;             /* credit towards the parent; 0: 4 MiB */

@@ -5,6 +5,7 @@
 #include "base/log_limit.h"
 #include "reflector/grant_memo.h"
 #include "reflector/reflector.h"
+#include "transfer/announcer.h"
 #include "transfer/branches.h"
 #include "transfer/feed_revoked.h"
 #include "transfer/own_grant.h"
@@ -59,6 +60,9 @@ struct reflector {
     struct serve *serve;
     struct feed *feed;
     struct listener *listener;
+    struct roster *roster; /* who is behind this box */
+    struct announcer *announcer;
+    struct reflector_self *self; /* roster.c: what it tells of itself */
     struct own_grant grant;
     struct grant_asks grant_asks;
     struct grant_memos grant_memos;
@@ -113,6 +117,13 @@ void reflector_open_layers(struct reflector *r);   /* blocking: start-up */
 void reflector_forget_layers(struct reflector *r); /* an event says they changed */
 void reflector_close_layers(struct reflector *r);
 void reflector_handle_layers(void *reflector, struct serve_request *rq);
+
+/* roster.c: who is behind this box; opened behind the serve, closed after it, before the upstream. */
+void reflector_open_roster(struct reflector *r);
+void reflector_leave(struct reflector *r); /* the last words */
+void reflector_close_roster(struct reflector *r);
+/* "for DEVICE …": handed on, or for this box itself; false: another line. */
+bool reflector_hear_for(struct reflector *r, const char *line);
 
 /* report.c: what it tells people */
 void reflector_open_reports(struct reflector *r);

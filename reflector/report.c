@@ -167,6 +167,7 @@ static struct alb_status status_text(const struct reflector *r, const struct ref
     put_supply(w, &f->supply);
     put_served(w, &f->serve);
     branches_show(r->branches, w);
+    roster_show(r->roster, w);
     put_queues(w, f);
     reflector_show_state(r, w);
     json_number(w, "layers", r->layers.doc == NULL ? 0 : json_doc_count(r->layers.doc, "layers"));

@@ -61,6 +61,7 @@ struct announcer_place {
 void announcer_place_of(const struct net_picture *p, const struct net_place *place,
                         struct announcer_place *room, struct announce_place *out);
 /* The hardware cards (wired and wireless) of a picture; whether they can be woken is not asked
- * here (is_known false; wake_ability_ask() may block).  Returns how many. */
-size_t announcer_cards_of(const struct net_picture *p,
-                          struct announce_card out[ANNOUNCE_CARDS_MAX]);
+ * here (is_known false; wake_ability_ask() may block).  `links`, their indices, may be NULL.
+ * Returns how many. */
+size_t announcer_cards_of(const struct net_picture *p, struct announce_card out[ANNOUNCE_CARDS_MAX],
+                          uint32_t links[ANNOUNCE_CARDS_MAX]);

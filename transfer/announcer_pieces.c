@@ -58,7 +58,8 @@ static bool is_group(const uint8_t mac[NET_MAC_SIZE])
     return (mac[0] & 1) != 0 || memcmp(mac, NONE, sizeof NONE) == 0;
 }
 
-size_t announcer_cards_of(const struct net_picture *p, struct announce_card out[ANNOUNCE_CARDS_MAX])
+size_t announcer_cards_of(const struct net_picture *p, struct announce_card out[ANNOUNCE_CARDS_MAX],
+                          uint32_t links[ANNOUNCE_CARDS_MAX])
 {
     size_t count = 0;
 
@@ -68,6 +69,8 @@ size_t announcer_cards_of(const struct net_picture *p, struct announce_card out[
 
         if (!is_card || !l->has_mac || is_group(l->mac))
             continue;
+        if (links != NULL)
+            links[count] = l->index;
         struct announce_card *c = &out[count++];
         *c = (struct announce_card){.is_known = false};
         memcpy(c->mac.bytes, l->mac, sizeof c->mac.bytes);
