@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "net/datagram_event.h"
+#include "net/mdns_impl.h"
 #include "net/netlink_impl.h"
 #include "net/raw_frame_impl.h"
 #include "net/stream_event.h"
@@ -106,6 +107,7 @@ static const struct loop_ops event_ops = {
     .find_host = datagram_event_find_host,
     .open_netlink = netlink_event_open,
     .send_frame = raw_frame_event_send,
+    .open_mdns = mdns_event_open,
 };
 
 struct loop_event *loop_event_of(struct loop *loop)

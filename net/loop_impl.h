@@ -12,6 +12,7 @@
 struct address;
 struct datagram;
 struct datagram_options;
+struct mdns_socket;
 struct netlink_source;
 struct netlink_view;
 struct raw_frame;
@@ -35,6 +36,7 @@ struct loop_ops {
     struct alb_status (*open_netlink)(struct loop *loop, struct netlink_view *view,
                                       struct netlink_source **out);
     struct alb_status (*send_frame)(struct loop *loop, const struct raw_frame *frame);
+    struct alb_status (*open_mdns)(struct loop *loop, struct mdns_socket **out);
 };
 
 struct grave {

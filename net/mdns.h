@@ -98,7 +98,7 @@ bool mdns_text_find(const struct mdns_record *txt, const char *key, char *out, s
 
 struct mdns_writer {
     uint8_t bytes[MDNS_WRITE_MOST];
-    size_t size; /* 0: something had no room, and nothing is to be sent */
+    size_t size;
     bool is_full;
 };
 

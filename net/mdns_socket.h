@@ -7,7 +7,8 @@
  * systemd-resolved): all hear everything.
  *
  * What comes was sent to the group or to us, from an address of a subnet of that very link, or from
- * a link-local one; anything else is dropped here, as is what is longer than MDNS_PACKET_MOST.  The
+ * a link-local one; anything else is dropped here, as is what is longer than MDNS_PACKET_MOST, and
+ * what is more than MDNS_HEARD_MOST in a second on one link: nobody's flood takes our time.  The
  * hop limit is not looked at (RFC 6762 §11).  What we send has hop limit 255, goes to the group on
  * one link, and never through a gate: who sends is bound by its own pace (transfer/beacon.h).
  *
@@ -19,7 +20,10 @@
 #include "net/loop.h"
 #include "net/mdns.h"
 
-enum { MDNS_LINKS_MOST = 16 }; /* Linux lets a socket be in 20 groups; of more links, the first */
+enum {
+    MDNS_LINKS_MOST = 16, /* Linux lets a socket be in 20 groups; of more links, the first */
+    MDNS_HEARD_MOST = 300,
+};
 
 struct mdns_socket;
 
@@ -43,6 +47,8 @@ struct mdns_socket *mdns_socket_close(struct mdns_socket *s);
 
 /* Something of `now` is other than it was: links are joined and left. */
 void mdns_socket_follow(struct mdns_socket *s, const struct net_picture *now);
+/* Links and addresses as it was told last; borrowed until the next follow. */
+const struct net_picture *mdns_socket_picture(const struct mdns_socket *s);
 /* The links it is on, ascending; how many. */
 size_t mdns_socket_links(const struct mdns_socket *s, uint32_t out[MDNS_LINKS_MOST]);
 
@@ -54,5 +60,6 @@ ALB_MUST_USE struct alb_status mdns_socket_send(struct mdns_socket *s, uint32_t 
 bool mdns_link_is_wanted(const struct net_picture *p, const struct net_link *l);
 /* Of that link, as others may dial it: no link-local, none on trial or running out. */
 bool mdns_address_is_told(const struct net_address *a);
-/* Is `ip` in a subnet of that link? */
-bool mdns_is_on_link(const struct net_picture *p, uint32_t link, const struct net_ip *ip);
+/* Is `ip` in a subnet of that link?  Of an IPv6 address, the first 64 bits count: one by DHCPv6 has
+ * a prefix of 128, and yet neighbours. */
+bool mdns_socket_is_near(const struct mdns_socket *s, uint32_t link, const struct net_ip *ip);

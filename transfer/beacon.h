@@ -13,19 +13,20 @@
  *     org       first 8 bytes of SHA-256("albedo beacon org\n" pin)
  *     instance  first 6 bytes of SHA-256("albedo beacon box\n" pin device)
  *
- * The name is not probed for (RFC 6762 §8.1): a device's name stands once in an organisation, so its
- * digest is somebody else's only by forgery, and a forger would not yield to probes either.
+ * The name is not probed for (RFC 6762 §8.1): a device's name stands once in an organisation, so
+ * its digest is somebody else's only by forgery, and a forger would not yield to probes either.
  *
  * Nothing that is heard is believed.  It says whom somebody may ask, who must then show a
  * certificate of the organisation; and that only at addresses of the link's own subnets, so that
  * nobody can send us to the other end of the world.
  *
- * A beacon speaks up when a link appears, once more after 1 s, when asked (20–120 ms later, never
- * oftener than once a second on a link, whoever asks), and says goodbye.  A browser asks when
- * beacon_browser_ask() says so, after 0, 1, 2, 4 … 64 s until somebody answered, then listens, and
- * asks again when what it knows is about to run out; one question on a link counts for all who hear
- * it.  Idle that is some 4 bytes/s on a link, however many machines there are.  Questions from other
- * ports than 5353 are not answered.
+ * A beacon speaks up when a link appears or has other addresses, and again 1 s later; when asked,
+ * 20–120 ms later and never oftener than once a second on a link, whoever asks; and says goodbye.
+ * A browser asks when a link is new or has other addresses, or beacon_browser_ask() says so: at once
+ * and after 1, 2, 4 s …, at last every hour, until somebody answers; then it listens, and asks again
+ * when what it knows is about to run out.  A question that one machine asks counts for all who hear
+ * it: idle, that is some 4 bytes/s on a link, however many machines there are.  Questions from other
+ * ports than 5353 are not answered: none of ours comes from there, and others' senders are forged.
  *
  * Both live on the loop and follow a net_picture (net/netlink.h) that the owner hands them.
  */

@@ -15,7 +15,8 @@ from lib import tree
 
 # The objects that may hand bytes to a network, and the calls that do.
 WRAPPERS = {("libnet.a", "stream_event.c.o"), ("libnet.a", "datagram_event.c.o"),
-            ("libnet.a", "raw_frame.c.o")}  # wake frames, which shaper/wake.h bounds
+            ("libnet.a", "raw_frame.c.o"),  # wake frames, which shaper/wake.h bounds
+            ("libnet.a", "mdns_socket_event.c.o")}  # to one's own link; transfer/beacon.h bounds
 SENDING = {"SSL_write", "SSL_write_ex", "SSL_write_early_data", "SSL_sendfile",
            "BIO_write", "BIO_write_ex",
            "send", "sendto", "sendmsg", "sendmmsg", "sendfile", "sendfile64", "splice"}

@@ -215,6 +215,7 @@ static const struct loop_ops node_ops = {
     .find_host = world_find_host,
     .open_netlink = world_open_netlink,
     .send_frame = world_send_frame,
+    .open_mdns = world_open_mdns,
 };
 
 struct loop *world_add_node(struct world *w, const char *name, const struct identity *identity)

@@ -7,6 +7,7 @@
  *     world_dial.c     how a connection comes about: dial, handshake, listen
  *     world_datagram.c single packets that may be lost
  *     world_place.c    what a node sees of its surroundings, and its raw frames
+ *     world_mdns.c     multicast among nodes of one subnet
  */
 #pragma once
 
@@ -46,6 +47,7 @@ struct world {
     struct world_conn *conns;
     struct world_listener *listeners;
     struct world_datagram *datagrams;
+    struct world_mdns *mdns;
     uint16_t next_port;
     uint32_t node_count;
     uint64_t conn_count;
@@ -216,6 +218,7 @@ void world_datagram_deliver(struct world_packet *p);
 struct alb_status world_open_netlink(struct loop *loop, struct netlink_view *view,
                                      struct netlink_source **out);
 struct alb_status world_send_frame(struct loop *loop, const struct raw_frame *f);
+struct alb_status world_open_mdns(struct loop *loop, struct mdns_socket **out);
 
 struct stream *world_dial(struct loop *loop, const struct dial_options *options);
 struct alb_status world_listen(struct loop *loop, const struct listen_options *options,
