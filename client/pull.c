@@ -32,6 +32,7 @@ enum exit_code pull_run(struct pull *p)
         code = pull_verify(p);
     if (code == EXIT_DONE)
         pull_report(p);
+    pull_tell(p, code);
     return code;
 }
 

@@ -81,6 +81,8 @@ enum exit_code pull_run(struct pull *p);
 enum exit_code pull_fetch(struct pull *p);
 enum exit_code pull_verify(struct pull *p);
 void pull_report(struct pull *p);
+/* To the parent, now or later (client/pull_told.c): what became of it. */
+void pull_tell(struct pull *p, enum exit_code code);
 /* Frees what pull_run() left; the loop is still there. */
 void pull_release(struct pull *p);
 

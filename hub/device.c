@@ -124,10 +124,8 @@ static void put_members(const struct device_record *d, struct json_writer *w)
 
 void device_show(const struct device_record *d, struct json_writer *w)
 {
-    json_object_begin(w, NULL);
     put_members(d, w);
     json_bool(w, "revoked", d->is_revoked);
-    json_end(w);
 }
 
 struct alb_status device_write(struct catalogue *c, const struct device_record *d,

@@ -44,6 +44,7 @@ ALB_MUST_USE struct alb_status device_write(struct catalogue *c, const struct de
                                             uint64_t expected);
 ALB_MUST_USE struct alb_status device_decode(const void *value, size_t size,
                                              struct device_record *out);
+/* As members of an open object. */
 void device_show(const struct device_record *d, struct json_writer *w);
 
 struct token_record {

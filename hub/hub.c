@@ -74,6 +74,7 @@ static struct alb_status start_tree(struct hub *h)
     serve_install_common(h->serve);
     serve_set(h->serve, ROUTE_ENROL, hub_handle_enrol, h);
     serve_set(h->serve, ROUTE_RENEW, hub_handle_renew, h);
+    serve_set(h->serve, ROUTE_TOLD, hub_handle_told, h);
     serve_set(h->serve, ROUTE_GRANT, hub_handle_grant, h);
     serve_set(h->serve, ROUTE_LAYERS, hub_handle_layers, h);
     serve_set(h->serve, ROUTE_UPLOAD, hub_handle_upload, h);
@@ -207,6 +208,8 @@ void hub_figures(const struct hub *h, struct hub_figures *out)
 {
     *out = (struct hub_figures){.open_uploads = h->uploads.count,
                                 .published = h->published,
+                                .pulls_applied = h->told_applied,
+                                .pulls_failed = h->told_failed,
                                 .enrolled = h->enrolled,
                                 .revoked = h->revoked};
     serve_stats(h->serve, &out->serve);

@@ -63,8 +63,9 @@ struct hub_figures {
     struct keeper_stats keeper;
     struct roster_figures roster;
     size_t open_uploads;
-    uint64_t published;         /* versions since the start */
-    uint64_t enrolled, revoked; /* devices since the start */
+    uint64_t published;                   /* versions since the start */
+    uint64_t enrolled, revoked;           /* devices since the start */
+    uint64_t pulls_applied, pulls_failed; /* told of since the start, each counted once */
 };
 void hub_figures(const struct hub *h, struct hub_figures *out);
 

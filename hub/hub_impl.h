@@ -44,6 +44,7 @@ struct hub {
     struct log_limit wrong_token_lines; /* of the ordered lane, where enrolling happens */
     bool is_renewing, is_dying, is_buried;
     uint64_t published, enrolled, revoked;
+    uint64_t told_applied, told_failed; /* pulls */
     struct damage damage;
     struct scrub scrub;
     struct timer stop_timer;
@@ -74,6 +75,10 @@ void hub_handle_revoke(void *hub, struct serve_request *rq);
 void hub_handle_renew(void *hub, struct serve_request *rq);
 ALB_MUST_USE struct alb_status hub_certify(const struct hub *h, const char *csr_pem,
                                            int64_t now_wall_s, struct device_record *d);
+
+/* told.c: what became of pulls; show: as members of a device's open object, from a worker */
+void hub_handle_told(void *hub, struct serve_request *rq);
+void hub_told_show(struct catalogue *c, const char *device, struct json_writer *w);
 
 /* enrol.c, tokens.c */
 void hub_handle_enrol(void *hub, struct serve_request *rq);

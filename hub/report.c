@@ -182,6 +182,19 @@ void hub_handle_layers(void *hub, struct serve_request *rq)
 
 /* ---- devices --------------------------------------------------------------------------------- */
 
+struct devices_task {
+    struct hub_task task; /* first */
+    struct json_writer *writer;
+};
+
+static void show_device(const struct device_record *d, struct devices_task *p)
+{
+    json_object_begin(p->writer, NULL);
+    device_show(d, p->writer);
+    hub_told_show(p->task.hub->options.catalogue, d->device, p->writer);
+    json_end(p->writer);
+}
+
 static bool put_device(void *arg, const char *name, const void *value, size_t size,
                        uint64_t swap_version)
 {
@@ -190,17 +203,19 @@ static bool put_device(void *arg, const char *name, const void *value, size_t si
     (void)name;
     (void)swap_version;
     if (!alb_failed(device_decode(value, size, &d)))
-        device_show(&d, arg);
+        show_device(&d, arg);
     return true;
 }
 
 static void devices_run(struct hub_task *t)
 {
+    struct devices_task *p = (struct devices_task *)t;
     struct json_writer *w = json_writer_new();
 
+    p->writer = w;
     json_object_begin(w, NULL);
     json_array_begin(w, "devices");
-    t->st = catalogue_list(t->hub->options.catalogue, "device/", put_device, w);
+    t->st = catalogue_list(t->hub->options.catalogue, "device/", put_device, p);
     json_end(w);
     json_end(w);
     struct alb_status st = json_writer_finish(w, &t->answer);
@@ -210,11 +225,11 @@ static void devices_run(struct hub_task *t)
 
 void hub_handle_devices(void *hub, struct serve_request *rq)
 {
-    struct hub_task *t = hub_task_new(hub, rq, sizeof *t);
+    struct devices_task *p = hub_task_new(hub, rq, sizeof *p);
 
-    t->content_type = "application/json";
-    t->run = devices_run;
-    hub_task_start(t, JOB_SHARED, 64 << 10);
+    p->task.content_type = "application/json";
+    p->task.run = devices_run;
+    hub_task_start(&p->task, JOB_SHARED, 64 << 10);
 }
 
 /* ---- status ---------------------------------------------------------------------------------- */
@@ -252,6 +267,10 @@ static void put_whole(const struct hub_state *s, struct json_writer *w)
     json_number(w, "bytes_sent", s->figures.serve.item_bytes_sent);
     json_number(w, "open_uploads", s->figures.open_uploads);
     json_number(w, "published", s->figures.published);
+    json_object_begin(w, "pulls");
+    json_number(w, "applied", s->figures.pulls_applied);
+    json_number(w, "failed", s->figures.pulls_failed);
+    json_end(w);
     json_number(w, "loop_lag_ms", s->worst_lag_ms);
     serve_show_held(&s->figures.serve, w);
     serve_show_probes(&s->figures.serve, w);

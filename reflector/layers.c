@@ -3,7 +3,8 @@
  *
  * One question to the parent answers all who wait; its answer is good for a few seconds, or until
  * an event says that something changed.  The last list is kept ("layers"), and answered, marked
- * stale, when the parent cannot be reached.
+ * stale, when the parent cannot be reached.  So that there is one to keep, it is asked for a while
+ * after each change even if nobody here does: at a random moment, since all branches hear of it.
  */
 #include <stdio.h>
 
@@ -16,6 +17,9 @@
 enum { LIST_MOST = CATALOGUE_VALUE_MAX };
 #define FRESH_NS (5 * NS_PER_S) /* as heads (transfer/record_book.h) */
 #define ASK_TIMEOUT_NS (10 * NS_PER_S)
+#define FIRST_MOST_NS (2 * NS_PER_S) /* while there is none */
+#define NEXT_LEAST_NS (5 * NS_PER_S)
+#define NEXT_MOST_NS (60 * NS_PER_S)
 
 static const char RECORD[] = "layers";
 
@@ -26,6 +30,7 @@ struct layers_waiter {
 };
 
 static void ask_parent(struct reflector *r);
+static void ask_if_old(void *reflector);
 
 static struct alb_status take(struct layers_list *l, const void *bytes, size_t size)
 {
@@ -44,6 +49,7 @@ void reflector_open_layers(struct reflector *r)
     struct buf bytes;
 
     TAILQ_INIT(&r->layers.waiters);
+    timer_init(&r->layers.soon, r->options.loop, ask_if_old, r);
     buf_init(&bytes, LIST_MOST);
     struct alb_status st = catalogue_get(r->options.catalogue, RECORD, &bytes, NULL);
     if (!alb_failed(st))
@@ -55,7 +61,22 @@ void reflector_open_layers(struct reflector *r)
 
 void reflector_forget_layers(struct reflector *r)
 {
-    r->layers.asked_ns = 0;
+    struct layers_list *l = &r->layers;
+
+    l->asked_ns = 0;
+    if (!timer_is_set(&l->soon))
+        timer_set_in(&l->soon,
+                     l->doc == NULL
+                         ? loop_random_between(r->options.loop, 0, FIRST_MOST_NS)
+                         : loop_random_between(r->options.loop, NEXT_LEAST_NS, NEXT_MOST_NS));
+}
+
+static void ask_if_old(void *arg)
+{
+    struct reflector *r = arg;
+
+    if (r->layers.asked_ns == 0 && r->layers.asking == NULL && upstream_is_up(r->upstream))
+        ask_parent(r); /* else the line's return is told, and sets this anew */
 }
 
 /* ---- answering ---- */
@@ -132,6 +153,7 @@ void reflector_close_layers(struct reflector *r)
 {
     struct serve_request *rq;
 
+    timer_stop(&r->layers.soon);
     while ((rq = next_request(r)) != NULL)
         serve_refuse(rq, ALB_CLOSED, "this reflector is stopping");
     if (r->layers.asking != NULL)

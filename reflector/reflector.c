@@ -139,6 +139,7 @@ static struct alb_status start_serve(struct reflector *r)
     serve_set(r->serve, ROUTE_GRANT, reflector_handle_grant, r);
     serve_set(r->serve, ROUTE_RENEW, reflector_handle_renew, r);
     serve_set(r->serve, ROUTE_LAYERS, reflector_handle_layers, r);
+    serve_set(r->serve, ROUTE_TOLD, reflector_handle_told, r);
     serve_set(r->serve, ROUTE_STATUS, reflector_handle_status, r);
     serve_set(r->serve, ROUTE_HERE, reflector_handle_here, r);
     policy_book_serve(r->policy, r->serve);
@@ -175,6 +176,7 @@ struct alb_status reflector_start(const struct reflector_options *options, struc
         reflector_open_above(r);
         start_line(r);
         start_upstream(r);
+        reflector_open_told(r);
         start_supply(r);
         st = reflector_open_renewals(r);
     }
@@ -272,6 +274,7 @@ static void close_parts(struct reflector *r)
     reflector_close_reports(r);
     reflector_close_above(r);
     reflector_close_states(r);
+    reflector_close_told(r);
     r->serve = serve_free(r->serve);
     reflector_close_roster(r);
     r->roots = root_book_free(r->roots);

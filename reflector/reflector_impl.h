@@ -25,7 +25,10 @@ struct layers_list {
     struct upstream_request *asking;
     struct json_doc *doc; /* the last list that came, or as it was kept; NULL: none */
     uint64_t asked_ns;    /* when it came; 0: it is only the kept one               */
+    struct timer soon;    /* so that the one that is kept is not old                */
 };
+
+TAILQ_HEAD(told_waits, told_wait);
 
 /* What an operator has it do (states.c, wipe.c). */
 struct reflector_duty {
@@ -74,6 +77,8 @@ struct reflector {
     struct layers_list layers;
     struct reflector_duty duty;
     struct reflector_above above;
+    struct told_book *told;
+    struct told_waits told_waits;
     struct timer stop_timer;
     uint64_t drain_until_ns;
     loop_fn stopped;
@@ -117,6 +122,12 @@ void reflector_open_layers(struct reflector *r);   /* blocking: start-up */
 void reflector_forget_layers(struct reflector *r); /* an event says they changed */
 void reflector_close_layers(struct reflector *r);
 void reflector_handle_layers(void *reflector, struct serve_request *rq);
+
+/* told.c: what became of pulls */
+void reflector_open_told(struct reflector *r); /* blocking: start-up */
+void reflector_close_told(struct reflector *r);
+void reflector_handle_told(void *reflector, struct serve_request *rq);
+void reflector_show_told(const struct reflector *r, struct json_writer *w);
 
 /* roster.c: who is behind this box; opened behind the serve, closed after it, before the upstream. */
 void reflector_open_roster(struct reflector *r);

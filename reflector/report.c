@@ -169,6 +169,7 @@ static struct alb_status status_text(const struct reflector *r, const struct ref
     branches_show(r->branches, w);
     roster_show(r->roster, w);
     put_queues(w, f);
+    reflector_show_told(r, w);
     reflector_show_state(r, w);
     json_number(w, "layers", r->layers.doc == NULL ? 0 : json_doc_count(r->layers.doc, "layers"));
     put_trust(w, r);

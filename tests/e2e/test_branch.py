@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# e2e/test_branch.py – a hub, two sites and a sub-site on real bridges: one publish, everybody pulls,
-# and each line is crossed once.
+# e2e/test_branch.py – a hub, two sites and a sub-site on real bridges: one publish, everybody
+# pulls, and each line is crossed once.
 
 import os
 

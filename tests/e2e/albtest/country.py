@@ -209,7 +209,7 @@ class Org(Site):
 
 @contextlib.contextmanager
 def crossing(org, *names):
-    """Filled in on leaving: for each site chunk bytes received, stored and IP bytes down its line."""
+    """Filled in on leaving: chunk bytes received and stored, and IP bytes down, of each site."""
     def look(name):
         status = org.status(name)
         return {"received": status["chunks"]["received_bytes"],

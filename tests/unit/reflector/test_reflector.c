@@ -179,13 +179,28 @@ static void cut_off_the_last_list_is_shown_as_stale(void **state)
     assert_non_null(strstr(buf_text(&b->endpoint.answer), "base/debian-12"));
 }
 
-static void cut_off_without_a_list_says_so(void **state)
+static void cut_off_there_is_a_list_though_nobody_had_asked_for_one(void **state)
 {
     struct branch *b = *state;
 
+    run(b, 3 * NS_PER_S);
     cut(b);
-    assert_int_equal(answer_to(&b->endpoint, "GET", "/v1/layers", ""), 503);
-    assert_non_null(strstr(b->endpoint.message, "the parent cannot be reached"));
+    assert_int_equal(b->lists, 1);
+    assert_int_equal(answer_to(&b->endpoint, "GET", "/v1/layers", ""), 200);
+    assert_non_null(strstr(buf_text(&b->endpoint.answer), "\"stale\":true"));
+}
+
+static void many_changes_of_the_list_are_one_question_within_a_minute(void **state)
+{
+    struct branch *b = *state;
+
+    run(b, 3 * NS_PER_S);
+    for (unsigned n = 0; n < 20; n++) {
+        feed_say(b->hub.feed, "head base/debian-12");
+        run(b, NS_PER_S / 10);
+    }
+    run(b, 60 * NS_PER_S);
+    assert_int_equal(b->lists, 2);
 }
 
 /* ---- status ---- */
@@ -315,7 +330,10 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(many_who_ask_at_once_cost_one_question, setup, teardown),
         cmocka_unit_test_setup_teardown(cut_off_the_last_list_is_shown_as_stale, setup, teardown),
-        cmocka_unit_test_setup_teardown(cut_off_without_a_list_says_so, setup, teardown),
+        cmocka_unit_test_setup_teardown(cut_off_there_is_a_list_though_nobody_had_asked_for_one,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(many_changes_of_the_list_are_one_question_within_a_minute,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(the_status_says_who_and_how, setup, teardown),
         cmocka_unit_test_setup_teardown(the_figures_are_zero_at_first, setup, teardown),
         cmocka_unit_test_setup_teardown(stopping_while_others_wait_harms_nobody, setup, teardown),
