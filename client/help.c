@@ -74,6 +74,10 @@ static const struct {
      "    {\"name\": \"night\", \"scope\": \"site:oslo\",\n"
      "     \"mode\": \"capped\", \"rate\": \"8Mbit\"}]}\n"
      "the same as a table is what `albedo policy show --csv` prints\n"},
+    {"reflector", "  albedo reflector drain oslo-1 --why 'new disk on friday'\n"
+                  "  albedo reflector list                      what each is told, and since when\n"
+                  "  albedo reflector accept oslo-1\n"
+                  "  albedo reflector disable bergen-2 --wipe --yes --why 'the branch closes'\n"},
     {"site",
      "  albedo site export > sites.json            a draft, or what there is\n"
      "  albedo site import sites.json --dry-run    all that is wrong, and what would change\n"

@@ -95,6 +95,7 @@ static struct alb_status start_tree(struct hub *h)
     serve_set(h->serve, ROUTE_NEARBY, hub_handle_nearby, h);
     serve_set(h->serve, ROUTE_OVERRIDE_PUT, hub_handle_override_put, h);
     serve_set(h->serve, ROUTE_OVERRIDE_END, hub_handle_override_end, h);
+    serve_set(h->serve, ROUTE_REFLECTORS, hub_handle_reflectors, h);
     serve_set(h->serve, ROUTE_STATES_PUT, hub_handle_states_put, h);
     serve_set(h->serve, ROUTE_HERE, hub_handle_here, h);
     policy_book_serve(h->policy, h->serve);
