@@ -102,6 +102,8 @@ static struct alb_status start_tree(struct hub *h)
     serve_set(h->serve, ROUTE_STATUS, hub_handle_status, h);
     serve_set(h->serve, ROUTE_EXPLAIN, hub_handle_explain, h);
     hub_open_roster(h);
+    h->wakes = hub_wakes_new(h);
+    hub_nearby_listen(h);
     return loop_listen(o->loop, &listen, serve_accept, h->serve, &h->listener);
 }
 
@@ -302,6 +304,8 @@ struct hub *hub_free(struct hub *h)
         listener_free(h->admin_listener);
     serve_free(h->admin);
     serve_free(h->serve);
+    hub_nearby_unlisten(h);
+    hub_wakes_free(h->wakes);
     hub_close_roster(h);
     root_book_free(h->roots);
     record_book_free(h->records);

@@ -12,6 +12,7 @@
 #include "hub/nearby_map.h"
 #include "hub/sites.h"
 #include "transfer/record_keep.h"
+#include "transfer/roster.h"
 #include "wire/sites_find.h"
 
 /* Changes come in bursts: a branch's power comes back, an operator drains ten. */
@@ -61,6 +62,7 @@ struct hub_nearby {
     struct buf said; /* names of lists that this round found to be others */
     bool says_all;
     struct timer look;
+    struct roster_listener on_roster;
     uint64_t number; /* of the last list */
 };
 
@@ -414,6 +416,28 @@ void hub_nearby_announced(struct hub *h, const struct announce *a)
     const struct nearby_reflector *r = nearby_map_find(&n->map, a->device);
     keep(n, r);
     note_change(n, r->site);
+}
+
+static void on_roster(struct roster_listener *l, enum roster_news news,
+                      const struct roster_entry *e, const struct announce *before)
+{
+    struct hub_nearby *n = ALB_CONTAINER(l, struct hub_nearby, on_roster);
+
+    (void)before;
+    if (news != ROSTER_WENT) /* who went may be cut off, and goes on serving */
+        hub_nearby_announced(n->hub, e->announce);
+}
+
+void hub_nearby_listen(struct hub *h)
+{
+    h->nearby->on_roster.told = on_roster;
+    roster_listen(h->roster, &h->nearby->on_roster);
+}
+
+void hub_nearby_unlisten(struct hub *h)
+{
+    if (h->nearby != NULL && h->nearby->on_roster.told != NULL)
+        roster_unlisten(h->roster, &h->nearby->on_roster);
 }
 
 /* ---- directory and states -------------------------------------------------------------------- */

@@ -32,6 +32,8 @@ void hub_handle_nearby(void *hub, struct serve_request *rq);
 void hub_nearby_joined(struct hub *h, const char *device, const char *role, const char *site);
 void hub_nearby_left(struct hub *h, const char *device); /* revoked */
 void hub_nearby_announced(struct hub *h, const struct announce *a);
+void hub_nearby_listen(struct hub *h); /* h->roster is there: what reflectors announce */
+void hub_nearby_unlisten(struct hub *h);
 void hub_nearby_directory(struct hub *h); /* h->sites is another */
 void hub_nearby_states(struct hub *h);    /* so are the states   */
 /* Before h->sites is freed. */

@@ -40,6 +40,7 @@ static void on_line_up(struct upstream_listener *l)
     record_book_forget(r->records, NULL);
     root_book_forget_refused(r->roots);
     reflector_forget_layers(r);
+    reflector_doubt_nearby(r);
     reflector_ask_above(r);
 }
 
@@ -138,6 +139,7 @@ static struct alb_status start_serve(struct reflector *r)
     serve_install_common(r->serve);
     serve_set(r->serve, ROUTE_GRANT, reflector_handle_grant, r);
     serve_set(r->serve, ROUTE_RENEW, reflector_handle_renew, r);
+    serve_set(r->serve, ROUTE_NEARBY, reflector_handle_nearby, r);
     serve_set(r->serve, ROUTE_LAYERS, reflector_handle_layers, r);
     serve_set(r->serve, ROUTE_TOLD, reflector_handle_told, r);
     serve_set(r->serve, ROUTE_STATUS, reflector_handle_status, r);
@@ -185,6 +187,8 @@ struct alb_status reflector_start(const struct reflector_options *options, struc
     if (!alb_failed(st))
         reflector_open_states(r);
     if (!alb_failed(st))
+        reflector_open_nearby(r);
+    if (!alb_failed(st))
         reflector_open_roster(r);
     if (alb_failed(st)) {
         reflector_free(r);
@@ -211,6 +215,7 @@ static void on_event(void *arg, const char *line)
     if (reflector_hear_for(r, line))
         return;
     root_book_forget_refused(r->roots);
+    reflector_hear_nearby(r, line);
     if (strncmp(line, "head ", 5) == 0) {
         snprintf(name, sizeof name, "head/%s", line + 5);
         record_book_forget(r->records, name);
@@ -239,6 +244,7 @@ static void on_authority_changed(void *arg)
     feed_say_revoked(r->feed, r->authority);
     feed_say(r->feed, "trust");
     policy_book_refresh(r->policy); /* what is signed by a new key may have been refused */
+    reflector_refresh_nearby(r);
 }
 
 static void on_policy_taken(void *arg, enum policy_part part)
@@ -271,6 +277,7 @@ static void close_parts(struct reflector *r)
     reflector_close_grants(r);
     reflector_close_renewals(r);
     reflector_close_layers(r);
+    reflector_close_nearby(r);
     reflector_close_reports(r);
     reflector_close_above(r);
     reflector_close_states(r);

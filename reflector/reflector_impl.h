@@ -7,6 +7,7 @@
 #include "reflector/reflector.h"
 #include "transfer/announcer.h"
 #include "transfer/branches.h"
+#include "transfer/nearby_book.h"
 #include "transfer/feed_revoked.h"
 #include "transfer/own_grant.h"
 #include "transfer/policy_book.h"
@@ -75,6 +76,7 @@ struct reflector {
     struct grant_memos renew_memos; /* who asked for a certificate a moment ago */
     struct renewal *renewal;        /* NULL without a certificate */
     struct layers_list layers;
+    struct reflector_nearby *nearby;
     struct reflector_duty duty;
     struct reflector_above above;
     struct told_book *told;
@@ -115,6 +117,16 @@ void reflector_close_above(struct reflector *r);
 void reflector_ask_above(struct reflector *r); /* the line came up, or the parent says it changed */
 void reflector_say_here(struct reflector *r);  /* something of it changed here */
 void reflector_handle_here(void *reflector, struct serve_request *rq);
+
+/* nearby.c: who can serve those who ask here, and this box itself. */
+void reflector_open_nearby(struct reflector *r);
+void reflector_close_nearby(struct reflector *r);
+struct nearby_book *reflector_nearby_book(const struct reflector *r);
+void reflector_nearby_moved(struct reflector *r, const struct net_place *place);
+void reflector_hear_nearby(struct reflector *r, const char *line); /* an event, of whatever kind */
+void reflector_doubt_nearby(struct reflector *r);                  /* the line came up           */
+void reflector_refresh_nearby(struct reflector *r);                /* the trust file changed     */
+void reflector_handle_nearby(void *reflector, struct serve_request *rq);
 
 /* layers.c */
 void reflector_record_kept(void); /* for record_keep(): where tests end the program */

@@ -111,6 +111,12 @@ const char *policy_site_of(const struct policy *p, const uint8_t address[16])
     return policy_sites_by_address(p->sites, (const uint8_t(*)[16])list, 1);
 }
 
+const char *policy_site_at(const struct policy *p, const uint8_t (*addresses)[16], size_t count,
+                           struct policy_subnet *subnet)
+{
+    return policy_sites_around(p->sites, addresses, count, subnet);
+}
+
 bool policy_has_site(const struct policy *p, const char *site)
 {
     return policy_sites_find(p->sites, site).is_known;

@@ -91,6 +91,10 @@ bool policy_has_site(const struct policy *p, const char *site);
 /* The site whose subnet has this address (16 bytes; IPv4 as ::ffff:a.b.c.d), the longest prefix
  * first; NULL: none. */
 const char *policy_site_of(const struct policy *p, const uint8_t address[16]);
+/* The same of several addresses, the narrowest subnet of all; *subnet is the one that decided, and
+ * written only when there is one. */
+const char *policy_site_at(const struct policy *p, const uint8_t (*addresses)[16], size_t count,
+                           struct policy_subnet *subnet);
 
 /* ---- deadlines ---- */
 

@@ -108,9 +108,20 @@ struct policy_site_facts policy_sites_find(const struct policy_sites *s, const c
 const char *policy_sites_by_address(const struct policy_sites *s, const uint8_t (*addresses)[16],
                                     size_t count)
 {
+    struct policy_subnet subnet;
+
+    return policy_sites_around(s, addresses, count, &subnet);
+}
+
+const char *policy_sites_around(const struct policy_sites *s, const uint8_t (*addresses)[16],
+                                size_t count, struct policy_subnet *subnet)
+{
     const struct policy_subnet *found = subnet_index_find(s->by_address, addresses, count, NULL);
 
-    return found == NULL ? NULL : s->doc->sites[found->site].name;
+    if (found == NULL)
+        return NULL;
+    *subnet = *found;
+    return s->doc->sites[found->site].name;
 }
 
 /* ---- all ---- */

@@ -26,6 +26,9 @@ struct policy_site_facts policy_sites_find(const struct policy_sites *s, const c
 /* By any of these addresses, the narrowest subnet first; NULL: none. */
 const char *policy_sites_by_address(const struct policy_sites *s, const uint8_t (*addresses)[16],
                                     size_t count);
+/* … and by which subnet; written only when there is one. */
+const char *policy_sites_around(const struct policy_sites *s, const uint8_t (*addresses)[16],
+                                size_t count, struct policy_subnet *subnet);
 
 /* ---- for policy_explain() ---- */
 
