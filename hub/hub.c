@@ -22,6 +22,7 @@
 #include "hub/sites.h"
 #include "hub/states.h"
 #include "hub/tokens.h"
+#include "hub/wake.h"
 
 #define STOP_DEADLINE_NS (5 * NS_PER_S)
 #define UPKEEP_NS (600 * NS_PER_S)
@@ -100,6 +101,10 @@ static struct alb_status start_tree(struct hub *h)
     serve_set(h->serve, ROUTE_HERE, hub_handle_here, h);
     policy_book_serve(h->policy, h->serve);
     serve_set(h->serve, ROUTE_STATUS, hub_handle_status, h);
+    serve_set(h->serve, ROUTE_WAKE, hub_handle_wake, h);
+    serve_set(h->serve, ROUTE_WAKE_JOB, hub_handle_wake_job, h);
+    serve_set(h->serve, ROUTE_WAKE_END, hub_handle_wake_end, h);
+    serve_set(h->serve, ROUTE_WOKE, hub_handle_woke, h);
     serve_set(h->serve, ROUTE_EXPLAIN, hub_handle_explain, h);
     hub_open_roster(h);
     h->wakes = hub_wakes_new(h);
@@ -281,6 +286,7 @@ void hub_stop(struct hub *h, loop_fn stopped, void *arg)
     timer_stop(&h->upkeep);
     hub_scrub_stop(h);
     hub_stop_roster(h);
+    hub_wakes_stop(h->wakes);
     h->listener = listener_free(h->listener);
     if (h->admin_listener != NULL)
         h->admin_listener = listener_free(h->admin_listener);

@@ -142,6 +142,7 @@ static struct alb_status start_serve(struct reflector *r)
     serve_set(r->serve, ROUTE_NEARBY, reflector_handle_nearby, r);
     serve_set(r->serve, ROUTE_LAYERS, reflector_handle_layers, r);
     serve_set(r->serve, ROUTE_TOLD, reflector_handle_told, r);
+    serve_set(r->serve, ROUTE_WOKE, reflector_handle_woke, r);
     serve_set(r->serve, ROUTE_STATUS, reflector_handle_status, r);
     serve_set(r->serve, ROUTE_HERE, reflector_handle_here, r);
     policy_book_serve(r->policy, r->serve);
@@ -283,6 +284,7 @@ static void close_parts(struct reflector *r)
     reflector_close_states(r);
     reflector_close_told(r);
     r->serve = serve_free(r->serve);
+    reflector_close_wake(r);
     reflector_close_roster(r);
     r->roots = root_book_free(r->roots);
     r->records = record_book_free(r->records);

@@ -12,6 +12,7 @@
 #include "transfer/own_grant.h"
 #include "transfer/policy_book.h"
 #include "transfer/renewal.h"
+#include "transfer/waker.h"
 #include "wire/json.h"
 
 /* Requests under way, so that they can be answered when the reflector stops. */
@@ -66,6 +67,9 @@ struct reflector {
     struct listener *listener;
     struct roster *roster; /* who is behind this box */
     struct announcer *announcer;
+    struct waker *waker; /* wake.c */
+    TAILQ_HEAD(, woke_relay) woke_relays;
+    size_t woke_relay_count;
     struct reflector_self *self; /* roster.c: what it tells of itself */
     struct own_grant grant;
     struct grant_asks grant_asks;
@@ -147,6 +151,13 @@ void reflector_leave(struct reflector *r); /* the last words */
 void reflector_close_roster(struct reflector *r);
 /* "for DEVICE …": handed on, or for this box itself; false: another line. */
 bool reflector_hear_for(struct reflector *r, const char *line);
+/* Its own links, as they are now; NULL: nobody can say. */
+const struct net_picture *reflector_picture(void *reflector);
+
+/* wake.c: machines beside it that are woken; behind the roster. */
+void reflector_open_wake(struct reflector *r);
+void reflector_close_wake(struct reflector *r);
+void reflector_handle_woke(void *reflector, struct serve_request *rq);
 
 /* report.c: what it tells people */
 void reflector_open_reports(struct reflector *r);

@@ -168,6 +168,7 @@ static struct alb_status status_text(const struct reflector *r, const struct ref
     put_served(w, &f->serve);
     branches_show(r->branches, w);
     roster_show(r->roster, w);
+    waker_show(r->waker, w);
     put_queues(w, f);
     reflector_show_told(r, w);
     reflector_show_state(r, w);

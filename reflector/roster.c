@@ -201,6 +201,8 @@ static void on_moved(void *arg, unsigned parts)
     (void)parts;
     net_place_of(p, &place);
     reflector_nearby_moved(self->reflector, &place);
+    if (self->reflector->waker != NULL)
+        waker_look(self->reflector->waker);
     announcer_place_of(p, &place, &self->place_room, &self->place);
     look_at_cards(self, p);
     self->has_looked = true;
@@ -242,6 +244,14 @@ void reflector_open_roster(struct reflector *r)
         go_by_addresses(self);
     }
     timer_set_in(&self->look, 0);
+    reflector_open_wake(r);
+}
+
+const struct net_picture *reflector_picture(void *reflector)
+{
+    const struct reflector_self *self = ((struct reflector *)reflector)->self;
+
+    return self == NULL || self->view == NULL ? NULL : netlink_view_peek(self->view);
 }
 
 /* The last words go up while the sessions end. */
@@ -280,6 +290,8 @@ bool reflector_hear_for(struct reflector *r, const char *line)
     case ROSTER_PASSED: return true;
     case ROSTER_FOR_ME: break;
     }
+    if (waker_hear(r->waker, rest))
+        return true;
     log_event(LOG_DEBUG, "reflector.unknown_word", "line=%s", log_text(rest, text));
     return true;
 }

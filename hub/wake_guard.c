@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hub/wake_guard.c – who is awake where a machine sleeps: the reflector first, else an endpoint.
+ *
+ * A guard is at the machine's site and has an address in a subnet of its.  Of machines at no known
+ * site, where any two branches may use 10.0.0.0/24, it must know the same default gateway.
+ */
+#include <string.h>
+
+#include "hub/wake_impl.h"
+
+struct search {
+    const struct hub_wake *wake;
+    const struct wake_sleeper *sleeper;
+    size_t index;
+    const struct roster_entry *best;
+};
+
+/* Are the first `bits` the same? */
+static bool is_same_prefix(const uint8_t *a, const uint8_t *b, unsigned bits)
+{
+    const unsigned whole = bits / 8, rest = bits % 8;
+
+    if (memcmp(a, b, whole) != 0)
+        return false;
+    return rest == 0 || (a[whole] ^ b[whole]) >> (8 - rest) == 0;
+}
+
+/* An address by itself (128 bits, as DHCPv6 gives them) is in whatever subnet the other has. */
+static bool is_same_subnet(const struct announce_address *a, const struct announce_address *b)
+{
+    unsigned bits = a->bits > b->bits ? a->bits : b->bits;
+
+    if (bits == 128)
+        bits = a->bits < b->bits ? a->bits : b->bits;
+    return bits > 0 && bits < 128 && is_same_prefix(a->bytes, b->bytes, bits);
+}
+
+static bool shares_subnet(const struct wake_sleeper *s, const struct announce_place *p)
+{
+    for (size_t i = 0; i < s->address_count; i++)
+        for (size_t k = 0; k < p->address_count; k++)
+            if (is_same_subnet(&s->addresses[i], &p->addresses[k]))
+                return true;
+    return false;
+}
+
+static bool shares_gateway(const struct wake_sleeper *s, const struct announce_place *p)
+{
+    for (size_t i = 0; i < s->gateway_count; i++)
+        for (size_t k = 0; k < p->gateway_count; k++)
+            if (memcmp(&s->gateways[i], &p->gateways[k], sizeof p->gateways[k]) == 0)
+                return true;
+    return false;
+}
+
+/* 0 is best. */
+static unsigned rank(const struct announce *a)
+{
+    return (a->is_reflector ? 0u : 2u) + (strcmp(a->place.nature, "wired") == 0 ? 0u : 1u);
+}
+
+static bool is_better(const struct announce *a, const struct announce *b)
+{
+    if (rank(a) != rank(b))
+        return rank(a) < rank(b);
+    return strcmp(a->device, b->device) < 0;
+}
+
+static bool look(void *arg, const struct roster_entry *e)
+{
+    struct search *s = arg;
+    const struct announce *a = e->announce;
+
+    if (a->goes != ANNOUNCE_STAYS || strcmp(a->place.nature, "vpn") == 0 ||
+        strcmp(a->device, s->sleeper->device) == 0 || strcmp(a->place.site, s->sleeper->site) != 0)
+        return true;
+    if (!shares_subnet(s->sleeper, &a->place) ||
+        (s->sleeper->site[0] == '\0' && !shares_gateway(s->sleeper, &a->place)))
+        return true;
+    if (wake_job_may_ask(s->wake->core, s->index, a->device) &&
+        (s->best == NULL || is_better(a, s->best->announce)))
+        s->best = e;
+    return true;
+}
+
+const struct roster_entry *hub_wake_guard(const struct hub_wake *k, size_t index)
+{
+    struct search s = {.wake = k, .sleeper = &k->sleepers[index], .index = index};
+
+    roster_each(k->all->hub->roster, s.sleeper->site, look, &s);
+    return s.best;
+}

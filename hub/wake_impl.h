@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hub/wake_impl.h – what the hub's files about waking share. */
+#pragma once
+
+#include "hub/hub_impl.h"
+#include "hub/wake.h"
+#include "hub/wake_job.h"
+#include "transfer/roster.h"
+
+enum { WAKE_WATCHERS_MAX = 8 /* of a job: requests that wait for something to change */ };
+
+/* How a machine is woken, by what it said of itself. */
+struct wake_sleeper {
+    char device[64], site[64]; /* site: where it was last; "": at none that is known */
+    struct site_mac macs[WAKE_ORDER_MACS_MAX];
+    size_t mac_count;
+    struct announce_address addresses[WAKE_ORDER_ADDRESSES_MAX];
+    size_t address_count;
+    struct site_mac gateways[ANNOUNCE_GATEWAYS_MAX];
+    size_t gateway_count;
+    enum wake_result preset; /* it cannot be woken at all; `why` */
+    char why[WAKE_WHY_MAX];
+    bool is_again; /* it came since it was woken last */
+};
+
+struct wake_watcher {
+    struct hub_wake *wake;
+    struct serve_request *rq;
+    uint64_t after;
+    struct timer timer;
+    TAILQ_ENTRY(wake_watcher) link;
+};
+
+/* One job. */
+struct hub_wake {
+    struct hub_wakes *all;
+    char id[WAKE_ID_SIZE];
+    struct identity by;
+    char site[64]; /* "": devices were named */
+    int64_t begun_wall_s;
+    struct wake_job *core;
+    struct wake_sleeper *sleepers; /* owned; by the core's index */
+    uint8_t password[WAKE_ORDER_PASSWORD_MAX];
+    uint8_t password_size;
+    struct timer timer;
+    bool is_over; /* recorded, and no longer active */
+    uint64_t told_change;
+    TAILQ_HEAD(, wake_watcher) watchers;
+    size_t watcher_count;
+    TAILQ_ENTRY(hub_wake) link;
+};
+
+struct hub_wakes {
+    struct hub *hub;
+    struct roster_listener listener;
+    TAILQ_HEAD(, hub_wake) jobs; /* the oldest first */
+    size_t job_count, sleeper_count;
+    uint64_t minute_ns; /* when the current one began */
+    unsigned asks;      /* in it */
+    struct hub_wake_figures figures;
+};
+
+/* ---- wake.c */
+struct hub_wake *hub_wake_find(const struct hub_wakes *w, const char *id);
+/* Something about it changed, or must be done: look at it in the loop's next turn. */
+void hub_wake_touch(struct hub_wake *k);
+
+/* ---- wake_ask.c: a request became a job; `sleepers` is taken */
+struct wake_wish {
+    char site[64];
+    struct wake_job_options options;
+    uint8_t password[WAKE_ORDER_PASSWORD_MAX];
+    uint8_t password_size;
+    struct wake_sleeper *sleepers;
+    size_t count;
+};
+/* FULL: say what `why` says. */
+ALB_MUST_USE struct alb_status hub_wake_begin(struct hub_wakes *w, const char *id,
+                                              const struct identity *by, struct wake_wish *wish,
+                                              char why[LEDGER_WHY_SIZE]);
+
+/* ---- wake_guard.c: who wakes it now; NULL: nobody.  Borrowed until the roster changes. */
+const struct roster_entry *hub_wake_guard(const struct hub_wake *k, size_t index);
+
+/* ---- wake_show.c */
+void hub_wake_show(const struct hub_wake *k, uint64_t after, struct json_writer *w);
+void hub_wake_answer(const struct hub_wake *k, uint64_t after, struct serve_request *rq);
+/* Tell those who wait, if anything changed. */
+void hub_wake_tell(struct hub_wake *k);
+void hub_wake_answer_watchers(struct hub_wake *k); /* … whether it did or not */
+void hub_wake_forget_watchers(struct hub_wake *k);
+/* Write its end down. */
+void hub_wake_record_end(const struct hub_wake *k);
+/* On a worker. */
+ALB_MUST_USE struct alb_status hub_wake_record_begin(struct catalogue *c, const char *id,
+                                                     const char *by, int64_t at_wall_s,
+                                                     const char *site, size_t machines);
