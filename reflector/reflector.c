@@ -68,6 +68,20 @@ static void start_line(struct reflector *r)
                                               .device = o->device});
 }
 
+/* What is configured goes before what the list of its site names above it. */
+{
+    const struct reflector_options *o = &r->options;
+                                      .tls = o->dial_tls,
+                                      .catalogue = o->catalogue,
+                                      .device = o->device,
+                                      .is_reflector = true,
+                                      .place_count = o->parent_count,
+                                      .arg = r,
+                                      .changed = on_chosen};
+
+    memcpy(options.places, o->parents, sizeof options.places);
+}
+
 static void start_upstream(struct reflector *r)
 {
     const struct reflector_options *o = &r->options;

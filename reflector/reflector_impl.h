@@ -118,8 +118,9 @@ void reflector_stop_wipe(struct reflector *r);
 /* above.c: who is above it, and since when all of them are cut off from the hub; GET /v1/here. */
 void reflector_open_above(struct reflector *r);
 void reflector_close_above(struct reflector *r);
-void reflector_ask_above(struct reflector *r); /* the line came up, or the parent says it changed */
-void reflector_say_here(struct reflector *r);  /* something of it changed here */
+/* The line came up, or the parent says that something changed. */
+void reflector_ask_above(struct reflector *r);
+void reflector_say_here(struct reflector *r); /* something of it changed here */
 void reflector_handle_here(void *reflector, struct serve_request *rq);
 
 /* nearby.c: who can serve those who ask here, and this box itself. */

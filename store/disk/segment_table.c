@@ -76,7 +76,8 @@ struct alb_status segment_table_discard_all(struct segment_table *t)
         let_go(t, t->segments[done]);
     }
     t->count -= done;
-    memmove(t->segments, t->segments + done, t->count * sizeof(struct segment *));
+    if (t->count > 0)
+        memmove(t->segments, t->segments + done, t->count * sizeof(struct segment *));
     pthread_mutex_unlock(&t->lock);
     return st;
 }
