@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "wire/batch.h"
 #include "wire/manifest.h"
+#include "wire/nearby.h"
 #include "wire/policy_seal.h"
 #include "wire/probe.h"
 #include "wire/root.h"
@@ -292,6 +293,47 @@ static struct alb_status read_overrides(const struct buf *b)
     return with_trust(b, judge_overrides);
 }
 
+static void make_nearby(struct buf *out)
+{
+    struct nearby_holder holder = {.device = "box",
+                                   .site = "norway",
+                                   .depth = 1,
+                                   .state = REFLECTOR_DRAIN,
+                                   .at = {{"10.1.0.5", 7443}},
+                                   .at_count = 1,
+                                   .subnets = {{.address = {0x20, 0x01, 0x0d, 0xb8}, .bits = 64}},
+                                   .subnet_count = 1};
+    const struct nearby n = {.org = "acme",
+                             .site = "oslo",
+                             .above = {"norway"},
+                             .above_count = 1,
+                             .number = 5,
+                             .issued_wall_s = 1700000000,
+                             .expires_wall_s = 1700000000 + NEARBY_LIFETIME_S,
+                             .terms = {.use = SITE_USE_PREFER, .max_sessions = 200},
+                             .holders = &holder,
+                             .holder_count = 1,
+                             .hub = {{"hub.example", 7443}},
+                             .hub_count = 1};
+    struct sign_secret secret = secret_of(HUB);
+
+    assert_ok(nearby_encode(&n, &secret, out));
+}
+
+static struct alb_status judge_nearby(const struct buf *b, const struct trust *t)
+{
+    struct nearby n = {.number = 0};
+    const struct alb_status st = nearby_decode(buf_peek(b), buf_size(b), t, &n);
+
+    nearby_release(&n);
+    return st;
+}
+
+static struct alb_status read_nearby(const struct buf *b)
+{
+    return with_trust(b, judge_nearby);
+}
+
 static void make_states(struct buf *out)
 {
     make_sealed(POLICY_STATES, out);
@@ -541,6 +583,7 @@ static const struct sample {
     {"policy_seal", make_policy, read_policy},
     {"overrides_seal", make_overrides, read_overrides},
     {"states_seal", make_states, read_states},
+    {"nearby", make_nearby, read_nearby},
     {"wake", make_wake, read_wake},
     {"batch_request", make_request, read_request},
     {"batch_items", make_items, read_items},
