@@ -9,7 +9,10 @@
 
 static const struct column columns[] = {
     {"DEVICE", "device", CELL_TEXT},    {"ROLE", "role", CELL_TEXT},
-    {"SITE", "site", CELL_TEXT},        {"REVOKED", "revoked", CELL_VALUE},
+    {"SITE", "site", CELL_TEXT},        {"ONLINE", "online", CELL_VALUE},
+    {"WHERE", "where", CELL_TEXT},      {"BY", "by", CELL_TEXT},
+    {"THROUGH", "through", CELL_TEXT},  {"SEEN", "seen", CELL_TIME},
+    {"REVOKED", "revoked", CELL_VALUE},
     {"CERTIFIED", "issued", CELL_TIME}, {"UNTIL", "expires", CELL_TIME},
     {"LAYERS", "layers", CELL_TEXT},
 };

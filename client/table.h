@@ -22,7 +22,7 @@ struct column {
     enum cell_kind kind;
 };
 
-enum { TABLE_COLUMNS_MAX = 8, CELL_SIZE_MAX = 160 };
+enum { TABLE_COLUMNS_MAX = 12, CELL_SIZE_MAX = 160 };
 
 /* One line for the titles and one for each element of the array `path`. */
 void table_print(struct output *o, const struct json_doc *d, const char *path,

@@ -5,7 +5,7 @@
  *                  "versions": [{"version", "sequence", "root", "entries", "content_bytes",
  *                                "made"}]}]}
  *     {"devices": [{"device", "role", "site", "serial", "layers", "token", "issued", "expires",
- *                   "revoked"}]}
+ *                   "revoked", …, "online", "where", "by", "through", "since" or "seen", "went"}]}
  *     status: see put_status()
  */
 #include <inttypes.h>
@@ -15,6 +15,7 @@
 #include "hub/device.h"
 #include "hub/hub_impl.h"
 #include "hub/report.h"
+#include "hub/roster.h"
 #include "wire/json.h"
 
 /* ---- layers ---------------------------------------------------------------------------------- */
@@ -185,6 +186,7 @@ void hub_handle_layers(void *hub, struct serve_request *rq)
 struct devices_task {
     struct hub_task task; /* first */
     struct json_writer *writer;
+    struct roster_copy *here; /* owned */
 };
 
 static void show_device(const struct device_record *d, struct devices_task *p)
@@ -192,6 +194,7 @@ static void show_device(const struct device_record *d, struct devices_task *p)
     json_object_begin(p->writer, NULL);
     device_show(d, p->writer);
     hub_told_show(p->task.hub->options.catalogue, d->device, p->writer);
+    roster_copy_show(p->here, p->task.hub->options.catalogue, d->device, p->writer);
     json_end(p->writer);
 }
 
@@ -213,6 +216,7 @@ static void devices_run(struct hub_task *t)
     struct json_writer *w = json_writer_new();
 
     p->writer = w;
+    roster_copy_sort(p->here);
     json_object_begin(w, NULL);
     json_array_begin(w, "devices");
     t->st = catalogue_list(t->hub->options.catalogue, "device/", put_device, p);
@@ -223,10 +227,18 @@ static void devices_run(struct hub_task *t)
         t->st = st;
 }
 
+static void devices_release(struct hub_task *t)
+{
+    roster_copy_free(((struct devices_task *)t)->here);
+}
+
 void hub_handle_devices(void *hub, struct serve_request *rq)
 {
-    struct devices_task *p = hub_task_new(hub, rq, sizeof *p);
+    struct hub *h = hub;
+    struct devices_task *p = hub_task_new(h, rq, sizeof *p);
 
+    p->here = roster_copy_new(h->roster);
+    p->task.release = devices_release;
     p->task.content_type = "application/json";
     p->task.run = devices_run;
     hub_task_start(&p->task, JOB_SHARED, 64 << 10);
@@ -271,6 +283,8 @@ static void put_whole(const struct hub_state *s, struct json_writer *w)
     json_number(w, "applied", s->figures.pulls_applied);
     json_number(w, "failed", s->figures.pulls_failed);
     json_end(w);
+    json_number(w, "online", s->figures.roster.devices);
+    json_number(w, "reflectors_online", s->figures.roster.reflectors);
     json_number(w, "loop_lag_ms", s->worst_lag_ms);
     serve_show_held(&s->figures.serve, w);
     serve_show_probes(&s->figures.serve, w);
