@@ -9,6 +9,14 @@ static void regard_time(struct law *l, uint64_t now_ns);
 static void regard_aggregate(struct law *l, const struct law_view *v);
 static void regard_losses(struct law *l, const struct law_view *v);
 static void clamp(struct law *l, uint64_t now_ns);
+static enum law_reason ceiling_reason(const struct law *l)
+{
+    if (law_is_crowd(l))
+        return LAW_BECAUSE_CROWD;
+    double part = l->c->company_share * l->capacity_bps;
+    return l->company && law_ceiling_bps(l) >= part ? LAW_BECAUSE_COMPANY : LAW_BECAUSE_CEILING;
+}
+
 static void write_verdict(struct law *l, const struct law_view *v);
 
 void law_init(struct law *l, const struct law_options *o)
@@ -218,7 +226,8 @@ static uint64_t probe_period_ns(const struct law *l, uint64_t now_ns)
         return law_ns(c->probe_suspect);
     if (l->state == LAW_OFF || law_since(now_ns, l->flow.busy_ns) > c->idle_time)
         return law_ns(c->probe_idle);
-    return law_ns(l->state == LAW_YIELD ? c->probe_yielded : c->probe_active);
+    bool rests = l->state == LAW_YIELD && !l->company;
+    return law_ns(rests ? c->probe_yielded : c->probe_active);
 }
 
 /* Some milliseconds of the rate; two packets at once from where they take 15 ms, since each grant
@@ -262,7 +271,7 @@ static void write_verdict(struct law *l, const struct law_view *v)
     struct law_verdict *out = &l->verdict;
     bool capped = l->state == LAW_CRUISE && l->rate_bps >= 0.999 * law_ceiling_bps(l);
     out->state = capped ? LAW_CAPPED : l->state;
-    out->reason = !capped ? l->reason : law_is_crowd(l) ? LAW_BECAUSE_CROWD : LAW_BECAUSE_CEILING;
+    out->reason = capped ? ceiling_reason(l) : l->reason;
     write_limits(l, v, out);
     out->connections = l->connections;
     out->probe_period_ns = probe_period_ns(l, v->now_ns);
@@ -272,5 +281,5 @@ static void write_verdict(struct law *l, const struct law_view *v)
     out->delivered_bps = (uint64_t)v->delivered_mean_bps;
     out->capacity_bps = (uint64_t)l->capacity_bps;
     double silent = l->delay.calm_ns == 0 ? 0 : law_since(v->now_ns, l->delay.calm_ns);
-    out->hold_ns = l->state == LAW_YIELD ? law_ns(l->hold_s - silent) : 0;
+    out->hold_ns = l->state == LAW_YIELD ? law_ns(law_hold_s(l) - silent) : 0;
 }

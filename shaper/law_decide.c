@@ -23,7 +23,7 @@ bool law_is_crowd(const struct law *l)
 
 bool law_is_shared(const struct law *l)
 {
-    return l->terms.ceiling_percent != 0 || law_is_crowd(l);
+    return l->terms.ceiling_percent != 0 || l->company || law_is_crowd(l);
 }
 
 double law_ceiling_bps(const struct law *l)
@@ -31,6 +31,8 @@ double law_ceiling_bps(const struct law *l)
     double ceiling = l->terms.ceiling_bps != 0 ? (double)l->terms.ceiling_bps : 1e15;
     if (l->terms.ceiling_percent != 0 && l->capacity_bps > 0)
         ceiling = law_least(ceiling, l->capacity_bps * l->terms.ceiling_percent / 100);
+    if (l->company && l->capacity_bps > 0)
+        ceiling = law_least(ceiling, l->c->company_share * l->capacity_bps);
     if (law_is_crowd(l))
         ceiling = law_least(ceiling, l->capacity_bps / l->terms.crowd);
     return ceiling;

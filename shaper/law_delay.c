@@ -99,16 +99,17 @@ double law_delay_spread(const struct law_delay *d)
     return d->window_count >= 3 ? spread_of(d->window, d->window_count) : 0;
 }
 
-/* Of a few samples, without the one furthest out: a hiccup of this machine is no jitter. */
+/* Of the newest few samples, without those furthest out: a hiccup of this machine is no jitter. */
 static double few_spread(const struct law_delay *d)
 {
-    double sorted[LAW_SPREAD_SAMPLES];
-    if (d->window_count < 4)
+    double sorted[LAW_SPREAD_FEW];
+    unsigned count = d->window_count < LAW_SPREAD_FEW ? d->window_count : LAW_SPREAD_FEW;
+    if (count < 4)
         return law_delay_spread(d);
-    for (unsigned i = 0; i < d->window_count; i++)
-        sorted[i] = d->window[i];
-    qsort(sorted, d->window_count, sizeof(sorted[0]), compare);
-    return sorted[d->window_count - 2] - sorted[0];
+    for (unsigned i = 0; i < count; i++)
+        sorted[i] = d->window[d->window_count - count + i];
+    qsort(sorted, count, sizeof(sorted[0]), compare);
+    return sorted[count - 2] - sorted[0];
 }
 
 void law_delay_settle(struct law *l)
@@ -116,6 +117,19 @@ void law_delay_settle(struct law *l)
     struct law_delay *d = &l->delay;
     if (d->least_since_ns == 0)
         d->noise_s = few_spread(d) * l->c->noise_share * l->c->noise_few;
+}
+
+/* A silence too short for a window of samples tells a little, too: downwards only, and the middle
+ * of some. */
+void law_delay_leave(struct law *l)
+{
+    struct law_delay *d = &l->delay;
+    if (d->window_count < LAW_SPREAD_LEAST)
+        return;
+    d->spreads_s[d->spread_count++ % LAW_SPREADS] =
+        few_spread(d) * l->c->noise_share * l->c->noise_few;
+    if (d->spread_count >= LAW_SPREADS)
+        d->noise_s = law_least(d->noise_s, middle_of(d->spreads_s));
 }
 
 unsigned law_delay_seen(const struct law_delay *d)

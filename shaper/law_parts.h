@@ -58,6 +58,7 @@ bool law_delay_is_flat(struct law *l, double queue_s, uint64_t now_ns);
 /* p90-p10 of the newest samples, 0 while there are too few. */
 double law_delay_spread(const struct law_delay *d);
 /* The samples before the first step say how noisy the path is, if a whole window did not. */
+void law_delay_leave(struct law *l); /* a silence ends */
 void law_delay_settle(struct law *l);
 /* Samples so far (not counted for ever). */
 unsigned law_delay_seen(const struct law_delay *d);
@@ -130,6 +131,7 @@ void law_recover(struct law *l, const struct law_view *v);
 /* Somebody came before we were back: was the hold too long? */
 void law_silence_ended(struct law *l, uint64_t now_ns);
 void law_give_way(struct law *l, const struct law_view *v, enum law_reason reason);
+double law_hold_s(const struct law *l); /* of silence before coming back, as things are */
 
 /* ---- law_knee.c: is it a slower link rather than somebody else? ---- */
 void law_knee_begin(struct law *l, uint64_t now_ns);

@@ -13,6 +13,8 @@ enum {
     LAW_BASE_BUCKETS = 10,
     LAW_SLOTS = 256,
     LAW_SPREAD_SAMPLES = 20,
+    LAW_SPREAD_FEW = 8, /* at the end of a short silence … */
+    LAW_SPREAD_LEAST = 6,
     LAW_SPREADS = 5,
     LAW_BACKS = 4,
     LAW_RATES = 8,
@@ -46,6 +48,7 @@ enum law_reason {
     LAW_BECAUSE_NEW_BASE,      /* a constant delay of an idle path: the route has become longer */
     LAW_BECAUSE_CEILING,       /* policy's ceiling */
     LAW_BECAUSE_CROWD,         /* a safe part: nobody tells how many share the line */
+    LAW_BECAUSE_COMPANY,       /* a part: somebody comes and goes */
     LAW_BECAUSE_OFF,           /* policy says no */
     LAW_BECAUSE_INSISTING,     /* policy says so, whatever the queue */
     LAW_BECAUSE_IDLE,          /* little was asked of us: nothing learned */
@@ -172,6 +175,7 @@ struct law {
     uint64_t began_ns, trim_ns, state_ns;
     bool alarm, waiting;     /* waiting: START, before its first step */
     double best_bps;         /* delivered since the last return, without a queue */
+    bool company;            /* somebody comes and goes: stay small, and be back sooner */
     unsigned vain, silences; /* returns that were not worth it; gaps missed since */
     double proof_bps;        /* delivered when the step last grew */
     double growth;           /* next step upwards at the capacity */

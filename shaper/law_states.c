@@ -123,6 +123,10 @@ void law_cruise(struct law *l, const struct law_view *v)
         l->rate_bps = c->suspect_back * l->suspect_bps;
         l->suspect_bps = 0;
     }
+    if (l->company && law_since(v->now_ns, l->recover_ns) > c->company_time) {
+        l->company = false;
+        next_round(l, v);
+    }
     settle(l, v);
     if (v->sender_limited || v->demand_limited)
         l->cruise_count = 0;
@@ -408,6 +412,7 @@ void law_give_way(struct law *l, const struct law_view *v, enum law_reason reaso
     else
         l->hold_s = law_most(l->hold_s * c->hold_ease, first * c->hold_least);
     forget_unseen(l, v, reason);
+    l->company = !vain && out_s < c->company_within && law_sisters(l, v->now_ns) < 2;
     l->vain = vain ? l->vain + (l->vain < 8) : 0;
     l->silences = 0;
     bool begun = l->suspect_bps > 0;
@@ -443,6 +448,15 @@ void law_silence_ended(struct law *l, uint64_t now_ns)
     l->hold_s = law_most(c->hold_least * first, law_least(l->hold_s, c->hold_gap * lasted));
 }
 
+/* Who comes back small may do so sooner. */
+double law_hold_s(const struct law *l)
+{
+    const struct law_constants *c = l->c;
+    if (!l->company || l->terms.hold == LAW_HOLD_INVISIBLE)
+        return l->hold_s;
+    return law_least(l->hold_s, law_most(c->company_hold, c->company_rounds * law_base_s(l)));
+}
+
 void law_yield(struct law *l, const struct law_view *v)
 {
     const struct law_constants *c = l->c;
@@ -472,10 +486,12 @@ void law_yield(struct law *l, const struct law_view *v)
     }
     l->delay.flat_since_ns = 0;
     l->reason = LAW_BECAUSE_HOLDING;
-    if (law_since(v->now_ns, l->delay.calm_ns) < l->hold_s)
+    if (law_since(v->now_ns, l->delay.calm_ns) < law_hold_s(l))
         return;
     law_knee_twice(l, v->now_ns);
-    l->rate_bps = law_most(l->rate_bps, c->recover_from * l->capacity_bps);
+    law_delay_leave(l);
+    double from = l->company ? c->company_from : c->recover_from;
+    l->rate_bps = law_most(l->rate_bps, from * l->capacity_bps);
     law_enter(l, LAW_RECOVER, v->now_ns);
 }
 

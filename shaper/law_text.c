@@ -67,6 +67,8 @@ static struct reason_row row_of(enum law_reason reason)
     case LAW_BECAUSE_CEILING: return (struct reason_row){"ceiling", "the limit set by policy"};
     case LAW_BECAUSE_CROWD:
         return (struct reason_row){"crowd", "a safe part, as nobody tells how many share the line"};
+    case LAW_BECAUSE_COMPANY:
+        return (struct reason_row){"company", "a part, while somebody comes and goes"};
     case LAW_BECAUSE_OFF: return (struct reason_row){"off", "policy allows nothing now"};
     case LAW_BECAUSE_INSISTING:
         return (struct reason_row){"insisting", "policy says not to give way"};
