@@ -7,6 +7,7 @@
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/units.h"
@@ -180,6 +181,42 @@ static void the_kernel_says_what_the_path_is_like(void **state)
     drop(p);
 }
 
+static const char *congestion_of(const struct stream *s, char out[16])
+{
+    socklen_t size = 16;
+
+    memset(out, 0, 16);
+    assert_int_equal(getsockopt(((const struct event_stream *)s)->fd, IPPROTO_TCP, TCP_CONGESTION,
+                                out, &size),
+                     0);
+    return out;
+}
+
+static bool kernel_has_cubic(void)
+{
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const bool has = setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5) == 0;
+
+    close(fd);
+    return has;
+}
+
+static void a_machine_that_takes_bbr_by_default_does_not_hold_credit_back_every_ten_seconds(
+    void **state)
+{
+    struct pair *p = connected(true);
+    char name[16];
+
+    (void)state;
+    if (!kernel_has_cubic()) {
+        drop(p);
+        skip();
+    }
+    assert_string_equal(congestion_of(p->dialled, name), "cubic");
+    assert_string_equal(congestion_of(p->accepted, name), "cubic");
+    drop(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +225,8 @@ int main(void)
         cmocka_unit_test(a_paced_stream_leaves_little_in_the_kernel),
         cmocka_unit_test(pacing_said_before_the_connection_is_there_holds_for_it),
         cmocka_unit_test(the_kernel_says_what_the_path_is_like),
+        cmocka_unit_test(
+            a_machine_that_takes_bbr_by_default_does_not_hold_credit_back_every_ten_seconds),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
