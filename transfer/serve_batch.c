@@ -44,7 +44,7 @@ TAILQ_HEAD(spots, spot);
 struct batch_lane {
     struct batch_answer *speaking; /* in the middle of an item */
     size_t held_bytes;
-    TAILQ_HEAD(, batch_answer) all; /* … whose turn it is to ask again first */
+    TAILQ_HEAD(, batch_answer) all; /* the oldest first */
     TAILQ_HEAD(, batch_answer) stalled;
 };
 
@@ -369,8 +369,9 @@ static struct batch_answer *first_with_later(const struct batch_lane *lane)
     return NULL;
 }
 
-/* One at a time, since its size is known only when it is here; and the batches of a lane in turn,
- * since one may hold what keeps another from asking. */
+/* One at a time, since its size is known only when it is here.  The oldest batch first: in turn, all
+ * would end together, and whoever asks for the next one at each end would have none under way for a
+ * round trip. */
 static void ask_later_ones(struct batch_lane *lane)
 {
     struct batch_answer *b = first_with_later(lane);
@@ -379,8 +380,6 @@ static void ask_later_ones(struct batch_lane *lane)
         return;
     struct spot *spot = TAILQ_FIRST(&b->later);
     TAILQ_REMOVE(&b->later, spot, link);
-    TAILQ_REMOVE(&lane->all, b, in_lane);
-    TAILQ_INSERT_TAIL(&lane->all, b, in_lane);
     ask_spot(spot);
 }
 
