@@ -186,9 +186,9 @@ static const char *congestion_of(const struct stream *s, char out[16])
     socklen_t size = 16;
 
     memset(out, 0, 16);
-    assert_int_equal(getsockopt(((const struct event_stream *)s)->fd, IPPROTO_TCP, TCP_CONGESTION,
-                                out, &size),
-                     0);
+    assert_int_equal(
+        getsockopt(((const struct event_stream *)s)->fd, IPPROTO_TCP, TCP_CONGESTION, out, &size),
+        0);
     return out;
 }
 
