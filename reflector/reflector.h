@@ -34,7 +34,7 @@ struct reflector_options {
     void (*renewed)(void *arg, const char *certificate_pem);
     void *renewed_arg;
     const char *site;
-    struct own_addresses addresses;    /* for rules by subnet; none: a world without */
+    struct own_addresses addresses; /* for rules by subnet; none: a world without */
     /* Can this machine be woken?  wake_ability_ask(), by a job; NULL: a world without cards. */
     struct alb_status (*ask_wake)(uint32_t link, struct wake_ability *out);
     uint64_t memory_cache_bytes;       /* 0: 64 MiB */
