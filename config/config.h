@@ -41,6 +41,7 @@ struct config_urls {
 #define CONFIG_SIZE(key) uint64_t key##_bytes
 #define CONFIG_RATE(key) uint64_t key##_bps /* 0: no limit */
 #define CONFIG_LINE(key) enum config_line key
+#define CONFIG_SWITCH(key) bool key
 #define CONFIG_OVERHEAD(key) uint64_t key
 #define CONFIG_NUMBER(key) uint64_t key
 #define CONFIG_LEVEL(key) enum log_level key
@@ -60,7 +61,7 @@ struct hub_config {
 #undef REFLECTOR
 
 /* data, device, site, trust_pin, parents, listen, cache_quota_bytes, window_bytes,
- * parent_line, wan_down_bps, wan_up_bps, lan_rate_bps, and as above */
+ * parent_line, wan_down_bps, wan_up_bps, lan_rate_bps, beacon, and as above */
 #define HUB NO_OPTION
 #define REFLECTOR OPTION
 struct reflector_config {

@@ -185,6 +185,24 @@ static struct alb_status line_show(const void *member, struct buf *out)
     return buf_printf(out, "%s", line_names[*(const enum config_line *)member]);
 }
 
+/* ---- SWITCH ---- */
+
+static struct alb_status switch_read(const char *const *texts, size_t count, void *member)
+{
+    const bool is_on = strcmp(texts[0], "on") == 0;
+
+    (void)count;
+    if (!is_on && strcmp(texts[0], "off") != 0)
+        return alb_fail(ALB_INVALID, "a switch is on or off");
+    *(bool *)member = is_on;
+    return ALB_STATUS_OK;
+}
+
+static struct alb_status switch_show(const void *member, struct buf *out)
+{
+    return buf_printf(out, "%s", *(const bool *)member ? "on" : "off");
+}
+
 /* ---- SIZE, NUMBER, LEVEL ---- */
 
 static struct alb_status size_read(const char *const *texts, size_t count, void *member)

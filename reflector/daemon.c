@@ -227,6 +227,7 @@ static int start(struct daemon *d)
         .renewed = renewed,
         .renewed_arg = d,
         .site = c->site,
+        .has_beacon = c->beacon,
         .ask_wake = wake_ability_ask,
         .memory_cache_bytes = c->memory_cache_bytes,
         .window_bytes = c->window_bytes,

@@ -199,8 +199,10 @@ struct alb_status reflector_start(const struct reflector_options *options, struc
     }
     if (!alb_failed(st))
         st = start_serve(r);
-    if (!alb_failed(st))
+    if (!alb_failed(st)) {
+        reflector_open_beacon(r);
         reflector_open_states(r);
+    }
     if (!alb_failed(st))
         reflector_open_nearby(r);
     if (!alb_failed(st))
@@ -295,6 +297,7 @@ static void close_parts(struct reflector *r)
     reflector_close_nearby(r);
     reflector_close_reports(r);
     reflector_close_above(r);
+    reflector_close_beacon(r);
     reflector_close_states(r);
     reflector_close_told(r);
     r->serve = serve_free(r->serve);
@@ -338,6 +341,7 @@ void reflector_stop(struct reflector *r, loop_fn stopped, void *arg)
     r->stopped_arg = arg;
     r->listener = listener_free(r->listener);
     reflector_leave(r);
+    reflector_close_beacon(r);
     serve_drain(r->serve);
     r->drain_until_ns = loop_now_ns(r->options.loop) + STOP_DRAIN_NS;
     timer_set_in(&r->stop_timer, 0);

@@ -71,6 +71,7 @@ struct reflector {
     TAILQ_HEAD(, woke_relay) woke_relays;
     size_t woke_relay_count;
     struct reflector_self *self; /* roster.c: what it tells of itself */
+    struct beacon *beacon;       /* NULL: it is silent on its links   */
     struct own_grant grant;
     struct grant_asks grant_asks;
     struct grant_memos grant_memos;
@@ -114,6 +115,12 @@ void reflector_show_state(const struct reflector *r, struct json_writer *w);
 /* wipe.c: store and content records go, until they are gone. */
 void reflector_start_wipe(struct reflector *r);
 void reflector_stop_wipe(struct reflector *r);
+
+/* beacon.c: being found on its own links. */
+void reflector_open_beacon(struct reflector *r);
+void reflector_close_beacon(struct reflector *r); /* says goodbye; twice is fine */
+void reflector_beacon_moved(struct reflector *r, const struct net_picture *now);
+void reflector_beacon_obey(struct reflector *r, enum reflector_state state);
 
 /* above.c: who is above it, and since when all of them are cut off from the hub; GET /v1/here. */
 void reflector_open_above(struct reflector *r);

@@ -63,6 +63,7 @@ void reflector_obey_states(struct reflector *r)
     d->entry = next;
     say_state(r);
     set_door(r);
+    reflector_beacon_obey(r, next.state);
     supply_set_fetching(r->supply, fetching_in(next.state));
     root_book_forget_refused(r->roots);
     if (next.wipe)

@@ -30,6 +30,7 @@ struct beacon {
     struct mdns_socket *socket;
     struct mdns_name service, kinds, instance, host;
     uint16_t port;
+    struct net_ip at; /* where it listens; of bytes zero: at all of that family, or both */
     uint8_t text[TEXT_SIZE];
     size_t text_size;
     struct beacon_link links[MDNS_LINKS_MOST];
@@ -89,6 +90,21 @@ static void make_words(struct beacon *b, const struct beacon_options *o)
 
 /* ---- saying ---------------------------------------------------------------------------------- */
 
+/* Does a call to that address reach us? */
+static bool is_ours(const struct beacon *b, const struct net_ip *ip)
+{
+    static const uint8_t ANY[16] = {0};
+
+    if (memcmp(b->at.bytes, ANY, sizeof(ANY)) == 0)
+        return b->at.size == 16 || ip->size == b->at.size;
+    return ip->size == b->at.size && memcmp(ip->bytes, b->at.bytes, sizeof(ANY)) == 0;
+}
+
+static bool is_told(const struct beacon *b, const struct net_address *a, uint32_t link)
+{
+    return a->link == link && mdns_address_is_told(a) && is_ours(b, &a->ip);
+}
+
 /* Addresses of other links are nobody's business here. */
 static void write_addresses(const struct beacon *b, uint32_t link, uint32_t ttl_s,
                             struct mdns_writer *w)
@@ -104,7 +120,7 @@ static void write_addresses(const struct beacon *b, uint32_t link, uint32_t ttl_
                                       .flushes = true,
                                       .ttl_s = ttl_s,
                                       .ip = a->ip};
-        if (a->link == link && mdns_address_is_told(a) && count[is_six]++ < BEACON_ADDRESSES_MOST)
+        if (is_told(b, a, link) && count[is_six]++ < BEACON_ADDRESSES_MOST)
             mdns_write_record(w, &r);
     }
 }
@@ -289,12 +305,29 @@ static void look_at_link(struct beacon *b, uint32_t link)
         announce(l);
 }
 
+/* Links on which somebody could call us at all. */
+static size_t told_links(const struct beacon *b, uint32_t out[MDNS_LINKS_MOST])
+{
+    const struct net_picture *now = mdns_socket_picture(b->socket);
+    const size_t count = mdns_socket_links(b->socket, out);
+    size_t kept = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        bool has_any = false;
+        for (size_t j = 0; j < now->address_count; j++)
+            has_any |= is_told(b, &now->addresses[j], out[i]);
+        if (has_any)
+            out[kept++] = out[i];
+    }
+    return kept;
+}
+
 void beacon_follow(struct beacon *b, const struct net_picture *now)
 {
     uint32_t links[MDNS_LINKS_MOST];
 
     mdns_socket_follow(b->socket, now);
-    const size_t count = mdns_socket_links(b->socket, links);
+    const size_t count = told_links(b, links);
     for (size_t i = 0; i < MDNS_LINKS_MOST; i++)
         if (b->links[i].link != 0 && !is_among(b->links[i].link, links, count))
             drop_link(&b->links[i]);
@@ -329,8 +362,12 @@ void beacon_set_open(struct beacon *b, bool is_open)
 
 struct alb_status beacon_open(const struct beacon_options *options, struct beacon **out)
 {
-    struct beacon *b = xalloc(sizeof(*b));
+    struct net_ip at;
 
+    if (!net_ip_parse(options->address, &at))
+        return alb_fail(ALB_INVALID, "telling where we listen: it is no IP address");
+    struct beacon *b = xalloc(sizeof(*b));
+    b->at = at;
     b->loop = options->loop;
     b->port = options->port;
     b->is_open = true;

@@ -46,10 +46,12 @@ struct beacon_options {
     struct loop *loop;
     const struct digest *pin; /* of trust file 1 */
     const char *device;       /* both copied     */
-    uint16_t port;            /* of the tree     */
+    /* Of the tree: "0.0.0.0", "::" (both families), or the one address that is then told. */
+    const char *address;
+    uint16_t port;
 };
 
-/* IO, FULL, REFUSED: as mdns_socket_open(); the box then is found by lists and configuration. */
+/* INVALID: address; IO, FULL, REFUSED: as mdns_socket_open(); the box then is found by lists and configuration. */
 ALB_MUST_USE struct alb_status beacon_open(const struct beacon_options *options,
                                            struct beacon **out);
 struct beacon *beacon_close(struct beacon *b); /* with a goodbye; returns NULL; NULL is fine */

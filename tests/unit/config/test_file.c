@@ -65,7 +65,7 @@ static void values_and_defaults_arrive(void **state)
     struct alb_status st = load(state,
                                 SOUND "window = \"8MiB\" # a comment\n"
                                       "listen = [::1]:99\nlog_level = debug\nsite = north\n"
-                                      "wan_down = 2Mbit\nparent_line = wan",
+                                      "wan_down = 2Mbit\nparent_line = wan\nbeacon = off",
                                 &c, error);
 
     assert_string_equal(error, "");
@@ -80,6 +80,7 @@ static void values_and_defaults_arrive(void **state)
     assert_int_equal(c.wan_down_bps, 2000000);
     assert_int_equal(c.wan_up_bps, 0);
     assert_int_equal(c.parent_line, LINE_WAN);
+    assert_false(c.beacon);
     assert_string_equal(c.listen.host, "::1");
     assert_int_equal(c.listen.port, 99);
     assert_int_equal(c.trust_pin.bytes[1], 0x11);
@@ -101,6 +102,7 @@ static void parents_keep_their_order(void **state)
     assert_string_equal(error, "");
     assert_false(alb_failed(st));
     assert_int_equal(c.parents.count, 3);
+    assert_true(c.beacon);
     assert_string_equal(c.parents.at[0].host, "a");
     assert_string_equal(c.parents.at[1].host, "b");
     assert_string_equal(c.parents.at[2].host, "fd00::1");
@@ -119,6 +121,7 @@ static void each_mistake_is_told_with_its_line(void **state)
     refused(state, SOUND "wan_up = 2\n", "r.conf:5: wan_up: \"2\": a rate needs a unit");
     refused(state, SOUND "lan_rate = 1001Gbit\n", "no line has more than 1000Gbit");
     refused(state, SOUND "parent_line = dsl\n", "a line is auto, wan or lan");
+    refused(state, SOUND "beacon = maybe\n", "beacon: \"maybe\": a switch is on or off");
     refused(state, SOUND "packet_overhead = 99999\n", "adds more than 256 bytes to a packet");
     refused(state, SOUND "workers = many\n", "workers: \"many\": a number is expected");
     refused(state, SOUND "log_level = loud\n", "r.conf:5: log_level: \"loud\": ");

@@ -103,6 +103,7 @@ static void what_is_written_reads_the_same(void **state)
     c.wan_up_bps = 0;
     c.lan_rate_bps = 12345;
     c.parent_line = LINE_LAN;
+    c.beacon = false;
     buf_init(&text, TEXT_MOST);
     assert_false(alb_failed(reflector_config_write(&c, &text)));
     tmpdir_write(*state, "r.conf", buf_peek(&text), buf_size(&text));
@@ -123,6 +124,7 @@ static void what_is_written_reads_the_same(void **state)
     assert_int_equal(again.wan_up_bps, 0);
     assert_int_equal(again.lan_rate_bps, 12345);
     assert_int_equal(again.parent_line, LINE_LAN);
+    assert_false(again.beacon);
     assert_int_equal(again.memory_cache_bytes, c.memory_cache_bytes);
 }
 

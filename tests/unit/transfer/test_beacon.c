@@ -110,10 +110,10 @@ static void open_browser(struct stage *s, const struct digest *pin)
     assert_false(alb_failed(beacon_browser_open(&o, &s->browser)));
 }
 
-static void open_beacon(struct stage *s)
+static void open_beacon(struct stage *s, const char *at)
 {
     const struct beacon_options o = {
-        .loop = s->box, .pin = &PIN, .device = "branch-1-box", .port = 7443};
+        .loop = s->box, .pin = &PIN, .device = "branch-1-box", .address = at, .port = 7443};
 
     assert_false(alb_failed(beacon_open(&o, &s->beacon)));
 }
@@ -128,7 +128,7 @@ static int make_stage(void **state)
     put(s.box, &BOX);
     put(s.laptop, &NEAR);
     assert_false(alb_failed(mdns_socket_open(s.laptop, on_ear, &s, &s.ear)));
-    open_beacon(&s);
+    open_beacon(&s, "0.0.0.0");
     open_browser(&s, &PIN);
     *state = &s;
     return 0;
@@ -356,6 +356,26 @@ static void a_box_with_a_new_address_says_so_at_once(void **state)
     assert_string_equal(s->places[1].host, "10.1.0.6");
 }
 
+static void only_addresses_at_which_it_listens_are_told(void **state)
+{
+    static const struct {
+        const char *listen;
+        size_t places;
+    } CASES[] = {{"::", 1}, {"10.1.0.5", 1}, {"10.1.0.6", 0}, {"127.0.0.1", 0}, {"::1", 0}};
+    struct stage *s = *state;
+
+    for (size_t i = 0; i < ALB_COUNT(CASES); i++) {
+        s->beacon = beacon_close(s->beacon);
+        open_beacon(s, CASES[i].listen);
+        browser_sees(s);
+        run(s, 2 * NS_PER_S);
+        assert_int_equal(places(s), 0);
+        beacon_sees(s);
+        run(s, 2 * NS_PER_S);
+        assert_int_equal(places(s), CASES[i].places);
+    }
+}
+
 static void a_link_without_a_neighbourhood_is_left_alone(void **state)
 {
     struct stage *s = *state;
@@ -543,6 +563,7 @@ int main(void)
         A_TEST(a_carried_laptop_forgets_and_finds),
         A_TEST(a_new_subnet_on_the_same_link_forgets_who_was_in_the_old_one),
         A_TEST(a_box_with_a_new_address_says_so_at_once),
+        A_TEST(only_addresses_at_which_it_listens_are_told),
         A_TEST(a_link_without_a_neighbourhood_is_left_alone),
         A_TEST(addresses_beyond_the_link_are_no_places),
         A_TEST(a_thousand_forged_boxes_do_not_keep_the_real_one_out),
