@@ -491,6 +491,66 @@ static void losses_on_a_good_line_that_we_do_not_push_are_given_way_to(void **st
     assert_int_equal(v.state, LAW_YIELD);
 }
 
+/* Somebody reads a page: half a second of queue, then a second of nothing; the line as they left
+ * it. */
+static struct law_verdict read_pages(unsigned pages)
+{
+    struct law_verdict v = {0};
+    for (unsigned i = 0; i < pages; i++) {
+        run(0.5, 3e6, 25);
+        v = run(1, 9.6e6, 0);
+    }
+    return v;
+}
+
+static void who_comes_and_goes_is_met_with_a_part_of_the_line(void **state)
+{
+    (void)state;
+    begin(10000000);
+    run(3, 9.6e6, 0);
+    const double first_hold_s = law_hold_s(&law), capacity_bps = law.capacity_bps;
+    struct law_verdict v = read_pages(4);
+    assert_int_equal(v.state, LAW_CAPPED);
+    assert_string_equal(law_reason_name(v.reason), "company");
+    assert_true((double)v.rate_bps <= 0.45 * capacity_bps);
+    assert_true(law_hold_s(&law) < first_hold_s || first_hold_s <= 0);
+    assert_true(law.capacity_bps > 0.9 * capacity_bps); /* a part says nothing of the whole */
+    v = run(6, 9.6e6, 0);
+    assert_true((double)v.rate_bps > 0.85 * capacity_bps);
+}
+
+static void a_ceiling_below_the_part_is_told_as_the_ceiling(void **state)
+{
+    (void)state;
+    begin(10000000);
+    run(3, 9.6e6, 0);
+    law_set_terms(&law, &(struct law_terms){.ceiling_bps = 1000000}, now);
+    struct law_verdict v = read_pages(4);
+    assert_true(v.rate_bps <= 1000000);
+    assert_string_not_equal(law_reason_name(v.reason), "company");
+}
+
+static void a_download_that_lasts_is_no_coming_and_going(void **state)
+{
+    (void)state;
+    begin(10000000);
+    run(3, 9.6e6, 0);
+    run(8, 3e6, 25);
+    assert_false(law.company);
+    struct law_verdict v = run(4, 9.6e6, 0);
+    assert_true((double)v.rate_bps > 0.8 * law.capacity_bps);
+}
+
+static void a_busy_moment_before_the_first_byte_made_a_line_noisy_for_ever(void **state)
+{
+    (void)state;
+    begin(10000000);
+    run(3, 9.6e6, 0);
+    law.delay.noise_s = 0.006; /* as some late probes at the start would have it */
+    read_pages(8);
+    assert_true(law_noise_s(&law) < 0.001);
+}
+
 static void every_word_is_there(void **state)
 {
     (void)state;
@@ -554,6 +614,10 @@ int main(void)
         cmocka_unit_test(who_is_told_nothing_of_others_takes_a_safe_part),
         cmocka_unit_test(under_a_low_ceiling_it_recovered_for_ever),
         cmocka_unit_test(losses_on_a_good_line_that_we_do_not_push_are_given_way_to),
+        cmocka_unit_test(who_comes_and_goes_is_met_with_a_part_of_the_line),
+        cmocka_unit_test(a_ceiling_below_the_part_is_told_as_the_ceiling),
+        cmocka_unit_test(a_download_that_lasts_is_no_coming_and_going),
+        cmocka_unit_test(a_busy_moment_before_the_first_byte_made_a_line_noisy_for_ever),
         cmocka_unit_test(every_word_is_there),
         cmocka_unit_test(every_constant_can_be_printed),
     };
