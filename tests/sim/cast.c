@@ -13,7 +13,7 @@
 #include "store/ram.h"
 #include "wire/signed.h"
 
-enum { CAST_PORT = 7443, ENDPOINTS_MAX = 4096, LAYERS_MAX = 64 };
+enum { CAST_PORT = 7443, ENDPOINTS_MAX = 32768, LAYERS_MAX = 64 };
 
 /* An endpoint keeps nothing but the names of the chunks it was given. */
 struct cast_endpoint {
@@ -33,10 +33,12 @@ struct cast_endpoint {
 };
 
 struct cast_reflector {
+    const struct scenario_site *site;
     struct loop *loop;
     struct chunk_store *store;
     struct catalogue *catalogue;
     struct reflector *reflector;
+    uint64_t crossed; /* before it was killed, if it was */
 };
 
 struct cast {
@@ -157,27 +159,56 @@ static struct cast_reflector *box_of(struct cast *c, const struct scenario_site 
     return &c->reflectors[site - c->first_site];
 }
 
+static void run_reflector(struct cast *c, struct cast_reflector *box)
+{
+    must(reflector_start(&(struct reflector_options){.loop = box->loop,
+                                                     .store = box->store,
+                                                     .catalogue = box->catalogue,
+                                                     .parents = {place_of(box->site->parent->name)},
+                                                     .parent_count = 1,
+                                                     .listen_address = "0.0.0.0",
+                                                     .listen_port = CAST_PORT,
+                                                     .trust_pin = &c->trust_pin,
+                                                     .device = box->site->name,
+                                                     .site = box->site->name},
+                         &box->reflector));
+}
+
+static uint64_t received_bytes(const struct cast_reflector *box)
+{
+    struct reflector_figures figures;
+
+    if (box->reflector == NULL)
+        return 0;
+    reflector_figures(box->reflector, &figures);
+    return figures.supply.fetch.received_bytes;
+}
+
 static void start_reflector(void *arg, const struct scenario_site *site, struct loop *loop)
 {
     struct cast *c = arg;
     struct cast_reflector *box = box_of(c, site);
 
+    box->site = site;
     box->loop = loop;
     box->store = ram_chunk_store_new(&(struct ram_options){.quota_bytes = site->cache_bytes});
     box->catalogue = ram_catalogue_new(&(struct ram_options){0});
     give_trust(c, box->catalogue);
     admit(c, ROLE_REFLECTOR, site->name, site->name);
-    must(reflector_start(&(struct reflector_options){.loop = loop,
-                                                     .store = box->store,
-                                                     .catalogue = box->catalogue,
-                                                     .parents = {place_of(site->parent->name)},
-                                                     .parent_count = 1,
-                                                     .listen_address = "0.0.0.0",
-                                                     .listen_port = CAST_PORT,
-                                                     .trust_pin = &c->trust_pin,
-                                                     .device = site->name,
-                                                     .site = site->name},
-                         &box->reflector));
+    run_reflector(c, box);
+}
+
+static void die(void *arg, const struct scenario_site *site)
+{
+    struct cast_reflector *box = box_of(arg, site);
+
+    box->crossed += received_bytes(box);
+    box->reflector = reflector_free(box->reflector);
+}
+
+static void revive(void *arg, const struct scenario_site *site)
+{
+    run_reflector(arg, box_of(arg, site));
 }
 
 /* ---- endpoints ------------------------------------------------------------------------------- */
@@ -334,10 +365,27 @@ static bool is_out(void *arg, const char *device)
 
 static uint64_t crossed_bytes(void *arg, const struct scenario_site *site)
 {
-    struct reflector_figures figures;
+    const struct cast_reflector *box = box_of(arg, site);
 
-    reflector_figures(box_of(arg, site)->reflector, &figures);
-    return figures.supply.fetch.received_bytes;
+    return box->crossed + received_bytes(box);
+}
+
+static uint64_t hub_sessions(void *arg)
+{
+    const struct cast *c = arg;
+    struct hub_figures figures;
+
+    hub_figures(c->hub, &figures);
+    return figures.serve.sessions_total;
+}
+
+static uint64_t hub_requests(void *arg)
+{
+    const struct cast *c = arg;
+    struct hub_figures figures;
+
+    hub_figures(c->hub, &figures);
+    return figures.serve.requests;
 }
 
 static uint64_t needed_bytes(void *arg, const struct scenario_site *site)
@@ -397,6 +445,10 @@ const struct scenario_ops cast_ops = {.start_hub = start_hub,
                                       .is_cut_off = is_cut_off,
                                       .is_out = is_out,
                                       .has = has,
+                                      .die = die,
+                                      .revive = revive,
+                                      .hub_sessions = hub_sessions,
+                                      .hub_requests = hub_requests,
                                       .crossed_bytes = crossed_bytes,
                                       .needed_bytes = needed_bytes,
                                       .stop = stop,

@@ -41,16 +41,22 @@ static bool take_seed(struct reader *r, const struct value *v);
 static bool take_link(struct reader *r, const struct value *v);
 static bool take_reflector(struct reader *r, const struct value *v);
 static bool take_endpoints(struct reader *r, const struct value *v);
+static bool take_sites(struct reader *r, const struct value *v);
 static bool take_publish(struct reader *r, const struct value *v);
 static bool take_every_want(struct reader *r, const struct value *v);
 static bool take_site_want(struct reader *r, const struct value *v);
 static bool take_revoke(struct reader *r, const struct value *v);
 static bool take_cut(struct reader *r, const struct value *v);
+static bool take_cut_all(struct reader *r, const struct value *v);
+static bool take_death(struct reader *r, const struct value *v);
 static bool expect_has(struct reader *r, const struct value *v);
 static bool expect_out(struct reader *r, const struct value *v);
 static bool expect_cut_off(struct reader *r, const struct value *v);
 static bool expect_crossing(struct reader *r, const struct value *v);
+static bool expect_crossings(struct reader *r, const struct value *v);
 static bool expect_wire(struct reader *r, const struct value *v);
+static bool expect_sessions(struct reader *r, const struct value *v);
+static bool expect_requests(struct reader *r, const struct value *v);
 static bool expect_queueing(struct reader *r, const struct value *v);
 
 static const struct statement statements[] = {
@@ -60,15 +66,21 @@ static const struct statement statements[] = {
     {"reflector NAME parent NAME", take_reflector},
     {"reflector NAME parent NAME cache SIZE", take_reflector},
     {"endpoints NAME COUNT", take_endpoints},
+    {"sites NAME COUNT rate RATE delay TIME cache SIZE endpoints COUNT", take_sites},
     {"at TIME hub publishes NAME SIZE", take_publish},
     {"at TIME every endpoint wants NAME", take_every_want},
     {"at TIME endpoints of NAME want NAME", take_site_want},
     {"at TIME hub revokes NAME", take_revoke},
     {"at TIME link NAME down for TIME", take_cut},
+    {"at TIME every link down for TIME", take_cut_all},
+    {"at TIME reflector NAME dies for TIME", take_death},
     {"expect by TIME every endpoint has NAME", expect_has},
     {"expect by TIME NAME is cut off", expect_cut_off},
     {"expect by TIME NAME is out", expect_out},
     {"expect crossing ratio NAME <= NUMBER", expect_crossing},
+    {"expect crossing ratio of every site <= NUMBER", expect_crossings},
+    {"expect from TIME at most COUNT sessions a second at the hub", expect_sessions},
+    {"expect from TIME at most COUNT requests a second at the hub", expect_requests},
     {"expect wire ratio NAME <= NUMBER", expect_wire},
     {"expect queueing delay NAME p95 <= TIME", expect_queueing},
 };
@@ -187,7 +199,7 @@ static bool fail_unknown(struct reader *r, const char *first)
     if (used == 0)
         return fail(r,
                     "no statement begins with '%.40s'; these do: seed, link, reflector, "
-                    "endpoints, at, expect",
+                    "endpoints, sites, at, expect",
                     first);
     return fail(r, "not understood; what begins with '%s':%s", first, known);
 }
@@ -294,6 +306,25 @@ static bool take_endpoints(struct reader *r, const struct value *v)
     return true;
 }
 
+/* As that many times "link hub--NAMEn", "reflector NAMEn" and "endpoints NAMEn". */
+static bool take_sites(struct reader *r, const struct value *v)
+{
+    char name[SCENARIO_WORD_SIZE], link[SCENARIO_WORD_SIZE];
+
+    if (strlen(v[0].word) > 40)
+        return fail(r, "'%s' is too long a name for a number behind it", v[0].word);
+    for (uint64_t n = 1; n <= v[1].number; n++) {
+        (void)snprintf(name, sizeof name, "%.40s%llu", v[0].word, (unsigned long long)n);
+        (void)snprintf(link, sizeof link, "hub--%.50s", name);
+        const struct value line[] = {{.word = link}, v[2], v[3], {.ratio = 0}};
+        const struct value box[] = {{.word = name}, {.word = "hub"}, v[4]};
+        const struct value crowd[] = {{.word = name}, v[5]};
+        if (!take_link(r, line) || !take_reflector(r, box) || !take_endpoints(r, crowd))
+            return false;
+    }
+    return true;
+}
+
 /* ---- the time-table -------------------------------------------------------------------------- */
 
 static struct scenario_event *add_event(struct reader *r, enum scenario_act act, uint64_t at_ns,
@@ -365,6 +396,24 @@ static bool take_cut(struct reader *r, const struct value *v)
     return true;
 }
 
+static bool take_cut_all(struct reader *r, const struct value *v)
+{
+    (void)add_event(r, ACT_LINK_DOWN, v[0].number, "");
+    (void)add_event(r, ACT_LINK_UP, v[0].number + v[1].number, "");
+    return true;
+}
+
+static bool take_death(struct reader *r, const struct value *v)
+{
+    const struct scenario_site *site = find_site(r->scenario, v[1].word);
+
+    if (site == NULL || site->parent == NULL)
+        return fail(r, "no reflector is called '%s'", v[1].word);
+    add_event(r, ACT_DIE, v[0].number, v[1].word)->site = site;
+    add_event(r, ACT_REVIVE, v[0].number + v[2].number, v[1].word)->site = site;
+    return true;
+}
+
 /* ---- what is expected ------------------------------------------------------------------------ */
 
 static struct scenario_expectation *add_expectation(struct reader *r, enum scenario_measure measure,
@@ -420,6 +469,24 @@ static bool expect_out(struct reader *r, const struct value *v)
 static bool expect_crossing(struct reader *r, const struct value *v)
 {
     return expect_of_link(r, MEASURE_CROSSING, v[0].word, v[1].ratio);
+}
+
+static bool expect_crossings(struct reader *r, const struct value *v)
+{
+    (void)add_expectation(r, MEASURE_CROSSINGS, "", v[0].ratio);
+    return true;
+}
+
+static bool expect_sessions(struct reader *r, const struct value *v)
+{
+    add_expectation(r, MEASURE_SESSIONS, "", (double)v[1].number)->by_ns = v[0].number;
+    return true;
+}
+
+static bool expect_requests(struct reader *r, const struct value *v)
+{
+    add_expectation(r, MEASURE_REQUESTS, "", (double)v[1].number)->by_ns = v[0].number;
+    return true;
 }
 
 static bool expect_wire(struct reader *r, const struct value *v)

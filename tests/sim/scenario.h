@@ -4,14 +4,19 @@
  *    link hub--site1 rate 2Mbit delay 40ms          # from a parent to a site: NAME is PARENT--SITE
  *    reflector site1 parent hub cache 200MiB
  *    endpoints site1 40                             # on the site's LAN: 1 Gbit/s, 0.1 ms
+ *    sites shop 500 rate 2Mbit delay 30ms cache 200MiB endpoints 40     # shop1 … shop500, at the hub
  *    at 0s   hub publishes os-patch 64MiB
  *    at 1s   every endpoint wants os-patch
  *    at 90s  link hub--site1 down for 30s
+ *    at 91s  reflector site1 dies for 20s           # killed; its store stays
+ *    at 92s  every link down for 30s
  *    at 95s  hub revokes site1-7
  *    expect by 600s every endpoint has os-patch
  *    expect by 96s site1-7 is cut off               # hung up on
  *    expect by 97s site1-7 is out                   # refused when it came again
  *    expect crossing ratio hub--site1 <= 1.01
+ *    expect crossing ratio of every site <= 1.02
+ *    expect from 92s at most 100 sessions a second at the hub           # or: requests
  *
  * The statements are the rows of one table in scenario.c.  A `#` begins a comment.  The order of
  * lines does not matter except that a name must be known before it is used.
@@ -25,7 +30,7 @@
 
 #include "net/loop.h"
 
-enum { SCENARIO_WORD_SIZE = 64, SCENARIO_ERROR_SIZE = 512, SCENARIO_SITES_MAX = 64 };
+enum { SCENARIO_WORD_SIZE = 64, SCENARIO_ERROR_SIZE = 512, SCENARIO_SITES_MAX = 1024 };
 
 /* The hub (parent NULL) or a reflector, each with the endpoints of its LAN. */
 struct scenario_site {
@@ -42,13 +47,21 @@ struct scenario_link {
     uint32_t loss_per_million;
 };
 
-enum scenario_act { ACT_PUBLISH, ACT_WANT, ACT_REVOKE, ACT_LINK_DOWN, ACT_LINK_UP };
+enum scenario_act {
+    ACT_PUBLISH,
+    ACT_WANT,
+    ACT_REVOKE,
+    ACT_LINK_DOWN,
+    ACT_LINK_UP,
+    ACT_DIE,
+    ACT_REVIVE
+};
 
 struct scenario_event {
     struct scenario_event *next; /* in the order of lines */
     enum scenario_act act;
     uint64_t at_ns;
-    char name[SCENARIO_WORD_SIZE];    /* a layer, a link or an endpoint */
+    char name[SCENARIO_WORD_SIZE];    /* a layer, a link ("": all) or an endpoint */
     const struct scenario_site *site; /* NULL: all endpoints */
     uint64_t size;
 };
@@ -58,8 +71,11 @@ enum scenario_measure {
     MEASURE_CUT_OFF,
     MEASURE_OUT,
     MEASURE_CROSSING,
+    MEASURE_CROSSINGS, /* of every site */
     MEASURE_WIRE,
-    MEASURE_QUEUEING
+    MEASURE_QUEUEING,
+    MEASURE_SESSIONS, /* most in a second, from `by_ns` on */
+    MEASURE_REQUESTS
 };
 
 struct scenario_expectation {
@@ -67,7 +83,7 @@ struct scenario_expectation {
     enum scenario_measure measure;
     unsigned line;
     char name[SCENARIO_WORD_SIZE]; /* a layer, a link or an endpoint */
-    double most;                   /* a ratio, or nanoseconds */
+    double most;                   /* a ratio, nanoseconds or a count */
     uint64_t by_ns;
 };
 
@@ -108,6 +124,12 @@ struct scenario_ops {
      * chunks that were needed behind it. */
     uint64_t (*crossed_bytes)(void *arg, const struct scenario_site *site);
     uint64_t (*needed_bytes)(void *arg, const struct scenario_site *site);
+    /* The reflector is killed, and started again with what it had on its disk. */
+    void (*die)(void *arg, const struct scenario_site *site);
+    void (*revive)(void *arg, const struct scenario_site *site);
+    /* What the hub has had so far. */
+    uint64_t (*hub_sessions)(void *arg);
+    uint64_t (*hub_requests)(void *arg);
     /* Close everything; a virtual minute passes, then `released` frees what is left. */
     void (*stop)(void *arg);
     void (*released)(void *arg);

@@ -28,7 +28,8 @@ struct cue {
 struct verdict {
     struct verdict *next;
     const struct scenario_expectation *expectation;
-    uint64_t met_ns; /* UINT64_MAX: not (yet) */
+    uint64_t met_ns;                /* UINT64_MAX: not (yet) */
+    uint64_t most, last, second_ns; /* in a second, so far; the count when this one began */
 };
 
 struct play {
@@ -170,6 +171,16 @@ static void want(struct play *p, const struct scenario_event *e)
         p->ops->want(p->arg, first + i, e->name);
 }
 
+static void set_link(struct play *p, const char *name, bool is_up)
+{
+    if (name[0] != '\0') {
+        world_link_set_up(world_find_link(p->world, name), is_up);
+        return;
+    }
+    for (size_t i = 1; i < p->scenario->site_count; i++)
+        world_link_set_up(own_link(p, &p->scenario->sites[i]), is_up);
+}
+
 static void on_cue(void *arg)
 {
     const struct cue *c = arg;
@@ -180,8 +191,10 @@ static void on_cue(void *arg)
     case ACT_PUBLISH: p->ops->publish(p->arg, e->name, e->size); return;
     case ACT_WANT: want(p, e); return;
     case ACT_REVOKE: p->ops->revoke(p->arg, e->name); return;
-    case ACT_LINK_DOWN: world_link_set_up(world_find_link(p->world, e->name), false); return;
-    case ACT_LINK_UP: world_link_set_up(world_find_link(p->world, e->name), true); return;
+    case ACT_LINK_DOWN: set_link(p, e->name, false); return;
+    case ACT_LINK_UP: set_link(p, e->name, true); return;
+    case ACT_DIE: p->ops->die(p->arg, e->site); return;
+    case ACT_REVIVE: p->ops->revive(p->arg, e->site); return;
     }
     alb_unreachable();
 }
@@ -213,7 +226,7 @@ static void add_verdicts(struct play *p)
     for (const struct scenario_expectation *e = p->scenario->expectations; e != NULL; e = e->next) {
         struct verdict *v = xalloc(sizeof(*v));
 
-        *v = (struct verdict){NULL, e, UINT64_MAX};
+        *v = (struct verdict){.expectation = e, .met_ns = UINT64_MAX};
         *at = v;
         at = &v->next;
         prolong(p, e->by_ns);
@@ -239,14 +252,42 @@ static bool is_so_now(const struct play *p, const struct scenario_expectation *e
     case MEASURE_CUT_OFF: return p->ops->is_cut_off(p->arg, e->name);
     case MEASURE_OUT: return p->ops->is_out(p->arg, e->name);
     case MEASURE_CROSSING:
+    case MEASURE_CROSSINGS:
     case MEASURE_WIRE:
+    case MEASURE_SESSIONS:
+    case MEASURE_REQUESTS:
     case MEASURE_QUEUEING: return false;
     }
     alb_unreachable();
 }
 
+static uint64_t count_of(const struct play *p, enum scenario_measure measure)
+{
+    return measure == MEASURE_SESSIONS ? p->ops->hub_sessions(p->arg)
+                                       : p->ops->hub_requests(p->arg);
+}
+
+/* Seconds are counted from the one that was asked for on. */
+static void count_second(const struct play *p, struct verdict *v)
+{
+    const struct scenario_expectation *e = v->expectation;
+    const uint64_t now_ns = world_now_ns(p->world);
+
+    if ((e->measure != MEASURE_SESSIONS && e->measure != MEASURE_REQUESTS) || now_ns < e->by_ns)
+        return;
+    const uint64_t count = count_of(p, e->measure);
+    if (v->second_ns != 0 && now_ns - v->second_ns < NS_PER_S)
+        return;
+    if (v->second_ns != 0 && count - v->last > v->most)
+        v->most = count - v->last;
+    v->last = count;
+    v->second_ns = now_ns;
+}
+
 static void look(struct play *p)
 {
+    for (struct verdict *v = p->verdicts; v != NULL; v = v->next)
+        count_second(p, v);
     for (struct verdict *v = p->verdicts; v != NULL; v = v->next)
         if (v->met_ns == UINT64_MAX && world_now_ns(p->world) <= v->expectation->by_ns &&
             is_so_now(p, v->expectation))
@@ -318,6 +359,43 @@ static bool judge_ratio(const struct play *p, const struct verdict *v)
     return is_met;
 }
 
+/* Of all of them the worst is told. */
+static bool judge_crossings(const struct play *p, const struct verdict *v)
+{
+    const struct scenario_site *worst = NULL;
+    char text[SCENARIO_ERROR_SIZE];
+    double most = 0;
+
+    for (size_t i = 1; i < p->scenario->site_count; i++) {
+        const struct scenario_site *site = &p->scenario->sites[i];
+        const uint64_t needed = p->ops->needed_bytes(p->arg, site);
+        const uint64_t crossed = p->ops->crossed_bytes(p->arg, site);
+        const double ratio = needed == 0 ? 0 : (double)crossed / (double)needed;
+        if (worst == NULL || ratio > most) {
+            worst = site;
+            most = ratio;
+        }
+    }
+    const bool is_met = most > 0 && most <= v->expectation->most;
+    (void)snprintf(text, sizeof(text),
+                   "crossing ratio of every site: at worst %.4f, of %s (at most %g)", most,
+                   worst == NULL ? "none" : worst->name, v->expectation->most);
+    say(p, v, is_met, text);
+    return is_met;
+}
+
+static bool judge_count(const struct play *p, const struct verdict *v, const char *what)
+{
+    const struct scenario_expectation *e = v->expectation;
+    const bool is_met = v->second_ns != 0 && (double)v->most <= e->most;
+    char text[SCENARIO_ERROR_SIZE];
+
+    (void)snprintf(text, sizeof(text), "%llu %s in a second at the hub (at most %.0f)",
+                   (unsigned long long)v->most, what, e->most);
+    say(p, v, is_met, text);
+    return is_met;
+}
+
 static bool judge_queueing(const struct play *p, const struct verdict *v)
 {
     const struct scenario_expectation *e = v->expectation;
@@ -339,6 +417,9 @@ static bool judge(const struct play *p, const struct verdict *v)
     case MEASURE_CROSSING:
     case MEASURE_WIRE: return judge_ratio(p, v);
     case MEASURE_QUEUEING: return judge_queueing(p, v);
+    case MEASURE_CROSSINGS: return judge_crossings(p, v);
+    case MEASURE_SESSIONS: return judge_count(p, v, "sessions");
+    case MEASURE_REQUESTS: return judge_count(p, v, "requests");
     }
     alb_unreachable();
 }

@@ -57,6 +57,27 @@ static void a_scenario_is_read_whole(void **state)
     scenario_free(s);
 }
 
+static void many_sites_are_one_line(void **state)
+{
+    struct scenario *s = NULL;
+
+    (void)state;
+    assert_false(alb_failed(scenario_parse("x.scn",
+                                           "sites shop 3 rate 2Mbit delay 4ms cache 1MiB "
+                                           "endpoints 4\n"
+                                           "at 1s reflector shop2 dies for 3s\n"
+                                           "at 1s every link down for 1s\n"
+                                           "expect crossing ratio of every site <= 1\n",
+                                           &s, error)));
+    assert_int_equal(s->site_count, 4);
+    assert_int_equal(s->endpoints, 12);
+    assert_string_equal(s->sites[3].name, "shop3");
+    assert_int_equal(s->sites[3].first_endpoint, 8);
+    assert_int_equal(s->sites[3].cache_bytes, 1 << 20);
+    assert_ptr_equal(s->events->site, &s->sites[2]);
+    scenario_free(s);
+}
+
 static void complaints_name_file_and_line(void **state)
 {
     static const struct {
@@ -74,6 +95,9 @@ static void complaints_name_file_and_line(void **state)
         {"endpoints a 40\n", "x.scn:1: no hub or reflector is called 'a'"},
         {"endpoints hub 0\n", "x.scn:1: between 1 and"},
         {"at 1s link x down for 3s\n", "x.scn:1: there is no link 'x'"},
+        {"at 1s reflector hub dies for 3s\n", "x.scn:1: no reflector is called 'hub'"},
+        {"sites shop 2000 rate 2Mbit delay 4ms cache 1MiB endpoints 1\n",
+         "x.scn:1: more than 1023 sites"},
         {"at 1s endpoints of hub want os\n", "x.scn:1: there are no endpoints of 'hub'"},
         {"at 1s hub revokes hub-1\n", "x.scn:1: no endpoint is called 'hub-1'"},
         {"endpoints hub 2\nexpect by 1s hub-3 is out\n", "x.scn:2: no endpoint is called"},
@@ -302,6 +326,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_scenario_is_read_whole),
+        cmocka_unit_test(many_sites_are_one_line),
         cmocka_unit_test(complaints_name_file_and_line),
         cmocka_unit_test(a_file_that_is_not_there_is_named),
         cmocka_unit_test(a_play_judges_what_was_expected),
