@@ -157,7 +157,8 @@ static struct alb_status start_endpoint(struct agent *a)
     const bool is_hub = who->upstream.host[0] == '\0';
 
     options.parents[0] = is_hub ? who->hub : who->upstream;
-    options.line = a->options.line == LINE_IS_AUTO && !is_hub ? LINE_IS_LAN : a->options.line;
+    options.hub = who->hub;
+    options.line = a->options.line;
     own_addresses_read(&options.addresses);
     return endpoint_start(&options, &a->endpoint);
 }

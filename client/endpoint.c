@@ -16,6 +16,9 @@ struct endpoint {
     struct policy_book *policy;
     struct own_grant grant;
     struct line *line;
+    struct nearby_book *nearby;
+    struct nearby_listener on_list;
+    struct chooser *chooser;
     struct upstream *upstream;
     struct supply *supply;
     struct record_book *records;
@@ -27,10 +30,13 @@ static void on_event(void *arg, const char *line)
     struct endpoint *e = arg;
 
     root_book_forget_refused(e->roots);
+    nearby_book_hear(e->nearby, line);
     if (strncmp(line, "head ", 5) == 0)
         record_book_forget(e->records, NULL);
     else if (strcmp(line, "trust") == 0)
         authority_refresh(e->authority);
+    else if (strcmp(line, "here") == 0)
+        chooser_hear(e->chooser);
     else if (!feed_hear_revoked(e->authority, line))
         policy_book_hear(e->policy, line);
     if (e->options.heard != NULL)
@@ -42,6 +48,7 @@ static void on_authority_changed(void *arg)
     struct endpoint *e = arg;
 
     policy_book_refresh(e->policy); /* what is signed by a new key may have been refused */
+    nearby_book_refresh(e->nearby);
 }
 
 static struct alb_status granted(void *arg, const uint8_t *bytes, size_t size,
@@ -58,10 +65,15 @@ enum { CROWD = 8 };
 static void start_line(struct endpoint *e)
 {
     const struct endpoint_options *o = &e->options;
+    struct upstream_place places[UPSTREAM_PLACES_MAX + 1];
+    size_t count = o->parent_count;
 
+    memcpy(places, o->parents, sizeof o->parents);
+    if (o->hub.port != 0)
+        places[count++] = o->hub;
     e->line = line_new(&(struct line_options){.loop = o->loop,
-                                              .places = e->options.parents,
-                                              .place_count = o->parent_count,
+                                              .places = places,
+                                              .place_count = count,
                                               .kind = o->line,
                                               .crowd = CROWD,
                                               .policy = e->policy,
@@ -70,10 +82,48 @@ static void start_line(struct endpoint *e)
                                               .device = o->device});
 }
 
+static void chosen(void *arg)
+{
+    struct endpoint *e = arg;
+
+    line_leads_to(e->line, upstream_at(e->upstream), chooser_is_lan(e->chooser));
+}
+
+static void on_list(struct nearby_listener *l)
+{
+    struct endpoint *e = ALB_CONTAINER(l, struct endpoint, on_list);
+
+    chooser_set_list(e->chooser, nearby_book_peek(e->nearby));
+}
+
+static void start_chooser(struct endpoint *e)
+{
+    struct chooser_options options = {.loop = e->options.loop,
+                                      .tls = e->options.dial_tls,
+                                      .catalogue = e->options.catalogue,
+                                      .device = e->options.device,
+                                      .place_count = e->options.parent_count,
+                                      .hub = e->options.hub,
+                                      .arg = e,
+                                      .changed = chosen};
+
+    memcpy(options.places, e->options.parents, sizeof options.places);
+    e->chooser = chooser_new(&options);
+    e->nearby = nearby_book_open(
+        &(struct nearby_book_options){.loop = e->options.loop,
+                                      .authority = e->authority,
+                                      .catalogue = e->options.catalogue,
+                                      .site = e->options.site != NULL ? e->options.site : ""});
+    e->on_list.changed = on_list;
+    nearby_book_listen(e->nearby, &e->on_list);
+    on_list(&e->on_list);
+}
+
 static void start_upstream(struct endpoint *e)
 {
     struct upstream_options up = {.loop = e->options.loop,
-                                  .place_count = e->options.parent_count,
+                                  .places = {*chooser_first(e->chooser)},
+                                  .place_count = 1,
                                   .tls = e->options.dial_tls,
                                   .wan = line_wan(e->line),
                                   .wants_grant = true,
@@ -85,10 +135,12 @@ static void start_upstream(struct endpoint *e)
                                   .granted = granted,
                                   .event = on_event};
 
-    memcpy(up.places, e->options.parents, sizeof up.places);
     e->upstream = upstream_new(&up);
     authority_follow(e->authority, e->upstream, on_authority_changed, e);
     line_use_upstream(e->line, e->upstream);
+    chooser_use_upstream(e->chooser, e->upstream);
+    chosen(e);
+    nearby_book_follow(e->nearby, e->upstream);
 }
 
 static void start_books(struct endpoint *e)
@@ -134,6 +186,7 @@ struct alb_status endpoint_start(const struct endpoint_options *options, struct 
     e->policy = policy_book_open(&(struct policy_book_options){
         .loop = options->loop, .authority = e->authority, .catalogue = options->catalogue});
     start_line(e);
+    start_chooser(e);
     start_upstream(e);
     start_books(e);
     *out = e;
@@ -149,7 +202,10 @@ struct endpoint *endpoint_free(struct endpoint *e)
     supply_free(e->supply);
     line_stop(e->line);
     policy_book_close(e->policy);
+    nearby_book_unlisten(e->nearby, &e->on_list);
+    nearby_book_close(e->nearby);
     authority_close(e->authority);
+    chooser_free(e->chooser);
     upstream_free(e->upstream);
     line_free(e->line);
     own_grant_release(&e->grant);
@@ -180,6 +236,22 @@ struct supply *endpoint_supply(struct endpoint *e)
 struct upstream *endpoint_upstream(struct endpoint *e)
 {
     return e->upstream;
+}
+
+struct chooser *endpoint_chooser(struct endpoint *e)
+{
+    return e->chooser;
+}
+
+struct nearby_book *endpoint_nearby(struct endpoint *e)
+{
+    return e->nearby;
+}
+
+void endpoint_moved(struct endpoint *e, const struct net_place *place)
+{
+    nearby_book_where(e->nearby, place);
+    chooser_moved(e->chooser, place);
 }
 
 struct line *endpoint_line(struct endpoint *e)

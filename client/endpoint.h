@@ -7,7 +7,9 @@
 #pragma once
 
 #include "net/tls.h"
+#include "transfer/chooser.h"
 #include "transfer/line.h"
+#include "transfer/nearby_book.h"
 #include "transfer/own_grant.h"
 #include "transfer/policy_book.h"
 #include "transfer/root_book.h"
@@ -16,9 +18,10 @@ struct endpoint;
 
 struct endpoint_options {
     struct loop *loop;
-    struct catalogue *catalogue; /* borrowed; NULL: memory only */
-    struct upstream_place parents[UPSTREAM_PLACES_MAX];
+    struct catalogue *catalogue;                        /* borrowed; NULL: memory only */
+    struct upstream_place parents[UPSTREAM_PLACES_MAX]; /* to choose among, with the next */
     size_t parent_count;
+    struct upstream_place hub; /* port 0: none, or one of the parents, for all we know */
     struct tls_context *dial_tls;
     const char *device;             /* borrowed */
     const struct digest *trust_pin; /* of trust file 1; NULL: as the catalogue has it */
@@ -43,6 +46,10 @@ struct root_book *endpoint_roots(struct endpoint *e);
 struct supply *endpoint_supply(struct endpoint *e);
 struct upstream *endpoint_upstream(struct endpoint *e);
 struct line *endpoint_line(struct endpoint *e);
+struct chooser *endpoint_chooser(struct endpoint *e);
+struct nearby_book *endpoint_nearby(struct endpoint *e);
+/* The machine is there (now): who serves it there is asked and chosen. */
+void endpoint_moved(struct endpoint *e, const struct net_place *place);
 const struct policy_book *endpoint_policy(struct endpoint *e);
 /* Is there a read grant?  Without one the parent answers as if nothing existed. */
 bool endpoint_has_grant(const struct endpoint *e);

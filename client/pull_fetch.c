@@ -171,7 +171,8 @@ static enum exit_code start_endpoint(struct pull *p)
 
     const bool is_hub = who->upstream.host[0] == '\0';
     options.parents[0] = is_hub ? who->hub : who->upstream;
-    options.line = p->options->line == LINE_IS_AUTO && !is_hub ? LINE_IS_LAN : p->options->line;
+    options.hub = who->hub;
+    options.line = p->options->line;
     own_addresses_read(&options.addresses);
     struct alb_status st = endpoint_start(&options, &p->endpoint);
     if (alb_failed(st))

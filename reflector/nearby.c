@@ -344,6 +344,7 @@ void reflector_doubt_nearby(struct reflector *r)
 void reflector_nearby_moved(struct reflector *r, const struct net_place *place)
 {
     nearby_book_where(r->nearby->book, place);
+    chooser_moved(r->chooser, place);
 }
 
 void reflector_refresh_nearby(struct reflector *r)
@@ -351,12 +352,13 @@ void reflector_refresh_nearby(struct reflector *r)
     nearby_book_refresh(r->nearby->book);
 }
 
-/* What its site says of how many it may serve. */
+/* What its site says of how many it may serve, and who stands above it. */
 static void on_list(struct nearby_listener *l)
 {
     struct reflector_nearby *n = ALB_CONTAINER(l, struct reflector_nearby, on_list);
     const struct nearby *list = nearby_book_peek(n->book);
 
+    chooser_set_list(n->reflector->chooser, list);
     if (list != NULL)
         reflector_set_terms(n->reflector, list->terms.max_sessions, list->terms.load_percent);
 }

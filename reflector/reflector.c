@@ -50,6 +50,14 @@ static void on_line_down(struct upstream_listener *l)
     /* what is held goes on being served */
 }
 
+/* A parent on the same network is told by its delay alone: the others may be anywhere. */
+static void on_chosen(void *arg)
+{
+    struct reflector *r = arg;
+
+    line_leads_to(r->line, upstream_at(r->upstream), false);
+}
+
 static void start_line(struct reflector *r)
 {
     const struct reflector_options *o = &r->options;
@@ -69,8 +77,10 @@ static void start_line(struct reflector *r)
 }
 
 /* What is configured goes before what the list of its site names above it. */
+static void start_chooser(struct reflector *r)
 {
     const struct reflector_options *o = &r->options;
+    struct chooser_options options = {.loop = o->loop,
                                       .tls = o->dial_tls,
                                       .catalogue = o->catalogue,
                                       .device = o->device,
@@ -80,13 +90,15 @@ static void start_line(struct reflector *r)
                                       .changed = on_chosen};
 
     memcpy(options.places, o->parents, sizeof options.places);
+    r->chooser = chooser_new(&options);
 }
 
 static void start_upstream(struct reflector *r)
 {
     const struct reflector_options *o = &r->options;
     struct upstream_options up = {.loop = o->loop,
-                                  .place_count = o->parent_count,
+                                  .places = {*chooser_first(r->chooser)},
+                                  .place_count = 1,
                                   .tls = o->dial_tls,
                                   .window_bytes = o->window_bytes,
                                   .wan = line_wan(r->line),
@@ -99,12 +111,12 @@ static void start_upstream(struct reflector *r)
                                   .granted = judge_grant,
                                   .event = on_event};
 
-    memcpy(up.places, o->parents, sizeof up.places);
     r->upstream = upstream_new(&up);
     r->on_line = (struct upstream_listener){.up = on_line_up, .down = on_line_down};
     upstream_listen(r->upstream, &r->on_line);
     authority_follow(r->authority, r->upstream, on_authority_changed, r);
     line_use_upstream(r->line, r->upstream);
+    chooser_use_upstream(r->chooser, r->upstream);
 }
 
 static void start_supply(struct reflector *r)
@@ -192,6 +204,7 @@ struct alb_status reflector_start(const struct reflector_options *options, struc
         reflector_open_reports(r);
         reflector_open_above(r);
         start_line(r);
+        start_chooser(r);
         start_upstream(r);
         reflector_open_told(r);
         start_supply(r);
@@ -244,6 +257,7 @@ static void on_event(void *arg, const char *line)
         return; /* told on once it is here and judged */
     } else if (strcmp(line, "here") == 0) {
         reflector_ask_above(r);
+        chooser_hear(r->chooser);
         return; /* those below hear of what becomes another here */
     } else if (feed_hear_revoked(r->authority, line) || policy_book_hear(r->policy, line)) {
         return; /* the same */
@@ -310,6 +324,7 @@ static void close_parts(struct reflector *r)
     r->branches = branches_free(r->branches);
     r->policy = policy_book_close(r->policy);
     r->authority = authority_close(r->authority);
+    r->chooser = chooser_free(r->chooser);
     r->upstream = upstream_free(r->upstream);
     r->line = line_free(r->line);
     r->feed = feed_free(r->feed);

@@ -7,6 +7,7 @@
 #include "reflector/reflector.h"
 #include "transfer/announcer.h"
 #include "transfer/branches.h"
+#include "transfer/chooser.h"
 #include "transfer/nearby_book.h"
 #include "transfer/feed_revoked.h"
 #include "transfer/own_grant.h"
@@ -56,6 +57,7 @@ struct reflector {
     struct authority *authority;
     struct policy_book *policy;
     struct line *line;
+    struct chooser *chooser;
     struct upstream *upstream;
     struct upstream_listener on_line;
     struct keeper *keeper;

@@ -163,6 +163,7 @@ static struct alb_status status_text(const struct reflector *r, const struct ref
     json_decimal(w, "albedo_percent", 100 * f->albedo);
     json_decimal(w, "crossing_ratio", f->crossing_ratio);
     put_parent(w, r, &f->upstream);
+    chooser_show(r->chooser, w);
     line_show(r->line, w);
     put_supply(w, &f->supply);
     put_served(w, &f->serve);

@@ -181,6 +181,14 @@ static int compare(const struct rank *a, const struct rank *b)
     return 0;
 }
 
+/* Another address of the same one: there is one hub. */
+static bool is_same_device(const struct choice_candidate *a, const struct choice_candidate *b)
+{
+    if (is_hub(a) || is_hub(b))
+        return is_hub(a) && is_hub(b);
+    return a->device[0] != '\0' && strcmp(a->device, b->device) == 0;
+}
+
 static bool is_worth_a_move(const struct rank *to, const struct rank *from)
 {
     for (size_t i = 0; i < RANK_STEPS; i++)
@@ -228,6 +236,8 @@ static enum choice_reason may_take(const struct question *q, size_t i, struct ch
         return compare(&rank, &held) < 0 ? CHOICE_NO_GAIN : CHOICE_WORSE;
     if (must_leave(q))
         return CHOICE_CHOSEN;
+    if (is_same_device(&q->list[i], &q->list[q->held->index]))
+        return CHOICE_WORSE;
     const uint64_t good_ns = q->list[i].good_since_ns, held_ns = q->held->since_ns;
     const uint64_t ready_ns = (good_ns > held_ns ? good_ns : held_ns) + q->held->return_after_ns;
     if (ready_ns > q->now_ns) {
@@ -342,7 +352,9 @@ size_t choice_worth_asking(const struct choice_candidate *candidates, size_t cou
         held = rank_of(&q, chosen);
     for (size_t i = 0; i < count; i++) {
         hopeful = candidates[i];
-        if (i == chosen || hopeful.good_since_ns != 0 || hopeful.failed_until_ns > now_ns ||
+        if (i == chosen ||
+            (held.part[RANK_CLASS] != CLASS_BAD && is_same_device(&hopeful, &candidates[chosen])) ||
+            hopeful.good_since_ns != 0 || hopeful.failed_until_ns > now_ns ||
             (must_wait(&q, i, &until_ns) && until_ns == UINT64_MAX))
             continue;
         hopeful.is_foreign = hopeful.is_below = false; /* as they were when it was asked last */

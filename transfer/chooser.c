@@ -102,9 +102,15 @@ struct chooser *chooser_free(struct chooser *c)
 
 const struct upstream_place *chooser_first(const struct chooser *c)
 {
+    const struct choice_held nobody = {.index = CHOICE_NONE};
+    struct choice choice;
+
     if (c->remembered.port != 0)
         return &c->remembered;
-    return c->count > 0 ? &c->facts[0].place : &c->options.places[0];
+    choice_decide(c->facts, c->count, &c->terms, &nobody, loop_now_ns(c->options.loop), &choice);
+    if (choice.chosen != CHOICE_NONE)
+        return &c->facts[choice.chosen].place;
+    return c->options.place_count > 0 ? &c->options.places[0] : &c->options.hub;
 }
 
 static bool lacks(void *arg)
@@ -136,6 +142,13 @@ void chooser_decide_soon(struct chooser *c)
 size_t chooser_held(const struct chooser *c)
 {
     return c->upstream == NULL ? CHOICE_NONE : chooser_find(c, upstream_at(c->upstream));
+}
+
+bool chooser_is_lan(const struct chooser *c)
+{
+    const size_t i = chooser_held(c);
+
+    return i != CHOICE_NONE && c->facts[i].tier <= CHOICE_SAME_SITE;
 }
 
 bool chooser_is_near(const struct choice_candidate *c)
@@ -285,7 +298,6 @@ static void move(struct chooser *c, size_t to, bool is_return)
     c->facts[to].bad_since_ns = 0;
     c->moves++;
     c->is_waiting = false;
-    c->above_count = 0;
     be_quiet(c, false);
     upstream_cancel(take_ptr(&c->asking));
     log_event(LOG_INFO, "chooser.move", "device=%s place=%s:%u tier=%s better=%s",

@@ -35,8 +35,6 @@ struct nearby; /* wire/nearby.h */
 #define CHOOSER_HANG_NS (3 * UINT64_C(1000000000))
 #define CHOOSER_ANSWER_NS (2 * UINT64_C(1000000000))
 
-enum { CHOOSER_ABOVE_MAX = 16 };
-
 struct chooser_options {
     struct loop *loop;
     struct tls_context *tls;     /* to dial with; borrowed; NULL in a simulated world */
@@ -47,15 +45,16 @@ struct chooser_options {
     bool is_reflector;
     struct upstream_place places[UPSTREAM_PLACES_MAX]; /* configured */
     size_t place_count;
+    struct upstream_place
+        hub; /* known to be the hub's, whether a list says so or not; port 0: none */
     void *arg;
-    bool (*is_busy)(void *arg); /* are answers under way?  NULL: never */
-    void (*changed)(void *arg); /* another was chosen, or there is none; NULL: nobody cares */
+    void (*changed)(void *arg); /* another was chosen, it came up, or nobody is; NULL: who cares */
 };
 
 struct chooser *chooser_new(const struct chooser_options *options);
 struct chooser *chooser_free(struct chooser *c); /* before the upstream; NULL is fine */
 
-/* The place to make the upstream with: the last good one, else the first configured. */
+/* The place to make the upstream with: the last good one, else the first by rank. */
 const struct upstream_place *chooser_first(const struct chooser *c);
 /* From then on it is moved by nobody else. */
 void chooser_use_upstream(struct chooser *c, struct upstream *u);
@@ -70,9 +69,11 @@ void chooser_moved(struct chooser *c, const struct net_place *place);
  * there is nobody else. */
 bool chooser_lacks(struct chooser *c);
 
-/* Who is above us, our own parent first: for GET /v1/here.  0: nobody, or not known. */
-size_t chooser_above(const struct chooser *c, const char *out[CHOOSER_ABOVE_MAX]);
-/* The whole decision as an object "upstream" of a status: what `albedo explain upstream` shows. */
+/* The upstream says that what it answers to GET /v1/here is another now (event "here"). */
+void chooser_hear(struct chooser *c);
+/* Does the upstream stand in our own branch, as far as is known? */
+bool chooser_is_lan(const struct chooser *c);
+/* The whole decision as an object "choice" of a status: what `albedo explain upstream` shows. */
 void chooser_show(const struct chooser *c, struct json_writer *w);
 /* The same for a machine at another place, without asking anybody. */
 void chooser_what_if(const struct chooser *c, const struct net_place *place, struct json_writer *w);

@@ -197,6 +197,13 @@ size_t chooser_candidates(const struct chooser *c, const struct net_place *place
     const struct chooser_options *o = &c->options;
 
     add_list(&g);
+    if (o->hub.port != 0) {
+        const struct choice_candidate hub = {.place = o->hub,
+                                             .from = CHOICE_BY_CONFIGURATION,
+                                             .tier = CHOICE_HUB,
+                                             .order = ORDER_CONFIGURED};
+        add(&g, &hub, REFLECTOR_ACCEPT);
+    }
     for (size_t i = 0; i < o->place_count; i++)
         add_plain(&g, &o->places[i], CHOICE_BY_CONFIGURATION, ORDER_CONFIGURED + (unsigned)i);
     for (size_t i = 0; i < c->beacon_count && !o->is_reflector; i++)

@@ -68,9 +68,18 @@ static void on_up(struct upstream_listener *l)
     f->bad_since_ns = 0;
     if (f->good_since_ns == 0)
         f->good_since_ns = loop_now_ns(c->options.loop);
-    keep_memory(c, &f->place);
+    if (f->tier != CHOICE_HUB)
+        keep_memory(c, &f->place); /* the hub is found again without it */
     chooser_ask_held(c, 10 * NS_PER_S);
     chooser_decide_soon(c);
+    if (c->options.changed != NULL)
+        c->options.changed(c->options.arg);
+}
+
+void chooser_hear(struct chooser *c)
+{
+    if (c->upstream != NULL && is_up(c) && c->asking == NULL)
+        chooser_ask_held(c, 10 * NS_PER_S);
 }
 
 /* Of the others, who answered a while ago is asked before he is believed; and at once. */
@@ -119,7 +128,6 @@ static void on_down(struct upstream_listener *l)
 
     timer_stop(&c->refresh);
     timer_stop(&c->look);
-    c->above_count = 0;
     if (c->is_moving)
         return;
     hurry(c, chooser_held(c));
@@ -163,9 +171,6 @@ static void held_answered(void *arg, const struct upstream_answer *answer)
     }
     const bool is_here =
         !alb_failed(answer->st) && !alb_failed(here_decode(answer->body, answer->size, &here));
-    c->above_count = 0;
-    for (size_t k = 0; is_here && k < here.above_count && k < CHOOSER_ABOVE_MAX - 1; k++)
-        snprintf(c->above[c->above_count++], sizeof c->above[0], "%.63s", here.above[k]);
     chooser_note_good(c, i, is_here ? &here : NULL, (now_ns - c->asking_ns) / 1000 + 1);
 }
 

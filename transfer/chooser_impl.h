@@ -62,8 +62,6 @@ struct chooser {
     /* Of the one we hold. */
     struct upstream_request *asking;
     uint64_t asking_ns;
-    char above[CHOOSER_ABOVE_MAX][ID_SIZE];
-    size_t above_count;
     /* While chunks are under way. */
     uint64_t brought_bytes, silent_since_ns;
     bool has_asked_silent, is_mute; /* mute: it did not answer that either */

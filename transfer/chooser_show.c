@@ -107,7 +107,7 @@ void chooser_show(const struct chooser *c, struct json_writer *w)
     struct choice choice;
 
     choice_decide(c->facts, c->count, &c->terms, &held, now_ns, &choice);
-    json_object_begin(w, "upstream");
+    json_object_begin(w, "choice");
     json_bool(w, "up", held.is_up);
     json_bool(w, "waits", c->is_waiting);
     json_number(w, "moves", c->moves);
@@ -128,23 +128,10 @@ void chooser_what_if(const struct chooser *c, const struct net_place *place, str
         if (facts[i].bad_since_ns == 0 && facts[i].good_since_ns == 0)
             facts[i].good_since_ns = 1;
     choice_decide(facts, count, &c->terms, &nobody, loop_now_ns(c->options.loop), &choice);
-    json_object_begin(w, "upstream");
+    json_object_begin(w, "choice");
     json_bool(w, "what_if", true);
     show_all(c, w, facts, more, count, &choice);
     json_end(w);
     free(facts);
     free(more);
-}
-
-size_t chooser_above(const struct chooser *c, const char *out[CHOOSER_ABOVE_MAX])
-{
-    const size_t held = chooser_held(c);
-    size_t count = 0;
-
-    if (held == CHOICE_NONE || !upstream_is_up(c->upstream) || c->facts[held].device[0] == '\0')
-        return 0;
-    out[count++] = c->facts[held].device;
-    for (size_t i = 0; i < c->above_count && count < CHOOSER_ABOVE_MAX; i++)
-        out[count++] = c->above[i];
-    return count;
 }

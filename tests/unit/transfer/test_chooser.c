@@ -129,6 +129,7 @@ static void start(struct stage *g, unsigned first, bool knows_list, bool is_refl
 
     snprintf(o.places[0].host, sizeof o.places[0].host, "%s", NAMES[first]);
     o.places[0].port = LIAR_PORT;
+    o.hub = (struct upstream_place){.host = "hub", .port = LIAR_PORT};
     g->chooser = chooser_new(&o);
     if (knows_list)
         chooser_set_list(g->chooser, &g->list);
@@ -255,8 +256,8 @@ static size_t find_shown(struct stage *g, struct json_doc **doc, const char *dev
     assert_false(alb_failed(json_writer_finish(w, &out)));
     assert_false(alb_failed(json_doc_parse(buf_peek(&out), buf_size(&out), doc)));
     buf_release(&out);
-    for (size_t i = 0; i < json_doc_count(*doc, "upstream.candidates"); i++) {
-        snprintf(path, sizeof path, "upstream.candidates.%zu.place", i);
+    for (size_t i = 0; i < json_doc_count(*doc, "choice.candidates"); i++) {
+        snprintf(path, sizeof path, "choice.candidates.%zu.place", i);
         if (strncmp(json_doc_text(*doc, path), device, strlen(device)) == 0)
             return i;
     }
@@ -270,7 +271,7 @@ static void expect_reason(struct stage *g, const char *device, const char *reaso
     char path[64];
     const size_t i = find_shown(g, &doc, device);
 
-    snprintf(path, sizeof path, "upstream.candidates.%zu.reason", i);
+    snprintf(path, sizeof path, "choice.candidates.%zu.reason", i);
     assert_string_equal(json_doc_text(doc, path), reason);
     json_doc_free(doc);
 }
@@ -333,6 +334,17 @@ static void without_a_sibling_the_wan_is_used_after_some_patience(void **state)
     ms = ms_to_next_up(g, 25000);
     print_message("at the hub %lu ms after its parent died\n", (unsigned long)ms);
     assert_true(ms <= 5000);
+    assert_string_equal(at(g), "hub");
+}
+
+static void a_configured_reflector_that_is_down_is_waited_for_before_the_hub(void **state)
+{
+    struct stage *g = *state;
+
+    die(g, A);
+    start(g, A, false, false);
+    const uint64_t ms = ms_to_next_up(g, 25000);
+    assert_true(ms >= 2000 && ms <= 4000);
     assert_string_equal(at(g), "hub");
 }
 
@@ -440,7 +452,7 @@ static void another_certificate_than_the_list_names_is_refused_by_name(void **st
     run_ms(g, 3000);
     assert_string_equal(at(g), "b");
     const size_t i = find_shown(g, &doc, "a:");
-    snprintf(path, sizeof path, "upstream.candidates.%zu.words", i);
+    snprintf(path, sizeof path, "choice.candidates.%zu.words", i);
     assert_non_null(strstr(json_doc_text(doc, path), "certificate of a, not of c"));
     json_doc_free(doc);
     expect_reason(g, "a:", "foreign");
@@ -449,7 +461,6 @@ static void another_certificate_than_the_list_names_is_refused_by_name(void **st
 static void a_reflector_never_goes_to_one_that_has_it_above_itself(void **state)
 {
     struct stage *g = *state;
-    const char *above[CHOOSER_ABOVE_MAX];
 
     snprintf(g->actors[PARENT].here.above[0], NAME_MAX_SIZE, "box");
     g->actors[PARENT].here.above_count = 1;
@@ -457,12 +468,23 @@ static void a_reflector_never_goes_to_one_that_has_it_above_itself(void **state)
     run_ms(g, 5000);
     assert_string_equal(at(g), "hub");
     expect_reason(g, "parent", "below");
-    assert_int_equal(chooser_above(g->chooser, above), 1);
-    assert_string_equal(above[0], "hub");
     assert_int_equal(g->actors[A].liar.accepted, 0); /* of its own site */
     g->actors[PARENT].here.above_count = 0;
     run_ms(g, 300000);
     assert_string_equal(at(g), "parent");
+}
+
+static void a_state_that_the_parent_tells_of_counts_at_once(void **state)
+{
+    struct stage *g = *state;
+
+    start(g, A, true, false);
+    run_ms(g, 10000);
+    g->actors[A].here.state = REFLECTOR_DRAIN;
+    g->actors[A].here.takes_new = false;
+    chooser_hear(g->chooser);
+    assert_true(ms_to_next_up(g, 5000) <= 1000);
+    assert_string_equal(at(g), "b");
 }
 
 static void a_parent_that_came_to_be_below_is_left(void **state)
@@ -666,6 +688,7 @@ int main(void)
         TEST(the_hub_is_left_when_the_list_comes_later),
         TEST(a_sibling_takes_over_within_three_seconds_of_a_death),
         TEST(without_a_sibling_the_wan_is_used_after_some_patience),
+        TEST(a_configured_reflector_that_is_down_is_waited_for_before_the_hub),
         TEST(who_comes_back_is_returned_to_after_it_was_good_for_a_while),
         TEST(who_flaps_is_not_followed),
         TEST(who_refuses_is_left_alone_until_the_time_it_named),
@@ -673,6 +696,7 @@ int main(void)
         TEST(where_only_reflectors_may_be_used_it_waits_and_says_so),
         TEST(another_certificate_than_the_list_names_is_refused_by_name),
         TEST(a_reflector_never_goes_to_one_that_has_it_above_itself),
+        TEST(a_state_that_the_parent_tells_of_counts_at_once),
         TEST(a_parent_that_came_to_be_below_is_left),
         TEST(the_last_good_one_is_called_first_after_a_restart),
         TEST(a_beacon_is_enough_when_nothing_else_answers),
