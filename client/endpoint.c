@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "client/beacons.h"
 #include "transfer/feed_revoked.h"
 
 /* A chunk is written into every staged file that has it when it comes; it is asked for again only
@@ -19,6 +20,7 @@ struct endpoint {
     struct nearby_book *nearby;
     struct nearby_listener on_list;
     struct chooser *chooser;
+    struct beacons *beacons; /* NULL: this machine cannot hear any */
     struct upstream *upstream;
     struct supply *supply;
     struct record_book *records;
@@ -188,6 +190,7 @@ struct alb_status endpoint_start(const struct endpoint_options *options, struct 
     start_line(e);
     start_chooser(e);
     start_upstream(e);
+    e->beacons = beacons_open(options->loop, options->trust_pin, e->chooser, e->upstream);
     start_books(e);
     *out = e;
     return ALB_STATUS_OK;
@@ -205,6 +208,7 @@ struct endpoint *endpoint_free(struct endpoint *e)
     nearby_book_unlisten(e->nearby, &e->on_list);
     nearby_book_close(e->nearby);
     authority_close(e->authority);
+    beacons_close(e->beacons);
     chooser_free(e->chooser);
     upstream_free(e->upstream);
     line_free(e->line);
