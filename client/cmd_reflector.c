@@ -11,8 +11,14 @@
 enum { BODY_MAX = 64 << 10 };
 
 static const struct column columns[] = {
-    {"REFLECTOR", "device", CELL_TEXT}, {"SITE", "site", CELL_TEXT}, {"STATE", "state", CELL_TEXT},
-    {"SINCE", "since", CELL_TIME},      {"BY", "by", CELL_TEXT},     {"WHY", "why", CELL_TEXT},
+    {"REFLECTOR", "device", CELL_TEXT},
+    {"SITE", "site", CELL_TEXT},
+    {"STATE", "state", CELL_TEXT},
+    {"ONLINE", "online", CELL_VALUE},
+    {"DEVICES", "sessions", CELL_NUMBER},
+    {"SINCE", "since", CELL_TIME},
+    {"BY", "by", CELL_TEXT},
+    {"WHY", "why", CELL_TEXT},
 };
 
 static enum exit_code print_list(struct output *o, const struct json_doc *reflectors)

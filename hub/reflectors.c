@@ -43,6 +43,22 @@ static void list_run(struct hub_task *t)
     t->st = catalogue_list(t->hub->ledger.catalogue, "device/", note_reflector, t);
 }
 
+/* As it says itself, if it is there. */
+static void put_presence(const struct hub *h, const char *device, struct json_writer *w)
+{
+    const struct roster_entry *e = roster_find(h->roster, device);
+    const struct announce_serves *s = e == NULL ? NULL : e->announce->serves;
+
+    json_bool(w, "online", e != NULL);
+    if (s == NULL)
+        return;
+    json_number(w, "sessions", s->sessions);
+    if (s->max_sessions != 0)
+        json_number(w, "max_sessions", s->max_sessions);
+    json_number(w, "load_percent", s->load_percent);
+    json_text(w, "obeys", reflector_state_word(s->state));
+}
+
 static void put_row(const struct hub *h, const struct reflector_row *row, struct json_writer *w)
 {
     const struct state_entry *e = states_find(policy_book_states(h->policy), row->device);
@@ -51,6 +67,7 @@ static void put_row(const struct hub *h, const struct reflector_row *row, struct
     json_text(w, "device", row->device);
     json_text(w, "site", row->site);
     json_text(w, "state", reflector_state_word(e == NULL ? REFLECTOR_ACCEPT : e->state));
+    put_presence(h, row->device, w);
     if (e != NULL) {
         json_bool(w, "wipe", e->wipe);
         json_signed(w, "since", e->since_wall_s);

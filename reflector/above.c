@@ -164,20 +164,26 @@ static void fill_above(const struct reflector *r, struct here *out)
         memcpy(out->above[out->above_count++], parent->above[i], NAME_MAX_SIZE);
 }
 
-void reflector_handle_here(void *reflector, struct serve_request *rq)
+void reflector_here(const struct reflector *r, struct here *out)
 {
-    struct reflector *r = reflector;
-    struct here here = {.device = ""};
     struct upstream_figures up;
     struct wan_figures wan;
 
+    *out = (struct here){.device = ""};
     upstream_figures(r->upstream, &up);
     wan_figures(line_wan(r->line), WAN_DOWN, &wan);
-    serve_here(r->serve, &here);
-    snprintf(here.device, sizeof here.device, "%s", r->options.device);
-    snprintf(here.line_state, sizeof here.line_state, "%s", line_word(r, up.is_up));
-    here.down_bps = wan.verdict.capacity_bps != 0 ? wan.verdict.capacity_bps : wan.line_bps / 8;
-    here.cut_off_since_wall_s = cut_off_since(r, &up);
-    fill_above(r, &here);
+    serve_here(r->serve, out);
+    snprintf(out->device, sizeof out->device, "%s", r->options.device);
+    snprintf(out->line_state, sizeof out->line_state, "%s", line_word(r, up.is_up));
+    out->down_bps = wan.verdict.capacity_bps != 0 ? wan.verdict.capacity_bps : wan.line_bps / 8;
+    out->cut_off_since_wall_s = cut_off_since(r, &up);
+    fill_above(r, out);
+}
+
+void reflector_handle_here(void *reflector, struct serve_request *rq)
+{
+    struct here here;
+
+    reflector_here(reflector, &here);
     serve_answer_here(rq, &here);
 }

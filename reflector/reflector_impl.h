@@ -130,6 +130,7 @@ void reflector_close_above(struct reflector *r);
 /* The line came up, or the parent says that something changed. */
 void reflector_ask_above(struct reflector *r);
 void reflector_say_here(struct reflector *r); /* something of it changed here */
+void reflector_here(const struct reflector *r, struct here *out);
 void reflector_handle_here(void *reflector, struct serve_request *rq);
 
 /* nearby.c: who can serve those who ask here, and this box itself. */
@@ -159,6 +160,8 @@ void reflector_show_told(const struct reflector *r, struct json_writer *w);
 void reflector_open_roster(struct reflector *r);
 void reflector_leave(struct reflector *r); /* the last words */
 void reflector_close_roster(struct reflector *r);
+/* State or terms are others: told at once, as far as they change what it says of itself. */
+void reflector_look_roster(struct reflector *r);
 /* "for DEVICE …": handed on, or for this box itself; false: another line. */
 bool reflector_hear_for(struct reflector *r, const char *line);
 /* Its own links, as they are now; NULL: nobody can say. */

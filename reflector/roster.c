@@ -92,14 +92,13 @@ static void say_where(const struct reflector_self *self, struct announce_serves 
 
 static void say_load(const struct reflector *r, struct announce_serves *s)
 {
-    struct serve_stats stats;
-    const uint64_t places = r->options.max_sessions == 0 ? 4096 : r->options.max_sessions;
+    struct here here;
 
-    serve_stats(r->serve, &stats);
-    s->sessions = coarse(stats.sessions);
-    s->max_sessions = places;
-    s->load_percent =
-        stats.sessions >= places ? 100 : (stats.sessions * 100 / places + 5) / 10 * 10;
+    reflector_here(r, &here);
+    s->state = here.state;
+    s->sessions = coarse(here.sessions);
+    s->max_sessions = here.max_sessions;
+    s->load_percent = (here.load_percent + 5) / 10 * 10;
     s->down_bps = r->options.wan_down_bps;
 }
 
@@ -121,6 +120,12 @@ static void tell(struct reflector_self *self)
     say_where(self, &serves);
     say_load(r, &serves);
     announcer_set_own(r->announcer, &own);
+}
+
+void reflector_look_roster(struct reflector *r)
+{
+    if (r->self != NULL)
+        tell(r->self);
 }
 
 static void on_look(void *arg)

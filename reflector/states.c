@@ -34,7 +34,8 @@ static void set_door(struct reflector *r)
         .state = d->entry.state, .max_devices = d->max_sessions, .load_percent = d->load_percent};
 
     snprintf(door.why, sizeof door.why, "%s", d->entry.why);
-    serve_set_door(r->serve, &door);
+    if (r->serve != NULL) /* what is kept may be read before it is there */
+        serve_set_door(r->serve, &door);
 }
 
 static bool is_same(const struct state_entry *a, const struct state_entry *b)
@@ -71,6 +72,7 @@ void reflector_obey_states(struct reflector *r)
     else
         reflector_stop_wipe(r);
     reflector_say_here(r);
+    reflector_look_roster(r);
 }
 
 void reflector_set_terms(struct reflector *r, uint32_t max_sessions, uint32_t load_percent)
@@ -82,10 +84,12 @@ void reflector_set_terms(struct reflector *r, uint32_t max_sessions, uint32_t lo
     d->max_sessions = max_sessions;
     d->load_percent = load_percent;
     set_door(r);
+    reflector_look_roster(r);
 }
 
 void reflector_open_states(struct reflector *r)
 {
+    set_door(r); /* terms may have been there first */
     reflector_obey_states(r);
 }
 
