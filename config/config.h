@@ -37,6 +37,7 @@ struct config_urls {
 #define CONFIG_SITE(key) char key[NAME_MAX_SIZE]
 #define CONFIG_LISTEN(key) struct url key
 #define CONFIG_URLS(key) struct config_urls key
+#define CONFIG_PLACES(key) struct config_urls key /* none: count 0 */
 #define CONFIG_DIGEST(key) struct digest key
 #define CONFIG_SIZE(key) uint64_t key##_bytes
 #define CONFIG_RATE(key) uint64_t key##_bps /* 0: no limit */
@@ -49,7 +50,7 @@ struct config_urls {
 #define NO_OPTION(key, type, need, text, help)
 #define OPTION(key, type, need, text, help) CONFIG_##type(key);
 
-/* data, org, listen, link_rate_bps, admin_listen, packet_overhead, memory_cache_bytes,
+/* data, org, listen, places, link_rate_bps, admin_listen, packet_overhead, memory_cache_bytes,
  * max_sessions, workers, log_level */
 #define HUB OPTION
 #define REFLECTOR NO_OPTION

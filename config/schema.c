@@ -13,6 +13,7 @@
 #define MEMBER_SITE(key) key
 #define MEMBER_LISTEN(key) key
 #define MEMBER_URLS(key) key
+#define MEMBER_PLACES(key) key
 #define MEMBER_DIGEST(key) key
 #define MEMBER_SIZE(key) key##_bytes
 #define MEMBER_RATE(key) key##_bps

@@ -120,6 +120,21 @@ static struct alb_status urls_show(const void *member, struct buf *out)
     return alb_failed(st) ? st : buf_append(out, " }", 2);
 }
 
+static struct alb_status places_read(const char *const *texts, size_t count, void *member)
+{
+    if (count != 1 || strcmp(texts[0], "none") != 0)
+        return urls_read(texts, count, member);
+    *(struct config_urls *)member = (struct config_urls){.count = 0};
+    return ALB_STATUS_OK;
+}
+
+static struct alb_status places_show(const void *member, struct buf *out)
+{
+    const struct config_urls *urls = member;
+
+    return urls->count == 0 ? buf_append(out, "none", 4) : urls_show(member, out);
+}
+
 /* ---- DIGEST ---- */
 
 static struct alb_status digest_read(const char *const *texts, size_t count, void *member)
@@ -264,7 +279,8 @@ static struct alb_status level_show(const void *member, struct buf *out)
 
 #define TYPE(NAME, prefix, words)                                                                  \
     [CONFIG_TYPE_##NAME] = {.allowed = (words),                                                    \
-                            .is_list = CONFIG_TYPE_##NAME == CONFIG_TYPE_URLS,                     \
+                            .is_list = CONFIG_TYPE_##NAME == CONFIG_TYPE_URLS ||                   \
+                                       CONFIG_TYPE_##NAME == CONFIG_TYPE_PLACES,                   \
                             .read = prefix##_read,                                                 \
                             .show = prefix##_show},
 const struct config_type config_types[] = {

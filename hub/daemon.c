@@ -195,28 +195,34 @@ static int start(struct daemon *d)
 {
     const struct hub_config *c = &d->config;
     char listen[URL_TEXT_SIZE], admin[URL_TEXT_SIZE];
-    const struct hub_options options = {.loop = d->loop,
-                                        .store = d->doors.store,
-                                        .catalogue = d->doors.catalogue,
-                                        .org = c->org,
-                                        .online_key = &d->keys.online,
-                                        .ca_key_pem = d->keys.ca_key_pem,
-                                        .ca_certificate_pem = d->keys.ca_pem,
-                                        .tree_tls = d->tree_tls,
-                                        .admin_tls = d->admin_tls,
-                                        .listen_address = c->listen.host,
-                                        .listen_port = c->listen.port,
-                                        .admin_address = c->admin_listen.host,
-                                        .admin_port = c->admin_listen.port,
-                                        .memory_cache_bytes = c->memory_cache_bytes,
-                                        .max_sessions =
-                                            process_fit_sessions("hub.limits", c->max_sessions),
-                                        .link_bps = c->link_rate_bps,
-                                        .packet_overhead = (uint32_t)c->packet_overhead,
-                                        .is_next_key = is_next_key,
-                                        .key_named = key_named,
-                                        .key_arg = d,
-                                        .worst_lag_ns = loop_worst_lag_ns};
+    struct hub_options options = {.loop = d->loop,
+                                  .store = d->doors.store,
+                                  .catalogue = d->doors.catalogue,
+                                  .org = c->org,
+                                  .online_key = &d->keys.online,
+                                  .ca_key_pem = d->keys.ca_key_pem,
+                                  .ca_certificate_pem = d->keys.ca_pem,
+                                  .tree_tls = d->tree_tls,
+                                  .admin_tls = d->admin_tls,
+                                  .listen_address = c->listen.host,
+                                  .listen_port = c->listen.port,
+                                  .admin_address = c->admin_listen.host,
+                                  .admin_port = c->admin_listen.port,
+                                  .memory_cache_bytes = c->memory_cache_bytes,
+                                  .max_sessions =
+                                      process_fit_sessions("hub.limits", c->max_sessions),
+                                  .link_bps = c->link_rate_bps,
+                                  .packet_overhead = (uint32_t)c->packet_overhead,
+                                  .is_next_key = is_next_key,
+                                  .key_named = key_named,
+                                  .key_arg = d,
+                                  .worst_lag_ns = loop_worst_lag_ns};
+
+    options.place_count = c->places.count;
+    for (size_t i = 0; i < c->places.count; i++) {
+        memcpy(options.places[i].host, c->places.at[i].host, sizeof options.places[i].host);
+        options.places[i].port = c->places.at[i].port;
+    }
     struct alb_status st = hub_start(&options, &d->hub);
 
     listen_format(&c->listen, listen);

@@ -24,6 +24,7 @@
 
 enum {
     CHANGED_MOST = 32,     /* sites remembered by name; beyond it everything is looked at   */
+    TURN_PASSES = 2000,    /* … and passed by, about 1 ms                                      */
     TURN_LISTS = 64,       /* looked at in one turn of the loop, about 2 ms                  */
     SAID_MOST = 3 << 10,   /* of an event's names; beyond it nobody is named                 */
     BYTES_MOST = 32 << 20, /* of lists, signed; the one that nobody asked for longest goes   */
@@ -341,11 +342,11 @@ static void say(struct hub_nearby *n)
 static void look(void *nearby)
 {
     struct hub_nearby *n = nearby;
-    unsigned looked = 0;
+    unsigned looked = 0, passed = 0;
 
     if (n->round == NULL)
         begin_round(n);
-    while (n->round_left > 0 && looked < TURN_LISTS) {
+    while (n->round_left > 0 && looked < TURN_LISTS && passed++ < TURN_PASSES) {
         struct entry *e = n->round[--n->round_left];
 
         if (!is_affected(n, e))

@@ -128,11 +128,40 @@ static void what_is_written_reads_the_same(void **state)
     assert_int_equal(again.memory_cache_bytes, c.memory_cache_bytes);
 }
 
+static void places_of_a_hub_are_written_and_read_also_when_there_are_none(void **state)
+{
+    AUTO_FREE char *path = tmpdir_path(*state, "h.conf");
+    char error[CONFIG_ERROR_SIZE];
+    struct hub_config c, again;
+    struct buf text;
+
+    for (size_t count = 0; count <= 2; count++) {
+        hub_config_defaults(&c);
+        snprintf(c.data, sizeof c.data, "/x");
+        snprintf(c.org, sizeof c.org, "acme");
+        assert_int_equal(c.places.count, 0);
+        assert_false(alb_failed(url_parse("https://hub.example:7443", &c.places.at[0])));
+        assert_false(alb_failed(url_parse("https://[2001:db8::1]:443", &c.places.at[1])));
+        c.places.count = count;
+        buf_init(&text, TEXT_MOST);
+        assert_false(alb_failed(hub_config_write(&c, &text)));
+        tmpdir_write(*state, "h.conf", buf_peek(&text), buf_size(&text));
+        buf_release(&text);
+        alb_ignore(hub_config_load(path, &again, error), "its words say more");
+        assert_string_equal(error, "");
+        assert_int_equal(again.places.count, count);
+        if (count > 1)
+            assert_string_equal(again.places.at[1].host, "2001:db8::1");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_examples_are_current_and_parse),
         cmocka_unit_test(what_is_written_reads_the_same),
+        cmocka_unit_test_setup_teardown(
+            places_of_a_hub_are_written_and_read_also_when_there_are_none, make_place, clear_place),
     };
 
     return cmocka_run_group_tests(tests, make_place, clear_place);
