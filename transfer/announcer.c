@@ -244,29 +244,17 @@ static void on_line_down(struct upstream_listener *l)
 
 /* ---- bodies ---------------------------------------------------------------------------------- */
 
-/* What one device takes as JSON, and a little more. */
-static size_t size_of(const struct announce *one)
-{
-    size_t size = 640; /* names of members, numbers, commas */
-
-    size += one->place.address_count * 52 + one->place.gateway_count * 20 + one->card_count * 160;
-    size += one->serves == NULL ? 0 : 320 + one->serves->at_count * 64;
-    for (size_t i = 0; i < one->layer_count; i++)
-        size += 64 + strlen(one->layers[i].layer) + strlen(one->layers[i].version);
-    return size;
-}
-
 /* At most so many changes as one body may hold, taken off the list. */
 static void take_batch(struct announcer *a, struct changes *batch)
 {
-    size_t bytes = size_of(a->own), count = 1;
+    size_t bytes = announcer_size_of(a->own), count = 1;
     struct change *c;
 
     TAILQ_INIT(batch);
     while ((c = TAILQ_FIRST(&a->changes)) != NULL && count < DEVICES_ENOUGH &&
            bytes < BODY_ENOUGH) {
         const struct roster_entry *e = roster_find(a->options.roster, c->device);
-        bytes += e == NULL ? sizeof c->device + 64 : size_of(e->announce);
+        bytes += e == NULL ? sizeof c->device + 64 : announcer_size_of(e->announce);
         count++;
         unlink_change(a, c);
         TAILQ_INSERT_TAIL(batch, c, link);

@@ -65,3 +65,5 @@ void announcer_place_of(const struct net_picture *p, const struct net_place *pla
  * Returns how many. */
 size_t announcer_cards_of(const struct net_picture *p, struct announce_card out[ANNOUNCE_CARDS_MAX],
                           uint32_t links[ANNOUNCE_CARDS_MAX]);
+/* What one device takes as JSON, and a little more. */
+size_t announcer_size_of(const struct announce *one);

@@ -78,3 +78,14 @@ size_t announcer_cards_of(const struct net_picture *p, struct announce_card out[
     }
     return count;
 }
+
+size_t announcer_size_of(const struct announce *one)
+{
+    size_t size = 640; /* names of members, numbers, commas */
+
+    size += one->place.address_count * 52 + one->place.gateway_count * 20 + one->card_count * 160;
+    size += one->serves == NULL ? 0 : 320 + one->serves->at_count * 64;
+    for (size_t i = 0; i < one->layer_count; i++)
+        size += 64 + strlen(one->layers[i].layer) + strlen(one->layers[i].version);
+    return size;
+}

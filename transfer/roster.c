@@ -1,63 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* transfer/roster.c – claims: each of one child about one device, the best of them first. */
-#include "transfer/roster.h"
+#include "transfer/roster_impl.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
-#include "base/log_limit.h"
-#include "base/map.h"
 #include "wire/json.h"
 
 enum { VIA_SHARE = 4, VIA_LEAST = 64 };
-
-struct claim {
-    struct roster_entry entry; /* first: what others are shown is cast back */
-    struct announce *announce; /* owned; entry.announce */
-    struct member *member;
-    struct child *child;
-    uint64_t order; /* when its `since` was new, among all */
-    uint64_t round; /* of the child: when it was last named */
-    TAILQ_ENTRY(claim) of_member, of_child;
-};
-TAILQ_HEAD(claims, claim);
-
-struct member { /* a device that is here: at least one claim */
-    struct chunk_key key;
-    struct claims claims; /* the best first */
-    size_t count;
-    struct ward *ward;
-    TAILQ_ENTRY(member) link, of_ward;
-};
-TAILQ_HEAD(members, member);
-
-struct ward { /* the devices of one site */
-    struct chunk_key key;
-    struct members members;
-};
-
-struct child {
-    struct roster *roster;
-    struct chunk_key key;
-    char name[64];
-    struct claims claims;
-    size_t count;
-    uint64_t round;
-    bool is_in_round; /* parts of all there is behind it have come, not the last */
-    struct timer lost;
-};
-
-struct roster {
-    struct roster_options options;
-    struct map members, wards, children;
-    struct members all;
-    TAILQ_HEAD(, roster_listener) listeners;
-    uint64_t order;
-    struct log_limit full_lines, contested_lines;
-    struct roster_figures figures;
-};
 
 struct roster *roster_new(const struct roster_options *options)
 {
@@ -234,7 +186,7 @@ static void count_in(struct roster *r, const struct announce *a, bool is_in)
         r->figures.reflectors += is_in ? 1 : (size_t)-1;
 }
 
-static void remove_claim(struct roster *r, struct claim *c, enum announce_goes goes)
+void roster_remove_claim(struct roster *r, struct claim *c, enum announce_goes goes)
 {
     struct member *m = c->member;
     const bool was_best = TAILQ_FIRST(&m->claims) == c;
@@ -289,6 +241,13 @@ static void settle(struct roster *r, struct member *m, const struct claim *was,
     tell(r, ROSTER_CHANGED, now, before);
 }
 
+struct claim *roster_claim_of(const struct roster *r, const struct child *via, const char *device)
+{
+    const struct member *m = member_of(r, device);
+
+    return m == NULL ? NULL : claim_of(m, via);
+}
+
 static bool has_room(struct roster *r, const struct child *via)
 {
     if (r->figures.claims < r->options.max_devices && via->count < r->options.max_via)
@@ -301,8 +260,7 @@ static bool has_room(struct roster *r, const struct child *via)
     return false;
 }
 
-/* Takes `a`.  False: there is no room for it. */
-static bool put_claim(struct roster *r, struct child *via, struct announce *a)
+bool roster_put_claim(struct roster *r, struct child *via, struct announce *a)
 {
     struct member *m = member_of(r, a->device);
     struct claim *was = m == NULL ? NULL : TAILQ_FIRST(&m->claims);
@@ -332,78 +290,8 @@ static bool put_claim(struct roster *r, struct child *via, struct announce *a)
     settle(r, m, was, before);
     free(replaced);
     if (m->count > ROSTER_CLAIMS)
-        remove_claim(r, TAILQ_LAST(&m->claims, claims), ANNOUNCE_LOST);
+        roster_remove_claim(r, TAILQ_LAST(&m->claims, claims), ANNOUNCE_LOST);
     return true;
-}
-
-/* ---- children ---- */
-
-static void child_free(void *child)
-{
-    free(child);
-}
-
-static void maybe_drop_child(struct roster *r, struct child *via)
-{
-    if (via->count > 0 || via->is_in_round)
-        return;
-    timer_stop(&via->lost);
-    (void)map_remove(&r->children, &via->key);
-    r->figures.children--;
-    loop_bury(r->options.loop, child_free, via); /* its timer may be ringing */
-}
-
-static void on_lost(void *arg)
-{
-    struct child *via = arg;
-    struct claim *c;
-
-    log_event(LOG_INFO, "roster.lost", "child=%s devices=%zu", via->name, via->count);
-    while ((c = TAILQ_FIRST(&via->claims)) != NULL)
-        remove_claim(via->roster, c, ANNOUNCE_LOST);
-    via->is_in_round = false;
-    maybe_drop_child(via->roster, via);
-}
-
-static struct child *child_of(const struct roster *r, const char *name)
-{
-    const struct chunk_key key = map_text_key(name);
-
-    return map_get(&r->children, &key);
-}
-
-static struct child *child_enter(struct roster *r, const char *name)
-{
-    struct child *via = child_of(r, name);
-
-    if (via != NULL) {
-        timer_stop(&via->lost);
-        return via;
-    }
-    via = xalloc(sizeof *via);
-    via->roster = r;
-    via->key = map_text_key(name);
-    (void)snprintf(via->name, sizeof via->name, "%s", name);
-    TAILQ_INIT(&via->claims);
-    timer_init(&via->lost, r->options.loop, on_lost, via);
-    (void)map_put(&r->children, &via->key, via);
-    r->figures.children++;
-    return via;
-}
-
-void roster_lost(struct roster *r, const char *via)
-{
-    struct child *child = child_of(r, via);
-
-    if (child != NULL)
-        timer_set_in(&child->lost, ROSTER_LOST_NS);
-}
-
-size_t roster_count_via(const struct roster *r, const char *via)
-{
-    const struct child *child = child_of(r, via);
-
-    return child == NULL ? 0 : child->count;
 }
 
 static bool free_child(void *arg, const struct chunk_key *key, void *value)
@@ -418,7 +306,7 @@ static bool free_child(void *arg, const struct chunk_key *key, void *value)
         TAILQ_REMOVE(&via->claims, c, of_child);
         claim_free(c);
     }
-    loop_bury(via->roster->options.loop, child_free, via);
+    roster_child_bury(via);
     return true;
 }
 
@@ -447,103 +335,6 @@ struct roster *roster_free(struct roster *r)
     map_release(&r->children);
     free(r);
     return NULL;
-}
-
-/* ---- what a child says ---- */
-
-static struct alb_status may_say(const struct roster *r, const char *via, enum role role,
-                                 const struct announce_body *b)
-{
-    const char *self = r->options.self == NULL ? "" : r->options.self;
-
-    for (size_t i = 0; i < b->device_count; i++) {
-        const struct announce *a = b->devices[i];
-
-        if (strcmp(a->device, self) == 0)
-            return alb_fail(ALB_REFUSED,
-                            "an announcement of this very reflector: is it behind itself?");
-        if (role != ROLE_REFLECTOR && strcmp(a->device, via) != 0)
-            return alb_fail(ALB_REFUSED, "only a reflector may announce others than itself");
-        if (strcmp(a->device, via) == 0 && a->is_reflector != (role == ROLE_REFLECTOR))
-            return alb_fail(ALB_REFUSED, "an announcement's role is not that of the certificate");
-    }
-    for (size_t i = 0; i < b->gone_count; i++)
-        if (role != ROLE_REFLECTOR && strcmp(b->gone[i], via) != 0)
-            return alb_fail(ALB_REFUSED, "only a reflector may say that others are gone");
-    return ALB_STATUS_OK;
-}
-
-static void drop(struct roster *r, const struct child *via, const char *device,
-                 enum announce_goes goes)
-{
-    struct member *m = member_of(r, device);
-    struct claim *c = m == NULL ? NULL : claim_of(m, via);
-
-    if (c != NULL)
-        remove_claim(r, c, goes);
-}
-
-/* What was not named since the round began is gone. */
-static void end_round(struct roster *r, struct child *via)
-{
-    struct claim *c = TAILQ_FIRST(&via->claims), *next;
-
-    via->is_in_round = false;
-    for (; c != NULL; c = next) {
-        next = TAILQ_NEXT(c, of_child);
-        if (c->round != via->round)
-            remove_claim(r, c, ANNOUNCE_LOST);
-    }
-}
-
-static struct alb_status apply(struct roster *r, struct child *via, struct announce_body *b)
-{
-    const int64_t now_wall_s = loop_wall_s(r->options.loop);
-    struct alb_status st = ALB_STATUS_OK;
-
-    for (size_t i = 0; i < b->device_count; i++) {
-        struct announce *a = b->devices[i];
-
-        if (a->goes != ANNOUNCE_STAYS) {
-            drop(r, via, a->device, a->goes);
-            continue;
-        }
-        b->devices[i] = NULL;
-        if (a->since_wall_s > now_wall_s)
-            a->since_wall_s = now_wall_s;
-        if (!put_claim(r, via, a))
-            st = alb_fail(ALB_FULL, "more devices than are kept count of here");
-    }
-    for (size_t i = 0; i < b->gone_count; i++)
-        drop(r, via, b->gone[i], ANNOUNCE_LOST);
-    return st;
-}
-
-struct alb_status roster_take(struct roster *r, const char *via, enum role role,
-                              enum roster_scope scope, const void *bytes, size_t size)
-{
-    struct announce_body *b = NULL;
-    struct alb_status st = announce_decode(bytes, size, &b);
-
-    r->figures.bodies++;
-    if (!alb_failed(st))
-        st = may_say(r, via, role, b);
-    if (alb_failed(st)) {
-        r->figures.refused++;
-        announce_body_free(b);
-        return st;
-    }
-    struct child *child = child_enter(r, via);
-    if (scope != ROSTER_SOME && !child->is_in_round) {
-        child->round++;
-        child->is_in_round = true;
-    }
-    st = apply(r, child, b);
-    if (scope == ROSTER_ALL)
-        end_round(r, child);
-    announce_body_free(b);
-    maybe_drop_child(r, child);
-    return st;
 }
 
 /* ---- asked ---- */
@@ -576,7 +367,7 @@ void roster_each(const struct roster *r, const char *site, roster_visit visit, v
 
 void roster_each_via(const struct roster *r, const char *via, roster_visit visit, void *arg)
 {
-    const struct child *child = child_of(r, via);
+    const struct child *child = roster_child_of(r, via);
     const struct claim *c;
 
     if (child == NULL)
