@@ -26,15 +26,52 @@ static void look_all(struct agent *a, const char *layer, uint64_t within_ns)
             follow_look(&a->follows[i], within_ns);
 }
 
+static const struct net_picture *picture(void *arg)
+{
+    const struct agent *a = arg;
+
+    return whereabouts_picture(endpoint_whereabouts(a->endpoint));
+}
+
+static void seen(void *arg)
+{
+    const struct agent *a = arg;
+
+    if (a->waker != NULL)
+        waker_look(a->waker);
+}
+
+/* "for DEVICE REST": what only one device is told. */
+static void heard_for(struct agent *a, const char *line)
+{
+    const char *device = a->options.state->who.device;
+    const size_t size = strlen(device);
+
+    if (a->waker == NULL || strncmp(line, device, size) != 0 || line[size] != ' ')
+        return;
+    if (!waker_hear(a->waker, line + size + 1))
+        log_event(LOG_DEBUG, "agent.not_understood", "line=\"%.40s\"", line);
+}
+
 static void heard(void *arg, const char *line)
 {
-    static const char head[] = "head ";
+    static const char head[] = "head ", one[] = "for ";
     struct agent *a = arg;
 
     if (strncmp(line, head, sizeof head - 1) == 0)
         look_all(a, line + sizeof head - 1, EVENT_WITHIN_NS);
     else if (strcmp(line, "layers") == 0 || strcmp(line, "trust") == 0)
         look_all(a, NULL, UP_WITHIN_NS);
+    else if (strncmp(line, one, sizeof one - 1) == 0)
+        heard_for(a, line + sizeof one - 1);
+}
+
+static void way_changed(void *arg)
+{
+    struct agent *a = arg;
+
+    if (a->follows != NULL) /* else it is only being put together */
+        agent_changed(a);
 }
 
 static void on_up(struct upstream_listener *l)
@@ -152,6 +189,10 @@ static struct alb_status start_endpoint(struct agent *a)
                                        .device = who->device,
                                        .site = who->site,
                                        .trust_pin = who->has_trust_pin ? &who->trust_pin : NULL,
+                                       .looks_around = true,
+                                       .allow_metered = a->options.allow_metered,
+                                       .changed = way_changed,
+                                       .seen = seen,
                                        .heard = heard,
                                        .arg = a};
     const bool is_hub = who->upstream.host[0] == '\0';
@@ -185,10 +226,17 @@ static enum exit_code start(struct agent *a)
         return output_fail_status(o, st, "state %s: its key or certificate", dir);
     a->listener = (struct upstream_listener){.up = on_up, .down = on_down};
     upstream_listen(endpoint_upstream(a->endpoint), &a->listener);
+    a->waker = waker_new(&(struct waker_options){.loop = a->loop,
+                                                 .authority = endpoint_authority(a->endpoint),
+                                                 .upstream = endpoint_upstream(a->endpoint),
+                                                 .device = a->options.state->who.device,
+                                                 .picture = picture,
+                                                 .arg = a});
     a->follows = xcalloc(a->options.follow_count + 1, sizeof *a->follows);
     for (; a->follow_count < a->options.follow_count; a->follow_count++)
         follow_init(&a->follows[a->follow_count], a, &a->options.follows[a->follow_count]);
     agent_show_init(a);
+    agent_announce_start(a);
     return EXIT_DONE;
 }
 
@@ -263,10 +311,13 @@ static void stop(struct agent *a)
     for (size_t i = 0; i < a->follow_count; i++)
         follow_stop(&a->follows[i]);
     if (a->follows != NULL)
+        agent_announce_stop(a);
+    if (a->follows != NULL)
         agent_show_stop(a);
     if (a->follows != NULL)
         upstream_unlisten(endpoint_upstream(a->endpoint), &a->listener);
     a->renewal = renewal_free(a->renewal);
+    a->waker = waker_free(a->waker);
     a->endpoint = endpoint_free(a->endpoint);
     free(a->follows);
     free(a->certificate_pem);

@@ -30,6 +30,7 @@ struct agent_options {
     size_t follow_count;
     bool is_once; /* pull each once, then end */
     enum line_kind line;
+    bool allow_metered;
     uint64_t wait_ns; /* of each of those pulls; an agent that stays waits for ever */
 };
 

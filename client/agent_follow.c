@@ -156,8 +156,10 @@ static enum exit_code run(struct follow *f, struct pull *p)
 void follow_pull(struct follow *f)
 {
     struct agent *a = f->agent;
-    const struct pull_options options = {
-        .layer = f->layer, .target = f->target, .wait_ns = a->options.wait_ns};
+    const struct pull_options options = {.layer = f->layer,
+                                         .target = f->target,
+                                         .wait_ns = a->options.wait_ns,
+                                         .allow_metered = a->options.allow_metered};
     struct pull *p = xalloc(sizeof *p);
 
     *p = (struct pull){.output = a->options.output,

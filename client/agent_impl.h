@@ -5,7 +5,9 @@
 #include "client/agent.h"
 #include "client/agent_lock.h"
 #include "client/pull.h"
+#include "transfer/announcer.h"
 #include "transfer/renewal.h"
+#include "transfer/waker.h"
 
 struct agent;
 
@@ -34,6 +36,11 @@ struct follow {
     char why[256]; /* of the last failure; "" */
 };
 
+struct agent_cards {
+    struct announce_card list[ANNOUNCE_CARDS_MAX];
+    size_t count;
+};
+
 struct agent {
     struct agent_options options;
     struct agent_lock lock;
@@ -46,6 +53,10 @@ struct agent {
     int64_t begun_wall_s, cut_off_since_wall_s;
     struct follow *follows;
     size_t follow_count;
+    struct announcer *announcer;
+    struct agent_cards cards; /* as announced */
+    bool is_looking;          /* … at them: a job is under way */
+    struct waker *waker;
     struct pull *pulling;
     bool is_terminated;
     struct timer show; /* when what is known is written down next */
@@ -61,6 +72,13 @@ void follow_look(struct follow *f, uint64_t within_ns);
 void follow_pull(struct follow *f);
 void follow_stop(struct follow *f);
 const char *follow_state_name(enum follow_state state);
+
+/* ---- client/agent_announce.c */
+void agent_announce_start(struct agent *a);
+/* Say anew what is other than it was. */
+void agent_announce(struct agent *a);
+/* Blocks, two seconds at most: the parent is told that this was meant. */
+void agent_announce_stop(struct agent *a);
 
 /* ---- client/agent_show.c */
 void agent_show_init(struct agent *a);

@@ -65,6 +65,30 @@ static void tell_upstream(const struct json_doc *d, struct output *o)
                    json_doc_text(d, "parent.place"), json_doc_text(d, "parent.why_down"));
 }
 
+/* How long it can go on without the hub: what is published meanwhile aside. */
+static void tell_until(const struct json_doc *d, struct output *o)
+{
+    const int64_t certificate_s = (int64_t)json_doc_number(d, "good_until.certificate_wall_s");
+    const int64_t grant_s = (int64_t)json_doc_number(d, "good_until.grant_wall_s");
+    char time[UNITS_TEXT_SIZE];
+
+    if (grant_s == 0)
+        output_say(o, "  goes on    without the hub: not yet, it has no read grant");
+    else
+        output_say(o, "  goes on    without the hub until %s (its %s ends)",
+                   format_time(grant_s < certificate_s ? grant_s : certificate_s, time),
+                   grant_s < certificate_s ? "read grant" : "certificate");
+}
+
+static void tell_place(const struct json_doc *d, struct output *o)
+{
+    const char *site = json_doc_text(d, "nearby.at"), *what = json_doc_text(d, "nearby.what");
+
+    if (site[0] != '\0')
+        output_say(o, "  site       %s, by %s%s%s", site, json_doc_text(d, "nearby.by"),
+                   what[0] != '\0' ? " " : "", what);
+}
+
 void agent_seen_tell(const struct agent_seen *seen, struct output *o)
 {
     const struct json_doc *d = seen->doc;
@@ -83,6 +107,8 @@ void agent_seen_tell(const struct agent_seen *seen, struct output *o)
     if (!seen->is_running || d == NULL)
         return;
     tell_upstream(d, o);
+    tell_until(d, o);
+    tell_place(d, o);
     tell_follows(d, o);
 }
 

@@ -102,7 +102,9 @@ static struct alb_status document(const struct agent *a, struct buf *out)
     put_parent(a, w);
     json_signed(w, "cut_off_since_wall_s", a->cut_off_since_wall_s);
     put_until(a, w);
+    endpoint_show_way(a->endpoint, w);
     put_follows(a, w);
+    waker_show(a->waker, w);
     json_end(w);
     return json_writer_finish(w, out);
 }
@@ -159,6 +161,7 @@ static void write_it(void *arg)
 
 void agent_changed(struct agent *a)
 {
+    agent_announce(a);
     if (a->is_writing)
         a->show_again = true;
     else if (!a->is_terminated)

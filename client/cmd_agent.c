@@ -97,7 +97,9 @@ static enum exit_code run(struct cli *cli, struct agent_options *options)
 enum exit_code cmd_agent(struct cli *cli)
 {
     struct typed typed = {.count = 0};
-    struct agent_options options = {.output = cli->output, .is_once = cli_flag(cli, "once")};
+    struct agent_options options = {.output = cli->output,
+                                    .is_once = cli_flag(cli, "once"),
+                                    .allow_metered = cli_flag(cli, "allow-metered")};
     enum exit_code code = link_line_typed(cli, &options.line);
 
     if (code == EXIT_DONE)

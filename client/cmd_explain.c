@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* client/cmd_explain.c – `albedo explain rate|CHUNK|FILE`: why is it as it is? */
+/* client/cmd_explain.c – `albedo explain rate|upstream|CHUNK|FILE`: why is it as it is? */
 #include <string.h>
 
 #include "client/explain.h"
@@ -10,6 +10,10 @@ enum exit_code cmd_explain(struct cli *cli)
     const char *layer = cli_text(cli, "layer");
     const bool at_hub = cli_flag(cli, "at-hub"), is_local = cli_flag(cli, "local");
 
+    if (strcmp(what, "upstream") == 0 && target == NULL && !is_local && layer == NULL && !at_hub)
+        return explain_upstream(cli);
+    if (cli_flag(cli, "what-if") || cli_count(cli, "address") + cli_count(cli, "gateway") > 0)
+        return cli_usage(cli, "%s: --what-if, --address and --gateway go with upstream", what);
     if (strcmp(what, "rate") == 0 && target == NULL && !is_local && layer == NULL)
         return explain_rate(cli, at_hub);
     if (target == NULL && !is_local && explain_is_chunk(what))

@@ -154,8 +154,6 @@ static enum exit_code run(struct cli *cli, const struct pull_options *options)
         free(p);
         return code;
     }
-    if (cli_flag(cli, "at-hub"))
-        state.who.upstream.host[0] = '\0'; /* for this once: it is not written */
     p->output = cli->output;
     p->state = &state;
     p->options = options;
@@ -190,7 +188,9 @@ enum exit_code cmd_pull(struct cli *cli)
                                    .strict = cli_flag(cli, "strict"),
                                    .verify = cli_flag(cli, "verify"),
                                    .allow_rollback = cli_flag(cli, "allow-rollback"),
-                                   .replace_layer = cli_flag(cli, "replace-layer")};
+                                   .replace_layer = cli_flag(cli, "replace-layer"),
+                                   .at_hub = cli_flag(cli, "at-hub"),
+                                   .allow_metered = cli_flag(cli, "allow-metered")};
 
     bool made = false;
 

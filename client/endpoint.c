@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "client/beacons.h"
 #include "transfer/feed_revoked.h"
+#include "wire/json.h"
 
 /* A chunk is written into every staged file that has it when it comes; it is asked for again only
  * when a list is opened or an answer was wrong. */
@@ -20,7 +21,8 @@ struct endpoint {
     struct nearby_book *nearby;
     struct nearby_listener on_list;
     struct chooser *chooser;
-    struct beacons *beacons; /* NULL: this machine cannot hear any */
+    struct whereabouts *whereabouts; /* NULL: it is told where it is, or nobody knows */
+    struct beacons *beacons;         /* NULL: this machine cannot hear any */
     struct upstream *upstream;
     struct supply *supply;
     struct record_book *records;
@@ -84,30 +86,46 @@ static void start_line(struct endpoint *e)
                                               .device = o->device});
 }
 
-static void chosen(void *arg)
+/* A tunnel or a modem is no LAN, whoever stands at its end; and a modem's bytes cost money. */
+static void follow_way(struct endpoint *e)
+{
+    const enum net_nature way = endpoint_way(e);
+    const bool is_detour = way == NET_VPN || way == NET_MOBILE;
+
+    line_leads_to(e->line, upstream_at(e->upstream), !is_detour && chooser_is_lan(e->chooser));
+    line_spare(e->line, way == NET_MOBILE && !e->options.allow_metered);
+}
+
+static void changed(void *arg)
 {
     struct endpoint *e = arg;
 
-    line_leads_to(e->line, upstream_at(e->upstream), chooser_is_lan(e->chooser));
+    if (e->upstream == NULL)
+        return; /* it is only being put together */
+    follow_way(e);
+    if (e->options.changed != NULL)
+        e->options.changed(e->options.arg);
 }
 
 static void on_list(struct nearby_listener *l)
 {
     struct endpoint *e = ALB_CONTAINER(l, struct endpoint, on_list);
 
-    chooser_set_list(e->chooser, nearby_book_peek(e->nearby));
+    if (!e->options.stays)
+        chooser_set_list(e->chooser, nearby_book_peek(e->nearby));
+    changed(e);
 }
 
 static void start_chooser(struct endpoint *e)
 {
     struct chooser_options options = {.loop = e->options.loop,
                                       .tls = e->options.dial_tls,
-                                      .catalogue = e->options.catalogue,
+                                      .catalogue = e->options.stays ? NULL : e->options.catalogue,
                                       .device = e->options.device,
                                       .place_count = e->options.parent_count,
                                       .hub = e->options.hub,
                                       .arg = e,
-                                      .changed = chosen};
+                                      .changed = changed};
 
     memcpy(options.places, e->options.parents, sizeof options.places);
     e->chooser = chooser_new(&options);
@@ -119,6 +137,37 @@ static void start_chooser(struct endpoint *e)
     e->on_list.changed = on_list;
     nearby_book_listen(e->nearby, &e->on_list);
     on_list(&e->on_list);
+}
+
+static void moved(void *arg, const struct net_place *place, bool is_elsewhere)
+{
+    struct endpoint *e = arg;
+
+    nearby_book_where(e->nearby, place);
+    if (is_elsewhere)
+        chooser_moved(e->chooser, place);
+    line_addresses_changed(e->line);
+    changed(e);
+}
+
+static void seen(void *arg)
+{
+    const struct endpoint *e = arg;
+
+    if (e->options.seen != NULL)
+        e->options.seen(e->options.arg);
+}
+
+static void look_around(struct endpoint *e)
+{
+    const struct endpoint_options *o = &e->options;
+
+    e->whereabouts =
+        whereabouts_new(&(struct whereabouts_options){.loop = o->loop,
+                                                      .addresses = &e->options.addresses,
+                                                      .moved = moved,
+                                                      .seen = seen,
+                                                      .arg = e});
 }
 
 static void start_upstream(struct endpoint *e)
@@ -141,7 +190,7 @@ static void start_upstream(struct endpoint *e)
     authority_follow(e->authority, e->upstream, on_authority_changed, e);
     line_use_upstream(e->line, e->upstream);
     chooser_use_upstream(e->chooser, e->upstream);
-    chosen(e);
+    follow_way(e);
     nearby_book_follow(e->nearby, e->upstream);
 }
 
@@ -190,8 +239,11 @@ struct alb_status endpoint_start(const struct endpoint_options *options, struct 
     start_line(e);
     start_chooser(e);
     start_upstream(e);
-    e->beacons = beacons_open(options->loop, options->trust_pin, e->chooser, e->upstream);
+    if (!options->stays)
+        e->beacons = beacons_open(options->loop, options->trust_pin, e->chooser, e->upstream);
     start_books(e);
+    if (options->looks_around)
+        look_around(e);
     *out = e;
     return ALB_STATUS_OK;
 }
@@ -200,6 +252,7 @@ struct endpoint *endpoint_free(struct endpoint *e)
 {
     if (e == NULL)
         return NULL;
+    e->whereabouts = whereabouts_free(e->whereabouts);
     root_book_free(e->roots);
     record_book_free(e->records);
     supply_free(e->supply);
@@ -256,6 +309,29 @@ void endpoint_moved(struct endpoint *e, const struct net_place *place)
 {
     nearby_book_where(e->nearby, place);
     chooser_moved(e->chooser, place);
+}
+
+struct whereabouts *endpoint_whereabouts(struct endpoint *e)
+{
+    return e->whereabouts;
+}
+
+enum net_nature endpoint_way(const struct endpoint *e)
+{
+    return e->whereabouts == NULL ? NET_WIRED
+                                  : whereabouts_way(e->whereabouts, upstream_at(e->upstream));
+}
+
+void endpoint_show_way(struct endpoint *e, struct json_writer *w)
+{
+    const struct net_place *place =
+        e->whereabouts == NULL ? NULL : whereabouts_place(e->whereabouts);
+
+    if (place != NULL)
+        whereabouts_put_place(place, w);
+    json_text(w, "way", net_nature_name(endpoint_way(e)));
+    nearby_book_show(e->nearby, w);
+    chooser_show(e->chooser, w);
 }
 
 struct line *endpoint_line(struct endpoint *e)

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "client/whereabouts.h"
 #include "net/tls.h"
 #include "transfer/chooser.h"
 #include "transfer/line.h"
@@ -28,9 +29,14 @@ struct endpoint_options {
     enum line_kind line;            /* what leads to the parents */
     const char *site;               /* ours, to the policy; borrowed */
     struct own_addresses addresses; /* for rules by subnet; none: a world without */
-    uint64_t memory_bytes;          /* for chunks passing through; 0: 4 MiB */
+    bool stays;                     /* with its only parent, whatever lists say */
+    bool looks_around;  /* where it is (client/whereabouts.h); `addresses` are then kept current */
+    bool allow_metered; /* scavenge over a modem, too */
+    uint64_t memory_bytes; /* for chunks passing through; 0: 4 MiB */
     /* An event came from the parent, and was taken here; may be NULL. */
     void (*heard)(void *arg, const char *line);
+    void (*changed)(void *arg); /* upstream, place or list are others; may be NULL */
+    void (*seen)(void *arg);    /* links or neighbours; may be NULL */
     void *arg;
 };
 
@@ -51,6 +57,12 @@ struct nearby_book *endpoint_nearby(struct endpoint *e);
 /* The machine is there (now): who serves it there is asked and chosen. */
 void endpoint_moved(struct endpoint *e, const struct net_place *place);
 const struct policy_book *endpoint_policy(struct endpoint *e);
+/* NULL unless it looks around. */
+struct whereabouts *endpoint_whereabouts(struct endpoint *e);
+/* What the bytes to the upstream go through, now. */
+enum net_nature endpoint_way(const struct endpoint *e);
+/* "place", "way", "nearby" and "choice" as members of the object being written. */
+void endpoint_show_way(struct endpoint *e, struct json_writer *w);
 /* Is there a read grant?  Without one the parent answers as if nothing existed. */
 bool endpoint_has_grant(const struct endpoint *e);
 /* Until when it holds; 0: there is none. */

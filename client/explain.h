@@ -92,6 +92,8 @@ void holders_json(const struct holders *h, struct json_writer *w);
 bool explain_is_chunk(const char *text);
 /* How fast the line to the parents goes, and why (client/explain_rate.c). */
 enum exit_code explain_rate(struct cli *cli, bool at_hub);
+/* Who could serve this machine, or one elsewhere, who does, and why (client/explain_upstream.c). */
+enum exit_code explain_upstream(struct cli *cli);
 enum exit_code explain_chunk(struct cli *cli, const char *digits, bool at_hub, const char *layer);
 /* `target` NULL: found by going up from `file`; `is_local`: nobody is asked. */
 enum exit_code explain_file(struct cli *cli, const char *file, const char *target, bool is_local);

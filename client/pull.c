@@ -72,7 +72,9 @@ bool pull_is_from_hub(const struct pull *p)
     const struct identity *who =
         p->endpoint == NULL ? NULL : upstream_parent(endpoint_upstream(p->endpoint), 0);
 
-    return who == NULL ? p->state->who.upstream.host[0] == '\0' : who->role == ROLE_HUB;
+    if (who == NULL)
+        return p->options->at_hub || p->state->who.upstream.host[0] == '\0';
+    return who->role == ROLE_HUB;
 }
 
 /* ---- a step ---------------------------------------------------------------------------------- */

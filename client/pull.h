@@ -27,8 +27,10 @@ struct pull_options {
     const char *const *seeds;
     size_t seed_count;
     bool exact, strict, verify, allow_rollback, replace_layer;
-    enum line_kind line; /* AUTO: a LAN when the reflector is asked */
-    uint64_t wait_ns;    /* how long an upstream may be out of reach before giving up */
+    enum line_kind line; /* AUTO: a LAN when a reflector of this site is asked */
+    bool at_hub;         /* the hub and nobody else */
+    bool allow_metered;
+    uint64_t wait_ns; /* how long an upstream may be out of reach before giving up */
 };
 
 struct pull {

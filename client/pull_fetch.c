@@ -169,10 +169,13 @@ static enum exit_code start_endpoint(struct pull *p)
                                        .site = who->site,
                                        .trust_pin = who->has_trust_pin ? &who->trust_pin : NULL};
 
-    const bool is_hub = who->upstream.host[0] == '\0';
+    const bool is_hub = p->options->at_hub || who->upstream.host[0] == '\0';
     options.parents[0] = is_hub ? who->hub : who->upstream;
     options.hub = who->hub;
     options.line = p->options->line;
+    options.stays = p->options->at_hub;
+    options.looks_around = true;
+    options.allow_metered = p->options->allow_metered;
     own_addresses_read(&options.addresses);
     struct alb_status st = endpoint_start(&options, &p->endpoint);
     if (alb_failed(st))
