@@ -225,6 +225,7 @@ void hub_figures(const struct hub *h, struct hub_figures *out)
     keeper_stats(h->keeper, &out->keeper);
     out->lost_chunks = h->damage.count;
     roster_figures(h->roster, &out->roster);
+    hub_wake_figures(h->wakes, &out->wake);
 }
 
 uint16_t hub_port(const struct hub *h)

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "base/crypto.h"
+#include "hub/wake.h"
 #include "net/tls.h"
 #include "store/catalogue.h"
 #include "store/chunk_store.h"
@@ -62,6 +63,7 @@ struct hub_figures {
     struct supply_stats supply;
     struct keeper_stats keeper;
     struct roster_figures roster;
+    struct hub_wake_figures wake;
     size_t open_uploads;
     uint64_t published;                   /* versions since the start */
     uint64_t enrolled, revoked;           /* devices since the start */

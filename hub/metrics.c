@@ -59,6 +59,12 @@ struct alb_status hub_metrics(const struct hub_state *s, struct buf *out)
          s->figures.roster.contested},
         {"devices_not_counted_total", "counter", "… for whom there was no room.",
          s->figures.roster.full},
+        {"wake_jobs", "gauge", "Jobs that wake machines, now.", s->figures.wake.active},
+        {"wake_orders_total", "counter", "Orders to guards.", s->figures.wake.orders},
+        {"woken_total", "counter", "Machines that came after they were sent for.",
+         s->figures.wake.woken},
+        {"not_woken_total", "counter", "… that did not, for whatever reason.",
+         s->figures.wake.failed},
         {"loop_lag_milliseconds", "gauge", "Longest batch of callbacks.", s->worst_lag_ms},
     };
 

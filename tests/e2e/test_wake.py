@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+# e2e/test_wake.py – `albedo wake` end to end on real bridges: one machine wakes, one never answers,
+# one is awake, one sleeps where nobody is; frames as captured; and what was typed wrongly.
+import pytest
+
+from albtest.country import Country, Org
+from albtest.procs import wait_until
+from albtest.sniff import Sniffer
+from albtest.standin import StandIn, wait_online
+
+usable, why_not = Country.available()
+pytestmark = pytest.mark.skipif(not usable, reason=why_not)
+
+
+@pytest.fixture(scope="module")
+def land():
+    with Country(endpoints=4) as land:
+        yield land
+
+
+def join(org, site, *words):
+    """Under the names that the tests use."""
+    members = org.sites[site].members
+    token = org.token("endpoint", "--site", site, "--uses", str(len(members)))
+    for member in members:
+        member.albedo("join", "--hub", org.hub.url, "--token", token, "--name", member.name, *words)
+
+
+@pytest.fixture(scope="module")
+def org(land, tmp_path_factory):
+    with Org(tmp_path_factory.mktemp("org"), land) as org:
+        org.start_hub()
+        org.admin.albedo("trust", "init")
+        org.import_sites(org.directory())
+        join(org, "b")  # no reflector there: straight to the hub
+        members, org.sites["a"].members = org.sites["a"].members, []
+        org.start_branch("a", org.sites["a"], None)
+        org.sites["a"].members = members
+        join(org, "a", "--upstream", org.sites["a"].reflector.url)
+        wait_online(org, "reflector-a", True)
+        yield org
+        for box in (org.hub, org.sites["a"].reflector):
+            assert "Sanitizer" not in box.log.read_text(errors="replace"), box.name
+
+
+@pytest.fixture(name="machine")
+def _machine(org):
+    made = []
+
+    def make(site, k, **more):
+        branch, member = org.sites[site].branch, org.sites[site].members[k]
+        place = ("10.1.0.5", 7443) if site == "a" else ("10.0.0.1", org.hub.port)
+        made.append(StandIn(org, member, *place, site, f"{branch.address(11 + k)}/24", **more))
+        return made[-1]
+    yield make
+    for one in made:
+        one.close()
+
+
+def results(done):
+    return {d["device"]: d for d in done.documents() if d.get("event") == "machine"}
+
+
+def wakes(sniffer, mac):
+    pattern = b"\xff" * 6 + bytes.fromhex(mac.replace(":", "")) * 16
+    return [frame for _, frame in sniffer.frames if pattern in frame]
+
+
+def test_one_wakes_one_is_awake_one_never_answers_and_one_is_where_nobody_is(org, machine):
+    sleeper, dead, awake, alone = machine("a", 0), machine("a", 1), machine("a", 2), machine("b", 0)
+    for pc in (sleeper, dead, alone):
+        pc.visit()
+    sleeper.sleep()
+    awake.stay()
+    wait_online(org, awake.member.name, True)
+    router = org.sites["a"].branch.router
+    with Sniffer(dead.member.host.ns) as heard, Sniffer(router.ns) as router_heard:
+        done = org.admin.albedo("wake", sleeper.member.name, dead.member.name, awake.member.name,
+                                alone.member.name, "--patience", "14s", "--rate", "20", code=1)
+    said = results(done)
+    assert {name: d["result"] for name, d in said.items()} == {
+        "a-0": "woken", "a-1": "never_answered", "a-2": "already_awake",
+        "b-0": "nobody_awake_there"}, done
+    assert said["a-0"]["guard"] == "reflector-a" and said["a-0"]["took_ms"] < 10_000
+    assert said["a-1"]["attempts"] == 3
+    assert done.event("woke")["results"]["woken"] == 1
+    # three orders, each three sends, each to all and to the MAC, to two ports (and over IPv6)
+    frames = wakes(heard, dead.mac)
+    kinds = [int.from_bytes(frame[12:14], "big") for frame in frames]
+    assert kinds.count(0x0842) == kinds.count(0x0800) == 3 * 3 * 2
+    assert kinds.count(0x86dd) in (0, 3 * 3 * 2)
+    assert {f[6:12] for f in frames} == {frames[0][6:12]}, "all from the reflector's card"
+    links = {link for link, frame in router_heard.frames
+             if bytes.fromhex(dead.mac.replace(":", "")) * 16 in frame}
+    assert "wan0" not in links, links
+    said = results(org.admin.albedo("wake", "a-1", code=1))
+    assert said["a-1"]["result"] == "refused" and "once in 300 s" in said["a-1"]["why"]
+
+
+def test_a_machine_that_went_to_sleep_is_woken_after_the_hub_was_started_anew(org, machine):
+    pc = machine("a", 3)
+    pc.visit()
+    org.hub.stop()
+    org.hub.start()
+    wait_online(org, "reflector-a", True, 60)
+    pc.sleep()
+    done = org.admin.albedo("wake", "--site", "a", "a-3")
+    assert results(done)["a-3"]["result"] == "woken", done
+
+
+@pytest.mark.parametrize("words, code, says", [
+    (["nobody"], 4, "no device nobody is enrolled"),
+    (["52:54:00:01:00:0b"], 2, "is a MAC address: machines are woken by the names"),
+    (["52-54-00-01-00-0b"], 2, "is a MAC address"),
+    (["--site", "b", "a-1"], 2, "a-1 is not at site b but at a"),
+    (["--site", "nowhere"], 4, "nobody is at site nowhere"),
+    ([], 2, "say whom"),
+    (["--end", "a-1"], 2, "--end ends a job"),
+    (["--job", "w0123456789abcdef"], 4, "no job w0123456789abcdef"),
+    (["a-1", "--patience", "1s"], 2, "7s to 60m"),
+    (["a-1", "--secureon", "/etc/hostname"], 2, "a SecureOn password is 4 or 6 bytes"),
+])
+def test_what_is_typed_wrongly_wakes_nobody(org, words, code, says):
+    done = org.admin.albedo("wake", *words, code=code)
+    assert says in done.err, done
+
+
+def test_who_cannot_be_woken_is_told_why(org, machine):
+    off, secured = machine("b", 1, wake=()), machine("b", 2, wake=("secureon",))
+    for pc in (off, secured):
+        pc.visit()
+    said = results(org.admin.albedo("wake", "b-1", "b-2", "b-3", code=1))
+    assert {d["result"] for d in said.values()} == {"cannot_be_woken"}, said
+    assert "ethtool -s LINK wol g" in said["b-1"]["why"]
+    assert "--secureon FILE" in said["b-2"]["why"]
+    assert "no agent of its was here yet" in said["b-3"]["why"]
+
+
+def test_nobody_but_an_admin_wakes_anybody(org):
+    done = org.sites["a"].members[0].albedo("wake", "a-1", code=3)
+    assert "403" in done.err or "may" in done.err or "refused" in done.err, done
+
+
+def test_a_job_that_the_hub_did_not_finish_is_told_as_interrupted(org):
+    wait_online(org, "a-2", False)
+    run = org.admin.start("wake", "a-2", "--patience", "60m")
+    wait_until(lambda: (run.last_event() or {}).get("stage") == "sent", 30, "the first order")
+    job = run.last_event()["job"]
+    org.hub.kill()
+    org.hub.start()
+    run.kill()
+    wait_online(org, "reflector-a", True)
+    done = org.admin.albedo("wake", "--job", job, code=1)
+    assert "was interrupted: the hub was started anew" in done.err, done
