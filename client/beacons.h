@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* client/beacons.h – reflectors on this machine's own links, told to its chooser as they come and go.
+/* client/beacons.h – reflectors on this machine's own links, told to its chooser.
  *
  * Looks at the links by itself (net/netlink.h), browses there (transfer/beacon.h), and asks again
  * when the upstream is lost.  Where there is no netlink, or no port 5353, it says so once and finds

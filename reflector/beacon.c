@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* reflector/beacon.c – it is found on its own links (transfer/beacon.h), while it takes newcomers. */
+/* reflector/beacon.c – found on its own links (transfer/beacon.h), while it takes newcomers. */
 #include "transfer/beacon.h"
 
 #include "base/log.h"

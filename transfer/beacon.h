@@ -22,11 +22,12 @@
  *
  * A beacon speaks up when a link appears or has other addresses, and again 1 s later; when asked,
  * 20–120 ms later and never oftener than once a second on a link, whoever asks; and says goodbye.
- * A browser asks when a link is new or has other addresses, or beacon_browser_ask() says so: at once
- * and after 1, 2, 4 s …, at last every hour, until somebody answers; then it listens, and asks again
- * when what it knows is about to run out.  A question that one machine asks counts for all who hear
- * it: idle, that is some 4 bytes/s on a link, however many machines there are.  Questions from other
- * ports than 5353 are not answered: none of ours comes from there, and others' senders are forged.
+ * A browser asks when a link is new or has other addresses, or beacon_browser_ask() says so: at
+ * once and after 1, 2, 4 s …, at last every hour, until somebody answers; then it listens, and asks
+ * again when what it knows is about to run out.  A question that one machine asks counts for all
+ * who hear it: idle, that is some 4 bytes/s on a link, however many machines there are.  Questions
+ * from other ports than 5353 are not answered: none of ours comes from there, and senders are
+ * easily forged.
  *
  * Both live on the loop and follow a net_picture (net/netlink.h) that the owner hands them.
  */
@@ -51,7 +52,8 @@ struct beacon_options {
     uint16_t port;
 };
 
-/* INVALID: address; IO, FULL, REFUSED: as mdns_socket_open(); the box then is found by lists and configuration. */
+/* INVALID: address; IO, FULL, REFUSED: as mdns_socket_open(); the box then is found by lists and
+ * configuration. */
 ALB_MUST_USE struct alb_status beacon_open(const struct beacon_options *options,
                                            struct beacon **out);
 struct beacon *beacon_close(struct beacon *b); /* with a goodbye; returns NULL; NULL is fine */

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# albtest/mdns.py – multicast DNS in Python: packets read, questions asked, boxes forged, on one link.
+# albtest/mdns.py – multicast DNS in Python: packets read, questions asked, boxes forged.
 #
 #     packets(sniffer.frames)     [Packet(…)] of the frames that a Sniffer saw
 #     run_on_link(ns, "lan0", [packet, …])        sent to the group by IPv4; what was said meanwhile
