@@ -11,8 +11,8 @@
  * unless the site says `use direct`, the hub; then who lacked what we wanted.  Of these, who is
  * within the site's terms (latency, load) before who is not; then the nearer by the tree (subnet
  * and site together, each site above, the hub); who can fetch before who is suspended or cut off;
- * the own subnet; the nearer by steps of a factor of two from 2 ms on, a quarter of load counting as
- * much as a step; the operator's order.  With `use direct` the steps go before the tree.  When
+ * the own subnet; the nearer by steps of a factor of two from 2 ms on, a quarter of load counting
+ * as much as a step; the operator's order.  With `use direct` the steps go before the tree.  When
  * nobody is usable, whoever failed is tried again, the one we have first.
  *
  * Nobody goes over a WAN before everyone nearer has failed, or refused, for CHOICE_PATIENCE_NS: a
