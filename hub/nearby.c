@@ -65,6 +65,7 @@ struct hub_nearby {
     struct timer look;
     struct roster_listener on_roster;
     uint64_t number; /* of the last list */
+    struct log_limit behind_lines;
 };
 
 static void look(void *nearby);
@@ -171,9 +172,10 @@ static void hear_number(struct hub_nearby *n, uint64_t number)
 
     if (number <= n->number || number > now_ms + AHEAD_MOST_MS)
         return;
-    log_event(LOG_WARN, "nearby.behind",
-              "what=\"a device has a newer list of its site than this hub ever signed: restored "
-              "from a backup, or its clock was set back; it goes on from there\"");
+    if (log_limit_passes(&n->behind_lines, loop_now_ns(n->hub->options.loop)))
+        log_event(LOG_WARN, "nearby.behind",
+                  "what=\"a device has a newer list of its site than this hub ever signed: "
+                  "restored from a backup, or its clock was set back; it goes on from there\"");
     n->number = number;
 }
 
@@ -527,6 +529,7 @@ struct alb_status hub_load_nearby(struct hub *h)
     map_init(&n->by_site);
     TAILQ_INIT(&n->entries);
     buf_init(&n->said, SAID_MOST);
+    log_limit_init(&n->behind_lines, "nearby.behind");
     timer_init(&n->look, h->options.loop, look, n);
     h->nearby = n;
     struct alb_status st = site_members_read(&h->ledger, loop_wall_s(h->options.loop), &members);

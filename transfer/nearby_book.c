@@ -194,10 +194,10 @@ static struct alb_status take(struct nearby_book *b, const struct upstream_answe
         return st;
     if (list == NULL || strcmp(list->list.site, head.site) != 0)
         return alb_fail(ALB_CORRUPT, "the parent answered with the list of another site");
-    if (!head.is_stale) {
-        list->is_fresh = true;
+    /* An event that came while this was on its way may concern it: it is asked for again. */
+    list->is_fresh = !head.is_stale && !timer_is_set(&b->ask);
+    if (!head.is_stale)
         nearby_shelf_note(b->shelf, &b->place, &head);
-    }
     b->head = head;
     if (is_another || !b->is_answered || before.is_stale != head.is_stale ||
         strcmp(before.site, head.site) != 0 || before.by != head.by)

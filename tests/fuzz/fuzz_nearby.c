@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fuzz/fuzz_nearby.c – any bytes as a list of what is nearby: sealed, as its text, as the line
- * before it; what is read comes back the same. */
+ * before it, as the question for it; what is read comes back the same. */
 /* LINKS: wire base */
 #include "base/alloc.h"
 #include "base/pack.h"
@@ -60,6 +60,26 @@ static void read_head(const uint8_t *bytes, size_t size)
     buf_release(&again);
 }
 
+/* Four values of a query, a line each; what is read is asked in the same words. */
+static void read_question(const uint8_t *bytes, size_t size)
+{
+    AUTO_FREE char *text = xstrndup((const char *)bytes, size);
+    struct nearby_question q, again;
+    const char *values[4] = {"", "", "", ""};
+    char *rest = text;
+    struct buf path;
+
+    for (size_t i = 0; i < ALB_COUNT(values) && rest != NULL; i++)
+        values[i] = strsep(&rest, "\n");
+    if (alb_failed(nearby_question_read(values[0], values[1], values[2], values[3], &q)))
+        return;
+    buf_init(&path, 4 << 10);
+    alb_assert(!alb_failed(nearby_question_write(&q, &path)) && buf_size(&path) > 0);
+    alb_assert(!alb_failed(nearby_question_read("", "", q.site, values[3], &again)));
+    alb_assert(strcmp(again.site, q.site) == 0 && again.after == q.after);
+    buf_release(&path);
+}
+
 void fuzz_one(const uint8_t *bytes, size_t size)
 {
     struct trust_delegation d;
@@ -71,4 +91,5 @@ void fuzz_one(const uint8_t *bytes, size_t size)
     read_sealed(bytes, size, &t);
     read_text(bytes, size, &t);
     read_head(bytes, size);
+    read_question(bytes, size);
 }

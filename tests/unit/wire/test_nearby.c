@@ -368,6 +368,29 @@ static void a_line_that_says_something_else_is_refused(void **state)
                          ALB_INVALID);
 }
 
+static void a_question_is_asked_and_read_in_the_same_words(void **state)
+{
+    struct world *w = *state;
+    struct nearby_question q;
+
+    assert_ok(nearby_question_read("10.1.0.9,2001:db8::9", "52-54-00-ab-cd-ef", "oslo", "17", &q));
+    assert_int_equal(q.address_count, 2);
+    assert_int_equal(q.gateway_count, 1);
+    buf_clear(&w->bytes);
+    assert_ok(nearby_question_write(&q, &w->bytes));
+    assert_string_equal(buf_text(&w->bytes),
+                        "/v1/nearby?address=10.1.0.9,2001:db8::9&gateway=52:54:00:ab:cd:ef"
+                        "&site=oslo&after=17");
+    assert_ok(nearby_question_read("", "", "", "", &q));
+    buf_clear(&w->bytes);
+    assert_ok(nearby_question_write(&q, &w->bytes));
+    assert_string_equal(buf_text(&w->bytes), "/v1/nearby");
+    q.after = 3;
+    buf_clear(&w->bytes);
+    assert_ok(nearby_question_write(&q, &w->bytes));
+    assert_string_equal(buf_text(&w->bytes), "/v1/nearby?after=3");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -386,6 +409,7 @@ int main(void)
         TEST(an_address_with_a_port_is_read_as_people_write_it),
         TEST(the_line_before_a_list_comes_back_and_leaves_the_rest),
         TEST(a_line_that_says_something_else_is_refused),
+        TEST(a_question_is_asked_and_read_in_the_same_words),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
