@@ -41,6 +41,17 @@ static bool is_there(const struct gathering *g, const struct upstream_place *pla
     return false;
 }
 
+/* Who is disabled ends his sessions himself: one that serves us is not, whatever a list says that
+ * came by a parent which had not heard of the next one. */
+static bool is_outdated(const struct gathering *g, const struct upstream_place *place,
+                        enum reflector_state listed)
+{
+    const struct upstream *u = g->chooser->upstream;
+
+    return listed == REFLECTOR_DISABLE && u != NULL && upstream_is_up(u) &&
+           is_same_place(upstream_at(u), place);
+}
+
 /* Whatever was learned of a place stays, unless the list now names somebody else there, or what an
  * operator said of it changed. */
 static void keep_facts(struct gathering *g, struct choice_candidate *to,
@@ -60,7 +71,7 @@ static void keep_facts(struct gathering *g, struct choice_candidate *to,
     }
     if (more->is_expected)
         memcpy(kept.device, to->device, sizeof kept.device);
-    if (more->listed != before->listed)
+    if (more->listed != before->listed && !is_outdated(g, &to->place, more->listed))
         kept.state = more->listed;
     kept.from = to->from;
     kept.tier = from->tier == CHOICE_HUB && !more->is_expected ? CHOICE_HUB : to->tier;
@@ -184,8 +195,9 @@ static void rank_aliases(struct gathering *g)
                                                   : CHOICE_PARENT_SITE;
             c->depth = holder->depth;
             c->order = holder->order;
-            if (g->more[i].listed != holder->state)
-                c->state = g->more[i].listed = holder->state;
+            if (g->more[i].listed != holder->state && !is_outdated(g, &c->place, holder->state))
+                c->state = holder->state;
+            g->more[i].listed = holder->state;
         }
     }
 }

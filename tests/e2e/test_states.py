@@ -24,7 +24,10 @@ def site(tmp_path_factory):
         for n in range(3):
             (site.tree / f"etc/file{n}").write_bytes(os.urandom(700_000))
         site.admin.albedo("publish", LAYER, site.tree)
-        site.endpoints[0].albedo("pull", LAYER, folder / "first")
+        # Else the machines of the branch would go to the hub when the reflector takes nobody.
+        site.admin.albedo("site", "add", "branch", "reflectors=reflector", "use=always")
+        for n, endpoint in enumerate(site.endpoints):
+            endpoint.albedo("pull", LAYER, folder / f"first{n}")
         yield site
         assert "Sanitizer" not in site.reflector.log.read_text()
         assert "Sanitizer" not in site.hub.log.read_text()
@@ -66,6 +69,8 @@ def listed(site):
 def test_drained_it_takes_nobody_and_says_why_also_behind_a_restart(accepted, tmp_path):
     site = accepted
     tell(site, "drain", "--why", "new disk on friday")
+    wait_until(lambda: listed(site)["online"] and listed(site).get("obeys") == "drain", 10,
+               "it to say so to the hub")
     assert listed(site)["why"] == "new disk on friday" and listed(site)["by"].startswith("admin")
     for _ in range(2):
         done = pull(site.endpoints[1], tmp_path / "a", code=UNREACHABLE)
