@@ -41,6 +41,15 @@ static void handle(void *roster, struct serve_request *rq)
     size_t size = 0;
     const uint8_t *body = serve_body(rq, &size);
 
+    if (!serve_may_announce(rq)) {
+        serve_refuse(rq, ALB_TIMEOUT,
+                     "this device announces all the time; once a second is enough");
+        return;
+    }
+    if (who->role != ROLE_REFLECTOR && size > ANNOUNCE_ONE_MAX) {
+        serve_refuse(rq, ALB_INVALID, "an endpoint's announcement has at most 24 KiB");
+        return;
+    }
     if (serve_query(rq, "count", count, sizeof count)) {
         answer_count(r, rq, count);
         return;

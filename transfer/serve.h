@@ -182,6 +182,9 @@ void serve_refuse_status(struct serve_request *rq, struct alb_status st);
 /* Whether a session may be sent chunks may have changed: what waited goes on.  It is what
  * branches_options.changed wants. */
 void serve_branch_changed(void *arg, void *session);
+/* Has this device announced less than its share of late?  (A burst of 20, then one a second; a
+ * reflector 80, then four.)  Counts. */
+bool serve_may_announce(struct serve_request *rq);
 /* A value of the query string, percent-decoded into `out`; false when absent or too long. */
 bool serve_query(const struct serve_request *rq, const char *name, char *out, size_t size);
 

@@ -38,6 +38,8 @@ enum { BODY_LEAST_BPS = 4 << 10 };
  * moment ago; a reflector speaks for a branch. */
 enum { MISSES_BURST = 240, MISSES_EACH_S = 2, BRANCH = 16 };
 enum { LOOKS_BURST = 20 }; /* of GET /v1/here, then one a second */
+/* Announcements: a machine gathers what changed, a branch has many machines. */
+enum { ANNOUNCES_BURST = 20, BRANCH_ANNOUNCES = 4 };
 enum { ACCOUNTS_MOST = 16 << 10 /* then those without a session are forgotten */ };
 
 /* What one device is doing here.  Lives as long as a session of it, and usually longer. */
@@ -50,8 +52,9 @@ struct serve_account {
     uint32_t misses; /* left */
     uint64_t misses_ns;
     uint64_t mark;
-    size_t greeted;   /* of its sessions        */
-    uint64_t look_ns; /* until when its looks are used up, as far as they go */
+    size_t greeted;       /* of its sessions        */
+    uint64_t look_ns;     /* until when its looks are used up, as far as they go */
+    uint64_t announce_ns; /* the same for its announcements */
 };
 
 /* ---- accounts ------------------------------------------------------------------------------- */
@@ -146,6 +149,22 @@ bool serve_account_may_look(struct serve_account *a, uint64_t now_ns)
     if (a->look_ns + each_ns > now_ns + LOOKS_BURST * NS_PER_S)
         return false;
     a->look_ns += each_ns;
+    return true;
+}
+
+bool serve_may_announce(struct serve_request *rq)
+{
+    struct serve_account *a = rq->session->account;
+    const uint64_t now_ns = loop_now_ns(rq->serve->options.loop);
+
+    if (a == NULL)
+        return true;
+    const uint64_t each_ns = a->scale > 1 ? NS_PER_S / BRANCH_ANNOUNCES : NS_PER_S;
+    if (a->announce_ns < now_ns)
+        a->announce_ns = now_ns;
+    if (a->announce_ns + each_ns > now_ns + ANNOUNCES_BURST * NS_PER_S)
+        return false;
+    a->announce_ns += each_ns;
     return true;
 }
 

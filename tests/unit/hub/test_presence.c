@@ -126,6 +126,27 @@ static void an_endpoint_may_announce_itself_alone(void **state)
     assert_int_equal(announce(s, NOBODY, "/v1/announce", "{}"), 401);
 }
 
+static void who_announces_all_the_time_is_told_to_rest(void **state)
+{
+    struct stage *s = *state;
+    static char large[ANNOUNCE_ONE_MAX + 2];
+    unsigned taken = 0, refused = 0;
+
+    memset(large, ' ', sizeof large - 1);
+    assert_int_equal(announce(s, ENDPOINT, "/v1/announce", large), 400);
+    stage_refused(s, 400, "at most 24 KiB");
+    for (int i = 0; i < 100; i++) {
+        const unsigned status = announce(s, ENDPOINT, "/v1/announce", "{}");
+        taken += status == 200;
+        refused += status == 503;
+    }
+    assert_in_range(taken, 15, 25);
+    assert_int_equal(taken + refused, 100);
+    stage_refused(s, 503, "once a second is enough");
+    run_s(s, 2);
+    assert_int_equal(announce(s, ENDPOINT, "/v1/announce", "{}"), 200);
+}
+
 static void devices_are_listed_with_where_they_are_or_were(void **state)
 {
     struct stage *s = *state;
@@ -181,6 +202,7 @@ int main(void)
         TEST(a_device_that_wavers_is_written_once_a_minute),
         TEST(a_hub_that_begins_anew_writes_nothing_that_is_kept_already),
         TEST(an_endpoint_may_announce_itself_alone),
+        TEST(who_announces_all_the_time_is_told_to_rest),
         TEST(devices_are_listed_with_where_they_are_or_were),
         TEST(a_damaged_record_of_presence_is_no_presence),
     };
