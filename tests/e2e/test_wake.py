@@ -152,3 +152,26 @@ def test_a_job_that_the_hub_did_not_finish_is_told_as_interrupted(org):
     wait_online(org, "reflector-a", True)
     done = org.admin.albedo("wake", "--job", job, code=1)
     assert "was interrupted: the hub was started anew" in done.err, done
+
+
+def test_an_endpoint_sends_where_no_reflector_is_and_another_when_it_hangs(org, machine):
+    agents = {name: org.sites["b"].members[k].start("agent") for k, name in ((2, "b-2"), (3, "b-3"))}
+    try:
+        pc = machine("b", 0)
+        pc.visit()
+        for name in agents:
+            wait_online(org, name, True)
+        pc.sleep()
+        with agents["b-2"].daemon.frozen():
+            done = org.admin.albedo("wake", "b-0")
+        said = results(done)["b-0"]
+        assert said["result"] == "woken" and said["guard"] == "b-3", done
+        assert 5_000 <= said["took_ms"] < 15_000
+        pc.close()
+        wait_online(org, "b-0", False)
+        pc.sleep()
+        done = org.admin.albedo("wake", "b-0")
+        assert results(done)["b-0"]["guard"] == "b-2", done
+    finally:
+        for agent in agents.values():
+            agent.kill()
