@@ -610,7 +610,8 @@ void upstream_figures(struct upstream *u, struct upstream_figures *out)
                                      .losses = u->losses,
                                      .body_received = u->body_received,
                                      .body_sent = u->body_sent};
-    snprintf(out->place, sizeof out->place, "%s:%u", place->host, place->port);
+    const bool is_six = strchr(place->host, ':') != NULL;
+    snprintf(out->place, sizeof out->place, is_six ? "[%s]:%u" : "%s:%u", place->host, place->port);
     if (!u->is_up && u->has_failed) {
         if (u->refusal[0] != '\0')
             memcpy(out->why_down, u->refusal, sizeof out->why_down);
