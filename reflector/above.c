@@ -131,7 +131,7 @@ void reflector_ask_above(struct reflector *r)
 /* ---- GET /v1/here ---------------------------------------------------------------------------- */
 
 /* Its own line's, or what the parent says of the one above. */
-static int64_t cut_off_since(const struct reflector *r, const struct upstream_figures *up)
+int64_t reflector_cut_off_since_wall_s(const struct reflector *r, const struct upstream_figures *up)
 {
     const int64_t above_s = r->above.parent.cut_off_since_wall_s;
     const uint64_t for_ns = loop_now_ns(r->options.loop) - up->since_ns;
@@ -176,7 +176,7 @@ void reflector_here(const struct reflector *r, struct here *out)
     snprintf(out->device, sizeof out->device, "%s", r->options.device);
     snprintf(out->line_state, sizeof out->line_state, "%s", line_word(r, up.is_up));
     out->down_bps = wan.verdict.capacity_bps != 0 ? wan.verdict.capacity_bps : wan.line_bps / 8;
-    out->cut_off_since_wall_s = cut_off_since(r, &up);
+    out->cut_off_since_wall_s = reflector_cut_off_since_wall_s(r, &up);
     fill_above(r, out);
 }
 

@@ -132,6 +132,9 @@ void reflector_ask_above(struct reflector *r);
 void reflector_say_here(struct reflector *r); /* something of it changed here */
 void reflector_here(const struct reflector *r, struct here *out);
 void reflector_handle_here(void *reflector, struct serve_request *rq);
+/* 0: it can be seen from here that the hub is there. */
+int64_t reflector_cut_off_since_wall_s(const struct reflector *r,
+                                       const struct upstream_figures *up);
 
 /* nearby.c: who can serve those who ask here, and this box itself. */
 void reflector_open_nearby(struct reflector *r);

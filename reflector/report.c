@@ -56,6 +56,17 @@ static void put_parent(struct json_writer *w, const struct reflector *r,
     json_end(w);
 }
 
+/* Until when those behind it believe who it is; what they may have is up to their own grants. */
+static void put_cut_off(struct json_writer *w, const struct reflector *r,
+                        const struct upstream_figures *u)
+{
+    json_object_begin(w, "cut_off");
+    json_signed(w, "since_wall_s", reflector_cut_off_since_wall_s(r, u));
+    if (r->renewal != NULL)
+        json_signed(w, "can_go_on_until_wall_s", renewal_holds_until_wall_s(r->renewal));
+    json_end(w);
+}
+
 static void put_source(struct json_writer *w, const char *name, uint64_t chunks, uint64_t bytes)
 {
     json_object_begin(w, name);
@@ -164,6 +175,7 @@ static struct alb_status status_text(const struct reflector *r, const struct ref
     json_decimal(w, "crossing_ratio", f->crossing_ratio);
     put_parent(w, r, &f->upstream);
     chooser_show(r->chooser, w);
+    put_cut_off(w, r, &f->upstream);
     line_show(r->line, w);
     put_supply(w, &f->supply);
     put_served(w, &f->serve);

@@ -42,6 +42,14 @@ struct alb_status renewal_new(const struct renewal_options *options, struct rene
     return st;
 }
 
+int64_t renewal_holds_until_wall_s(const struct renewal *r)
+{
+    struct identity who = {.role = ROLE_NONE};
+
+    alb_ignore(x509_identity(r->certificate_pem, &who), "it was read when it came");
+    return who.expires_wall_s;
+}
+
 struct renewal *renewal_free(struct renewal *r)
 {
     if (r == NULL)

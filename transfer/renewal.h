@@ -26,6 +26,8 @@ struct renewal_options {
 ALB_MUST_USE struct alb_status renewal_new(const struct renewal_options *options,
                                            struct renewal **out);
 struct renewal *renewal_free(struct renewal *r);
+/* Until when the certificate that is looked after holds. */
+int64_t renewal_holds_until_wall_s(const struct renewal *r);
 
 /* ---- for who asks by other means ---- */
 

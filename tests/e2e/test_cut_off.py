@@ -2,6 +2,7 @@
 # e2e/test_cut_off.py – the WAN is gone: what the branch goes on doing, and what it tells later.
 
 import os
+import time
 
 import pytest
 
@@ -93,6 +94,9 @@ def test_a_branch_without_its_wan_installs_what_it_holds_and_tells_later(org, cu
         pull(org, member, "base/cut")
         assert compare(tree, org.folder / "targets" / f"{member.name}-cut", skip_root=True) == []
     assert second.albedo("layers").document()["stale"] is True
+    seen = org.status("a")["cut_off"]
+    assert abs(time.time() - seen["since_wall_s"]) < 120, seen
+    assert seen["can_go_on_until_wall_s"] > time.time() + 86400, seen
     told = org.status("a")["told"]
     assert told["kept"] == 2 and told["oldest_wall_s"] > 0, told
     org.sites["a"].reflector.kill()  # and the power fails, too
@@ -101,6 +105,7 @@ def test_a_branch_without_its_wan_installs_what_it_holds_and_tells_later(org, cu
     cut.restore()
     wait_until(lambda: all(pulls(org)[name]["applied"] == 2 for name in names[1:]), 90,
                "the hub to hear of what was done meanwhile")
+    assert org.status("a")["cut_off"]["since_wall_s"] == 0
     assert wait_until(lambda: org.status("a")["told"]["kept"] == 0, 20, "nothing to be kept")
 
 

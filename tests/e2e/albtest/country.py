@@ -69,6 +69,7 @@ class Branch:
         self.gateway_mac = GATEWAY_MAC.format(number)
         self.router = land.make_host(f"{name}-router", self.address(1))
         self.reflector = land.make_host(f"{name}-reflector", self.address(5))
+        self.sibling = land.make_host(f"{name}-sibling", self.address(6)) if land.siblings else None
         self.endpoints = [land.make_host(f"{name}-endpoint{k}", self.address(11 + k))
                           for k in range(land.count)]
         self.wan = None
@@ -80,8 +81,9 @@ class Branch:
         ip_batch(self.router.ns,
                  f"link add br0 address {self.gateway_mac} type bridge forward_delay 0",
                  f"addr add {self.router.addr}/{LAN_PREFIX} dev br0", "link set br0 up")
-        for host in (self.reflector, *self.endpoints):
-            self.plug(host)
+        for host in (self.reflector, self.sibling, *self.endpoints):
+            if host is not None:
+                self.plug(host)
 
     def plug(self, host, addr=None):
         """`host` gets a cable to this branch, and the address it has here: as DHCP would do."""
@@ -99,9 +101,10 @@ class Branch:
 class Country(Lab):
     """See the top of the file. `hub` and `branches`; everything is removed on leaving."""
 
-    def __init__(self, endpoints=5):
+    def __init__(self, endpoints=5, siblings=False):
+        """`siblings`: a second reflector's machine at each site."""
         super().__init__(endpoints, linkemu="none")
-        self.count = endpoints
+        self.count, self.siblings = endpoints, siblings
 
     def make_host(self, name, addr):
         return self._host(name, addr)
@@ -135,8 +138,12 @@ class Country(Lab):
 class Place:
     """What runs at one site."""
 
-    def __init__(self, box, members, branch):
+    def __init__(self, box, sibling, members, branch):
         self.reflector, self.members, self.branch = box, members, branch
+        self.sibling = sibling  # None without siblings
+
+    def boxes(self):
+        return [box for box in (self.reflector, self.sibling) if box is not None]
 
 
 class Org(Site):
@@ -149,8 +156,10 @@ class Org(Site):
         (self.folder / "targets").mkdir(exist_ok=True)
         for name, branch in land.branches.items():
             box = Reflector(self, f"reflector-{name}", branch.reflector, TREE_PORT)
+            sibling = (Reflector(self, f"sibling-{name}", branch.sibling, TREE_PORT)
+                       if branch.sibling else None)
             members = [Member(self, f"{name}-{k}", host) for k, host in enumerate(branch.endpoints)]
-            self.sites[name] = Place(box, members, branch)
+            self.sites[name] = Place(box, sibling, members, branch)
         self.reflector = self.sites["a"].reflector
         self.endpoints = [m for place in self.sites.values() for m in place.members]
 
@@ -158,6 +167,7 @@ class Org(Site):
         """What the hub is told of the sites."""
         return {"format": 1, "sites": [
             {"name": name, "subnets": [branch.net], "gateways": [branch.gateway_mac],
+             "reflectors": [box.name for box in self.sites[name].boxes()],
              **({"parent": SITES[name][1]} if SITES[name][1] else {})}
             for name, branch in self.land.branches.items()]}
 
@@ -176,10 +186,11 @@ class Org(Site):
 
     def start_branch(self, name, place, parent):
         box = place.reflector
-        box.init("--hub", self.hub.url, "--token", self.token("reflector", "--site", name),
-                 "--listen", f"0.0.0.0:{box.port}", "--name", box.name,
-                 *(["--parent", parent.url] if parent else []))
-        box.start()
+        for one in place.boxes():
+            one.init("--hub", self.hub.url, "--token", self.token("reflector", "--site", name),
+                     "--listen", f"0.0.0.0:{one.port}", "--name", one.name,
+                     *(["--parent", parent.url] if parent else []))
+            one.start()
         if not place.members:
             return
         token = self.token("endpoint", "--site", name, "--uses", str(len(place.members)))
@@ -203,8 +214,9 @@ class Org(Site):
     def close(self):
         super().close()
         for place in self.sites.values():
-            if place.reflector.daemon is not None:
-                place.reflector.daemon.kill()
+            for box in place.boxes():
+                if box.daemon is not None:
+                    box.daemon.kill()
 
 
 @contextlib.contextmanager
