@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# e2e/test_ipv6.py – a branch without one IPv4 address: joined, found by its beacon, pulled, reported.
+# e2e/test_ipv6.py – a branch without one IPv4 address: joined, found by its beacon, pulled.
 #
 #     [ hub fd06::1 ] lan0 ──┐
 #     [ box fd06::5 ] lan0 ──┤ bridge
