@@ -234,8 +234,10 @@ struct alb_status endpoint_start(const struct endpoint_options *options, struct 
                                   .authority = e->authority,
                                   .device = options->device};
     own_grant_init(&e->grant);
-    e->policy = policy_book_open(&(struct policy_book_options){
-        .loop = options->loop, .authority = e->authority, .catalogue = options->catalogue});
+    e->policy = policy_book_open(&(struct policy_book_options){.loop = options->loop,
+                                                               .authority = e->authority,
+                                                               .catalogue = options->catalogue,
+                                                               .without_states = true});
     start_line(e);
     start_chooser(e);
     start_upstream(e);
