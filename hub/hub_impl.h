@@ -33,7 +33,7 @@ struct hub {
     struct feed *feed;
     struct serve *serve, *admin;
     struct listener *listener, *admin_listener;
-    struct hub_wakes *wakes; /* owned: machines being woken (wake.h) */
+    struct hub_wakes *wakes;         /* owned: machines being woken (wake.h) */
     struct roster *roster;           /* who is there now (roster.h) */
     struct hub_presences *presences; /* … and what is kept of it    */
     struct hub_tasks tasks;

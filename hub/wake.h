@@ -3,7 +3,7 @@
  * them.
  *
  *     POST /v1/wake ──> WORKER who is meant, how each is woken ("presence/DEVICE") ──> a job
- *       job (wake_job.h) ──> who is awake beside it? (roster) ──> signed order ──> "for GUARD wake …"
+ *       job (wake_job.h) ──> who is awake beside it? roster ──> signed order ──> "for GUARD …"
  *       POST /v1/woke, what guards say ──┐
  *       roster: it announced itself ─────┴──> job ──> GET /v1/wake-job/ID, told as it happens
  *

@@ -2,7 +2,7 @@
 /* hub/wake_ask.c – POST /v1/wake: who is meant, whether each can be woken, and by what.
  *
  * One device that is unknown, revoked or elsewhere refuses the whole request, and nobody is woken:
- * it is a slip of the hand.  What is merely asleep without a card that wakes is an outcome, and told
+ * it is a slip of the hand.  What is merely asleep without a card that wakes is a result, and told
  * as one.
  */
 #include <stdio.h>
@@ -111,11 +111,14 @@ static bool is_in_a_subnet(const struct announce_address *a)
     return is_v4 ? a->bits > 96 && a->bits < 128 : a->bits > 0;
 }
 
-static void take_presence(const struct presence *p, bool has_password, struct wake_sleeper *s)
+static void take_presence(const struct presence *p, int64_t now_wall_s, bool has_password,
+                          struct wake_sleeper *s)
 {
     const struct announce_place *place = &p->announce->place;
 
     snprintf(s->site, sizeof s->site, "%s", place->site);
+    /* It was here a moment ago: whatever a guard remembers of it was answered. */
+    s->is_again = p->goes != ANNOUNCE_STAYS && p->seen_wall_s + WAKE_AGAIN_S > now_wall_s;
     for (size_t i = 0; i < place->address_count && s->address_count < WAKE_ORDER_ADDRESSES_MAX; i++)
         if (is_in_a_subnet(&place->addresses[i]))
             s->addresses[s->address_count++] = place->addresses[i];
@@ -132,7 +135,7 @@ static void read_sleeper(struct hub_task *t, const struct wake_wish *wish, struc
     const struct alb_status st = presence_read(t->hub->ledger.catalogue, s->device, &p);
 
     if (!alb_failed(st))
-        take_presence(&p, wish->password_size > 0, s);
+        take_presence(&p, t->now_wall_s, wish->password_size > 0, s);
     else if (st.code == ALB_NOT_FOUND || st.code == ALB_CORRUPT)
         cannot(s, "it never told how: no agent of its was here yet");
     else

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* transfer/waker.h – the guard's side of waking: orders judged, frames sent, told what became of it.
+/* transfer/waker.h – the guard's side of waking: orders judged, frames sent, told what became of.
  *
  *     "for US wake ORDER" ──> waker_hear() ──> signed by the hub? for us? in time? new?
  *          each machine: on a link of ours? ──> wake_queue ──> wake_send() ──> POST /v1/woke
  *
  * A reflector and an agent are guards.  Nothing is woken but what a signed order names, on a link
- * on which we have an address in a subnet of the sleeper's; each order is obeyed once.  What we will
- * not do is refused with a word that reaches the operator; only what the hub did not sign is
+ * on which we have an address in a subnet of the sleeper's; each order is obeyed once.  What we
+ * will not do is refused with a word that reaches the operator; only what the hub did not sign is
  * merely logged.  A clock that lags is moved forward by orders (authority_saw_time()), so that old
  * ones stay old; one that is ahead by a minute refuses all, and says so.
  *

@@ -155,7 +155,7 @@ def test_a_job_that_the_hub_did_not_finish_is_told_as_interrupted(org):
 
 
 def test_an_endpoint_sends_where_no_reflector_is_and_another_when_it_hangs(org, machine):
-    agents = {name: org.sites["b"].members[k].start("agent") for k, name in ((2, "b-2"), (3, "b-3"))}
+    agents = {m.name: m.start("agent") for m in org.sites["b"].members[2:]}
     try:
         pc = machine("b", 0)
         pc.visit()

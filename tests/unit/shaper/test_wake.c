@@ -129,6 +129,21 @@ static void a_machine_woken_may_be_asked_for_again_after_a_while(void **state)
     wake_queue_free(q);
 }
 
+static void a_machine_that_is_forgotten_may_be_asked_for_at_once(void **state)
+{
+    struct wake_queue *q = wake_queue_new(WAKE_RATE_DEFAULT);
+    struct wake_due due;
+
+    (void)state;
+    add(q, 1, 0, ALB_OK);
+    assert_true(wake_queue_take(q, 0, &due));
+    assert_true(wake_queue_drop(q, due.target.mac));
+    add(q, 1, NS_PER_S, ALB_REFUSED);
+    wake_queue_forget(q, due.target.mac);
+    add(q, 1, NS_PER_S, ALB_OK);
+    wake_queue_free(q);
+}
+
 static void the_last_thousands_woken_are_remembered_and_no_more(void **state)
 {
     struct wake_queue *q = wake_queue_new(WAKE_RATE_MOST);
@@ -259,6 +274,7 @@ int main(void)
         cmocka_unit_test(a_wake_goes_every_way_by_its_own_link),
         cmocka_unit_test(one_machine_is_sent_to_three_times),
         cmocka_unit_test(a_machine_woken_may_be_asked_for_again_after_a_while),
+        cmocka_unit_test(a_machine_that_is_forgotten_may_be_asked_for_at_once),
         cmocka_unit_test(the_last_thousands_woken_are_remembered_and_no_more),
         cmocka_unit_test(machines_begin_one_after_the_other),
         cmocka_unit_test(what_a_late_caller_missed_is_not_caught_up),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unit/wire/test_wake.c – orders to wake: who signed them, what they may say; and what guards say. */
+/* unit/wire/test_wake.c – orders to wake: who signed them, what they may say; and guards' words. */
 #include "support/wire_fixture.h"
 
 #include "wire/wake.h"
