@@ -5,8 +5,9 @@
  * The order is signed by the hub's online key and travels as an event, "for GUARD wake ORDER"
  * (base64url); whoever passes it on can neither make nor alter one.  It names the guard, and ends
  * WAKE_ORDER_LIFE_S after it was made.  MACs and addresses are what the sleepers themselves
- * announced when they were awake.  The guard's words are the body of POST /v1/woke, JSON, and a hint: whether
- * a machine woke, its own announcement says.  FORMAT.md, "Wake orders"; PROTOCOL.md, "Waking".
+ * announced when they were awake.  The guard's words are the body of POST /v1/woke, JSON, and a
+ * hint: whether a machine woke, its own announcement says.  FORMAT.md, "Signed objects";
+ * PROTOCOL.md, "Waking".
  */
 #pragma once
 
