@@ -232,6 +232,7 @@ static enum exit_code start(struct agent *a)
                                                  .device = a->options.state->who.device,
                                                  .picture = picture,
                                                  .arg = a});
+    agent_told_start(a);
     a->follows = xcalloc(a->options.follow_count + 1, sizeof *a->follows);
     for (; a->follow_count < a->options.follow_count; a->follow_count++)
         follow_init(&a->follows[a->follow_count], a, &a->options.follows[a->follow_count]);
@@ -318,6 +319,7 @@ static void stop(struct agent *a)
         upstream_unlisten(endpoint_upstream(a->endpoint), &a->listener);
     a->renewal = renewal_free(a->renewal);
     a->waker = waker_free(a->waker);
+    agent_told_stop(a);
     a->endpoint = endpoint_free(a->endpoint);
     free(a->follows);
     free(a->certificate_pem);

@@ -147,8 +147,10 @@ static enum exit_code run(struct follow *f, struct pull *p)
     a->pulling = p;
     code = pull_run(p);
     a->pulling = NULL;
-    if (code == EXIT_DONE)
+    if (code == EXIT_DONE) {
         pulled(f, p);
+        agent_tell_applied(f, p);
+    }
     pull_release(p);
     return code;
 }
@@ -176,6 +178,8 @@ void follow_pull(struct follow *f)
     f->code = run(f, p);
     if (f->code != EXIT_DONE)
         failed(f);
+    if (f->code != EXIT_DONE)
+        agent_tell_failed(f, p);
     loop_bury(a->loop, free, p);
 }
 

@@ -7,6 +7,7 @@
 #include "client/pull.h"
 #include "transfer/announcer.h"
 #include "transfer/renewal.h"
+#include "transfer/told_book.h"
 #include "transfer/waker.h"
 
 struct agent;
@@ -33,12 +34,20 @@ struct follow {
     int64_t pulled_wall_s, retry_wall_s;
     unsigned failures; /* in a row */
     enum exit_code code;
-    char why[256]; /* of the last failure; "" */
+    char why[256];      /* of the last failure; "" */
+    char told_why[256]; /* … that was reported */
 };
 
 struct agent_cards {
     struct announce_card list[ANNOUNCE_CARDS_MAX];
     size_t count;
+};
+
+/* What became of pulls (client/agent_told.c). */
+struct agent_reports {
+    struct told_book *book;
+    char epoch[TOLD_EPOCH_SIZE];
+    uint64_t number; /* of the last one */
 };
 
 struct agent {
@@ -57,6 +66,7 @@ struct agent {
     struct agent_cards cards; /* as announced */
     bool is_looking;          /* … at them: a job is under way */
     struct waker *waker;
+    struct agent_reports reports;
     struct pull *pulling;
     bool is_terminated;
     struct timer show; /* when what is known is written down next */
@@ -79,6 +89,14 @@ void agent_announce_start(struct agent *a);
 void agent_announce(struct agent *a);
 /* Blocks, two seconds at most: the parent is told that this was meant. */
 void agent_announce_stop(struct agent *a);
+
+/* ---- client/agent_told.c */
+void agent_told_start(struct agent *a); /* blocking: start-up */
+void agent_told_stop(struct agent *a);
+void agent_tell_applied(struct follow *f, const struct pull *p);
+void agent_tell_failed(struct follow *f, const struct pull *p);
+bool agent_told_waits(const struct agent *a); /* is there a report that nobody took yet? */
+void agent_told_show(const struct agent *a, struct json_writer *w);
 
 /* ---- client/agent_show.c */
 void agent_show_init(struct agent *a);

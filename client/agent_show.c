@@ -15,6 +15,7 @@
 enum { TEXT_MOST = 1 << 20 };
 #define SOON_NS (300 * NS_PER_MS)
 #define EVERY_NS (60 * NS_PER_S)
+#define WAITS_NS (3 * NS_PER_S) /* while a report is on its way */
 
 struct showing {
     struct job job;
@@ -105,6 +106,7 @@ static struct alb_status document(const struct agent *a, struct buf *out)
     endpoint_show_way(a->endpoint, w);
     put_follows(a, w);
     waker_show(a->waker, w);
+    agent_told_show(a, w);
     json_end(w);
     return json_writer_finish(w, out);
 }
@@ -134,7 +136,7 @@ static void write_done(struct job *job)
         log_status(LOG_WARN, "agent.not_shown", s->st, "file=%s", s->path);
     showing_free(s);
     a->is_writing = false;
-    timer_set_in(&a->show, a->show_again ? SOON_NS : EVERY_NS);
+    timer_set_in(&a->show, a->show_again ? SOON_NS : agent_told_waits(a) ? WAITS_NS : EVERY_NS);
     a->show_again = false;
     loop_stop(a->loop); /* whoever stops may wait for this */
 }

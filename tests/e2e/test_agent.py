@@ -130,6 +130,18 @@ def test_once_pulls_and_ends(site, source, tmp_path):
     assert tree.compare(source, target, skip_root=True) == []
 
 
+def test_what_became_of_a_pull_is_told_once(site, source, tmp_path):
+    member, target = site.new_member("teller"), tmp_path / "root"
+    site.join(member, site.token("endpoint", "--site", "branch"), upstream=site.reflector)
+    run = agent(member, "--follow", f"base/os={target}")
+    wait_until(lambda: shown(member).get("reports", {}).get("delivered") == 1, SECONDS, "the report")
+    stop(run)
+    run = agent(member, "--follow", f"base/os={target}")  # it is there: nothing to tell
+    wait_until(lambda: follow_of(member).get("state") == "current", SECONDS, "the look")
+    assert shown(member)["reports"] == {"kept": 0, "delivered": 0, "dropped": 0}
+    stop(run)
+
+
 # ---- beside others ----
 
 def test_a_second_agent_on_a_state_is_refused_by_the_number_of_the_first(site):
