@@ -70,8 +70,12 @@ void law_on_sample(struct law *l, const struct law_sample *s)
     if (queue_s > law_low_s(l)) {
         law_silence_ended(l, s->at_ns);
         l->delay.calm_ns = 0;
-    } else if (l->delay.calm_ns == 0)
-        l->delay.calm_ns = s->at_ns;
+    } else {
+        if (l->delay.calm_ns == 0)
+            l->delay.calm_ns = s->at_ns;
+        if (l->state == LAW_YIELD && s->rtt_ns != 0)
+            law_delay_calm(l, queue_s);
+    }
     bool running = l->state == LAW_CRUISE || l->state == LAW_RECOVER;
     if (running && !law_is_bunched(l) && (queue_s > law_high_s(l) || l->suspect_bps > 0))
         l->alarm = true;

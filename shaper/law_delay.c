@@ -99,35 +99,39 @@ double law_delay_spread(const struct law_delay *d)
     return d->window_count >= 3 ? spread_of(d->window, d->window_count) : 0;
 }
 
-/* Of the newest few samples, without those furthest out: a hiccup of this machine is no jitter. */
-static double few_spread(const struct law_delay *d)
+/* Of a few samples, without the one furthest out: a hiccup of this machine is no jitter. */
+static double few_spread(const double *samples, unsigned count)
 {
-    double sorted[LAW_SPREAD_FEW];
-    unsigned count = d->window_count < LAW_SPREAD_FEW ? d->window_count : LAW_SPREAD_FEW;
+    double sorted[LAW_SPREAD_SAMPLES];
     if (count < 4)
-        return law_delay_spread(d);
+        return count == 3 ? spread_of(samples, count) : 0;
     for (unsigned i = 0; i < count; i++)
-        sorted[i] = d->window[d->window_count - count + i];
+        sorted[i] = samples[i];
     qsort(sorted, count, sizeof(sorted[0]), compare);
     return sorted[count - 2] - sorted[0];
+}
+
+static double few_jitter(const struct law *l, const double *samples, unsigned count)
+{
+    return few_spread(samples, count) * l->c->noise_share * l->c->noise_few;
 }
 
 void law_delay_settle(struct law *l)
 {
     struct law_delay *d = &l->delay;
     if (d->least_since_ns == 0)
-        d->noise_s = few_spread(d) * l->c->noise_share * l->c->noise_few;
+        d->noise_s = few_jitter(l, d->window, d->window_count);
 }
 
-/* A silence too short for a window of samples tells a little, too: downwards only, and the middle
- * of some. */
-void law_delay_leave(struct law *l)
+/* Silences that are too short for a window tell a little each: downwards only. */
+void law_delay_calm(struct law *l, double queue_s)
 {
     struct law_delay *d = &l->delay;
-    if (d->window_count < LAW_SPREAD_LEAST)
+    d->calm[d->calm_count++] = queue_s;
+    if (d->calm_count < LAW_CALM_SAMPLES)
         return;
-    d->spreads_s[d->spread_count++ % LAW_SPREADS] =
-        few_spread(d) * l->c->noise_share * l->c->noise_few;
+    d->calm_count = 0;
+    d->spreads_s[d->spread_count++ % LAW_SPREADS] = few_jitter(l, d->calm, LAW_CALM_SAMPLES);
     if (d->spread_count >= LAW_SPREADS)
         d->noise_s = law_least(d->noise_s, middle_of(d->spreads_s));
 }

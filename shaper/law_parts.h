@@ -58,8 +58,9 @@ bool law_delay_is_flat(struct law *l, double queue_s, uint64_t now_ns);
 /* p90-p10 of the newest samples, 0 while there are too few. */
 double law_delay_spread(const struct law_delay *d);
 /* The samples before the first step say how noisy the path is, if a whole window did not. */
-void law_delay_leave(struct law *l); /* a silence ends */
 void law_delay_settle(struct law *l);
+/* A sample of a time without anybody. */
+void law_delay_calm(struct law *l, double queue_s);
 /* Samples so far (not counted for ever). */
 unsigned law_delay_seen(const struct law_delay *d);
 

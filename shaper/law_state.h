@@ -13,8 +13,7 @@ enum {
     LAW_BASE_BUCKETS = 10,
     LAW_SLOTS = 256,
     LAW_SPREAD_SAMPLES = 20,
-    LAW_SPREAD_FEW = 8, /* at the end of a short silence … */
-    LAW_SPREAD_LEAST = 6,
+    LAW_CALM_SAMPLES = 8, /* of several short silences */
     LAW_SPREADS = 5,
     LAW_BACKS = 4,
     LAW_RATES = 8,
@@ -116,7 +115,8 @@ struct law_delay {
     uint64_t calm_ns;   /* since when every sample was at most T_lo; 0: it is not calm */
     uint64_t low_ns;    /* when a sample last stood within dip_margin of the base */
     double window[LAW_SPREAD_SAMPLES];
-    unsigned window_count, seen, spread_count;
+    double calm[LAW_CALM_SAMPLES];
+    unsigned window_count, calm_count, seen, spread_count;
     double spreads_s[LAW_SPREADS]; /* of the newest windows, as jitter; ring */
     double least_spread_s;         /* of the windows in this state, as jitter */
     uint64_t least_since_ns;

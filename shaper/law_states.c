@@ -308,7 +308,9 @@ static void ease(struct law *l, const struct law_view *v)
 static void learn_more(struct law *l, const struct law_view *v)
 {
     const struct law_constants *c = l->c;
-    bool full = l->rate_bps > l->capacity_bps && follows(l, v, c->short_share);
+    /* All that was asked for comes; or all that the window, which goes by C, lets through. */
+    bool whole = follows(l, v, c->short_share) || (v->window_full && !v->sender_limited);
+    bool full = l->rate_bps > l->capacity_bps && whole;
     bool honest = !v->hole && v->delivered_mean_bps < c->burst_share * l->rate_bps;
     double mean = mean_of_rates(l);
     if (full && honest && l->rate_count >= LAW_RATES && mean > l->capacity_bps)
@@ -489,7 +491,6 @@ void law_yield(struct law *l, const struct law_view *v)
     if (law_since(v->now_ns, l->delay.calm_ns) < law_hold_s(l))
         return;
     law_knee_twice(l, v->now_ns);
-    law_delay_leave(l);
     double from = l->company ? c->company_from : c->recover_from;
     l->rate_bps = law_most(l->rate_bps, from * l->capacity_bps);
     law_enter(l, LAW_RECOVER, v->now_ns);

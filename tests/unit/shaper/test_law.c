@@ -491,14 +491,16 @@ static void losses_on_a_good_line_that_we_do_not_push_are_given_way_to(void **st
     assert_int_equal(v.state, LAW_YIELD);
 }
 
-/* Somebody reads a page: half a second of queue, then a second of nothing; the line as they left
+/* Somebody reads a page: half a second of queue, then two of nothing; the line as they left
  * it. */
 static struct law_verdict read_pages(unsigned pages)
 {
     struct law_verdict v = {0};
     for (unsigned i = 0; i < pages; i++) {
+        law_on_forfeit(&law, law_outstanding(&law), now); /* each run() is another link */
         run(0.5, 3e6, 25);
-        v = run(1, 9.6e6, 0);
+        law_on_forfeit(&law, law_outstanding(&law), now);
+        v = run(2, 9.6e6, 0);
     }
     return v;
 }
@@ -547,8 +549,17 @@ static void a_busy_moment_before_the_first_byte_made_a_line_noisy_for_ever(void 
     begin(10000000);
     run(3, 9.6e6, 0);
     law.delay.noise_s = 0.006; /* as some late probes at the start would have it */
-    read_pages(8);
+    read_pages(24);
     assert_true(law_noise_s(&law) < 0.001);
+}
+
+/* The window goes by C: it lets through as much, and C is raised by what comes. */
+static void a_capacity_taken_too_low_at_the_start_was_kept_by_its_window(void **state)
+{
+    (void)state;
+    begin(320000);
+    run(40, 480e3, 0);
+    assert_true(law.capacity_bps > 440e3);
 }
 
 static void every_word_is_there(void **state)
@@ -618,6 +629,7 @@ int main(void)
         cmocka_unit_test(a_ceiling_below_the_part_is_told_as_the_ceiling),
         cmocka_unit_test(a_download_that_lasts_is_no_coming_and_going),
         cmocka_unit_test(a_busy_moment_before_the_first_byte_made_a_line_noisy_for_ever),
+        cmocka_unit_test(a_capacity_taken_too_low_at_the_start_was_kept_by_its_window),
         cmocka_unit_test(every_word_is_there),
         cmocka_unit_test(every_constant_can_be_printed),
     };
