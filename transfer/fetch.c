@@ -17,6 +17,9 @@
 #include "wire/routes.h"
 
 enum { BATCHES_DEFAULT = 4, OUTSTANDING_DEFAULT = 16 << 20 };
+/* A batch stays on its connection: on a WAN they are small, so that one that is opened later, since
+ * losses hold the others back, soon has work. */
+enum { WAN_SPLIT = 4 };
 enum { CORRUPT_TRIES = 3, FAILURES_MOST = 12 /* some four minutes of rests */ };
 #define SILENCE_NS (30 * NS_PER_S)
 #define LOOK_AGAIN_NS (100 * NS_PER_MS)
@@ -186,6 +189,11 @@ static void finish(struct fetcher *f, struct want *want, struct alb_status st, s
     f->options.done(f->options.arg, want, st, chunk);
 }
 
+static size_t split(const struct fetcher *f)
+{
+    return upstream_is_wan(f->options.upstream) ? WAN_SPLIT : 1;
+}
+
 /* Layers that are held to a rate have places of their own: they would wait for seconds behind the
  * batches of those that are not. */
 static bool may_ask(void *arg, const struct want *want)
@@ -197,7 +205,7 @@ static bool may_ask(void *arg, const struct want *want)
         return false;
     if (layer_job_has_rate(want->job))
         return f->held_count < o->max_batches;
-    return f->batch_count < o->max_batches &&
+    return f->batch_count < o->max_batches * split(f) &&
            f->outstanding_bytes + f->checking_bytes < o->max_outstanding_bytes;
 }
 
@@ -319,7 +327,7 @@ static struct batch *gather(struct fetcher *f)
     struct batch *b = xalloc(sizeof *b);
     struct want *taken[BATCH_ITEMS_MAX];
     const struct want *first = fetch_queue_peek(&f->queue);
-    const uint64_t most = layer_job_batch_bytes(first->job, BATCH_BYTES_MAX);
+    const uint64_t most = layer_job_batch_bytes(first->job, BATCH_BYTES_MAX / split(f));
     size_t count = fetch_queue_take(&f->queue, taken, BATCH_ITEMS_MAX, most);
 
     b->fetcher = f;

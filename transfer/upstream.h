@@ -95,6 +95,8 @@ const struct identity *upstream_parent(const struct upstream *u, size_t i);
 /* The data connection, of several the one on which the least is outstanding; NULL while down.  Ask
  * again for each call. */
 struct http_session *upstream_data(struct upstream *u);
+/* Is the line a WAN, as far as is known? */
+bool upstream_is_wan(const struct upstream *u);
 /* Data connections that may be used now. */
 size_t upstream_data_count(const struct upstream *u);
 /* When our own gates last kept back what one of the data connections would have brought (now, when

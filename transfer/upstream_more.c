@@ -214,6 +214,11 @@ uint64_t upstream_held_until_ns(const struct upstream *u)
     return last_ns;
 }
 
+bool upstream_is_wan(const struct upstream *u)
+{
+    return u->options.wan != NULL && wan_is_shaped(u->options.wan);
+}
+
 size_t upstream_data_count(const struct upstream *u)
 {
     size_t count = u->is_up;
