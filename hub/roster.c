@@ -163,6 +163,8 @@ struct presence_task {
 /* All but the time. */
 static bool says_the_same(const struct buf *a, const struct buf *b)
 {
+    if (buf_size(a) <= 2 || buf_size(b) <= 2)
+        return false;
     const uint8_t *x = memchr(buf_peek(a) + 2, ' ', buf_size(a) - 2),
                   *y = memchr(buf_peek(b) + 2, ' ', buf_size(b) - 2);
 
