@@ -405,7 +405,8 @@ void law_give_way(struct law *l, const struct law_view *v, enum law_reason reaso
     /* Where buffers are shallow a flow needs many round trips to grow back after each loss. */
     double can = law_least(law_part_bps(l, v->now_ns), law_ceiling_bps(l));
     bool vain = l->best_bps < c->hold_worth * can ||
-                (l->delay.lossy_queue && out_s < c->hold_regrow * law_base_s(l));
+                (l->delay.lossy_queue && out_s < c->hold_regrow * law_base_s(l)) ||
+                (l->company && out_s < c->company_least);
     if (l->hold_s <= 0 || out_s > c->hold_forget)
         l->hold_s = first;
     else if (vain)
