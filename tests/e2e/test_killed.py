@@ -113,9 +113,9 @@ def assert_whole(wanted, target):
 
 
 def fresh_member(site, upstream):
+    """Of no site: on one of its own it would find the other reflector, too."""
     member = site.new_member(f"member{site._runs}")
-    site.join(member, site.token("endpoint", "--site", "branch", "--name", member.name),
-              upstream=upstream)
+    site.join(member, site.token("endpoint", "--name", member.name), upstream=upstream)
     return member
 
 
@@ -268,7 +268,8 @@ def use_hub(site, mortal, trees, target):
     assert shown["document"]["rules"][0]["name"] == sent["rules"][0]["name"]
     assert shown["document"]["sites"] == [{"name": "branch", "link": link}]
     mortal.survive(site.admin, "revoke", name)
-    done = member.albedo("pull", "base/os", target, "--wait", "5s", code=None)
+    # of the hub itself: a reflector hears of it when it has found the hub again
+    done = member.albedo("pull", "base/os", target, "--at-hub", "--wait", "5s", code=None)
     assert done.code != 0 and "revoked" in done.err + done.out, done
 
 
@@ -313,7 +314,7 @@ def test_a_reflector_killed_at_a_point_goes_on_when_it_is_started_again(
     death = Death(point, nth)
     box = type(site.reflector)(site, f"reflector{site._runs}", site.reflector.host,
                                site._port())
-    words = ["--hub", site.hub.url, "--token", site.token("reflector", "--site", "branch"),
+    words = ["--hub", site.hub.url, "--token", site.token("reflector"),
              "--listen", f"127.0.0.1:{box.port}", "--name", box.name]
     died = init_dies(box, death, *words)
     mortal = Mortal(box, Death(point, nth))
