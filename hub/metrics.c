@@ -10,6 +10,49 @@ struct metric {
     uint64_t value;
 };
 
+static struct alb_status write_all(const struct metric *all, size_t count, struct buf *out)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct alb_status st = buf_printf(out,
+                                          "# HELP albedo_hub_%s %s\n# TYPE albedo_hub_%s %s\n"
+                                          "albedo_hub_%s %" PRIu64 "\n",
+                                          all[i].name, all[i].help, all[i].name, all[i].type,
+                                          all[i].name, all[i].value);
+        if (alb_failed(st))
+            return st;
+    }
+    return ALB_STATUS_OK;
+}
+
+/* Who is there, and who is woken. */
+static struct alb_status write_branches(const struct hub_state *s, struct buf *out)
+{
+    const struct metric all[] = {
+        {"pulls_applied_total", "counter", "Pulls that brought a version, as told; each once.",
+         s->figures.pulls_applied},
+        {"pulls_failed_total", "counter", "… that failed.", s->figures.pulls_failed},
+        {"devices_online", "gauge", "Devices that are there now, by their announcements.",
+         s->figures.roster.devices},
+        {"reflectors_online", "gauge", "… that are reflectors.", s->figures.roster.reflectors},
+        {"announcements_total", "counter", "Bodies that told who is there.",
+         s->figures.roster.bodies},
+        {"announcements_refused_total", "counter", "… that were refused.",
+         s->figures.roster.refused},
+        {"devices_moved_total", "counter", "Devices that came by another way.",
+         s->figures.roster.contested},
+        {"devices_not_counted_total", "counter", "… for whom there was no room.",
+         s->figures.roster.full},
+        {"wake_jobs", "gauge", "Jobs that wake machines, now.", s->figures.wake.active},
+        {"wake_orders_total", "counter", "Orders to guards.", s->figures.wake.orders},
+        {"woken_total", "counter", "Machines that came after they were sent for.",
+         s->figures.wake.woken},
+        {"not_woken_total", "counter", "… that did not, for whatever reason.",
+         s->figures.wake.failed},
+    };
+
+    return write_all(all, ALB_COUNT(all), out);
+}
+
 struct alb_status hub_metrics(const struct hub_state *s, struct buf *out)
 {
     const struct metric all[] = {
@@ -45,37 +88,9 @@ struct alb_status hub_metrics(const struct hub_state *s, struct buf *out)
         {"published_total", "counter", "Versions committed.", s->figures.published},
         {"enrolled_total", "counter", "Certificates issued.", s->figures.enrolled},
         {"revoked_total", "counter", "Certificates revoked.", s->figures.revoked},
-        {"pulls_applied_total", "counter", "Pulls that brought a version, as told; each once.",
-         s->figures.pulls_applied},
-        {"pulls_failed_total", "counter", "… that failed.", s->figures.pulls_failed},
-        {"devices_online", "gauge", "Devices that are there now, by their announcements.",
-         s->figures.roster.devices},
-        {"reflectors_online", "gauge", "… that are reflectors.", s->figures.roster.reflectors},
-        {"announcements_total", "counter", "Bodies that told who is there.",
-         s->figures.roster.bodies},
-        {"announcements_refused_total", "counter", "… that were refused.",
-         s->figures.roster.refused},
-        {"devices_moved_total", "counter", "Devices that came by another way.",
-         s->figures.roster.contested},
-        {"devices_not_counted_total", "counter", "… for whom there was no room.",
-         s->figures.roster.full},
-        {"wake_jobs", "gauge", "Jobs that wake machines, now.", s->figures.wake.active},
-        {"wake_orders_total", "counter", "Orders to guards.", s->figures.wake.orders},
-        {"woken_total", "counter", "Machines that came after they were sent for.",
-         s->figures.wake.woken},
-        {"not_woken_total", "counter", "… that did not, for whatever reason.",
-         s->figures.wake.failed},
         {"loop_lag_milliseconds", "gauge", "Longest batch of callbacks.", s->worst_lag_ms},
     };
+    struct alb_status st = write_all(all, ALB_COUNT(all), out);
 
-    for (size_t i = 0; i < ALB_COUNT(all); i++) {
-        struct alb_status st = buf_printf(out,
-                                          "# HELP albedo_hub_%s %s\n# TYPE albedo_hub_%s %s\n"
-                                          "albedo_hub_%s %" PRIu64 "\n",
-                                          all[i].name, all[i].help, all[i].name, all[i].type,
-                                          all[i].name, all[i].value);
-        if (alb_failed(st))
-            return st;
-    }
-    return ALB_STATUS_OK;
+    return alb_failed(st) ? st : write_branches(s, out);
 }

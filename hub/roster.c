@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hub/roster.c – presence that outlasts the hub: notes of who changed, written by one job at a time.
+/* hub/roster.c – presence that outlasts the hub: notes of who changed, written by a job.
  *
  * A note waits in `due` until a job takes it, and for a minute after that in `resting`; what
  * changes meanwhile is written then.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hub/roster.h – who is there in the whole tree, and what is kept of those who are not.
  *
- *     transfer/roster ──came, moved, went──> notes ──a job, 64 at a time──> catalogue "presence/DEVICE"
+ *     transfer/roster ──came, moved, went──> notes ──a job, 64 each──> catalogue "presence/DEVICE"
  *
  * A device's presence is written when its place or its cards are others than what is kept, when its
  * child is another, and when it goes; for one device at most once a minute, and so that a machine

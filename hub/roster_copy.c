@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hub/roster_copy.c – the roster at a moment, so that a worker can show it beside who is enrolled. */
+/* hub/roster_copy.c – the roster at a moment, for a worker to show beside who is enrolled. */
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -6,8 +6,8 @@
  *                                                             │ another than before
  *     a state, the line down ──────────────────────────────> "here" to all below, a second later
  *
- * So whoever chooses a parent sees the whole way up, and nobody chooses somebody behind himself; and
- * all of a branch know since when none of them hears the hub.
+ * So whoever chooses a parent sees the whole way up, and nobody chooses somebody behind himself;
+ * and all of a branch know since when none of them hears the hub.
  */
 #include <stdio.h>
 

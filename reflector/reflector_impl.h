@@ -159,7 +159,7 @@ void reflector_close_told(struct reflector *r);
 void reflector_handle_told(void *reflector, struct serve_request *rq);
 void reflector_show_told(const struct reflector *r, struct json_writer *w);
 
-/* roster.c: who is behind this box; opened behind the serve, closed after it, before the upstream. */
+/* roster.c: who is behind this box; opened behind the serve, closed after it, before the line. */
 void reflector_open_roster(struct reflector *r);
 void reflector_leave(struct reflector *r); /* the last words */
 void reflector_close_roster(struct reflector *r);

@@ -369,9 +369,9 @@ static struct batch_answer *first_with_later(const struct batch_lane *lane)
     return NULL;
 }
 
-/* One at a time, since its size is known only when it is here.  The oldest batch first: in turn, all
- * would end together, and whoever asks for the next one at each end would have none under way for a
- * round trip. */
+/* One at a time, since its size is known only when it is here.  The oldest batch first: in turn,
+ * all would end together, and whoever asks for the next one at each end would have none under way
+ * for a round trip. */
 static void ask_later_ones(struct batch_lane *lane)
 {
     struct batch_answer *b = first_with_later(lane);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* wire/states.c – the list of reflectors that do not simply accept, kept in order, read and written.
- */
+/* wire/states.c – reflectors that do not simply accept: their list, in order, read and written. */
 #include "wire/states.h"
 
 #include <jansson.h>

@@ -47,8 +47,7 @@ void told_set_why(struct told *t, const char *words);
 
 /* FULL when it does not fit in TOLD_BODY_MAX. */
 ALB_MUST_USE struct alb_status told_encode(const struct told *list, size_t count, struct buf *out);
-/* INVALID names the first thing that is wrong, and nothing is taken.  `list` has room for TOLD_MOST.
- */
+/* INVALID names the first thing that is wrong; nothing is taken.  `list` has room for TOLD_MOST. */
 ALB_MUST_USE struct alb_status told_decode(const void *bytes, size_t size, struct told *list,
                                            size_t *count);
 /* As members of an open object: what is shown of a report, and kept of the last one. */

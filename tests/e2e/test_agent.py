@@ -134,7 +134,8 @@ def test_what_became_of_a_pull_is_told_once(site, source, tmp_path):
     member, target = site.new_member("teller"), tmp_path / "root"
     site.join(member, site.token("endpoint", "--site", "branch"), upstream=site.reflector)
     run = agent(member, "--follow", f"base/os={target}")
-    wait_until(lambda: shown(member).get("reports", {}).get("delivered") == 1, SECONDS, "the report")
+    wait_until(lambda: shown(member).get("reports", {}).get("delivered") == 1, SECONDS,
+               "the report")
     stop(run)
     run = agent(member, "--follow", f"base/os={target}")  # it is there: nothing to tell
     wait_until(lambda: follow_of(member).get("state") == "current", SECONDS, "the look")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# e2e/test_failover.py – a site's reflector dies in the middle of pulls: its sibling takes them over,
+# e2e/test_failover.py – a site's reflector dies in mid-pull: its sibling takes the pulls over,
 # and nothing that came already comes again.
 
 import os

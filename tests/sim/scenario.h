@@ -4,7 +4,7 @@
  *    link hub--site1 rate 2Mbit delay 40ms          # from a parent to a site: NAME is PARENT--SITE
  *    reflector site1 parent hub cache 200MiB
  *    endpoints site1 40                             # on the site's LAN: 1 Gbit/s, 0.1 ms
- *    sites shop 500 rate 2Mbit delay 30ms cache 200MiB endpoints 40     # shop1 … shop500, at the hub
+ *    sites shop 500 rate 2Mbit delay 30ms cache 200MiB endpoints 40   # shop1 … shop500, at the hub
  *    at 0s   hub publishes os-patch 64MiB
  *    at 1s   every endpoint wants os-patch
  *    at 90s  link hub--site1 down for 30s

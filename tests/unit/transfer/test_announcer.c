@@ -22,7 +22,7 @@
  *       |
  *       r2
  *       |
- *       pc                                                                                        */
+ *       pc */
 enum { HUB, R1, R2, R3, PC, NODES };
 static const char *const NAMES[NODES] = {"hub", "r1", "r2", "r3", "pc"};
 

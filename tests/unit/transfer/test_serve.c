@@ -8,7 +8,7 @@
 #include "transfer/feed.h"
 #include "wire/json.h"
 
-enum { ROLES = 6, CALLS = 300, LATER_PORT = 7600 };
+enum { ROLES = 6, CALLS = 400, LATER_PORT = 7600 };
 
 static const struct identity ids[ROLES] = {
     {.role = ROLE_NONE},
