@@ -317,6 +317,8 @@ static void stop(struct agent *a)
         agent_show_stop(a);
     if (a->follows != NULL)
         upstream_unlisten(endpoint_upstream(a->endpoint), &a->listener);
+    for (size_t i = 0; i < a->follow_count; i++)
+        follow_stop(&a->follows[i]); /* an event may have begun a look meanwhile */
     a->renewal = renewal_free(a->renewal);
     a->waker = waker_free(a->waker);
     agent_told_stop(a);

@@ -55,10 +55,9 @@ static void look_done(struct job *job)
     a->cards = look->cards;
     a->is_looking = false;
     free(look);
-    if (a->is_terminated)
-        loop_stop(a->loop); /* which waits for this */
-    else
+    if (!a->is_terminated)
         agent_announce(a);
+    loop_stop(a->loop); /* whoever ends the agent may wait for this; others run it on */
 }
 
 static bool are_same(const struct agent_cards *a, const struct agent_cards *b)

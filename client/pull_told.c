@@ -134,7 +134,10 @@ void pull_tell(struct pull *p, enum exit_code code)
                      .duration_ms = (loop_now_ns(p->loop) - p->begun_ns) / NS_PER_MS,
                      .ended_wall_s = loop_wall_s(p->loop)};
 
-    if (p->endpoint == NULL || code == EXIT_INTERRUPTED || p->interrupted)
+    /* Who lends its endpoint, an agent, tells for itself. */
+    const bool is_lent = p->endpoint == NULL || p->endpoint_is_borrowed;
+
+    if (is_lent || code == EXIT_INTERRUPTED || p->interrupted)
         return;
     snprintf(t.device, sizeof t.device, "%.60s", p->state->who.device);
     snprintf(t.layer, sizeof t.layer, "%s", p->options->layer);

@@ -353,12 +353,14 @@ void hub_handle_woke(void *hub, struct serve_request *rq)
         serve_refuse(rq, ALB_REFUSED, "a guard reports for itself, or its reflector does");
         return;
     }
+    char why[LOG_TEXT_SIZE];
     struct hub_wake *k = hub_wake_find(h->wakes, r.job);
     for (size_t i = 0; k != NULL && !k->is_over && i < r.told_count; i++) {
         if (!wake_job_told(k->core, r.guard, r.number, &r.told[i], loop_now_ns(h->options.loop)))
             continue;
-        log_event(LOG_INFO, "wake.told", "job=%s device=%s guard=%s word=%s why=\"%s\"", k->id,
-                  r.told[i].device, r.guard, wake_word_text(r.told[i].word), r.told[i].why);
+        log_event(LOG_INFO, "wake.told", "job=%s device=%s guard=%s word=%s why=%s", k->id,
+                  r.told[i].device, r.guard, wake_word_text(r.told[i].word),
+                  log_text(r.told[i].why, why));
         hub_wake_touch(k);
     }
     serve_answer(rq, "application/json", "{}", 2);

@@ -110,7 +110,7 @@ static void answer(struct reflector_nearby *n, struct serve_request *rq,
     }
     buf_init(&body, ANSWER_MOST);
     struct alb_status st = nearby_head_write(head, &body);
-    if (!alb_failed(st) && list->list.number != q->after)
+    if (!alb_failed(st) && list->list.number > q->after)
         st = buf_append(&body, buf_peek(&list->bytes), buf_size(&list->bytes));
     if (alb_failed(st))
         serve_refuse_status(rq, st);
@@ -217,7 +217,8 @@ static struct alb_status take(struct reflector_nearby *n, const struct upstream_
     if (list == NULL || strcmp(list->list.site, head->site) != 0)
         return alb_fail(ALB_CORRUPT, "the parent answered with the list of another site");
     /* What was said while the answer was on its way may concern it. */
-    list->is_fresh = !head->is_stale && n->doubts == n->asked_doubts;
+    list->is_fresh = !head->is_stale && n->doubts == n->asked_doubts &&
+                     list->list.number >= n->asked.after;
     if (!head->is_stale)
         nearby_shelf_note(n->shelf, &n->asked, head);
     return st;

@@ -50,6 +50,8 @@ static void fail(struct scout *s, const char *words)
     come_home(s);
     if (i != CHOICE_NONE)
         chooser_note_bad(s->chooser, i, words);
+    else
+        chooser_decide_soon(s->chooser); /* it is gone from the list; others may be asked */
 }
 
 static void too_late(void *arg)
@@ -110,6 +112,7 @@ static void opened(void *arg, struct http_session *session)
     const size_t i = chooser_find(s->chooser, &s->place);
     if (i == CHOICE_NONE) {
         come_home(s);
+        chooser_decide_soon(s->chooser);
         return;
     }
     chooser_judge(s->chooser, i, stream_peer(http_session_stream(session)));
@@ -196,4 +199,6 @@ static void answer_end(void *arg, struct http_call *c, struct alb_status st)
     come_home(s);
     if (i != CHOICE_NONE)
         chooser_note_good(chooser, i, is_here ? &here : NULL, us);
+    else
+        chooser_decide_soon(chooser);
 }

@@ -212,9 +212,9 @@ static void came(void *arg, const struct upstream_answer *answer)
 
     b->asking = NULL;
     if (alb_failed(answer->st)) { /* 404: a parent that is older than lists */
-        if (answer->status >= 500)
+        if (answer->status != 404)
             ask_within(b, AGAIN_LEAST_NS, AGAIN_MOST_NS);
-        return; /* without an answer the line is lost, and asks when it is back */
+        return;
     }
     const struct alb_status st = take(b, answer);
     if (alb_failed(st))

@@ -32,6 +32,15 @@ static void drop(struct nearby_shelf *s, size_t index)
             (s->place_count - index) * sizeof s->places[0]);
 }
 
+/* The oldest of those that are at no site, which anybody can invent; else the oldest. */
+static size_t least_wanted(const struct nearby_shelf *s)
+{
+    for (size_t i = s->place_count; i-- > 0;)
+        if (s->places[i].site[0] == '\0')
+            return i;
+    return s->place_count - 1;
+}
+
 /* To the front; true: it says something that was not known. */
 static bool put(struct nearby_shelf *s, const struct nearby_place_note *note)
 {
@@ -45,7 +54,7 @@ static bool put(struct nearby_shelf *s, const struct nearby_place_note *note)
         break;
     }
     if (s->place_count == NEARBY_SHELF_PLACES)
-        s->place_count--;
+        drop(s, least_wanted(s));
     memmove(&s->places[1], &s->places[0], s->place_count * sizeof s->places[0]);
     s->places[0] = *note;
     s->place_count++;

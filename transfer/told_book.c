@@ -294,13 +294,16 @@ static bool read_one(void *arg, const char *name, const void *value, size_t size
         log_status(LOG_WARN, "told.not_loaded", st, "name=%s next=\"left out\"", name);
         return true;
     }
+    const uint64_t record = strtoull(name + strlen(PREFIX), NULL, 16);
+    b->next_record = record + 1;
+    if (b->count >= b->options.most)
+        return true; /* it stays for a book that has room; its number is taken */
     struct kept *k = xalloc(sizeof *k);
     k->told = list[0];
-    k->record = strtoull(name + strlen(PREFIX), NULL, 16);
-    b->next_record = k->record + 1;
+    k->record = record;
     b->count++;
     TAILQ_INSERT_TAIL(&b->queue, k, link);
-    return b->count < b->options.most;
+    return true;
 }
 
 struct told_book *told_book_open(const struct told_book_options *options)
@@ -352,11 +355,15 @@ struct told_book *told_book_close(struct told_book *b)
 
 size_t told_book_count_of(const struct told_book *b, const char *device)
 {
+    const struct told_taking *t;
     const struct kept *k;
     size_t n = 0;
 
     TAILQ_FOREACH(k, &b->queue, link)
     n += strcmp(k->told.device, device) == 0;
+    TAILQ_FOREACH(t, &b->takings, link)
+    for (size_t i = 0; i < t->count; i++)
+        n += strcmp(t->list[i]->told.device, device) == 0;
     return n;
 }
 

@@ -40,7 +40,7 @@ struct told_taking *told_book_take(struct told_book *b, const struct told *list,
                                    void (*done)(void *arg, struct alb_status st), void *arg);
 void told_book_cancel(struct told_taking *t);
 
-/* Reports of one device, those being written left out. */
+/* Reports of one device, those being written included. */
 size_t told_book_count_of(const struct told_book *b, const char *device);
 
 struct told_book_figures {
