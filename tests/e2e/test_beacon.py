@@ -45,6 +45,8 @@ def test_a_box_is_known_on_its_own_link_and_nowhere_else(org):
         reflector.start()
         time.sleep(2.5)
     heard = boxes(near)
+    while heard and heard[0].ttls() == {120}:  # its second word since the fixture started it
+        heard.pop(0)
     assert [p.ttls() for p in heard] == [{0}, {120}, {120}]  # a goodbye, and two words of welcome
     for p in heard:
         assert p.ports == (5353, 5353) and p.hops == 255 and p.source == "10.1.0.5"
@@ -87,15 +89,16 @@ def test_questions_from_another_port_are_not_answered(org):
 
 
 def test_a_question_whose_sender_is_not_of_the_link_is_not_answered(org):
-    host = org.land.branches["b"].endpoints[0]
+    branch = org.land.branches["b"]
+    host = branch.endpoints[0]
     time.sleep(1.2)
     host.run(["ip", "addr", "del", f"{host.addr}/24", "dev", "lan0"])
     host.run(["ip", "addr", "add", "192.0.2.9/24", "dev", "lan0"])
     with Sniffer(host.ns) as seen:
         send(host.ns, "lan0", [question(SERVICE, PTR)])
         time.sleep(0.5)
-    host.run(["ip", "addr", "del", "192.0.2.9/24", "dev", "lan0"])
-    host.run(["ip", "addr", "add", f"{host.addr}/24", "dev", "lan0"])
+    branch.unplug(host)
+    branch.plug(host)  # its way out went with the address
     assert "192.0.2.9" in {p.source for p in packets(seen.frames)}
     assert boxes(seen) == []
 

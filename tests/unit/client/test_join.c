@@ -153,7 +153,8 @@ static void on_request(void *arg, struct http_exchange *x)
         answer_text(x, 200, LAYERS_BODY);
     else if (strcmp(path, "/v1/devices") == 0)
         answer_text(x, 200,
-                    "{\"devices\":[{\"device\":\"dev1\",\"role\":\"admin\",\"revoked\":true}]}");
+                    "{\"devices\":[{\"device\":\"dev1\",\"role\":\"admin\",\"revoked\":true,"
+                    "\"online\":true,\"where\":\"oslo\",\"by\":\"box1\",\"through\":\"hub\"}]}");
     else if (strcmp(path, "/v1/promote") == 0 || strcmp(path, "/v1/revoke") == 0)
         answer_text(x, 200, "{}");
     else
@@ -633,7 +634,8 @@ static void lists_are_tables_or_json(void **state)
     assert_int_equal(run(f, "s", "layers --json"), EXIT_DONE);
     assert_string_equal(f->out, LAYERS_BODY "\n");
     assert_int_equal(run(f, "s", "devices"), EXIT_DONE);
-    assert_non_null(strstr(f->out, "dev1    admin  -     yes"));
+    assert_non_null(strstr(f->out, "  ROLE   SITE  ONLINE  WHERE  BY    THROUGH  SEEN  REVOKED"));
+    assert_non_null(strstr(f->out, "dev1    admin  -     yes     oslo   box1  hub      -     yes"));
     assert_int_equal(run(f, "s", "promote base@1"), EXIT_DONE);
     assert_string_equal(f->out, "promoted: base@1\n");
     assert_int_equal(run(f, "s", "revoke dev1 --json"), EXIT_DONE);
