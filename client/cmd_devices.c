@@ -12,9 +12,8 @@ static const struct column columns[] = {
     {"SITE", "site", CELL_TEXT},        {"ONLINE", "online", CELL_VALUE},
     {"WHERE", "where", CELL_TEXT},      {"BY", "by", CELL_TEXT},
     {"THROUGH", "through", CELL_TEXT},  {"SEEN", "seen", CELL_TIME},
-    {"REVOKED", "revoked", CELL_VALUE},
-    {"CERTIFIED", "issued", CELL_TIME}, {"UNTIL", "expires", CELL_TIME},
-    {"LAYERS", "layers", CELL_TEXT},
+    {"REVOKED", "revoked", CELL_VALUE}, {"CERTIFIED", "issued", CELL_TIME},
+    {"UNTIL", "expires", CELL_TIME},    {"LAYERS", "layers", CELL_TEXT},
 };
 
 static enum exit_code print_devices(struct output *o, const struct json_doc *devices)
