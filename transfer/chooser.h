@@ -15,7 +15,8 @@
  * upstream's own business.  A parent that is up stays the parent as choice.h says.  Silence of a
  * holder on our LAN (CHOOSER_HANG_NS without a byte while something is under way) has it asked at
  * once, with the others on the LAN beside it: if it does not answer within CHOOSER_ANSWER_NS and
- * another one there does, all that is under way is asked of that one.  Never across a WAN.
+ * another one there does, all that is under way is asked of that one.  Never across a WAN, and not
+ * while anything trickles: slow is not dead.
  *
  * The last one that was up rests in the catalogue ("upstream/last") and is called first at the next
  * start, before anybody is asked.

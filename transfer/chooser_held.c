@@ -17,6 +17,8 @@
 #define REFUSED_MOST_NS (600 * NS_PER_S)
 #define LOOK_NS (NS_PER_S / 2)
 #define MUTE_MOST_NS (10 * NS_PER_S) /* two "queued" left out */
+/* More than answers to PINGs in that time: part of a record, so it is slow and not silent. */
+enum { TRICKLE_BYTES = 1024 };
 
 static void on_up(struct upstream_listener *l);
 static void on_down(struct upstream_listener *l);
@@ -208,6 +210,7 @@ static void on_asked(struct upstream_listener *l)
     if (timer_is_set(&c->look))
         return;
     c->brought_bytes = upstream_brought_bytes(c->upstream);
+    c->wire_bytes = upstream_wire_bytes(c->upstream);
     c->silent_since_ns = loop_now_ns(c->options.loop);
     c->has_asked_silent = c->is_mute = false;
     timer_set_in(&c->look, LOOK_NS);
@@ -258,8 +261,11 @@ void chooser_look(void *arg)
     if (held == CHOICE_NONE || !is_up(c) || !upstream_is_busy(c->upstream))
         return;
     const uint64_t brought = upstream_brought_bytes(c->upstream);
-    if (brought != c->brought_bytes || held_until_ns > c->silent_since_ns) {
+    const uint64_t wire = upstream_wire_bytes(c->upstream);
+    if (brought != c->brought_bytes || wire >= c->wire_bytes + TRICKLE_BYTES ||
+        held_until_ns > c->silent_since_ns) {
         c->brought_bytes = brought;
+        c->wire_bytes = wire;
         c->silent_since_ns = now_ns;
         c->has_asked_silent = false;
     }

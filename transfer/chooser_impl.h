@@ -63,7 +63,7 @@ struct chooser {
     struct upstream_request *asking;
     uint64_t asking_ns;
     /* While chunks are under way. */
-    uint64_t brought_bytes, silent_since_ns;
+    uint64_t brought_bytes, wire_bytes, silent_since_ns; /* bytes: when the silence began */
     bool has_asked_silent, is_mute; /* mute: it did not answer that either */
 };
 

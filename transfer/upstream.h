@@ -120,6 +120,9 @@ void upstream_quiet(struct upstream *u, bool is_quiet);
 bool upstream_is_busy(const struct upstream *u);
 /* Body bytes that the data connections of this line brought so far. */
 uint64_t upstream_brought_bytes(const struct upstream *u);
+/* All bytes that its data connections of now received, those of a TLS record that is still coming
+ * (16 KiB, of which no body byte is seen before the last one) among them. */
+uint64_t upstream_wire_bytes(const struct upstream *u);
 /* Who knows whether somebody else should be asked for what this parent lacks; NULL: nobody. */
 void upstream_use_others(struct upstream *u, bool (*lacks)(void *arg), void *arg);
 /* The parent lacks something: true, it is worth asking for again in a moment. */

@@ -260,6 +260,24 @@ uint64_t upstream_brought_bytes(const struct upstream *u)
     return bytes;
 }
 
+static uint64_t wire_bytes_of(const struct upstream_link *link)
+{
+    struct path_figures path = {0};
+
+    if (link->session != NULL)
+        stream_figures(http_session_stream(link->session), &path);
+    return path.wire_received_bytes;
+}
+
+uint64_t upstream_wire_bytes(const struct upstream *u)
+{
+    uint64_t bytes = wire_bytes_of(&u->data);
+
+    for (size_t i = 0; i < UPSTREAM_MORE_MOST; i++)
+        bytes += wire_bytes_of(&u->more[i]);
+    return bytes;
+}
+
 void upstream_use_others(struct upstream *u, bool (*lacks)(void *arg), void *arg)
 {
     u->lacks = lacks;

@@ -4,6 +4,7 @@
 /* LINKS: sim_world */
 #include "transfer/chooser.h"
 
+#include "net/http_pace.h"
 #include "store/ram.h"
 #include "support/liar.h"
 #include "wire/here.h"
@@ -614,6 +615,32 @@ static void one_that_answers_but_is_slow_is_kept(void **state)
     assert_string_equal(at(g), "a");
 }
 
+static void pong(void *arg, uint64_t rtt_ns)
+{
+    (void)arg;
+    (void)rtt_ns;
+}
+
+/* As when a record comes so slowly that none of its body is seen for long: PINGs are no body. */
+static void one_that_trickles_is_not_left_for_a_sibling(void **state)
+{
+    struct stage *g = *state;
+
+    start(g, A, true, false);
+    run_ms(g, 60000);
+    ask_for_chunks(g);
+    run_ms(g, 100);
+    assert_non_null(g->actors[A].hanging);
+    g->up_ns = 0;
+    for (unsigned i = 0; i < 1000; i++) {
+        if (g->actors[A].hanging != NULL)
+            (void)http_session_ping(http_exchange_session(g->actors[A].hanging), pong, NULL);
+        run_ms(g, 20);
+    }
+    assert_true(g->up_ns == 0);
+    assert_string_equal(at(g), "a");
+}
+
 static void a_dead_machine_is_noticed_by_its_silence(void **state)
 {
     struct stage *g = *state;
@@ -704,6 +731,7 @@ int main(void)
         TEST(a_silent_one_on_the_lan_is_left_for_a_sibling_that_answers),
         TEST(a_silent_one_is_not_left_for_somebody_over_the_wan),
         TEST(one_that_answers_but_is_slow_is_kept),
+        TEST(one_that_trickles_is_not_left_for_a_sibling),
         TEST(a_dead_machine_is_noticed_by_its_silence),
         TEST(carried_to_another_subnet_it_takes_the_reflector_there),
         TEST(a_preferred_one_waits_until_what_is_under_way_has_ended),
