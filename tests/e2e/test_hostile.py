@@ -119,7 +119,7 @@ def test_slow_retrieval_is_told_and_waited_for(site, tmp_path):
     (source / "large").write_bytes(os.urandom(8 << 20))
     site.admin.albedo("publish", LAYER, source)
     member = site.new_member("patient")
-    with SlowDoor(site.reflector.port, 1 << 20) as door:
+    with SlowDoor(site.reflector.port, 1 << 20, is_deep=True) as door:
         site.join(member, site.token("endpoint", "--site", "branch"), upstream=door)
         door.rate = 900  # in a minute less than the floor, which is 1 KiB a second
         run = member.start("pull", LAYER, tmp_path / "target")
