@@ -215,8 +215,10 @@ static uint64_t window_bytes(const struct law *l, const struct law_view *v, doub
     double base = law_loop_s(l);
     double can = law_most(l->capacity_bps, v->delivered_most_bps);
     double paced = l->capacity_bps > 0 ? law_least(bps, 1.05 * can) : bps;
-    double window = paced * (base + c->window_slack + c->window_noise * law_noise_s(l)) / 8 +
-                    c->window_frames * frame;
+    /* Probes are small: on a thin line a whole packet takes longer than the slack. */
+    double slack = law_most(c->window_slack, c->window_packet * law_packet_s(l));
+    double window =
+        paced * (base + slack + c->window_noise * law_noise_s(l)) / 8 + c->window_frames * frame;
     if (v->hole)
         window += c->hole_window * paced * base / 8;
     double quanta = ceil(window / frame - c->window_round);
