@@ -163,15 +163,14 @@ struct presence_task {
 /* All but the time. */
 static bool says_the_same(const struct buf *a, const struct buf *b)
 {
-    if (buf_size(a) <= 2 || buf_size(b) <= 2)
-        return false;
-    const uint8_t *x = memchr(buf_peek(a) + 2, ' ', buf_size(a) - 2),
-                  *y = memchr(buf_peek(b) + 2, ' ', buf_size(b) - 2);
+    size_t x = 2, y = 2;
 
-    if (x == NULL || y == NULL)
-        return false;
-    const size_t left = (size_t)(buf_peek(a) + buf_size(a) - x);
-    return left == (size_t)(buf_peek(b) + buf_size(b) - y) && memcmp(x, y, left) == 0;
+    while (x < buf_size(a) && buf_peek(a)[x] != ' ')
+        x++;
+    while (y < buf_size(b) && buf_peek(b)[y] != ' ')
+        y++;
+    return x < buf_size(a) && y < buf_size(b) && buf_size(a) - x == buf_size(b) - y &&
+           memcmp(buf_peek(a) + x, buf_peek(b) + y, buf_size(a) - x) == 0;
 }
 
 static void write_one(struct presence_task *t, struct written *one)

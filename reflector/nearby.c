@@ -217,8 +217,8 @@ static struct alb_status take(struct reflector_nearby *n, const struct upstream_
     if (list == NULL || strcmp(list->list.site, head->site) != 0)
         return alb_fail(ALB_CORRUPT, "the parent answered with the list of another site");
     /* What was said while the answer was on its way may concern it. */
-    list->is_fresh = !head->is_stale && n->doubts == n->asked_doubts &&
-                     list->list.number >= n->asked.after;
+    list->is_fresh =
+        !head->is_stale && n->doubts == n->asked_doubts && list->list.number >= n->asked.after;
     if (!head->is_stale)
         nearby_shelf_note(n->shelf, &n->asked, head);
     return st;

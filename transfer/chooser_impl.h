@@ -64,7 +64,7 @@ struct chooser {
     uint64_t asking_ns;
     /* While chunks are under way. */
     uint64_t brought_bytes, wire_bytes, silent_since_ns; /* bytes: when the silence began */
-    bool has_asked_silent, is_mute; /* mute: it did not answer that either */
+    bool has_asked_silent, is_mute;                      /* mute: it did not answer that either */
 };
 
 /* chooser.c */

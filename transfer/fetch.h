@@ -3,8 +3,8 @@
  *
  * Wants for the same {layer, root, list} are asked for together: at most 256 items and 4 MiB a
  * batch (1 MiB over a WAN), at most `max_batches` batches (four times as many) and
- * `max_outstanding_bytes` under way or being checked; versions take turns. Each item that comes whole is checked on a worker against its name; only
- * then is the want told.
+ * `max_outstanding_bytes` under way or being checked; versions take turns. Each item that comes
+ * whole is checked on a worker against its name; only then is the want told.
  *
  *     lost with the line      asked again when it is back, before the others
  *     damaged                 dropped, counted, asked again; the third time it fails as CORRUPT

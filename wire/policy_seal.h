@@ -4,8 +4,9 @@
  *
  * Three kinds of one shape: an envelope around the canonical JSON of wire/policy.h and
  * wire/states.h.  Each has numbers of its own, 1, 2, 3 …; whoever holds one takes only a higher
- * number, so that nobody on the way can bring back what was in force before.  What is sealed is judged here as far as it is signed;
- * what it says is read by policy_doc_decode(), policy_overrides_decode() and states_decode().
+ * number, so that nobody on the way can bring back what was in force before.  What is sealed is
+ * judged here as far as it is signed; what it says is read by policy_doc_decode(),
+ * policy_overrides_decode() and states_decode().
  */
 #pragma once
 
@@ -28,7 +29,7 @@ struct policy_seal {
     size_t text_size; /* 1 … POLICY_TEXT_MAX */
 };
 
-/* "policy", "override", "states": the catalogue's name, the event, and behind "/v1/" the request. */
+/* "policy", "override", "states": catalogue's name, event, and behind "/v1/" the request. */
 const char *policy_part_name(enum policy_part part);
 
 ALB_MUST_USE struct alb_status policy_seal_encode(enum policy_part part,

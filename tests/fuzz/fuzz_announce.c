@@ -9,7 +9,7 @@
 #include "wire/announce.h"
 #include "wire/json.h"
 
-/* A device is 400 bytes, written in forty at least; its draft 4 KiB, one at a time; a body 72 KiB. */
+/* A device is 400 bytes, written in forty; its draft 4 KiB, one at a time; a body 72 KiB. */
 const struct fuzz_bound fuzz_bound = {.fixed = 1 << 20, .per_byte = 400};
 
 static void write_and_read(const struct announce *a)
