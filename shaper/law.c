@@ -216,7 +216,8 @@ static uint64_t window_bytes(const struct law *l, const struct law_view *v, doub
     double can = law_most(l->capacity_bps, v->delivered_most_bps);
     double paced = l->capacity_bps > 0 ? law_least(bps, 1.05 * can) : bps;
     /* Probes are small: on a thin line a whole packet takes longer than the slack. */
-    double slack = law_most(c->window_slack, c->window_packet * law_packet_s(l));
+    double packet_s = law_sisters(l, v->now_ns) < 2 ? c->window_packet * law_packet_s(l) : 0;
+    double slack = law_most(c->window_slack, packet_s);
     double window =
         paced * (base + slack + c->window_noise * law_noise_s(l)) / 8 + c->window_frames * frame;
     if (v->hole)

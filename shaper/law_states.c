@@ -309,7 +309,8 @@ static void learn_more(struct law *l, const struct law_view *v)
 {
     const struct law_constants *c = l->c;
     /* All that was asked for comes; or all that the window, which goes by C, lets through. */
-    bool whole = follows(l, v, c->short_share) || (v->window_full && !v->sender_limited);
+    bool alone = law_sisters(l, v->now_ns) < 2 && !v->sender_limited;
+    bool whole = follows(l, v, c->short_share) || (v->window_full && alone);
     bool full = l->rate_bps > l->capacity_bps && whole;
     bool honest = !v->hole && v->delivered_mean_bps < c->burst_share * l->rate_bps;
     double mean = mean_of_rates(l);
