@@ -23,6 +23,8 @@ enum {
 };
 #define QUESTION_MOST_NS (3600 * NS_PER_S) /* RFC 6762 §5.2 */
 #define TELL_NS (50 * NS_PER_MS)           /* what comes together is told together */
+#define TELL_AGAIN_NS NS_PER_S             /* … and what comes again and again, seldom: */
+#define TELL_AGAIN_MOST_NS (60 * NS_PER_S) /* anybody on the link can send beacons      */
 #define GOODBYE_NS NS_PER_S                /* RFC 6762 §10.1: it may have been a mistake */
 
 struct row {
@@ -52,6 +54,7 @@ struct beacon_browser {
     struct mdns_socket *socket;
     struct browsed_link *links[MDNS_LINKS_MOST]; /* owned, ascending; NULL behind the last */
     struct timer tell;
+    uint64_t told_ns, rest_ns; /* 0: nothing was told yet */
 };
 
 /* What a packet says of one box. */
@@ -105,14 +108,22 @@ static void plan(struct browsed_link *l)
 
 static void changed(const struct browsed_link *l)
 {
-    if (!timer_is_set(&l->browser->tell))
-        timer_set_in(&l->browser->tell, TELL_NS);
+    struct beacon_browser *b = l->browser;
+    const uint64_t soon_ns = now_of(l) + TELL_NS, rested_ns = b->told_ns + b->rest_ns;
+
+    if (!timer_is_set(&b->tell))
+        timer_set(&b->tell, soon_ns > rested_ns ? soon_ns : rested_ns);
 }
 
 static void on_tell(void *arg)
 {
     struct beacon_browser *b = arg;
+    const uint64_t now_ns = loop_now_ns(b->options.loop);
 
+    b->rest_ns = b->rest_ns == 0 || now_ns - b->told_ns > 2 * b->rest_ns
+                     ? TELL_AGAIN_NS
+                     : sooner(2 * b->rest_ns, TELL_AGAIN_MOST_NS);
+    b->told_ns = now_ns;
     if (b->options.changed != NULL)
         b->options.changed(b->options.arg);
 }

@@ -21,7 +21,9 @@ enum {
     RANK_ORDER,
     RANK_PARTS,
 };
-enum { DISTANCE_HUB = 1000, STEPS_WORTH = 2, STEPS_MOST = 16 };
+enum { DISTANCE_HUB = 1000, DISTANCE_ELSEWHERE, STEPS_WORTH = 2, STEPS_MOST = 16 };
+
+enum { BEACONS_AWAITED = 4 }; /* no link has more boxes that its list does not name */
 
 enum { CLASS_GOOD, CLASS_DRAINS, CLASS_LAST, CLASS_LACKS, CLASS_BAD };
 
@@ -35,7 +37,23 @@ struct question {
     const struct site_terms *terms;
     const struct choice_held *held;
     uint64_t now_ns;
+    bool is_crowded; /* with beacons that nobody knows */
 };
+
+/* A beacon is anybody's word: until it showed a certificate, it is only worth a question. */
+static bool is_unproven(const struct choice_candidate *c)
+{
+    return c->from == CHOICE_BY_BEACON && c->device[0] == '\0';
+}
+
+static bool is_crowded(const struct choice_candidate *list, size_t count)
+{
+    size_t unproven = 0;
+
+    for (size_t i = 0; i < count; i++)
+        unproven += is_unproven(&list[i]);
+    return unproven > BEACONS_AWAITED;
+}
 
 /* Held, and nothing speaks against it: up, or being called for the first time. */
 static bool is_alive(const struct question *q, size_t i)
@@ -48,10 +66,16 @@ static bool is_hub(const struct choice_candidate *c)
     return c->tier == CHOICE_HUB;
 }
 
+/* Only while no reflector that is ours answers. */
+static bool is_last(const struct choice_candidate *c)
+{
+    return c->tier >= CHOICE_HUB;
+}
+
 static unsigned distance_of(const struct choice_candidate *c)
 {
-    if (is_hub(c))
-        return DISTANCE_HUB;
+    if (is_last(c))
+        return is_hub(c) ? DISTANCE_HUB : DISTANCE_ELSEWHERE;
     return c->tier == CHOICE_PARENT_SITE ? (c->depth > 0 ? c->depth : 1) : 0;
 }
 
@@ -64,7 +88,9 @@ static enum choice_reason barred(const struct question *q, size_t i)
         return CHOICE_BELOW;
     if (c->is_foreign)
         return CHOICE_FOREIGN;
-    if (is_hub(c) && q->terms->use == SITE_USE_ALWAYS)
+    if (c->is_revoked)
+        return CHOICE_REVOKED;
+    if (is_last(c) && q->terms->use == SITE_USE_ALWAYS)
         return CHOICE_FORBIDDEN;
     if (c->state == REFLECTOR_DISABLE)
         return CHOICE_CLOSED;
@@ -99,7 +125,8 @@ static bool must_wait(const struct question *q, size_t i, uint64_t *until_ns)
         return false;
     for (size_t n = 0; n < q->count; n++) {
         const struct choice_candidate *c = &q->list[n];
-        if (distance_of(c) >= distance || barred(q, n) != CHOICE_CHOSEN || c->good_since_ns != 0)
+        if (distance_of(c) >= distance || barred(q, n) != CHOICE_CHOSEN || c->good_since_ns != 0 ||
+            (q->is_crowded && is_unproven(c)))
             continue;
         const uint64_t over_ns =
             c->bad_since_ns == 0 ? UINT64_MAX : c->bad_since_ns + CHOICE_PATIENCE_NS;
@@ -145,7 +172,7 @@ static unsigned class_of(const struct question *q, size_t i)
         return CLASS_BAD;
     if (c->lacks_until_ns > q->now_ns)
         return CLASS_LACKS;
-    if (is_hub(c) && q->terms->use != SITE_USE_DIRECT)
+    if (is_last(c) && q->terms->use != SITE_USE_DIRECT)
         return CLASS_LAST;
     return c->state == REFLECTOR_DRAIN ? CLASS_DRAINS : CLASS_GOOD;
 }
@@ -309,7 +336,8 @@ void choice_decide(const struct choice_candidate *candidates, size_t count,
                    const struct site_terms *terms, const struct choice_held *held, uint64_t now_ns,
                    struct choice *out)
 {
-    const struct question q = {candidates, count, terms, held, now_ns};
+    const struct question q = {candidates, count,  terms,
+                               held,       now_ns, is_crowded(candidates, count)};
 
     *out = (struct choice){.chosen = CHOICE_NONE, .awaited = CHOICE_NONE, .again_ns = UINT64_MAX};
     for (size_t i = 0; i < count; i++) {
@@ -342,8 +370,9 @@ size_t choice_worth_asking(const struct choice_candidate *candidates, size_t cou
 {
     const struct choice_held nobody = {.index = CHOICE_NONE};
     struct choice_candidate hopeful;
-    const struct question q = {candidates, count, terms, &nobody, now_ns};
-    const struct question hope = {&hopeful, 1, terms, &nobody, now_ns};
+    const struct question q = {candidates, count,  terms,
+                               &nobody,    now_ns, is_crowded(candidates, count)};
+    const struct question hope = {&hopeful, 1, terms, &nobody, now_ns, false};
     struct rank best = {{0}}, held = {{CLASS_BAD}};
     size_t first = CHOICE_NONE;
     uint64_t until_ns = 0;
@@ -357,14 +386,16 @@ size_t choice_worth_asking(const struct choice_candidate *candidates, size_t cou
             hopeful.good_since_ns != 0 || hopeful.failed_until_ns > now_ns ||
             (must_wait(&q, i, &until_ns) && until_ns == UINT64_MAX))
             continue;
-        hopeful.is_foreign = hopeful.is_below = false; /* as they were when it was asked last */
+        /* As they were when it was asked last. */
+        hopeful.is_foreign = hopeful.is_revoked = hopeful.is_below = false;
         hopeful.state = REFLECTOR_ACCEPT;
         hopeful.good_since_ns = 1;
         hopeful.load_percent = 0;
         hopeful.latency_us = 0;
-        const struct rank rank = rank_of(&hope, 0);
+        struct rank rank = rank_of(&hope, 0);
         if (rank.part[RANK_CLASS] == CLASS_BAD || !is_worth_a_move(&rank, &held))
             continue;
+        rank.part[RANK_TIER] |= is_unproven(&hopeful); /* its order puts it behind the list's */
         if (first == CHOICE_NONE || compare(&rank, &best) < 0) {
             first = i;
             best = rank;
@@ -392,9 +423,10 @@ static const struct {
     [CHOICE_LACKS] = {"lacks", "it lacked something that is wanted"},
     [CHOICE_TOO_FAR] = {"too_far", "over the site's latency, and another is not"},
     [CHOICE_TOO_BUSY] = {"too_busy", "over the site's load, and another is not"},
-    [CHOICE_LAST] = {"last_resort", "the hub, and a reflector serves"},
-    [CHOICE_FORBIDDEN] = {"forbidden", "the hub, and the site allows only reflectors"},
+    [CHOICE_LAST] = {"last_resort", "the hub or another site's, and one of the list serves"},
+    [CHOICE_FORBIDDEN] = {"forbidden", "the hub or another site's; the list's alone may be used"},
     [CHOICE_FOREIGN] = {"foreign", "it shows another certificate than was expected there"},
+    [CHOICE_REVOKED] = {"revoked", "its certificate was revoked: it may be a stolen one"},
     [CHOICE_BELOW] = {"below", "it is this machine, or has it above itself: that would be a loop"},
 };
 
@@ -410,7 +442,7 @@ const char *choice_reason_text(enum choice_reason reason)
 
 const char *choice_tier_word(enum choice_tier tier)
 {
-    static const char *const WORDS[] = {"subnet", "site", "parent", "hub"};
+    static const char *const WORDS[] = {"subnet", "site", "parent", "hub", "elsewhere"};
 
     return WORDS[tier];
 }

@@ -8,7 +8,8 @@
  * Pure: no clock, no memory of its own; equal facts give the same answer.
  *
  * The order.  Who may fetch what it lacks, or the hub; then who drains and still serves us; then,
- * unless the site says `use direct`, the hub; then who lacked what we wanted.  Of these, who is
+ * unless the site says `use direct`, the hub, and behind it reflectors of other sites that we still
+ * remember; then who lacked what we wanted.  Of these, who is
  * within the site's terms (latency, load) before who is not; then the nearer by the tree (subnet
  * and site together, each site above, the hub); who can fetch before who is suspended or cut off;
  * the own subnet; the nearer by steps of a factor of two from 2 ms on, a quarter of load counting
@@ -16,11 +17,12 @@
  * nobody is usable, whoever failed is tried again, the one we have first.
  *
  * Nobody goes over a WAN before everyone nearer has failed, or refused, for CHOICE_PATIENCE_NS: a
- * reflector that restarts is soon back.
+ * reflector that restarts is soon back.  A crowd of beacons that showed no certificate yet is not
+ * waited for: anybody can send them.
  *
  * Slow is not dead.  Who is held and up is left only when
- *   - it cannot be used: it refuses, drains, lacks what we want, shows another certificate, became
- *     one of those below us, or the terms forbid it; then at once;
+ *   - it cannot be used: it refuses, drains, lacks what we want, shows another certificate or a
+ *     revoked one, became one of those below us, or the terms forbid it; then at once;
  *   - or a better one has been good, and this one held, for `return_after_ns`
  *     (choice_return_after()), and nothing is under way.  Better is nearer by the tree or within
  *     terms; among equals there, before it in the operator's order, or by two steps: nobody moves
@@ -50,6 +52,7 @@ enum choice_tier {
     CHOICE_SAME_SITE,
     CHOICE_PARENT_SITE, /* `depth` says how far above */
     CHOICE_HUB,
+    CHOICE_ELSEWHERE, /* another site's reflector, which nobody told us to use */
 };
 
 struct choice_candidate {
@@ -68,6 +71,7 @@ struct choice_candidate {
     uint64_t failed_until_ns;  /* not to be tried before; 0: it did not fail  */
     uint64_t lacks_until_ns;   /* it lacked what we asked for                 */
     bool is_foreign;           /* it shows another certificate than the list names */
+    bool is_revoked;           /* it shows one that does not count any more        */
     bool is_below;             /* its own upstream leads through us, or it is us   */
     bool is_cut_off;           /* it serves, but its own parent is away            */
 };
@@ -99,8 +103,9 @@ enum choice_reason {
     CHOICE_TOO_FAR,   /* over the site's latency, and another is not   */
     CHOICE_TOO_BUSY,  /* over the site's load, and another is not      */
     CHOICE_LAST,      /* the hub, while a reflector answers            */
-    CHOICE_FORBIDDEN, /* the hub, where only reflectors may be used    */
+    CHOICE_FORBIDDEN, /* where only the site's reflectors may be used  */
     CHOICE_FOREIGN,   /* another certificate than the list names       */
+    CHOICE_REVOKED,   /* a certificate that does not count any more    */
     CHOICE_BELOW,     /* it is behind us, or we ourselves              */
     CHOICE_REASONS,
 };
@@ -131,5 +136,5 @@ size_t choice_worth_asking(const struct choice_candidate *candidates, size_t cou
 
 const char *choice_reason_word(enum choice_reason reason); /* "chosen", "worse", "not yet", … */
 const char *choice_reason_text(enum choice_reason reason); /* for people                      */
-const char *choice_tier_word(enum choice_tier tier);       /* subnet, site, parent, hub           */
-const char *choice_from_word(enum choice_from from);       /* list, beacon, configuration, memory */
+const char *choice_tier_word(enum choice_tier tier); /* subnet, site, parent, hub, elsewhere */
+const char *choice_from_word(enum choice_from from); /* list, beacon, configuration, memory */

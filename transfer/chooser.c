@@ -156,6 +156,25 @@ bool chooser_is_near(const struct choice_candidate *c)
     return c->tier <= CHOICE_SAME_SITE && c->latency_us < NEAR_US;
 }
 
+/* A stolen box answers like any other: what the hub signed of its certificate tells it from them.
+ * True when that is news. */
+static bool judge_serial(struct chooser *c, size_t i)
+{
+    static const char REVOKED[] = "the certificate that it shows was revoked";
+    struct choice_candidate *f = &c->facts[i];
+    struct chooser_candidate *m = &c->more[i];
+    const bool was_revoked = f->is_revoked;
+
+    f->is_revoked =
+        c->upstream != NULL && m->serial[0] != '\0' && upstream_has_revoked(c->upstream, m->serial);
+    if (!f->is_revoked || was_revoked)
+        return false;
+    memcpy(m->words, REVOKED, sizeof REVOKED);
+    log_event(LOG_WARN, "chooser.revoked", "place=%s:%u device=%s serial=%s", f->place.host,
+              f->place.port, f->device, m->serial);
+    return true;
+}
+
 void chooser_judge(struct chooser *c, size_t i, const struct identity *id)
 {
     struct choice_candidate *f = &c->facts[i];
@@ -178,6 +197,14 @@ void chooser_judge(struct chooser *c, size_t i, const struct identity *id)
         snprintf(f->device, sizeof f->device, "%s", id->device);
     if (id->role == ROLE_HUB)
         f->tier = CHOICE_HUB;
+    chooser_rank(c, i);
+    memcpy(m->serial, id->serial, sizeof m->serial);
+    judge_serial(c, i);
+}
+
+bool chooser_is_out(const struct choice_candidate *c)
+{
+    return c->is_foreign || c->is_revoked || c->is_below;
 }
 
 uint64_t chooser_jittered(struct chooser *c, uint64_t ns, unsigned percent)
@@ -207,7 +234,8 @@ void chooser_note_bad(struct chooser *c, size_t i, const char *words)
     if (f->bad_since_ns == 0)
         f->bad_since_ns = now_ns;
     if (!m->is_being_asked)
-        f->failed_until_ns = now_ns + (f->is_foreign ? chooser_jittered(c, FOREIGN_NS, 25)
+        f->failed_until_ns =
+            now_ns + (f->is_foreign || f->is_revoked ? chooser_jittered(c, FOREIGN_NS, 25)
                                                      : rest_ns(c, m->failures));
     m->failures++;
     if (words != m->words)
@@ -353,10 +381,29 @@ static struct choice_held held_now(struct chooser *c, uint64_t now_ns)
     return held;
 }
 
+/* A list may have come since they were asked. */
+static void judge_serials(struct chooser *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (judge_serial(c, i))
+            chooser_note_bad(c, i, c->more[i].words);
+}
+
+static void tell_if_changed(struct chooser *c, size_t before)
+{
+    const bool is_lan = chooser_is_lan(c);
+
+    if ((before != c->choice.chosen || is_lan != c->was_lan) && c->options.changed != NULL)
+        c->options.changed(c->options.arg);
+    c->was_lan = is_lan;
+}
+
 static void decide(void *arg)
 {
     struct chooser *c = arg;
     const uint64_t now_ns = loop_now_ns(c->options.loop);
+
+    judge_serials(c);
     const struct choice_held held = held_now(c, now_ns);
     const size_t before = c->choice.chosen;
 
@@ -379,8 +426,7 @@ static void decide(void *arg)
     send_scouts(c, now_ns);
     if (again_ns != UINT64_MAX)
         timer_set(&c->soon, again_ns);
-    if (before != c->choice.chosen && c->options.changed != NULL)
-        c->options.changed(c->options.arg);
+    tell_if_changed(c, before);
 }
 
 static void settled(void *arg)

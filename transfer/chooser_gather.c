@@ -10,7 +10,7 @@
 
 /* Places without a rank from the list come behind all of the same tier that have one. */
 enum { ORDER_CONFIGURED = 100, ORDER_BEACON = 200, ORDER_REMEMBERED = 300 };
-enum { PLACES_OF_LIST = 40 };
+enum { PLACES_OF_LIST = 40, DEPTH_ELSEWHERE = 100 /* behind every site above */ };
 
 struct gathering {
     const struct chooser *chooser;
@@ -66,7 +66,8 @@ static void keep_facts(struct gathering *g, struct choice_candidate *to,
     struct choice_candidate kept = *from;
     struct chooser_candidate kept_more = *before;
     if (more->is_expected && strcmp(to->device, from->device) != 0) {
-        kept.is_foreign = false;
+        kept.is_foreign = kept.is_revoked = false;
+        kept_more.serial[0] = '\0';
         kept.failed_until_ns = before->is_being_asked ? UINT64_MAX : 0;
     }
     if (more->is_expected)
@@ -108,6 +109,13 @@ static bool holds_any(const struct nearby_holder *h, const struct net_place *pla
     return false;
 }
 
+static enum choice_tier tier_of(const struct nearby_holder *h, const struct net_place *place)
+{
+    if (holds_any(h, place))
+        return CHOICE_SAME_SUBNET;
+    return h->depth == 0 ? CHOICE_SAME_SITE : CHOICE_PARENT_SITE;
+}
+
 static bool is_ipv4(const uint8_t address[16])
 {
     static const uint8_t PREFIX[12] = {[10] = 0xff, [11] = 0xff};
@@ -136,9 +144,7 @@ static void add_holder(struct gathering *g, const struct nearby_holder *h, size_
     if (strcmp(h->device, g->chooser->options.device) == 0 ||
         (g->chooser->options.is_reflector && h->depth == 0))
         return;
-    c.tier = holds_any(h, g->place) ? CHOICE_SAME_SUBNET
-             : h->depth == 0        ? CHOICE_SAME_SITE
-                                    : CHOICE_PARENT_SITE;
+    c.tier = tier_of(h, g->place);
     snprintf(c.device, sizeof c.device, "%.63s", h->device);
     for (size_t i = 0; i < h->at_count && taken < most; i++) {
         if (!is_reachable(g->place, h->at[i].host))
@@ -180,26 +186,54 @@ static void add_plain(struct gathering *g, const struct upstream_place *place,
 }
 
 /* Another name of somebody who is on the list: it has his rank, behind the list's own address. */
-static void rank_aliases(struct gathering *g)
+static void rank_alias(const struct gathering *g, size_t i, const struct nearby_holder *holder)
+{
+    struct choice_candidate *c = &g->out[i];
+
+    c->tier = tier_of(holder, g->place);
+    c->depth = holder->depth;
+    c->order = holder->order;
+    if (g->more[i].listed != holder->state && !is_outdated(g, &c->place, holder->state))
+        c->state = holder->state;
+    g->more[i].listed = holder->state;
+}
+
+/* The list names all of its site and of those above: who is not on it is another site's, and a WAN
+ * lies between.  Whom an operator named is asked before the hub all the same; one that we remember
+ * from elsewhere, behind it.  A beacon stands on our own link, whatever is said of it. */
+static void rank_stranger(struct choice_candidate *c)
+{
+    if (c->from == CHOICE_BY_CONFIGURATION) {
+        c->tier = CHOICE_PARENT_SITE;
+        c->depth = DEPTH_ELSEWHERE;
+    } else if (c->from == CHOICE_BY_MEMORY) {
+        c->tier = CHOICE_ELSEWHERE;
+    }
+}
+
+/* By its device, where the list does not name the place itself. */
+static void rank_by_device(const struct gathering *g, size_t i)
 {
     const struct nearby *list = &g->chooser->list;
+    struct choice_candidate *c = &g->out[i];
 
-    for (size_t i = 0; i < g->count; i++) {
-        struct choice_candidate *c = &g->out[i];
-        for (size_t h = 0; h < list->holder_count && c->from != CHOICE_BY_LIST; h++) {
-            const struct nearby_holder *holder = &list->holders[h];
-            if (c->device[0] == '\0' || strcmp(holder->device, c->device) != 0)
-                continue;
-            c->tier = holds_any(holder, g->place) ? CHOICE_SAME_SUBNET
-                      : holder->depth == 0        ? CHOICE_SAME_SITE
-                                                  : CHOICE_PARENT_SITE;
-            c->depth = holder->depth;
-            c->order = holder->order;
-            if (g->more[i].listed != holder->state && !is_outdated(g, &c->place, holder->state))
-                c->state = holder->state;
-            g->more[i].listed = holder->state;
+    if (c->from == CHOICE_BY_LIST || c->tier == CHOICE_HUB || c->device[0] == '\0')
+        return;
+    for (size_t h = 0; h < list->holder_count; h++)
+        if (strcmp(list->holders[h].device, c->device) == 0) {
+            rank_alias(g, i, &list->holders[h]);
+            return;
         }
-    }
+    if (list->site[0] != '\0')
+        rank_stranger(c);
+}
+
+void chooser_rank(struct chooser *c, size_t i)
+{
+    const struct gathering g = {
+        .chooser = c, .place = &c->place, .out = c->facts, .more = c->more, .count = c->count};
+
+    rank_by_device(&g, i);
 }
 
 size_t chooser_candidates(const struct chooser *c, const struct net_place *place,
@@ -222,7 +256,8 @@ size_t chooser_candidates(const struct chooser *c, const struct net_place *place
         add_plain(&g, &c->beacons[i], CHOICE_BY_BEACON, ORDER_BEACON + (unsigned)i);
     if (c->remembered.port != 0)
         add_plain(&g, &c->remembered, CHOICE_BY_MEMORY, ORDER_REMEMBERED);
-    rank_aliases(&g);
+    for (size_t i = 0; i < g.count; i++)
+        rank_by_device(&g, i);
     return g.count;
 }
 
@@ -231,6 +266,9 @@ void chooser_gather(struct chooser *c)
     struct choice_candidate *facts = xalloc(sizeof c->facts);
     struct chooser_candidate *more = xalloc(sizeof c->more);
 
+    struct upstream_place chosen = {.port = 0};
+    if (c->choice.chosen != CHOICE_NONE)
+        chosen = c->facts[c->choice.chosen].place;
     c->count = chooser_candidates(c, &c->place, facts, more);
     memcpy(c->facts, facts, sizeof c->facts);
     memcpy(c->more, more, sizeof c->more);
@@ -239,7 +277,7 @@ void chooser_gather(struct chooser *c)
     c->terms = c->list.terms;
     if (c->options.is_reflector)
         c->terms.use = SITE_USE_PREFER; /* whoever serves the site must get it from somewhere */
-    c->choice = (struct choice){.chosen = CHOICE_NONE}; /* its indices are of before */
+    c->choice = (struct choice){.chosen = chooser_find(c, &chosen)}; /* the index is another */
     chooser_decide_soon(c);
 }
 
@@ -264,8 +302,15 @@ void chooser_set_list(struct chooser *c, const struct nearby *list)
 
 void chooser_set_beacons(struct chooser *c, const struct upstream_place *places, size_t count)
 {
-    c->beacon_count = count < CHOOSER_BEACONS_MAX ? count : CHOOSER_BEACONS_MAX;
-    if (c->beacon_count > 0)
-        memcpy(c->beacons, places, c->beacon_count * sizeof places[0]);
+    const size_t taken = count < CHOOSER_BEACONS_MAX ? count : CHOOSER_BEACONS_MAX;
+    bool is_same = taken == c->beacon_count;
+
+    for (size_t i = 0; i < taken && is_same; i++)
+        is_same = is_same_place(&c->beacons[i], &places[i]);
+    if (is_same)
+        return;
+    c->beacon_count = taken;
+    if (taken > 0)
+        memcpy(c->beacons, places, taken * sizeof places[0]);
     chooser_gather(c);
 }

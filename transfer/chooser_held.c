@@ -58,7 +58,7 @@ static void on_up(struct upstream_listener *l)
     struct choice_candidate *f = &c->facts[i];
     if (id != NULL)
         chooser_judge(c, i, id);
-    if (f->is_foreign || f->is_below) {
+    if (chooser_is_out(f)) {
         chooser_note_bad(c, i, c->more[i].words);
         return;
     }
@@ -70,7 +70,7 @@ static void on_up(struct upstream_listener *l)
     f->bad_since_ns = 0;
     if (f->good_since_ns == 0)
         f->good_since_ns = loop_now_ns(c->options.loop);
-    if (f->tier != CHOICE_HUB)
+    if (f->tier < CHOICE_HUB)
         keep_memory(c, &f->place); /* the hub is found again without it */
     chooser_ask_held(c, 10 * NS_PER_S);
     chooser_decide_soon(c);
@@ -97,7 +97,8 @@ static void hurry(struct chooser *c, size_t held)
             f->good_since_ns = 0;
             f->bad_since_ns = 0;
         }
-        if (f->refused_until_ns <= now_ns && !c->more[i].is_being_asked && !f->is_foreign)
+        if (f->refused_until_ns <= now_ns && !c->more[i].is_being_asked && !f->is_foreign &&
+            !f->is_revoked)
             f->failed_until_ns = 0;
     }
 }
@@ -231,7 +232,7 @@ static void ask_neighbours(struct chooser *c, size_t held)
 {
     for (size_t i = 0; i < c->count; i++)
         if (i != held && c->facts[i].tier <= CHOICE_SAME_SITE && !c->more[i].is_being_asked &&
-            !c->facts[i].is_foreign && !c->facts[i].is_below)
+            !chooser_is_out(&c->facts[i]))
             (void)scout_send(c, i);
 }
 
@@ -292,9 +293,8 @@ bool chooser_lacks(struct chooser *c)
     f->lacks_until_ns = now_ns + LACKS_NS;
     chooser_decide_soon(c);
     for (size_t k = 0; k < c->count; k++)
-        if (k != i && c->facts[k].lacks_until_ns <= now_ns && !c->facts[k].is_foreign &&
-            !c->facts[k].is_below &&
-            !(c->facts[k].tier == CHOICE_HUB && c->terms.use == SITE_USE_ALWAYS))
+        if (k != i && c->facts[k].lacks_until_ns <= now_ns && !chooser_is_out(&c->facts[k]) &&
+            !(c->facts[k].tier >= CHOICE_HUB && c->terms.use == SITE_USE_ALWAYS))
             return true;
     return false;
 }

@@ -11,8 +11,9 @@ enum { CHOOSER_SCOUTS = 2, CHOOSER_BEACONS_MAX = 16, CHOOSER_WORDS = 160 };
 
 /* Beside choice_candidate: what the choice itself does not ask for. */
 struct chooser_candidate {
-    enum reflector_state listed; /* as the list had it */
-    bool is_expected;            /* the list names its device */
+    enum reflector_state listed;  /* as the list had it */
+    bool is_expected;             /* the list names its device */
+    char serial[SERIAL_HEX_SIZE]; /* of the certificate it showed last; "": none */
     bool is_being_asked;
     unsigned failures;            /* to answer a scout, in a row              */
     unsigned session_failures;    /* to let us in, in a row                   */
@@ -56,7 +57,7 @@ struct chooser {
     struct net_place place;
     struct scout scouts[CHOOSER_SCOUTS];
     struct timer soon, settle, hesitate, look, refresh;
-    bool is_new_place, is_waiting, is_moving;
+    bool is_new_place, is_waiting, is_moving, was_lan;
     uint64_t return_after_ns, returned_ns, moved_ns, moves;
     uint64_t quiet_since_ns; /* 0: it is not quiet */
     /* Of the one we hold. */
@@ -73,6 +74,7 @@ size_t chooser_held(const struct chooser *c);           /* index or CHOICE_NONE 
 bool chooser_is_near(const struct choice_candidate *c); /* on our LAN, as far as is known */
 /* What was said of `i` by the certificate it shows. */
 void chooser_judge(struct chooser *c, size_t i, const struct identity *id);
+bool chooser_is_out(const struct choice_candidate *c); /* … so nothing is asked of it */
 /* `i` answered; `here` NULL: a program that does not know the question. */
 void chooser_note_good(struct chooser *c, size_t i, const struct here *here, uint64_t latency_us);
 void chooser_note_bad(struct chooser *c, size_t i, const char *words);
@@ -86,7 +88,8 @@ void chooser_refresh(void *chooser); /* time to ask it again                    
 void chooser_look(void *chooser);    /* while something is under way: does it come?     */
 
 /* chooser_gather.c */
-void chooser_gather(struct chooser *c); /* candidates anew, facts kept */
+void chooser_gather(struct chooser *c);         /* candidates anew, facts kept */
+void chooser_rank(struct chooser *c, size_t i); /* whose place it is became known */
 size_t chooser_find(const struct chooser *c, const struct upstream_place *place);
 void chooser_drop_list(struct chooser *c);
 /* At which places, and how near, a machine at `place` finds them: fills `out`. */

@@ -116,7 +116,7 @@ static void opened(void *arg, struct http_session *session)
         return;
     }
     chooser_judge(s->chooser, i, stream_peer(http_session_stream(session)));
-    if (s->chooser->facts[i].is_foreign || s->chooser->facts[i].is_below) {
+    if (chooser_is_out(&s->chooser->facts[i])) {
         char words[CHOOSER_WORDS];
         snprintf(words, sizeof words, "%s", s->chooser->more[i].words);
         fail(s, words);

@@ -334,6 +334,11 @@ static void ask_trust(struct upstream *u)
     small_call(&u->control, &call, &trust_ops);
 }
 
+bool upstream_has_revoked(const struct upstream *u, const char *serial)
+{
+    return u->trust.has_revoked != NULL && u->trust.has_revoked(u->trust.arg, serial);
+}
+
 void upstream_use_trust(struct upstream *u, const struct upstream_trust *trust)
 {
     u->trust = trust != NULL ? *trust : (struct upstream_trust){.take = NULL};

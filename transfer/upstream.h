@@ -77,6 +77,8 @@ struct upstream_trust {
     void *arg;
 };
 void upstream_use_trust(struct upstream *u, const struct upstream_trust *trust); /* NULL: nobody */
+/* Is the certificate with that serial known not to count any more? */
+bool upstream_has_revoked(const struct upstream *u, const char *serial);
 
 struct upstream_listener {
     void (*up)(struct upstream_listener *l); /* both connections are greeted */

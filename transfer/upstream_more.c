@@ -60,8 +60,7 @@ bool upstream_more_is_ours(const struct upstream_link *link)
         return false;
     const struct identity *known = stream_peer(http_session_stream(u->data.session));
     const struct identity *now = stream_peer(http_session_stream(link->session));
-    if (strcmp(known->serial, now->serial) != 0 && u->trust.has_revoked != NULL &&
-        u->trust.has_revoked(u->trust.arg, now->serial))
+    if (strcmp(known->serial, now->serial) != 0 && upstream_has_revoked(u, now->serial))
         return false;
     return known->role == now->role && strcmp(known->org, now->org) == 0 &&
            strcmp(known->device, now->device) == 0;

@@ -460,6 +460,30 @@ static void a_thousand_forged_boxes_do_not_keep_the_real_one_out(void **state)
     assert_string_equal(s->places[1].host, "10.1.0.5"); /* before anybody's second */
 }
 
+/* Boxes come and go a thousand times a minute: who wants to know hears of it once a minute. */
+static void boxes_that_come_and_go_all_the_time_are_told_of_seldom(void **state)
+{
+    struct stage *s = *state;
+    char box[16], address[16];
+
+    browser_sees(s);
+    beacon_sees(s);
+    run(s, 5 * NS_PER_S);
+    const unsigned before = s->changes;
+    for (unsigned i = 0; i < 15000; i++) {
+        (void)snprintf(box, sizeof(box), "%012u", i / 2);
+        (void)snprintf(address, sizeof(address), "10.1.0.%u", 20 + i / 2 % 200);
+        forge(s, box, address, (uint16_t)(1000 + i / 2), i % 2 == 0 ? 120 : 0);
+    }
+    print_message("told %u times in five minutes\n", s->changes - before);
+    assert_in_range(s->changes - before, 1, 12);
+    run(s, 300 * NS_PER_S);
+    const unsigned rested = s->changes;
+    forge(s, "aaaaaaaaaaaa", "10.1.0.77", 443, 120);
+    run(s, 100 * NS_PER_MS);
+    assert_int_equal(s->changes, rested + 1); /* and soon when it is quiet */
+}
+
 static void a_stranger_cannot_say_goodbye_for_somebody_else(void **state)
 {
     struct stage *s = *state;
@@ -567,6 +591,7 @@ int main(void)
         A_TEST(a_link_without_a_neighbourhood_is_left_alone),
         A_TEST(addresses_beyond_the_link_are_no_places),
         A_TEST(a_thousand_forged_boxes_do_not_keep_the_real_one_out),
+        A_TEST(boxes_that_come_and_go_all_the_time_are_told_of_seldom),
         A_TEST(a_stranger_cannot_say_goodbye_for_somebody_else),
         A_TEST(however_often_it_is_asked_it_answers_once_a_second),
         A_TEST(a_flood_is_dropped_unread),

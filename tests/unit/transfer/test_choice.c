@@ -280,6 +280,60 @@ static void one_that_is_being_called_is_not_left_for_an_equal_one(void **state)
     assert_int_equal(decide(&t), A);
 }
 
+static void a_revoked_certificate_bars_whoever_shows_it(void **state)
+{
+    struct table t = branch();
+
+    (void)state;
+    hold(&t, A);
+    t.list[A].is_revoked = true;
+    assert_int_equal(decide(&t), B);
+    assert_int_equal(t.out.reasons[A], CHOICE_REVOKED);
+    assert_true(t.out.is_move); /* although it is up */
+    t.count = 1;
+    assert_int_equal(decide(&t), CHOICE_NONE);
+}
+
+static void another_sites_reflector_comes_behind_the_hub_unless_forbidden(void **state)
+{
+    struct table t = branch();
+
+    (void)state;
+    t.list[A].tier = CHOICE_ELSEWHERE;
+    t.list[A].latency_us = 100;
+    assert_int_equal(decide(&t), B);
+    fails(&t, B, LONG_AGO);
+    fails(&t, PARENT, LONG_AGO);
+    assert_int_equal(decide(&t), HUB);
+    fails(&t, HUB, LONG_AGO);
+    assert_int_equal(decide(&t), A);
+    t.terms.use = SITE_USE_ALWAYS;
+    t.list[B].refused_until_ns = t.list[PARENT].refused_until_ns = t.now_ns + NS_PER_S;
+    assert_int_equal(decide(&t), CHOICE_NONE);
+    assert_int_equal(t.out.reasons[A], CHOICE_FORBIDDEN);
+}
+
+static void forged_beacons_in_a_crowd_keep_nobody_from_the_hub(void **state)
+{
+    struct table t = branch();
+
+    (void)state;
+    hold(&t, A);
+    t.held.is_up = false;
+    for (size_t i = A; i <= PARENT; i++)
+        fails(&t, i, LONG_AGO);
+    for (size_t i = 0; i < 16; i++) {
+        t.list[t.count++] = (struct choice_candidate){
+            .from = CHOICE_BY_BEACON, .tier = CHOICE_SAME_SUBNET, .order = 200};
+        if (i == 0)
+            assert_int_equal(decide(&t), A); /* one is asked first: it may be a reflector */
+    }
+    assert_int_equal(decide(&t), HUB);
+    t.list[HUB].good_since_ns = 0;
+    t.list[B].failed_until_ns = 0;
+    assert_int_equal(choice_worth_asking(t.list, t.count, &t.terms, A, t.now_ns), B);
+}
+
 static void every_reason_has_words(void **state)
 {
     (void)state;
@@ -308,6 +362,9 @@ int main(void)
         cmocka_unit_test(who_is_suspended_or_cut_off_gives_way_within_the_site_but_not_to_a_wan),
         cmocka_unit_test(nobody_is_chosen_who_is_foreign_disabled_or_below),
         cmocka_unit_test(one_that_is_being_called_is_not_left_for_an_equal_one),
+        cmocka_unit_test(a_revoked_certificate_bars_whoever_shows_it),
+        cmocka_unit_test(another_sites_reflector_comes_behind_the_hub_unless_forbidden),
+        cmocka_unit_test(forged_beacons_in_a_crowd_keep_nobody_from_the_hub),
         cmocka_unit_test(every_reason_has_words),
     };
 
