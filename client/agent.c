@@ -79,7 +79,8 @@ static void on_up(struct upstream_listener *l)
     struct agent *a = ALB_CONTAINER(l, struct agent, listener);
 
     a->cut_off_since_wall_s = 0;
-    look_all(a, NULL, UP_WITHIN_NS);
+    for (size_t i = 0; i < a->follow_count; i++)
+        follow_line_up(&a->follows[i], UP_WITHIN_NS);
     agent_changed(a);
 }
 

@@ -4,6 +4,7 @@
 
 #include "client/agent.h"
 #include "client/agent_lock.h"
+#include "client/follow_retry.h"
 #include "client/pull.h"
 #include "transfer/announcer.h"
 #include "transfer/renewal.h"
@@ -25,14 +26,17 @@ struct follow {
     const char *layer, *target; /* borrowed */
     enum follow_state state;
     struct timer timer;      /* to ask again, or to try again */
-    struct record_wait wait; /* while ASKING */
+    struct timer hint;       /* while WAITING: to ask whether there is something new */
+    struct record_wait wait; /* while ASKING, or is_wondering */
+    bool is_wondering;       /* while WAITING: it is being asked */
     bool asks_again;         /* something was said while it was busy */
     bool was_pulled;
     struct digest head; /* the record that was applied last, once was_pulled */
     uint64_t sequence;
     char version[NAME_MAX_SIZE];
     int64_t pulled_wall_s, retry_wall_s;
-    unsigned failures; /* in a row */
+    uint64_t retry_ns;
+    struct follow_retry retry;
     enum exit_code code;
     char why[256];      /* of the last failure; "" */
     char told_why[256]; /* … that was reported */
@@ -71,13 +75,15 @@ struct agent {
     bool is_terminated;
     struct timer show; /* when what is known is written down next */
     bool is_writing, show_again;
-    uint64_t shown_ns;
+    uint64_t shown_ns, show_ns; /* last; next */
 };
 
 /* ---- client/agent_follow.c */
 void follow_init(struct follow *f, struct agent *a, const struct agent_follow *typed);
 /* Ask which version is current, within `within_ns`; now or after what is under way. */
 void follow_look(struct follow *f, uint64_t within_ns);
+/* The line is back: the same, and what failed is tried again soon. */
+void follow_line_up(struct follow *f, uint64_t within_ns);
 /* Blocks in the loop until the pull is over. */
 void follow_pull(struct follow *f);
 void follow_stop(struct follow *f);
@@ -100,7 +106,7 @@ void agent_told_show(const struct agent *a, struct json_writer *w);
 
 /* ---- client/agent_show.c */
 void agent_show_init(struct agent *a);
-/* Something is other than it was: it is written down within a second. */
+/* Something is other than it was: it is written down within a second or so, and not oftener. */
 void agent_changed(struct agent *a);
 /* Blocks: what is being written is waited for, and the file removed. */
 void agent_show_stop(struct agent *a);

@@ -14,6 +14,7 @@
 
 enum { TEXT_MOST = 1 << 20 };
 #define SOON_NS (300 * NS_PER_MS)
+#define APART_NS NS_PER_S /* whatever strangers have us see */
 #define EVERY_NS (60 * NS_PER_S)
 #define WAITS_NS (3 * NS_PER_S) /* while a report is on its way */
 
@@ -111,6 +112,16 @@ static struct alb_status document(const struct agent *a, struct buf *out)
     return json_writer_finish(w, out);
 }
 
+/* ---- when ------------------------------------------------------------------------------------ */
+
+static void show_in(struct agent *a, uint64_t delay_ns)
+{
+    const uint64_t at_ns = loop_now_ns(a->loop) + delay_ns, least_ns = a->shown_ns + APART_NS;
+
+    a->show_ns = at_ns > least_ns ? at_ns : least_ns;
+    timer_set(&a->show, a->show_ns);
+}
+
 /* ---- writing it ------------------------------------------------------------------------------ */
 
 static void write_run(struct job *job)
@@ -136,7 +147,7 @@ static void write_done(struct job *job)
         log_status(LOG_WARN, "agent.not_shown", s->st, "file=%s", s->path);
     showing_free(s);
     a->is_writing = false;
-    timer_set_in(&a->show, a->show_again ? SOON_NS : agent_told_waits(a) ? WAITS_NS : EVERY_NS);
+    show_in(a, a->show_again ? SOON_NS : agent_told_waits(a) ? WAITS_NS : EVERY_NS);
     a->show_again = false;
     loop_stop(a->loop); /* whoever stops may wait for this */
 }
@@ -154,10 +165,11 @@ static void write_it(void *arg)
     if (alb_failed(st)) {
         log_status(LOG_WARN, "agent.not_shown", st, "file=%s", s->path);
         showing_free(s);
-        timer_set_in(&a->show, EVERY_NS);
+        show_in(a, EVERY_NS);
         return;
     }
     a->is_writing = true;
+    a->shown_ns = loop_now_ns(a->loop);
     loop_submit(a->loop, &s->job);
 }
 
@@ -166,8 +178,8 @@ void agent_changed(struct agent *a)
     agent_announce(a);
     if (a->is_writing)
         a->show_again = true;
-    else if (!a->is_terminated)
-        timer_set_in(&a->show, SOON_NS);
+    else if (!a->is_terminated && a->show_ns > loop_now_ns(a->loop) + SOON_NS)
+        show_in(a, SOON_NS);
 }
 
 void agent_show_init(struct agent *a)
