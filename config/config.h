@@ -24,10 +24,17 @@
 
 enum { CONFIG_ERROR_SIZE = 2048, CONFIG_PATH_SIZE = 1024, CONFIG_URLS_MAX = 8 };
 
+enum { CONFIG_PINS_MAX = 16, CONFIG_PIN_SIZE = 168 };
 enum config_line { LINE_AUTO, LINE_WAN, LINE_LAN };
+enum config_eviction { EVICT_S3_FIFO, EVICT_LRU, EVICT_TINY_LFU, EVICT_FIFO };
 
 struct config_urls {
     struct url at[CONFIG_URLS_MAX];
+    size_t count;
+};
+
+struct config_pins { /* LAYER@VERSION each */
+    char at[CONFIG_PINS_MAX][CONFIG_PIN_SIZE];
     size_t count;
 };
 
@@ -42,6 +49,8 @@ struct config_urls {
 #define CONFIG_SIZE(key) uint64_t key##_bytes
 #define CONFIG_RATE(key) uint64_t key##_bps /* 0: no limit */
 #define CONFIG_LINE(key) enum config_line key
+#define CONFIG_EVICTION(key) enum config_eviction key
+#define CONFIG_PINS(key) struct config_pins key /* none: count 0 */
 #define CONFIG_SWITCH(key) bool key
 #define CONFIG_OVERHEAD(key) uint64_t key
 #define CONFIG_NUMBER(key) uint64_t key
@@ -61,7 +70,8 @@ struct hub_config {
 #undef HUB
 #undef REFLECTOR
 
-/* data, device, site, trust_pin, parents, listen, cache_quota_bytes, window_bytes,
+/* data, device, site, trust_pin, parents, listen, cache_quota_bytes, cache_pins, cache_floor_bytes,
+ * cache_policy, window_bytes,
  * parent_line, wan_down_bps, wan_up_bps, lan_rate_bps, beacon, and as above */
 #define HUB NO_OPTION
 #define REFLECTOR OPTION
@@ -92,3 +102,6 @@ ALB_MUST_USE struct alb_status reflector_config_write(const struct reflector_con
 /* The same with the examples of schema.def: config/NAME.conf.example. */
 ALB_MUST_USE struct alb_status hub_config_example(struct buf *out);
 ALB_MUST_USE struct alb_status reflector_config_example(struct buf *out);
+
+/* As it stands in the file. */
+const char *config_eviction_name(enum config_eviction e);

@@ -18,6 +18,8 @@
 #define MEMBER_SIZE(key) key##_bytes
 #define MEMBER_RATE(key) key##_bps
 #define MEMBER_LINE(key) key
+#define MEMBER_EVICTION(key) key
+#define MEMBER_PINS(key) key
 #define MEMBER_SWITCH(key) key
 #define MEMBER_OVERHEAD(key) key
 #define MEMBER_NUMBER(key) key

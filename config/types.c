@@ -200,6 +200,82 @@ static struct alb_status line_show(const void *member, struct buf *out)
     return buf_printf(out, "%s", line_names[*(const enum config_line *)member]);
 }
 
+/* ---- PINS, EVICTION ---- */
+
+static struct alb_status pin_check(const char *text)
+{
+    char layer[CONFIG_PIN_SIZE];
+    const char *at = strrchr(text, '@');
+
+    if (at == NULL || (size_t)(at - text) >= sizeof layer || strlen(text) >= CONFIG_PIN_SIZE)
+        return alb_fail(ALB_INVALID, "a pin is LAYER@VERSION, as in base/debian-12@12.5");
+    memcpy(layer, text, (size_t)(at - text));
+    layer[at - text] = '\0';
+    struct alb_status st = layer_name_check(layer);
+    return alb_failed(st) ? st : version_name_check(at + 1);
+}
+
+static struct alb_status pins_read(const char *const *texts, size_t count, void *member)
+{
+    struct config_pins pins = {.count = 0};
+    struct alb_status st = ALB_STATUS_OK;
+
+    if (count == 1 && strcmp(texts[0], "none") == 0)
+        count = 0;
+    if (count > CONFIG_PINS_MAX)
+        return alb_fail(ALB_INVALID, "there are at most 16 pins");
+    for (; pins.count < count && !alb_failed(st); pins.count++) {
+        st = pin_check(texts[pins.count]);
+        if (!alb_failed(st))
+            memcpy(pins.at[pins.count], texts[pins.count], strlen(texts[pins.count]) + 1);
+    }
+    if (!alb_failed(st))
+        *(struct config_pins *)member = pins;
+    return st;
+}
+
+static struct alb_status pins_show(const void *member, struct buf *out)
+{
+    const struct config_pins *pins = member;
+
+    if (pins->count == 0)
+        return buf_append(out, "none", 4);
+    struct alb_status st = buf_append(out, "{ ", 2);
+    for (size_t i = 0; i < pins->count && !alb_failed(st); i++) {
+        if (i > 0)
+            st = buf_append(out, ", ", 2);
+        if (!alb_failed(st))
+            st = show_quoted(pins->at[i], out);
+    }
+    return alb_failed(st) ? st : buf_append(out, " }", 2);
+}
+
+static const char *const eviction_names[] = {[EVICT_S3_FIFO] = "s3-fifo",
+                                             [EVICT_LRU] = "lru",
+                                             [EVICT_TINY_LFU] = "tiny-lfu",
+                                             [EVICT_FIFO] = "fifo"};
+
+const char *config_eviction_name(enum config_eviction e)
+{
+    return eviction_names[e];
+}
+
+static struct alb_status eviction_read(const char *const *texts, size_t count, void *member)
+{
+    (void)count;
+    for (size_t i = 0; i < ALB_COUNT(eviction_names); i++)
+        if (strcmp(texts[0], eviction_names[i]) == 0) {
+            *(enum config_eviction *)member = (enum config_eviction)i;
+            return ALB_STATUS_OK;
+        }
+    return alb_fail(ALB_INVALID, "a policy is s3-fifo, lru, tiny-lfu or fifo");
+}
+
+static struct alb_status eviction_show(const void *member, struct buf *out)
+{
+    return buf_printf(out, "%s", eviction_names[*(const enum config_eviction *)member]);
+}
+
 /* ---- SWITCH ---- */
 
 static struct alb_status switch_read(const char *const *texts, size_t count, void *member)
@@ -280,7 +356,8 @@ static struct alb_status level_show(const void *member, struct buf *out)
 #define TYPE(NAME, prefix, words)                                                                  \
     [CONFIG_TYPE_##NAME] = {.allowed = (words),                                                    \
                             .is_list = CONFIG_TYPE_##NAME == CONFIG_TYPE_URLS ||                   \
-                                       CONFIG_TYPE_##NAME == CONFIG_TYPE_PLACES,                   \
+                                       CONFIG_TYPE_##NAME == CONFIG_TYPE_PLACES ||                 \
+                                       CONFIG_TYPE_##NAME == CONFIG_TYPE_PINS,                     \
                             .read = prefix##_read,                                                 \
                             .show = prefix##_show},
 const struct config_type config_types[] = {

@@ -23,6 +23,7 @@ struct daemon {
     char *certificate_pem, *ca_pem, *csr_pem; /* owned: its own, and what it takes to renew it */
     struct loop *loop;
     struct reflector *reflector;
+    const char *pins[CONFIG_PINS_MAX];
 };
 
 /* Each returns an exit code after saying what is wrong. */
@@ -77,7 +78,7 @@ static int open_doors(struct daemon *d)
     if (!file_exists(dir))
         return reflector_fail(ALB_NOT_FOUND, "%s: data %s is not there; is its disk mounted?",
                               d->config_path, dir);
-    return reflector_doors_open(dir, d->config.cache_quota_bytes, &d->doors);
+    return reflector_doors_open(&d->config, &d->doors);
 }
 
 /* ---- TLS ---- */
@@ -238,6 +239,9 @@ static int start(struct daemon *d)
         .packet_overhead = (uint32_t)c->packet_overhead,
         .max_sessions = process_fit_sessions("reflector.limits", c->max_sessions)};
     copy_parents(&c->parents, &options);
+    for (; options.pin_count < c->cache_pins.count; options.pin_count++)
+        d->pins[options.pin_count] = c->cache_pins.at[options.pin_count];
+    options.pins = d->pins;
     own_addresses_read(&options.addresses);
     struct alb_status st = reflector_start(&options, &d->reflector);
     if (alb_failed(st) && st.code == ALB_REFUSED)

@@ -3,10 +3,12 @@
 #include "reflector/doors.h"
 
 #include <stdio.h>
+#include <sys/statvfs.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/units.h"
 #include "reflector/command.h"
 #include "store/disk/segment_store.h"
 
@@ -98,16 +100,109 @@ static struct alb_status look_for_trust(struct catalogue *c)
     return ALB_STATUS_OK;
 }
 
+/* ---- pins ------------------------------------------------------------------------------------ */
+
+struct stale_pins {
+    const struct config_pins *wanted;
+    char names[PINS_MAX][PIN_NAME_MAX + 1];
+    size_t count;
+};
+
+static void note_stale(void *arg, const char *name, uint64_t chunks, uint64_t bytes)
+{
+    struct stale_pins *s = arg;
+
+    (void)chunks;
+    (void)bytes;
+    for (size_t i = 0; i < s->wanted->count; i++)
+        if (strcmp(s->wanted->at[i], name) == 0)
+            return;
+    if (s->count < PINS_MAX)
+        (void)snprintf(s->names[s->count++], PIN_NAME_MAX + 1, "%s", name);
+}
+
+/* Pins that the configuration does not name any more go; the others must fit before anything is
+ * dropped for their sake. */
+static int fit_pins(const struct reflector_config *c, struct chunk_store *store)
+{
+    const struct cache_ops *cache = store->ops->cache;
+    AUTO_FREE struct stale_pins *stale = xalloc(sizeof *stale);
+    struct cache_stats stats;
+    char text[2][UNITS_TEXT_SIZE];
+
+    stale->wanted = &c->cache_pins;
+    cache->list_pins(store, note_stale, stale);
+    for (size_t i = 0; i < stale->count; i++) {
+        struct alb_status st = cache->unpin(store, stale->names[i]);
+        if (alb_failed(st))
+            return reflector_fail_status(st, "%s: unpinning %s", c->data, stale->names[i]);
+        log_event(LOG_INFO, "cache.unpinned", "version=%s", stale->names[i]);
+    }
+    cache->stats(store, &stats);
+    if (c->cache_quota_bytes == 0 ||
+        stats.pinned_bytes <= c->cache_quota_bytes / 100 * PINS_SHARE_PERCENT)
+        return 0;
+    return reflector_fail(ALB_INVALID,
+                          "%s: cache_quota = %s is too little for what cache_pins names: that can "
+                          "take %s, and pins have at most %d %% of the quota; raise it or pin less "
+                          "(nothing was dropped)",
+                          c->data, format_size(c->cache_quota_bytes, text[0]),
+                          format_size(stats.pinned_bytes, text[1]), (int)PINS_SHARE_PERCENT);
+}
+
 /* ---- both ------------------------------------------------------------------------------------ */
 
-int reflector_doors_open(const char *dir, uint64_t quota_bytes, struct reflector_doors *out)
+/* What makes no sense is said before anything is opened or dropped. */
+static int check_limits(const struct reflector_config *c)
 {
-    const struct segment_store_options options = {.dir = dir, .quota_bytes = quota_bytes};
-    struct reflector_doors d = {.store = NULL};
-    struct alb_status st = open_store(&options, &d.store);
+    struct statvfs about;
+    char text[3][UNITS_TEXT_SIZE];
 
+    if (c->cache_quota_bytes != 0 && c->cache_quota_bytes < SEGMENT_STORE_QUOTA_LEAST)
+        return reflector_fail(ALB_INVALID,
+                              "%s: cache_quota = %s: a cache has at least %s (a few groups of "
+                              "chunks and what finds them); or 0 for no limit",
+                              c->data, format_size(c->cache_quota_bytes, text[0]),
+                              format_size(SEGMENT_STORE_QUOTA_LEAST, text[1]));
+    if (statvfs(c->data, &about) != 0)
+        return 0;
+    uint64_t all = (uint64_t)about.f_blocks * about.f_frsize;
+    if (c->cache_floor_bytes >= all)
+        return reflector_fail(ALB_INVALID,
+                              "%s: cache_floor = %s: the disk there has %s in all, so nothing "
+                              "could ever be kept; take less",
+                              c->data, format_size(c->cache_floor_bytes, text[0]),
+                              format_size(all, text[1]));
+    if (c->cache_quota_bytes > all - c->cache_floor_bytes)
+        log_event(LOG_WARN, "cache.quota_beyond_disk",
+                  "quota=%s disk=%s floor=%s next=\"what the disk has is the limit\"",
+                  format_size(c->cache_quota_bytes, text[0]), format_size(all, text[1]),
+                  format_size(c->cache_floor_bytes, text[2]));
+    return 0;
+}
+
+int reflector_doors_open(const struct reflector_config *c, struct reflector_doors *out)
+{
+    const char *dir = c->data;
+    const struct segment_store_options options = {
+        .dir = dir,
+        .quota_bytes = c->cache_quota_bytes,
+        .floor_bytes = c->cache_floor_bytes,
+        .policy = evict_policy_find(config_eviction_name(c->cache_policy)),
+    };
+    struct reflector_doors d = {.store = NULL};
+    int code = check_limits(c);
+
+    if (code != 0)
+        return code;
+    struct alb_status st = open_store(&options, &d.store);
     if (alb_failed(st))
         return tell_store_failure(st, dir);
+    code = fit_pins(c, d.store);
+    if (code != 0) {
+        reflector_doors_close(&d);
+        return code;
+    }
     st = open_catalogue(dir, &d.catalogue);
     if (!alb_failed(st))
         st = look_for_trust(d.catalogue);

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "config/config.h"
 #include "store/catalogue.h"
 #include "store/chunk_store.h"
 
@@ -19,6 +20,6 @@ struct reflector_doors {
 
 /* 0, or an exit code after saying on standard error what is wrong; then nothing is open.  Blocking:
  * reads the whole catalogue. */
-int reflector_doors_open(const char *dir, uint64_t quota_bytes, struct reflector_doors *out);
+int reflector_doors_open(const struct reflector_config *c, struct reflector_doors *out);
 /* The catalogue may be NULL, the store too. */
 void reflector_doors_close(struct reflector_doors *d);

@@ -46,6 +46,8 @@ struct reflector_options {
     uint64_t wan_down_bps, wan_up_bps; /* of that line, at most; 0: whatever it carries */
     uint32_t packet_overhead;          /* bytes that a line adds to each IP packet */
     size_t max_sessions;               /* downstream; 0: 4,096 */
+    const char *const *pins;           /* borrowed: LAYER@VERSION, never dropped from the store */
+    size_t pin_count;
 };
 
 /* IO, CORRUPT (kept trust does not verify), INVALID (address). */

@@ -32,11 +32,14 @@ struct chunk_place { /* for people: where a stored form lies */
 };
 
 struct chunk_store;
+struct cache_ops;
 
 struct chunk_store_ops {
     const char *name;
+    const struct cache_ops *cache; /* cache.h; NULL: nothing is ever dropped */
     /* Durable when it returns OK: one group, one write, one sync.  `outcomes` may be NULL.  FULL
-     * when there is no room: nothing of the group is visible then.  UNKNOWN when at least one
+     * when there is no room: nothing of the group is visible then (in a cache with several queues,
+     * maybe some of it, if the disk itself is full).  UNKNOWN when at least one
      * outcome is PUT_UNKNOWN; the others are as `outcomes` says.  After any other failure
      * `outcomes` is not written and asking again is right. */
     struct alb_status (*put_many)(struct chunk_store *s, struct chunk *const *chunks, size_t count,

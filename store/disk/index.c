@@ -11,17 +11,25 @@
 /* First byte of a key: what it is about.  Chunks come last, so that a walk over them ends with the
  * database. */
 enum { ABOUT_CHUNK = 'n' }; /* 'm': what is about the index itself */
-enum { CHUNK_KEY_SIZE = 2 + DIGEST_SIZE, ENTRY_SIZE = 16, MARK_SIZE = 32 };
+enum { SCRUB_SIZE = 1 + DIGEST_SIZE + 4 * 8 };
+enum { CHUNK_KEY_SIZE = 2 + DIGEST_SIZE, ENTRY_SIZE = 16, MARK_SIZE = 32, QUEUES_SIZE = 40 };
 
 static const char format_key[] = "mformat";
 static const char format_value[] = "albedo index 1";
 static const char mark_key[] = "mmark";
+static const char scrub_key[] = "mscrub";
+static const char queues_key[] = "mqueues"; /* what a cache adds to the mark */
 
 /* A branch box's share of memory: 5 million entries find their blocks in this (DESIGN §6). */
-static const struct rocks_tuning tuning = {
-    .cache_bytes = 64 << 20,
-    .write_buffer_bytes = 8 << 20,
-};
+enum { CACHE_BYTES = 64 << 20, BUFFER_MOST = 8 << 20, BUFFER_LEAST = 64 << 10, BUFFERS = 128 };
+
+static size_t buffer_for(uint64_t quota_bytes)
+{
+    uint64_t share = quota_bytes / BUFFERS;
+    if (quota_bytes == 0 || share > BUFFER_MOST)
+        return BUFFER_MOST;
+    return share < BUFFER_LEAST ? BUFFER_LEAST : (size_t)share;
+}
 
 struct index {
     struct rocks *db;
@@ -50,9 +58,11 @@ static struct alb_status check_format(struct rocks *db)
     return st;
 }
 
-struct alb_status index_open(const char *path, struct index **out)
+struct alb_status index_open(const char *path, uint64_t quota_bytes, struct index **out)
 {
     struct rocks *db;
+    const struct rocks_tuning tuning = {.cache_bytes = CACHE_BYTES,
+                                        .write_buffer_bytes = buffer_for(quota_bytes)};
     struct alb_status st = rocks_open(path, &tuning, &db);
     if (alb_failed(st))
         return st;
@@ -107,6 +117,24 @@ struct alb_status index_get(struct index *x, const struct chunk_key *key, struct
     return st;
 }
 
+/* A store without eviction has one queue and nothing of this. */
+static struct alb_status get_queues(struct index *x, struct index_mark *out)
+{
+    uint8_t value[QUEUES_SIZE];
+    struct unpack u;
+    struct alb_status st =
+        rocks_get_fixed(x->db, queues_key, sizeof(queues_key) - 1, value, sizeof(value));
+    if (alb_failed(st))
+        return st.code == ALB_NOT_FOUND ? ALB_STATUS_OK : st;
+    unpack_init(&u, value, sizeof(value));
+    for (size_t i = 1; i < EVICT_QUEUES; i++) {
+        out->at[i].segment = unpack_u64(&u);
+        out->at[i].offset = unpack_u64(&u);
+    }
+    out->complete_to = unpack_u64(&u);
+    return ALB_STATUS_OK;
+}
+
 struct alb_status index_get_mark(struct index *x, struct index_mark *out)
 {
     uint8_t value[MARK_SIZE];
@@ -116,11 +144,20 @@ struct alb_status index_get_mark(struct index *x, struct index_mark *out)
     if (alb_failed(st))
         return st;
     unpack_init(&u, value, sizeof(value));
-    out->segment = unpack_u64(&u);
-    out->offset = unpack_u64(&u);
+    *out = (struct index_mark){.at = {{.segment = unpack_u64(&u)}}};
+    out->at[0].offset = unpack_u64(&u);
     out->chunks = unpack_u64(&u);
     out->stored_bytes = unpack_u64(&u);
-    return ALB_STATUS_OK;
+    out->complete_to = out->at[0].segment;
+    return get_queues(x, out);
+}
+
+uint64_t index_mark_knows(const struct index_mark *mark, uint64_t id)
+{
+    for (size_t i = 0; i < EVICT_QUEUES; i++)
+        if (mark->at[i].segment == id)
+            return mark->at[i].offset;
+    return id <= mark->complete_to ? UINT64_MAX : 0;
 }
 
 struct listing {
@@ -176,9 +213,46 @@ struct alb_status index_check_room(struct index *x, uint64_t more_bytes)
     return rocks_check_room(x->db, more_bytes);
 }
 
+struct alb_status index_get_scrub(struct index *x, struct index_scrub *out)
+{
+    uint8_t value[SCRUB_SIZE];
+    struct unpack u;
+    struct alb_status st =
+        rocks_get_fixed(x->db, scrub_key, sizeof(scrub_key) - 1, value, sizeof(value));
+    *out = (struct index_scrub){.rounds = 0};
+    if (alb_failed(st))
+        return st.code == ALB_NOT_FOUND ? ALB_STATUS_OK : st;
+    unpack_init(&u, value, sizeof(value));
+    unpack_key(&u, &out->after);
+    out->rounds = unpack_u64(&u);
+    out->chunks = unpack_u64(&u);
+    out->bytes = unpack_u64(&u);
+    out->bad = unpack_u64(&u);
+    return unpack_finish(&u);
+}
+
+struct alb_status index_put_scrub(struct index *x, const struct index_scrub *s)
+{
+    const uint64_t fields[] = {s->rounds, s->chunks, s->bytes, s->bad};
+    uint8_t value[SCRUB_SIZE] = {s->after.kind};
+    memcpy(value + 1, s->after.digest.bytes, DIGEST_SIZE);
+    for (unsigned i = 0; i < 8 * ALB_COUNT(fields); i++)
+        value[1 + DIGEST_SIZE + i] = (uint8_t)(fields[i / 8] >> (8 * (i % 8)));
+    struct rocks_batch *b = rocks_batch_new();
+    rocks_batch_put(b, scrub_key, sizeof(scrub_key) - 1, value, sizeof(value));
+    struct alb_status st = rocks_write(x->db, b, false);
+    rocks_batch_free(b);
+    return st;
+}
+
 uint64_t index_disk_bytes(struct index *x)
 {
     return rocks_disk_bytes(x->db);
+}
+
+uint64_t index_reserve_bytes(struct index *x)
+{
+    return rocks_own_needs(x->db);
 }
 
 struct index_batch *index_batch_new(void)
@@ -218,14 +292,25 @@ void index_batch_remove(struct index_batch *b, const struct chunk_key *key)
     rocks_batch_remove(b->changes, name, sizeof(name));
 }
 
-struct alb_status index_write(struct index *x, struct index_batch *b, const struct index_mark *mark)
+static void put_numbers(struct index_batch *b, const char *key, const uint64_t *numbers,
+                        size_t count)
 {
-    const uint64_t fields[] = {mark->segment, mark->offset, mark->chunks, mark->stored_bytes};
-    uint8_t value[MARK_SIZE];
-    for (unsigned i = 0; i < MARK_SIZE; i++)
-        value[i] = (uint8_t)(fields[i / 8] >> (8 * (i % 8)));
-    rocks_batch_put(b->changes, mark_key, sizeof(mark_key) - 1, value, sizeof(value));
-    struct alb_status st = rocks_write(x->db, b->changes, false);
+    uint8_t value[QUEUES_SIZE];
+    for (size_t i = 0; i < 8 * count; i++)
+        value[i] = (uint8_t)(numbers[i / 8] >> (8 * (i % 8)));
+    rocks_batch_put(b->changes, key, strlen(key), value, 8 * count);
+}
+
+struct alb_status index_write(struct index *x, struct index_batch *b, const struct index_mark *mark,
+                              bool sync)
+{
+    const struct index_extent *at = mark->at;
+    const uint64_t fields[] = {at[0].segment, at[0].offset, mark->chunks, mark->stored_bytes};
+    const uint64_t queues[] = {at[1].segment, at[1].offset, at[2].segment, at[2].offset,
+                               mark->complete_to};
+    put_numbers(b, mark_key, fields, ALB_COUNT(fields));
+    put_numbers(b, queues_key, queues, ALB_COUNT(queues));
+    struct alb_status st = rocks_write(x->db, b->changes, sync);
     if (!alb_failed(st))
         KILL_POINT("index.written");
     return st;

@@ -9,6 +9,7 @@
 
 #include "base/key.h"
 #include "base/status.h"
+#include "store/evict.h"
 
 struct index;
 
@@ -18,16 +19,32 @@ struct index_entry {
     uint32_t size;   /* of the body            */
 };
 
+/* Where scrubbing goes on, and what it has done so far. */
+struct index_scrub {
+    struct chunk_key after; /* kind 0: from the beginning */
+    uint64_t rounds, chunks, bytes, bad;
+};
+
+/* Up to where a segment that is being written is known; segment 0: none is. */
+struct index_extent {
+    uint64_t segment;
+    uint64_t offset;
+};
+
+/* The index is complete for the segments in `at` up to their offsets, and for all others with ids
+ * up to `complete_to`. */
 struct index_mark {
-    uint64_t segment; /* 0: knows nothing yet                             */
-    uint64_t offset;  /* complete for all that is before this in segment  */
-    uint64_t chunks;  /* how many entries there are                       */
+    struct index_extent at[EVICT_QUEUES];
+    uint64_t complete_to; /* 0: knows nothing yet       */
+    uint64_t chunks;      /* how many entries there are */
     uint64_t stored_bytes;
 };
 
-/* INVALID when its format version is unknown, CONFLICT when it is open elsewhere; CORRUPT; IO;
- * FULL. */
-ALB_MUST_USE struct alb_status index_open(const char *path, struct index **out);
+/* `quota_bytes`: of the whole store, so that what is not yet in tables is a small part of it; 0:
+ * none.  INVALID when its format version is unknown, CONFLICT when it is open elsewhere; CORRUPT;
+ * IO; FULL. */
+ALB_MUST_USE struct alb_status index_open(const char *path, uint64_t quota_bytes,
+                                          struct index **out);
 void index_close(struct index *x);
 /* Remove it, to build it anew; it must not be open. */
 ALB_MUST_USE struct alb_status index_destroy(const char *path);
@@ -39,7 +56,12 @@ ALB_MUST_USE struct alb_status index_get_mark(struct index *x, struct index_mark
 ALB_MUST_USE struct alb_status index_list(struct index *x, const struct chunk_key *after,
                                           size_t max, struct chunk_key *keys,
                                           struct index_entry *entries, size_t *count);
+/* All zero when there is none.  Saved unsynced. */
+ALB_MUST_USE struct alb_status index_get_scrub(struct index *x, struct index_scrub *out);
+ALB_MUST_USE struct alb_status index_put_scrub(struct index *x, const struct index_scrub *s);
+/* What it occupies on disk, and what it may occupy besides, for a while, by its own doing. */
 uint64_t index_disk_bytes(struct index *x);
+uint64_t index_reserve_bytes(struct index *x);
 /* FULL when `more_bytes` more on this disk would leave too little for the index (rocks.h). */
 ALB_MUST_USE struct alb_status index_check_room(struct index *x, uint64_t more_bytes);
 
@@ -49,6 +71,8 @@ struct index_batch *index_batch_free(struct index_batch *b);
 void index_batch_put(struct index_batch *b, const struct chunk_key *key,
                      const struct index_entry *entry);
 void index_batch_remove(struct index_batch *b, const struct chunk_key *key);
-/* All changes and the mark, or nothing. */
+/* All changes and the mark, or nothing; with `sync` it and all before it is durable. */
 ALB_MUST_USE struct alb_status index_write(struct index *x, struct index_batch *b,
-                                           const struct index_mark *mark);
+                                           const struct index_mark *mark, bool sync);
+/* Up to where the segment `id` is known: 0, an offset, or UINT64_MAX for all of it. */
+uint64_t index_mark_knows(const struct index_mark *mark, uint64_t id);

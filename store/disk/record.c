@@ -41,7 +41,7 @@ void segment_header_encode(const struct segment_header *h, uint8_t out[SEGMENT_H
     memcpy(out + HEAD_MAGIC, segment_magic, sizeof(segment_magic));
     store_le(out + HEAD_ID, h->id, 8);
     store_le(out + HEAD_SALT, h->salt, 8);
-    store_le(out + HEAD_FLAGS, 0, 4);
+    store_le(out + HEAD_FLAGS, (uint64_t)h->queue, 4);
     store_le(out + HEAD_CRC, crc32c_extend(0, out, HEAD_CRC), 4);
 }
 
@@ -55,11 +55,12 @@ struct alb_status segment_header_decode(const uint8_t bytes[SEGMENT_HEADER_SIZE]
                                      "wrote it, so use that one");
     if (load_le(bytes + HEAD_CRC, 4) != crc32c_extend(0, bytes, HEAD_CRC))
         return alb_fail(ALB_CORRUPT, "segment: its header's check value is wrong");
-    if (load_le(bytes + HEAD_FLAGS, 4) != 0)
+    if (load_le(bytes + HEAD_FLAGS, 4) >= EVICT_QUEUES)
         return alb_fail(ALB_INVALID, "segment: it has flags this program does not know; a newer "
                                      "program wrote it, so use that one");
     out->id = load_le(bytes + HEAD_ID, 8);
     out->salt = load_le(bytes + HEAD_SALT, 8);
+    out->queue = (enum evict_queue)load_le(bytes + HEAD_FLAGS, 4);
     return ALB_STATUS_OK;
 }
 

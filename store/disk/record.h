@@ -13,16 +13,18 @@
 
 #include "base/key.h"
 #include "base/status.h"
+#include "store/evict.h"
 
 enum { SEGMENT_HEADER_SIZE = 32, RECORD_HEADER_SIZE = 48 };
 
 struct segment_header {
     uint64_t id;
     uint64_t salt;
+    enum evict_queue queue; /* which of a cache's queues its records stand in */
 };
 
 void segment_header_encode(const struct segment_header *h, uint8_t out[SEGMENT_HEADER_SIZE]);
-/* INVALID for a format version this program does not know, CORRUPT for everything else. */
+/* INVALID for a format version or a queue this program does not know, CORRUPT for all else. */
 ALB_MUST_USE struct alb_status segment_header_decode(const uint8_t bytes[SEGMENT_HEADER_SIZE],
                                                      struct segment_header *out);
 

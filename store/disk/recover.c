@@ -23,7 +23,7 @@ enum { BATCH_RECORDS = 512 };
 static struct alb_status load_segments(struct segment_store *d);
 static struct alb_status open_index(struct segment_store *d);
 static struct alb_status read_on(struct segment_store *d);
-static struct alb_status choose_active(struct segment_store *d);
+static struct alb_status choose_active(struct segment_store *d, enum evict_queue queue);
 
 struct alb_status store_recover(struct segment_store *d)
 {
@@ -32,8 +32,11 @@ struct alb_status store_recover(struct segment_store *d)
         st = open_index(d);
     if (!alb_failed(st))
         st = read_on(d);
-    if (!alb_failed(st))
-        st = choose_active(d);
+    if (!alb_failed(st) && alb_failed(index_get_scrub(d->index, &d->scrub)))
+        d->scrub = (struct index_scrub){.rounds = 0}; /* then from the beginning */
+    for (int q = 0; q < EVICT_QUEUES && !alb_failed(st); q++)
+        if (q == QUEUE_NEW || d->evicts)
+            st = choose_active(d, (enum evict_queue)q);
     return st;
 }
 
@@ -133,20 +136,25 @@ static struct alb_status rebuild_index(struct segment_store *d, const char *why)
     d->index = NULL;
     struct alb_status st = index_destroy(d->index_dir);
     if (!alb_failed(st))
-        st = index_open(d->index_dir, &d->index);
+        st = index_open(d->index_dir, d->quota_bytes, &d->index);
     d->mark = (struct index_mark){0};
     return st;
 }
 
-/* An index whose newest segment is gone belongs to other segments, or they to another index. */
+/* An index whose newest segment is gone belongs to other segments, or they to another index: what
+ * is evicted is taken out of the mark first. */
 static bool is_of_other_segments(struct segment_store *d)
 {
-    return d->mark.segment != 0 && !segment_table_covers(&d->table, d->mark.segment, 0);
+    for (size_t i = 0; i < EVICT_QUEUES; i++)
+        if (d->mark.at[i].segment != 0 &&
+            !segment_table_covers(&d->table, d->mark.at[i].segment, 0))
+            return true;
+    return false;
 }
 
 static struct alb_status open_index(struct segment_store *d)
 {
-    struct alb_status st = index_open(d->index_dir, &d->index);
+    struct alb_status st = index_open(d->index_dir, d->quota_bytes, &d->index);
     if (!alb_failed(st))
         st = index_get_mark(d->index, &d->mark);
     if (st.code == ALB_CORRUPT)
@@ -155,8 +163,8 @@ static struct alb_status open_index(struct segment_store *d)
         return rebuild_index(d, "lost");
     if (alb_failed(st) && st.code != ALB_NOT_FOUND)
         return st;
-    if (d->mark.segment > d->last_id)
-        d->last_id = d->mark.segment;
+    if (d->mark.complete_to > d->last_id)
+        d->last_id = d->mark.complete_to;
     if (is_of_other_segments(d))
         return rebuild_index(d, "of other segments");
     return ALB_STATUS_OK;
@@ -166,7 +174,7 @@ static struct alb_status open_index(struct segment_store *d)
 
 struct reader {
     struct segment_store *store;
-    uint64_t segment;
+    const struct segment *segment;
     struct index_batch *batch;
     struct map pending; /* keys in `batch`: the index cannot answer for them yet */
     uint64_t found;
@@ -177,7 +185,7 @@ static struct alb_status flush(struct reader *r)
     struct segment_store *d = r->store;
     if (r->pending.count == 0)
         return ALB_STATUS_OK;
-    struct alb_status st = index_write(d->index, r->batch, &d->mark);
+    struct alb_status st = index_write(d->index, r->batch, &d->mark, false);
     index_batch_free(r->batch);
     r->batch = index_batch_new();
     map_release(&r->pending);
@@ -212,15 +220,17 @@ static struct alb_status take_record(void *arg, const struct record *record)
     if (alb_failed(st) && st.code != ALB_NOT_FOUND)
         return st;
     const uint32_t *old_size = alb_failed(st) ? NULL : &old.size;
-    struct index_entry entry = {r->segment, (uint32_t)record->offset, record->size};
+    struct index_entry entry = {r->segment->id, (uint32_t)record->offset, record->size};
     if (record->type == RECORD_CHUNK)
         index_batch_put(r->batch, &record->key, &entry);
     else
         index_batch_remove(r->batch, &record->key);
     account(&d->mark, old_size, record->type == RECORD_CHUNK ? &record->size : NULL);
     map_put(&r->pending, &record->key, r);
-    d->mark.segment = r->segment;
-    d->mark.offset = record->offset + RECORD_HEADER_SIZE + record->size;
+    d->mark.at[r->segment->queue] =
+        (struct index_extent){r->segment->id, record->offset + RECORD_HEADER_SIZE + record->size};
+    if (d->mark.complete_to < r->segment->id)
+        d->mark.complete_to = r->segment->id;
     r->found++;
     return ALB_STATUS_OK;
 }
@@ -238,17 +248,17 @@ static struct alb_status cut_tail(struct segment *s, uint64_t end)
     return ALB_STATUS_OK;
 }
 
-static struct alb_status read_segment(struct reader *r, struct segment *s, bool newest)
+static struct alb_status read_segment(struct reader *r, struct segment *s, uint64_t from)
 {
     struct segment_store *d = r->store;
-    uint64_t from = s->id == d->mark.segment ? d->mark.offset : SEGMENT_HEADER_SIZE;
+    bool newest = s->id == segment_table_last_of(&d->table, s->queue);
     uint64_t found_before = r->found;
     uint64_t end;
     uint64_t damaged_bytes;
     if (from > atomic_load(&s->size))
         return ALB_STATUS_OK; /* a group whose index write failed, and was cut off: nothing there */
     const struct segment_visitor visitor = {take_record, r};
-    r->segment = s->id;
+    r->segment = s;
     struct alb_status st = segment_walk(s, from, &visitor, &end, &damaged_bytes);
     if (!alb_failed(st) && damaged_bytes > 0)
         log_event(LOG_ERROR, "segment.damaged", "file=%s bytes=%" PRIu64, s->path, damaged_bytes);
@@ -263,16 +273,18 @@ static struct alb_status read_on(struct segment_store *d)
 {
     struct reader r = {.store = d, .batch = index_batch_new()};
     struct alb_status st = ALB_STATUS_OK;
-    uint64_t begin = d->mark.segment;
+    const struct index_mark known = d->mark;
     map_init(&r.pending);
     for (size_t i = 0; i < d->table.count && !alb_failed(st); i++) {
         struct segment *s;
-        if (d->table.segments[i]->id < begin)
+        uint64_t id = d->table.segments[i]->id;
+        uint64_t from = index_mark_knows(&known, id);
+        if (from == UINT64_MAX)
             continue;
-        st = segment_table_hold(&d->table, d->table.segments[i]->id, &s);
+        st = segment_table_hold(&d->table, id, &s);
         if (alb_failed(st))
             break;
-        st = read_segment(&r, s, i + 1 == d->table.count);
+        st = read_segment(&r, s, from == 0 ? SEGMENT_HEADER_SIZE : from);
         segment_drop(s);
     }
     index_batch_free(r.batch);
@@ -282,14 +294,15 @@ static struct alb_status read_on(struct segment_store *d)
     return st;
 }
 
-/* Go on in the newest segment if it has room, and if the index does not speak of places behind its
- * end, where other records would come to stand. */
-static struct alb_status choose_active(struct segment_store *d)
+/* Go on in the queue's newest segment if it has room, and if the index does not speak of places
+ * behind its end, where other records would come to stand. */
+static struct alb_status choose_active(struct segment_store *d, enum evict_queue queue)
 {
-    uint64_t newest = segment_table_last(&d->table);
-    if (newest == 0 || newest < d->mark.segment)
+    uint64_t newest = segment_table_last_of(&d->table, queue);
+    const struct index_extent *at = &d->mark.at[queue];
+    if (newest == 0 || newest < at->segment)
         return ALB_STATUS_OK;
-    if (newest == d->mark.segment && !segment_table_covers(&d->table, newest, d->mark.offset))
+    if (newest == at->segment && !segment_table_covers(&d->table, newest, at->offset))
         return ALB_STATUS_OK;
     if (segment_table_covers(&d->table, newest, d->segment_bytes))
         return ALB_STATUS_OK;
@@ -301,6 +314,6 @@ static struct alb_status choose_active(struct segment_store *d)
     if (alb_failed(st))
         segment_drop(s);
     else
-        d->active = s;
+        d->active[queue] = s;
     return st;
 }

@@ -35,6 +35,7 @@ struct rocks {
 
 /* Room for the small files that opening writes (manifest, options, its own log), and to go on; at
  * most so much for tables that are being merged; and what is plenty in any case. */
+enum { STAT_BLOCK = 512 }; /* the unit of st_blocks, whatever the file system's is */
 enum { SPARE_BYTES = 1 << 20, MERGE_BYTES_MAX = 256 << 20, PLENTY_BYTES = 1 << 30 };
 
 struct rocks_batch {
@@ -101,6 +102,7 @@ static rocksdb_options_t *make_options(const struct rocks_tuning *tuning, rocksd
     rocksdb_options_set_info_log_level(o, 2); /* warnings; its own file LOG, at most 2 × 1 MiB */
     rocksdb_options_set_keep_log_file_num(o, 2);
     rocksdb_options_set_max_log_file_size(o, 1 << 20);
+    rocksdb_options_set_max_manifest_file_size(o, 1 << 20);
 
     rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
     rocksdb_block_based_options_set_filter_policy(table,
@@ -111,7 +113,7 @@ static rocksdb_options_t *make_options(const struct rocks_tuning *tuning, rocksd
     return without_reserve(o);
 }
 
-/* The sizes of the database's files whose names end so. */
+/* The blocks of the database's files whose names end so. */
 static uint64_t files_bytes(const struct rocks *r, const char *end)
 {
     DIR *dir = opendir(r->path);
@@ -125,7 +127,7 @@ static uint64_t files_bytes(const struct rocks *r, const char *end)
         bool ends = length >= strlen(end) && strcmp(entry->d_name + length - strlen(end), end) == 0;
         if (ends && fstatat(dirfd(dir), entry->d_name, &about, AT_SYMLINK_NOFOLLOW) == 0 &&
             S_ISREG(about.st_mode))
-            total += (uint64_t)about.st_size;
+            total += (uint64_t)about.st_blocks * STAT_BLOCK;
     }
     (void)closedir(dir);
     return total;
@@ -221,8 +223,7 @@ static uint64_t property(const struct rocks *r, const char *name)
     return rocksdb_property_int(r->db, name, &value) == 0 ? value : 0;
 }
 
-/* What RocksDB will write by itself: what is in memory, as a table, and tables merged anew. */
-static uint64_t own_needs(struct rocks *r)
+uint64_t rocks_own_needs(struct rocks *r)
 {
     uint64_t merges = 0;
     uint64_t tables = 0;
@@ -242,7 +243,7 @@ struct alb_status rocks_check_room(struct rocks *r, uint64_t more_bytes)
         return ALB_STATUS_OK; /* whoever writes will see */
     uint64_t free_bytes = (uint64_t)about.f_bavail * about.f_frsize;
     if (free_bytes >= more_bytes + PLENTY_BYTES ||
-        free_bytes >= more_bytes + SPARE_BYTES + own_needs(r))
+        free_bytes >= more_bytes + SPARE_BYTES + rocks_own_needs(r))
         return ALB_STATUS_OK;
     return alb_status_from_errno(ENOSPC, "keeping a reserve on the disk");
 }

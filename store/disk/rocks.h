@@ -64,5 +64,7 @@ typedef bool (*rocks_visit)(void *arg, const void *key, size_t key_size, const v
 /* All pairs from `start` on in the order of their keys, as they were when the walk began. */
 ALB_MUST_USE struct alb_status rocks_walk(struct rocks *r, const void *start, size_t start_size,
                                           rocks_visit visit, void *arg);
-/* What its files occupy on disk. */
+/* The blocks that its files occupy on disk. */
 uint64_t rocks_disk_bytes(struct rocks *r);
+/* What it will write by itself: what is in memory, as a table, and tables merged anew. */
+uint64_t rocks_own_needs(struct rocks *r);

@@ -16,12 +16,15 @@
 #include "base/file.h"
 #include "base/log.h"
 
+enum { STAT_BLOCK = 512 }; /* the unit of st_blocks, whatever the file system's is */
+
 static struct segment *segment_new(const char *dir, uint64_t id);
 static struct alb_status write_header(struct segment *s);
 static struct alb_status read_header(struct segment *s);
 static struct alb_status write_group(struct segment *s, struct append *group, size_t count);
 static struct alb_status write_all(int fd, struct iovec *parts, size_t count, uint64_t offset);
 static struct alb_status sync_data(int fd);
+static void note_blocks(struct segment *s);
 static bool breaks(const char *site, int sys);
 
 char *segment_path(const char *dir, uint64_t id)
@@ -29,9 +32,11 @@ char *segment_path(const char *dir, uint64_t id)
     return xasprintf("%s/%016" PRIx64 ".seg", dir, id);
 }
 
-struct alb_status segment_create(const char *dir, uint64_t id, struct segment **out)
+struct alb_status segment_create(const char *dir, uint64_t id, enum evict_queue queue,
+                                 struct segment **out)
 {
     struct segment *s = segment_new(dir, id);
+    s->queue = queue;
     if (breaks("segment.create", ENOSPC))
         s->fd = -1;
     else
@@ -104,15 +109,19 @@ static struct segment *segment_new(const char *dir, uint64_t id)
     s->fd = -1;
     atomic_init(&s->readers, 0);
     atomic_init(&s->size, SEGMENT_HEADER_SIZE);
+    atomic_init(&s->disk_bytes, 0);
     return s;
 }
 
 static struct alb_status write_header(struct segment *s)
 {
     uint8_t bytes[SEGMENT_HEADER_SIZE];
-    segment_header_encode(&(struct segment_header){.id = s->id, .salt = s->salt}, bytes);
+    const struct segment_header header = {.id = s->id, .salt = s->salt, .queue = s->queue};
+    segment_header_encode(&header, bytes);
     struct iovec part = {.iov_base = bytes, .iov_len = sizeof(bytes)};
-    return write_all(s->fd, &part, 1, 0);
+    struct alb_status st = write_all(s->fd, &part, 1, 0);
+    note_blocks(s);
+    return st;
 }
 
 static struct alb_status read_header(struct segment *s)
@@ -130,7 +139,9 @@ static struct alb_status read_header(struct segment *s)
     if (header.id != s->id)
         return alb_fail(ALB_CORRUPT, "segment: its name is not the one it was made with");
     s->salt = header.salt;
+    s->queue = header.queue;
     atomic_store(&s->size, (unsigned long long)about.st_size);
+    note_blocks(s);
     return ALB_STATUS_OK;
 }
 
@@ -152,6 +163,7 @@ struct alb_status segment_append(struct segment *s, struct append *group, size_t
         segment_cut(s, start);
     else
         atomic_store(&s->size, start + append_bytes(group, count));
+    note_blocks(s);
     return st;
 }
 
@@ -162,6 +174,15 @@ void segment_cut(struct segment *s, uint64_t size)
     if (breaks("segment.cut", EIO) || ftruncate(s->fd, (off_t)size) != 0)
         log_status(LOG_WARN, "segment.cut", alb_fail_sys("store: cutting a segment file back"),
                    "file=%s size=%" PRIu64, s->path, size);
+    note_blocks(s);
+}
+
+/* Blocks, not lengths, are what a disk runs out of. */
+static void note_blocks(struct segment *s)
+{
+    struct stat about;
+    if (fstat(s->fd, &about) == 0)
+        atomic_store(&s->disk_bytes, (unsigned long long)about.st_blocks * STAT_BLOCK);
 }
 
 static struct alb_status write_group(struct segment *s, struct append *group, size_t count)

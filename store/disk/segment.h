@@ -23,6 +23,8 @@ struct segment {
     atomic_uint readers; /* holds; fd stays open while there are any             */
     atomic_ullong size;  /* end of the last good group                           */
     bool sealed;         /* the writer's                                         */
+    enum evict_queue queue;
+    atomic_ullong disk_bytes; /* the blocks it occupies, as of the last write     */
 };
 
 /* What is appended; `body` is borrowed for the call. */
@@ -34,7 +36,8 @@ struct append {
 /* "DIR/NNNNNNNNNNNNNNNN.seg", heap. */
 char *segment_path(const char *dir, uint64_t id);
 /* A new file with its header, durable with its name.  FULL, IO. */
-ALB_MUST_USE struct alb_status segment_create(const char *dir, uint64_t id, struct segment **out);
+ALB_MUST_USE struct alb_status segment_create(const char *dir, uint64_t id, enum evict_queue queue,
+                                              struct segment **out);
 /* Read and judge the header of a file that is there; leaves `fd` closed.  INVALID (unknown
  * version), CORRUPT (no segment, or shorter than a header), IO. */
 ALB_MUST_USE struct alb_status segment_open(const char *dir, uint64_t id, struct segment **out);

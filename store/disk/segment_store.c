@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* store/disk/segment_store.c – the chunk store on disk: segments, their index, and one writer.
  *
- * A put: choose what is not here → room within the quota? → a segment with room → append and sync →
- * index.  Whatever fails, the segment is cut back to before the group, so nothing of it is visible.
+ * A put: choose what is not here, and for which queue → room within the quota? (room.c) → a segment
+ * with room → append and sync → index (append.c).
  * A get: index → hold the segment → one read → check → drop the hold.
  */
 
@@ -20,34 +20,21 @@
 #include "base/log.h"
 #include "store/disk/store_parts.h"
 
-/* Offsets in the index are 32 bits: a segment and one group on top must stay below. */
 enum {
     SEGMENT_BYTES = 64 << 20,
+    SEGMENT_BYTES_LEAST = 1 << 20,
     SEGMENT_BYTES_MAX = 1 << 30,
-    GROUP_BYTES_MAX = 1 << 30,
+    SEGMENTS_IN_QUOTA = 128,
     SUSPECTS_MAX = 4096,
-    FULL_GROUP = 8 << 20,
-    PUT_RESERVE = 1 << 20 /* chunks leave this much to small writes: records, removals, logs */
-};
-
-/* What one call appends, and what that does to the sums in the mark. */
-struct group {
-    struct append *items; /* owned */
-    size_t count;
-    int64_t chunks_delta;
-    int64_t bytes_delta;
+    FULL_GROUP = 8 << 20
 };
 
 static struct alb_status put_locked(struct segment_store *d, struct chunk *const *chunks,
                                     size_t count, enum put_outcome *outcomes);
 static void say_whether_full(struct segment_store *d, struct alb_status st);
 static struct alb_status choose(struct segment_store *d, struct chunk *const *chunks, size_t count,
-                                struct group *g, bool *chosen);
-static struct alb_status look_for_room(struct segment_store *d, uint64_t bytes);
-static struct alb_status commit(struct segment_store *d, struct group *g, bool within_quota);
-static struct alb_status make_room(struct segment_store *d, uint64_t bytes, bool within_quota);
-static struct alb_status write_index(struct segment_store *d, const struct group *g);
-static void retire_active(struct segment_store *d);
+                                struct group groups[EVICT_QUEUES], bool *chosen);
+static struct alb_status keep_groups(struct segment_store *d, struct group groups[EVICT_QUEUES]);
 static struct alb_status find(struct segment_store *d, const struct chunk_key *key,
                               struct index_entry *out);
 
@@ -73,21 +60,37 @@ static struct alb_status put_many(struct chunk_store *s, struct chunk *const *ch
 static struct alb_status put_locked(struct segment_store *d, struct chunk *const *chunks,
                                     size_t count, enum put_outcome *outcomes)
 {
+    size_t queues = d->evicts ? EVICT_QUEUES : 1;
     AUTO_FREE bool *chosen = try_alloc(count * sizeof(*chosen));
-    AUTO_FREE struct append *items = try_alloc(count * sizeof(*items));
-    struct group g = {.items = items};
+    AUTO_FREE struct append *items = try_alloc(queues * count * sizeof(*items));
+    struct group groups[EVICT_QUEUES] = {{.items = items}};
     if (chosen == NULL || items == NULL)
         return alb_fail(ALB_FULL, "store: memory for a group of chunks");
-    struct alb_status st = choose(d, chunks, count, &g, chosen);
-    if (!alb_failed(st) && g.count > 0) {
-        st = commit(d, &g, true);
-        say_whether_full(d, st);
-    }
+    for (size_t q = 0; q < queues; q++)
+        groups[q].items = items + q * count;
+    struct alb_status st = choose(d, chunks, count, groups, chosen);
+    if (!alb_failed(st))
+        st = keep_groups(d, groups);
     if (alb_failed(st) || outcomes == NULL)
         return st;
     for (size_t i = 0; i < count; i++)
         outcomes[i] = chosen[i] ? PUT_CREATED : PUT_EXISTS;
     return ALB_STATUS_OK;
+}
+
+static struct alb_status keep_groups(struct segment_store *d, struct group groups[EVICT_QUEUES])
+{
+    uint64_t bytes = 0;
+    for (size_t q = 0; q < EVICT_QUEUES; q++)
+        bytes += append_bytes(groups[q].items, groups[q].count);
+    if (bytes == 0)
+        return ALB_STATUS_OK;
+    struct alb_status st = store_make_room(d, bytes);
+    for (int q = 0; q < EVICT_QUEUES && !alb_failed(st); q++)
+        if (groups[q].count > 0)
+            st = store_append(d, (enum evict_queue)q, &groups[q]);
+    say_whether_full(d, st);
+    return st;
 }
 
 /* Once when it begins and once when it ends, however many puts there are between. */
@@ -97,7 +100,7 @@ static void say_whether_full(struct segment_store *d, struct alb_status st)
     bool is_full = st.code == ALB_FULL;
     if (is_full == d->is_full || (alb_failed(st) && !is_full))
         return;
-    if (!is_full && alb_failed(look_for_room(d, FULL_GROUP)))
+    if (!is_full && alb_failed(store_look_for_room(d, FULL_GROUP)))
         return; /* almost full: a small group went in, the next may not */
     d->is_full = is_full;
     uint64_t free_bytes =
@@ -117,11 +120,26 @@ static bool is_suspect(struct segment_store *d, const struct chunk_key *key)
     return map_get(&d->suspects, key) != NULL;
 }
 
-/* Add `chunk` to the group unless it is here, readable as far as we know. */
+static struct group *choose_group(struct segment_store *d, const struct chunk_key *key,
+                                  struct group groups[EVICT_QUEUES])
+{
+    uint64_t hash = chunk_key_hash(key);
+    if (!d->evicts)
+        return &groups[QUEUE_NEW];
+    if (pins_hold(&d->pins, hash))
+        return &groups[QUEUE_PINNED];
+    pthread_mutex_lock(&d->evict_lock);
+    enum evict_queue queue = evictor_admit(&d->evictor, hash);
+    pthread_mutex_unlock(&d->evict_lock);
+    return &groups[queue];
+}
+
+/* Add `chunk` to its group unless it is here, readable as far as we know. */
 static struct alb_status choose_one(struct segment_store *d, const struct chunk *chunk,
-                                    struct group *g, bool *chosen)
+                                    struct group groups[EVICT_QUEUES], bool *chosen)
 {
     struct index_entry old;
+    int64_t replaced = -1; /* bytes, of an entry */
     struct alb_status st = index_get(d->index, &chunk->key, &old);
     *chosen = false;
     if (alb_failed(st) && st.code != ALB_NOT_FOUND)
@@ -131,21 +149,21 @@ static struct alb_status choose_one(struct segment_store *d, const struct chunk 
                                  old.offset + RECORD_HEADER_SIZE + (uint64_t)old.size) &&
             !is_suspect(d, &chunk->key))
             return ALB_STATUS_OK;
-        g->chunks_delta--; /* the entry is replaced */
-        g->bytes_delta -= old.size;
+        replaced = old.size;
     }
+    struct group *g = choose_group(d, &chunk->key, groups);
     g->items[g->count++] = (struct append){
         .record = {.type = RECORD_CHUNK, .key = chunk->key, .size = chunk->size},
         .body = chunk->bytes,
     };
-    g->chunks_delta++;
-    g->bytes_delta += chunk->size;
+    g->chunks_delta += replaced < 0 ? 1 : 0;
+    g->bytes_delta += chunk->size - (replaced < 0 ? 0 : replaced);
     *chosen = true;
     return ALB_STATUS_OK;
 }
 
 static struct alb_status choose(struct segment_store *d, struct chunk *const *chunks, size_t count,
-                                struct group *g, bool *chosen)
+                                struct group groups[EVICT_QUEUES], bool *chosen)
 {
     struct alb_status st = ALB_STATUS_OK;
     struct map in_group; /* a group may name a chunk twice */
@@ -154,104 +172,12 @@ static struct alb_status choose(struct segment_store *d, struct chunk *const *ch
         chosen[i] = false;
         if (map_get(&in_group, &chunks[i]->key) != NULL)
             continue;
-        st = choose_one(d, chunks[i], g, &chosen[i]);
+        st = choose_one(d, chunks[i], groups, &chosen[i]);
         if (chosen[i])
             map_put(&in_group, &chunks[i]->key, chunks[i]);
     }
     map_release(&in_group);
     return st;
-}
-
-static struct alb_status commit(struct segment_store *d, struct group *g, bool within_quota)
-{
-    struct alb_status st = make_room(d, append_bytes(g->items, g->count), within_quota);
-    if (alb_failed(st))
-        return st;
-    uint64_t start = atomic_load(&d->active->size);
-    st = segment_append(d->active, g->items, g->count);
-    if (alb_failed(st)) {
-        retire_active(d);
-        return st;
-    }
-    st = write_index(d, g);
-    if (alb_failed(st)) {
-        segment_cut(d->active, start);
-        retire_active(d);
-    }
-    return st;
-}
-
-static struct alb_status begin_segment(struct segment_store *d)
-{
-    struct segment *s;
-    struct alb_status st = segment_create(d->segments_dir, ++d->last_id, &s);
-    if (alb_failed(st))
-        return st;
-    segment_table_add(&d->table, s);
-    return segment_table_hold(&d->table, s->id, &d->active);
-}
-
-/* Asked before anything is written, so that a full disk is not written to again and again. */
-static struct alb_status look_for_room(struct segment_store *d, uint64_t bytes)
-{
-    uint64_t used = segment_table_bytes(&d->table) + index_disk_bytes(d->index);
-    if (d->quota_bytes != 0 && used + bytes + SEGMENT_HEADER_SIZE > d->quota_bytes)
-        return alb_fail(ALB_FULL, "store: the quota is used up");
-    struct alb_status st = index_check_room(d->index, bytes + PUT_RESERVE);
-    return (struct alb_status){st.code, st.sys, alb_failed(st) ? "store: keeping chunks" : ""};
-}
-
-static struct alb_status make_room(struct segment_store *d, uint64_t bytes, bool within_quota)
-{
-    if (bytes > GROUP_BYTES_MAX)
-        return alb_fail(ALB_INVALID, "store: a group of chunks has at most 1 GiB");
-    struct alb_status st = within_quota ? look_for_room(d, bytes) : ALB_STATUS_OK;
-    if (alb_failed(st))
-        return st;
-    if (d->active != NULL) {
-        uint64_t size = atomic_load(&d->active->size);
-        if (size == SEGMENT_HEADER_SIZE || size + bytes <= d->segment_bytes)
-            return ALB_STATUS_OK;
-        retire_active(d);
-    }
-    return begin_segment(d);
-}
-
-/* No more is appended to it.  One without records is of no use to anybody. */
-static void retire_active(struct segment_store *d)
-{
-    bool empty = atomic_load(&d->active->size) == SEGMENT_HEADER_SIZE;
-    segment_drop(d->active);
-    d->active = NULL;
-    if (empty)
-        segment_table_discard_last(&d->table);
-}
-
-static struct alb_status write_index(struct segment_store *d, const struct group *g)
-{
-    struct index_batch *b = index_batch_new();
-    struct index_mark mark = d->mark;
-    for (size_t i = 0; i < g->count; i++) {
-        const struct record *r = &g->items[i].record;
-        struct index_entry entry = {d->active->id, (uint32_t)r->offset, r->size};
-        if (r->type == RECORD_CHUNK)
-            index_batch_put(b, &r->key, &entry);
-        else
-            index_batch_remove(b, &r->key);
-    }
-    mark.segment = d->active->id;
-    mark.offset = atomic_load(&d->active->size);
-    mark.chunks += (uint64_t)g->chunks_delta;
-    mark.stored_bytes += (uint64_t)g->bytes_delta;
-    struct alb_status st = index_write(d->index, b, &mark);
-    index_batch_free(b);
-    if (alb_failed(st))
-        return st;
-    d->mark = mark;
-    for (size_t i = 0; i < g->count && d->suspects.count > 0; i++)
-        (void)map_remove(&d->suspects, &g->items[i].record.key);
-    atomic_store(&d->suspect_count, d->suspects.count);
-    return ALB_STATUS_OK;
 }
 
 /* ---- get ---- */
@@ -266,8 +192,8 @@ static void suspect(struct segment_store *d, const struct chunk_key *key)
 }
 
 /* Take `key` out of the index, unless it has been written elsewhere meanwhile. */
-static void forget_locked(struct segment_store *d, const struct chunk_key *key,
-                          const struct index_entry *bad)
+void store_forget_entry(struct segment_store *d, const struct chunk_key *key,
+                        const struct index_entry *bad)
 {
     struct index_entry now;
     if (alb_failed(index_get(d->index, key, &now)) || now.segment != bad->segment ||
@@ -278,7 +204,7 @@ static void forget_locked(struct segment_store *d, const struct chunk_key *key,
     mark.stored_bytes -= bad->size;
     struct index_batch *b = index_batch_new();
     index_batch_remove(b, key);
-    struct alb_status st = index_write(d->index, b, &mark);
+    struct alb_status st = index_write(d->index, b, &mark, false);
     index_batch_free(b);
     if (alb_failed(st))
         suspect(d, key);
@@ -287,8 +213,8 @@ static void forget_locked(struct segment_store *d, const struct chunk_key *key,
 }
 
 /* A read failed for good: see to it that the chunk can be put anew. */
-static void note_damage(struct segment_store *d, const struct chunk_key *key,
-                        const struct index_entry *bad, struct alb_status why)
+void store_note_damage(struct segment_store *d, const struct chunk_key *key,
+                       const struct index_entry *bad, struct alb_status why)
 {
     char hex[DIGEST_HEX_SIZE];
     pthread_mutex_lock(&d->write_lock);
@@ -297,7 +223,7 @@ static void note_damage(struct segment_store *d, const struct chunk_key *key,
                    "chunk=%s segment=%016" PRIx64 " offset=%" PRIu32, digest_hex(&key->digest, hex),
                    bad->segment, bad->offset);
     if (why.code == ALB_CORRUPT)
-        forget_locked(d, key, bad);
+        store_forget_entry(d, key, bad);
     else
         suspect(d, key);
     pthread_mutex_unlock(&d->write_lock);
@@ -318,21 +244,39 @@ static struct alb_status find(struct segment_store *d, const struct chunk_key *k
     return ALB_STATUS_OK;
 }
 
+/* Hold the segment where `key` is.  It may be evicted between the two looks, and then the record is
+ * elsewhere or gone: look again. */
+struct alb_status store_hold_record(struct segment_store *d, const struct chunk_key *key,
+                                    struct index_entry *e, struct segment **segment)
+{
+    struct alb_status st = ALB_STATUS_OK;
+    for (unsigned tries = 0; tries < 4; tries++) {
+        st = find(d, key, e);
+        if (st.code == ALB_NOT_FOUND && d->evicts && tries < 3)
+            continue;
+        if (alb_failed(st))
+            return st;
+        st = segment_table_hold(&d->table, e->segment, segment);
+        if (st.code != ALB_NOT_FOUND)
+            return st;
+    }
+    return st;
+}
+
 static struct alb_status get(struct chunk_store *s, const struct chunk_key *key, struct chunk **out)
 {
     struct segment_store *d = from_base(s);
     struct index_entry e;
     struct segment *segment;
-    struct alb_status st = find(d, key, &e);
-    if (alb_failed(st))
-        return st;
-    st = segment_table_hold(&d->table, e.segment, &segment);
+    struct alb_status st = store_hold_record(d, key, &e, &segment);
     if (alb_failed(st))
         return st;
     st = segment_read(segment, key, e.offset, e.size, out);
     segment_drop(segment);
     if (st.code == ALB_CORRUPT || st.code == ALB_IO)
-        note_damage(d, key, &e, st);
+        store_note_damage(d, key, &e, st);
+    if (!alb_failed(st))
+        store_touch(s, key);
     return st;
 }
 
@@ -368,7 +312,13 @@ static struct alb_status remove_locked(struct segment_store *d, const struct chu
     struct append item = {.record = {.type = RECORD_REMOVAL, .key = *key}, .body = ""};
     struct group g = {
         .items = &item, .count = 1, .chunks_delta = -1, .bytes_delta = -(int64_t)e.size};
-    return commit(d, &g, false);
+    enum evict_queue last = store_last_queue(d);
+    st = store_append(d, last, &g);
+    /* What is put from now on must be read behind it. */
+    for (int q = 0; q < EVICT_QUEUES; q++)
+        if (q != (int)last && d->active[q] != NULL)
+            store_retire(d, (enum evict_queue)q);
+    return st;
 }
 
 static struct alb_status remove_one(struct chunk_store *s, const struct chunk_key *key)
@@ -416,11 +366,12 @@ static struct alb_status list(struct chunk_store *s, const struct chunk_key *aft
 static struct alb_status stats(struct chunk_store *s, struct chunk_store_stats *out)
 {
     struct segment_store *d = from_base(s);
+    uint64_t queues[EVICT_QUEUES];
     pthread_mutex_lock(&d->write_lock);
     *out = (struct chunk_store_stats){
         .chunks = d->mark.chunks,
         .stored_bytes = d->mark.stored_bytes,
-        .disk_bytes = segment_table_bytes(&d->table) + index_disk_bytes(d->index),
+        .disk_bytes = store_used_bytes(d, queues),
     };
     pthread_mutex_unlock(&d->write_lock);
     return ALB_STATUS_OK;
@@ -443,11 +394,16 @@ static struct alb_status locate(struct chunk_store *s, const struct chunk_key *k
 static void close_store(struct chunk_store *s)
 {
     struct segment_store *d = from_base(s);
-    if (d->active != NULL)
-        segment_drop(d->active);
+    for (size_t q = 0; q < EVICT_QUEUES; q++)
+        if (d->active[q] != NULL)
+            segment_drop(d->active[q]);
     segment_table_release(&d->table);
     index_close(d->index);
     map_release(&d->suspects);
+    pins_release(&d->pins);
+    if (d->evicts)
+        evictor_release(&d->evictor);
+    pthread_mutex_destroy(&d->evict_lock);
     pthread_mutex_destroy(&d->write_lock);
     if (d->lock_fd >= 0)
         (void)close(d->lock_fd); /* releases the lock */
@@ -459,6 +415,7 @@ static void close_store(struct chunk_store *s)
 
 static const struct chunk_store_ops ops = {
     .name = "segments",
+    .cache = &store_cache_ops,
     .put_many = put_many,
     .get = get,
     .exists_many = exists_many,
@@ -495,6 +452,26 @@ static struct alb_status take_lock(struct segment_store *d)
     return alb_fail_sys("store: locking it");
 }
 
+/* Small steps, and files that are worth their name. */
+static uint64_t segment_bytes_for(const struct segment_store_options *o)
+{
+    uint64_t share = o->quota_bytes / SEGMENTS_IN_QUOTA;
+    if (o->segment_bytes != 0)
+        return o->segment_bytes;
+    if (o->policy == NULL || o->quota_bytes == 0 || share > SEGMENT_BYTES)
+        return SEGMENT_BYTES;
+    return share < SEGMENT_BYTES_LEAST ? SEGMENT_BYTES_LEAST : share;
+}
+
+/* What the policy takes for the cache's size when only a floor is given. */
+static uint64_t limit_for(const struct segment_store_options *o)
+{
+    struct statvfs about;
+    if (o->quota_bytes != 0 || statvfs(o->dir, &about) != 0)
+        return o->quota_bytes;
+    return (uint64_t)about.f_blocks * about.f_frsize;
+}
+
 static struct segment_store *new_store(const struct segment_store_options *options)
 {
     struct segment_store *d = xalloc(sizeof(*d));
@@ -503,12 +480,23 @@ static struct segment_store *new_store(const struct segment_store_options *optio
     d->segments_dir = path_join(d->dir, "segments");
     d->index_dir = path_join(d->dir, "index");
     d->lock_fd = -1;
-    d->segment_bytes = options->segment_bytes != 0 ? options->segment_bytes : SEGMENT_BYTES;
+    d->segment_bytes = segment_bytes_for(options);
     d->quota_bytes = options->quota_bytes;
+    d->floor_bytes = options->floor_bytes;
     pthread_mutex_init(&d->write_lock, NULL);
+    pthread_mutex_init(&d->evict_lock, NULL);
+    d->evicts = options->policy != NULL && (options->quota_bytes != 0 || options->floor_bytes != 0);
+    if (d->evicts)
+        evictor_init(&d->evictor, options->policy, limit_for(options));
     segment_table_init(&d->table);
     map_init(&d->suspects);
     return d;
+}
+
+static struct alb_status open_pins(struct segment_store *d)
+{
+    AUTO_FREE char *dir = path_join(d->dir, "pins");
+    return pins_open(&d->pins, dir);
 }
 
 struct alb_status segment_store_open(const struct segment_store_options *options,
@@ -516,10 +504,15 @@ struct alb_status segment_store_open(const struct segment_store_options *options
 {
     if (options->segment_bytes > SEGMENT_BYTES_MAX)
         return alb_fail(ALB_INVALID, "store: a segment has at most 1 GiB");
+    if (options->policy != NULL && options->segment_bytes == 0 && options->quota_bytes != 0 &&
+        options->quota_bytes < SEGMENT_STORE_QUOTA_LEAST)
+        return alb_fail(ALB_INVALID, "store: a cache's quota is at least 32 MiB");
     struct segment_store *d = new_store(options);
     struct alb_status st = prepare_dirs(d);
     if (!alb_failed(st))
         st = take_lock(d);
+    if (!alb_failed(st))
+        st = open_pins(d);
     if (!alb_failed(st))
         st = store_recover(d);
     if (alb_failed(st)) {

@@ -14,18 +14,31 @@
  * last good group; nothing of the group is visible.  When a full disk has room again, the next put
  * goes on.
  *
- * The quota counts the segments and the index's files; a removal is written even beyond it.
+ * The quota counts the blocks of segments, index and pins; a removal is written even beyond it.
+ *
+ * As a cache (a policy is given), segments form the policy's queues (store/evict.h).  Room is made
+ * before a group is written, by the oldest segment of the queue whose turn it is: what stays is
+ * copied on, the file goes.  Segments are a 128th of the quota, 1 to 64 MiB, so that is the step.
+ * Never by looking at anything else than that one segment, and nothing is done at start-up.
  */
 #pragma once
 
+#include "store/cache.h"
 #include "store/catalogue.h"
 #include "store/chunk_store.h"
 
 struct segment_store_options {
     const char *dir;
     uint64_t segment_bytes; /* 0: 64 MiB (DESIGN §6) */
-    uint64_t quota_bytes;   /* 0: none.  Beyond it put_many answers FULL */
+    uint64_t quota_bytes;   /* 0: none                         */
+    /* NULL: nothing is ever dropped, and beyond the quota put_many answers FULL.  Else what
+     * follows, and cache.h's calls. */
+    const struct evict_policy *policy;
+    uint64_t floor_bytes; /* of free space on the volume that is not to be used up; 0: none */
 };
+
+/* The least quota with a policy: eight segments, a group of chunks, the index and its logs. */
+enum { SEGMENT_STORE_QUOTA_LEAST = 32 << 20 };
 
 /* CONFLICT (another process has it open), INVALID (unknown format version, by name), IO, FULL,
  * CORRUPT. */

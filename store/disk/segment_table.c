@@ -41,16 +41,6 @@ void segment_table_add(struct segment_table *t, struct segment *s)
     pthread_mutex_unlock(&t->lock);
 }
 
-void segment_table_discard_last(struct segment_table *t)
-{
-    pthread_mutex_lock(&t->lock);
-    struct segment *s = t->segments[--t->count];
-    t->open_count -= s->fd >= 0;
-    pthread_mutex_unlock(&t->lock);
-    (void)unlink(s->path); /* a file without records that stays does no harm */
-    segment_close(s);
-}
-
 /* Nobody finds it any more, so no reader comes anew. */
 static void let_go(struct segment_table *t, struct segment *s)
 {
@@ -61,6 +51,39 @@ static void let_go(struct segment_table *t, struct segment *s)
     }
     t->gone = xrealloc(t->gone, (t->gone_count + 1) * sizeof(struct segment *));
     t->gone[t->gone_count++] = s;
+}
+
+/* Close what was discarded and is not read any more: only then its blocks are free. */
+static void close_gone(struct segment_table *t)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < t->gone_count; i++) {
+        if (atomic_load(&t->gone[i]->readers) == 0)
+            segment_close(t->gone[i]);
+        else
+            t->gone[kept++] = t->gone[i];
+    }
+    t->gone_count = kept;
+}
+
+struct alb_status segment_table_discard(struct segment_table *t, struct segment *s)
+{
+    struct alb_status st = ALB_STATUS_OK;
+    size_t at = 0;
+    pthread_mutex_lock(&t->lock);
+    while (t->segments[at] != s)
+        at++;
+    if (unlink(s->path) != 0 && errno != ENOENT) {
+        st = alb_fail_sys("store: deleting a segment file");
+    } else {
+        memmove(t->segments + at, t->segments + at + 1,
+                (t->count - at - 1) * sizeof(struct segment *));
+        t->count--;
+        let_go(t, s);
+    }
+    close_gone(t);
+    pthread_mutex_unlock(&t->lock);
+    return st;
 }
 
 struct alb_status segment_table_discard_all(struct segment_table *t)
@@ -151,13 +174,19 @@ bool segment_table_covers(struct segment_table *t, uint64_t id, uint64_t end)
     return covers;
 }
 
-uint64_t segment_table_bytes(struct segment_table *t)
+uint64_t segment_table_bytes(struct segment_table *t, uint64_t queues[EVICT_QUEUES])
 {
     uint64_t total = 0;
+    memset(queues, 0, EVICT_QUEUES * sizeof(queues[0]));
     pthread_mutex_lock(&t->lock);
+    close_gone(t);
     for (size_t i = 0; i < t->count; i++)
-        total += atomic_load(&t->segments[i]->size);
+        queues[t->segments[i]->queue] += atomic_load(&t->segments[i]->disk_bytes);
+    for (size_t i = 0; i < t->gone_count; i++)
+        total += atomic_load(&t->gone[i]->disk_bytes);
     pthread_mutex_unlock(&t->lock);
+    for (size_t i = 0; i < EVICT_QUEUES; i++)
+        total += queues[i];
     return total;
 }
 
@@ -165,6 +194,28 @@ uint64_t segment_table_last(struct segment_table *t)
 {
     pthread_mutex_lock(&t->lock);
     uint64_t id = t->count > 0 ? t->segments[t->count - 1]->id : 0;
+    pthread_mutex_unlock(&t->lock);
+    return id;
+}
+
+uint64_t segment_table_last_of(struct segment_table *t, enum evict_queue queue)
+{
+    uint64_t id = 0;
+    pthread_mutex_lock(&t->lock);
+    for (size_t i = t->count; i > 0 && id == 0; i--)
+        if (t->segments[i - 1]->queue == queue)
+            id = t->segments[i - 1]->id;
+    pthread_mutex_unlock(&t->lock);
+    return id;
+}
+
+uint64_t segment_table_first_of(struct segment_table *t, enum evict_queue queue)
+{
+    uint64_t id = 0;
+    pthread_mutex_lock(&t->lock);
+    for (size_t i = 0; i < t->count && id == 0; i++)
+        if (t->segments[i]->queue == queue)
+            id = t->segments[i]->id;
     pthread_mutex_unlock(&t->lock);
     return id;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* store/disk/segment_table.h – all segments of a store, and which of their files are open.
  *
- * A reader *holds* a segment while it reads: an atomic count that keeps the file open and, once
- * there is eviction, the segment alive.  Looking one up takes a lock for a few dozen instructions;
- * dropping it takes none.  At most SEGMENT_OPEN_MAX files stay open, so that a large store does not
- * use up the process's descriptors.
+ * A reader *holds* a segment while it reads: an atomic count that keeps the file open and, when it
+ * is evicted meanwhile, the segment alive.  Looking one up takes a lock for a few dozen
+ * instructions; dropping it takes none.  At most SEGMENT_OPEN_MAX files stay open, so that a large
+ * store does not use up the process's descriptors.
  */
 #pragma once
 
@@ -30,8 +30,9 @@ void segment_table_release(struct segment_table *t);
 
 /* Takes `s`, whose id must be greater than all that are there. */
 void segment_table_add(struct segment_table *t, struct segment *s);
-/* Forget the newest segment, which nobody reads because it has no records, and its file. */
-void segment_table_discard_last(struct segment_table *t);
+/* Forget one, and its file; whoever reads it reads on, and the file's blocks are free afterwards.
+ * Its id is no other's ever.  IO: it is still there. */
+ALB_MUST_USE struct alb_status segment_table_discard(struct segment_table *t, struct segment *s);
 /* Forget all of them, and their files, the oldest first; whoever reads one reads on.  When it fails
  * the rest is still there.  Nobody may be writing.  IO. */
 ALB_MUST_USE struct alb_status segment_table_discard_all(struct segment_table *t);
@@ -41,7 +42,11 @@ ALB_MUST_USE struct alb_status segment_table_hold(struct segment_table *t, uint6
 void segment_drop(struct segment *s);
 /* Does segment `id` exist and reach to `end`? */
 bool segment_table_covers(struct segment_table *t, uint64_t id, uint64_t end);
-/* Sum of the segments' sizes. */
-uint64_t segment_table_bytes(struct segment_table *t);
-/* The greatest id, 0 when there are none. */
+/* The blocks that the segments of each queue occupy; returns the sum, with those that are gone and
+ * still being read. */
+uint64_t segment_table_bytes(struct segment_table *t, uint64_t queues[EVICT_QUEUES]);
+/* The greatest id, 0 when there are none; of `queue` only. */
 uint64_t segment_table_last(struct segment_table *t);
+uint64_t segment_table_last_of(struct segment_table *t, enum evict_queue queue);
+/* The least id of `queue`; 0: there is none. */
+uint64_t segment_table_first_of(struct segment_table *t, enum evict_queue queue);

@@ -16,7 +16,7 @@ enum { PAGE = 1024 };
 static struct alb_status drop_page(struct segment_store *d, struct chunk_key *keys,
                                    struct index_entry *entries, size_t *count)
 {
-    const struct index_mark nothing = {.segment = 0};
+    const struct index_mark nothing = {.complete_to = 0};
     struct chunk_key first = {.kind = 0};
     struct alb_status st = index_list(d->index, &first, PAGE, keys, entries, count);
     if (alb_failed(st))
@@ -24,7 +24,7 @@ static struct alb_status drop_page(struct segment_store *d, struct chunk_key *ke
     struct index_batch *b = index_batch_new();
     for (size_t i = 0; i < *count; i++)
         index_batch_remove(b, &keys[i]);
-    st = index_write(d->index, b, *count < PAGE ? &nothing : &d->mark);
+    st = index_write(d->index, b, *count < PAGE ? &nothing : &d->mark, false);
     index_batch_free(b);
     if (!alb_failed(st) && *count < PAGE)
         d->mark = nothing;
@@ -46,10 +46,14 @@ static struct alb_status drop_entries(struct segment_store *d)
 
 static struct alb_status wipe_locked(struct segment_store *d)
 {
-    if (d->active != NULL)
-        segment_drop(d->active);
-    d->active = NULL;
+    for (size_t q = 0; q < EVICT_QUEUES; q++) {
+        if (d->active[q] != NULL)
+            segment_drop(d->active[q]);
+        d->active[q] = NULL;
+    }
     struct alb_status st = segment_table_discard_all(&d->table);
+    if (!alb_failed(st))
+        st = pins_remove_all(&d->pins);
     if (!alb_failed(st))
         st = file_sync_dir(d->segments_dir);
     if (!alb_failed(st))

@@ -45,6 +45,22 @@ static void the_segment_header_is_golden(void **state)
     assert_int_equal(segment_header_decode(bytes, &back).code, ALB_OK);
     assert_int_equal(back.id, 0x2a);
     assert_int_equal(back.salt, salt);
+    assert_int_equal(back.queue, QUEUE_NEW);
+}
+
+static void a_queue_is_kept_and_an_unknown_one_refused(void **state)
+{
+    (void)state;
+    uint8_t bytes[SEGMENT_HEADER_SIZE];
+    struct segment_header h = {.id = 7, .salt = salt, .queue = QUEUE_PINNED};
+    struct segment_header back;
+    segment_header_encode(&h, bytes);
+    assert_int_equal(bytes[24], 2);
+    assert_int_equal(segment_header_decode(bytes, &back).code, ALB_OK);
+    assert_int_equal(back.queue, QUEUE_PINNED);
+    h.queue = (enum evict_queue)EVICT_QUEUES;
+    segment_header_encode(&h, bytes);
+    assert_int_equal(segment_header_decode(bytes, &back).code, ALB_INVALID);
 }
 
 static void the_record_headers_are_golden(void **state)
@@ -157,6 +173,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_segment_header_is_golden),
+        cmocka_unit_test(a_queue_is_kept_and_an_unknown_one_refused),
         cmocka_unit_test(the_record_headers_are_golden),
         cmocka_unit_test(a_record_comes_back),
         cmocka_unit_test(every_flipped_bit_is_noticed),
