@@ -220,6 +220,8 @@ struct alb_status reflector_start(const struct reflector_options *options, struc
         reflector_open_nearby(r);
     if (!alb_failed(st))
         reflector_open_roster(r);
+    if (!alb_failed(st))
+        reflector_open_cache(r);
     if (alb_failed(st)) {
         reflector_free(r);
         return st;
@@ -317,6 +319,7 @@ static void close_parts(struct reflector *r)
     r->serve = serve_free(r->serve);
     reflector_close_wake(r);
     reflector_close_roster(r);
+    reflector_close_cache(r);
     r->roots = root_book_free(r->roots);
     r->records = record_book_free(r->records);
     r->supply = supply_free(r->supply);

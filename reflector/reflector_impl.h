@@ -66,6 +66,7 @@ struct reflector {
     struct root_book *roots;
     struct serve *serve;
     struct feed *feed;
+    struct reflector_cache *cache; /* cache.c; NULL: a store that drops nothing */
     struct listener *listener;
     struct roster *roster; /* who is behind this box */
     struct announcer *announcer;
@@ -174,6 +175,10 @@ const struct net_picture *reflector_picture(void *reflector);
 void reflector_open_wake(struct reflector *r);
 void reflector_close_wake(struct reflector *r);
 void reflector_handle_woke(void *reflector, struct serve_request *rq);
+
+/* cache.c: room ahead of need, pins; behind the roots, closed before them. */
+void reflector_open_cache(struct reflector *r);
+void reflector_close_cache(struct reflector *r);
 
 /* report.c: what it tells people */
 void reflector_open_reports(struct reflector *r);

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "reflector/reflector_impl.h"
+#include "store/cache.h"
 
 enum { STATUS_MOST = 64 << 10 };
 
@@ -114,6 +115,32 @@ static void put_queues(struct json_writer *w, const struct reflector_figures *f)
     json_end(w);
 }
 
+/* What is dropped and why; the store's own words (store/cache.h). */
+static void put_cache(struct json_writer *w, const struct cache_stats *c)
+{
+    if (c->policy == NULL)
+        return;
+    json_object_begin(w, "cache");
+    json_text(w, "policy", c->policy);
+    json_number(w, "quota_bytes", c->quota_bytes);
+    json_number(w, "floor_bytes", c->floor_bytes);
+    json_number(w, "used_bytes", c->used_bytes);
+    json_number(w, "reserved_bytes", c->reserved_bytes);
+    json_number(w, "new_bytes", c->queue_bytes[QUEUE_NEW]);
+    json_number(w, "main_bytes", c->queue_bytes[QUEUE_MAIN]);
+    json_number(w, "pinned_here_bytes", c->queue_bytes[QUEUE_PINNED]);
+    json_number(w, "pins", c->pins);
+    json_number(w, "pinned_bytes_at_most", c->pinned_bytes);
+    json_number(w, "evicted_chunks", c->counts.evicted_chunks);
+    json_number(w, "evicted_bytes", c->counts.evicted_bytes);
+    json_number(w, "copied_bytes", c->counts.copied_bytes);
+    json_number(w, "scrubbed_rounds", c->scrub.rounds);
+    json_number(w, "scrubbed_chunks", c->scrub.chunks);
+    json_number(w, "scrubbed_bytes", c->scrub.bytes);
+    json_number(w, "scrubbed_bad", c->scrub.bad);
+    json_end(w);
+}
+
 /* How old the list in force is: what a cut-off branch must know about its own decisions. */
 static void put_trust(struct json_writer *w, const struct reflector *r)
 {
@@ -160,7 +187,7 @@ static void put_served(struct json_writer *w, const struct serve_stats *s)
 }
 
 static struct alb_status status_text(const struct reflector *r, const struct reflector_figures *f,
-                                     struct buf *out)
+                                     const struct cache_stats *cache, struct buf *out)
 {
     const struct reflector_options *o = &r->options;
     struct json_writer *w = json_writer_new();
@@ -183,6 +210,7 @@ static struct alb_status status_text(const struct reflector *r, const struct ref
     roster_show(r->roster, w);
     waker_show(r->waker, w);
     put_queues(w, f);
+    put_cache(w, cache);
     reflector_show_told(r, w);
     reflector_show_state(r, w);
     json_number(w, "layers", r->layers.doc == NULL ? 0 : json_doc_count(r->layers.doc, "layers"));
@@ -198,6 +226,7 @@ struct status_ask {
     struct serve_request *rq; /* NULL once nobody waits */
     struct chunk_store *store;
     struct chunk_store_stats stats;
+    struct cache_stats cache; /* policy NULL: none */
     TAILQ_ENTRY(status_ask) link;
 };
 
@@ -206,6 +235,8 @@ static void status_run(struct job *job)
     struct status_ask *a = ALB_CONTAINER(job, struct status_ask, job);
 
     alb_ignore(chunk_store_stats(a->store, &a->stats), "a store that fails shows zeros");
+    if (a->store->ops->cache != NULL)
+        a->store->ops->cache->stats(a->store, &a->cache);
 }
 
 static void status_done(struct job *job)
@@ -223,7 +254,7 @@ static void status_done(struct job *job)
     look_around(a->reflector, &f);
     f.store = a->stats;
     buf_init(&text, STATUS_MOST);
-    struct alb_status st = status_text(a->reflector, &f, &text);
+    struct alb_status st = status_text(a->reflector, &f, &a->cache, &text);
     if (alb_failed(st))
         serve_refuse_status(rq, st);
     else

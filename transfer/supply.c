@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/log_limit.h"
+#include "store/cache.h"
 #include "transfer/hot_cache.h"
 
 enum { CACHE_DEFAULT = 64 << 20, WANTS_DEFAULT = 65536, WAITERS_DEFAULT = 262144 };
@@ -104,6 +105,13 @@ struct supply *supply_free(struct supply *s)
     return NULL;
 }
 
+/* A store that drops chunks is to know of those who did not have to ask it. */
+static void note_use(struct supply *s, const struct chunk_key *key)
+{
+    if (s->options.store != NULL)
+        chunk_store_touch(s->options.store, key);
+}
+
 void supply_ask(struct supply *s, const struct chunk_key *key, struct waiter *waiter)
 {
     struct chunk *chunk = hot_cache_get(&s->cache, key);
@@ -117,6 +125,7 @@ void supply_ask(struct supply *s, const struct chunk_key *key, struct waiter *wa
     if (chunk != NULL) {
         s->stats.from_memory++;
         s->stats.bytes_from_memory += chunk->size;
+        note_use(s, key);
         answer_later(s, waiter, ALB_STATUS_OK, chunk);
         return;
     }
@@ -126,6 +135,8 @@ void supply_ask(struct supply *s, const struct chunk_key *key, struct waiter *wa
         answer_later(s, waiter, st, NULL);
     else if (started != NULL)
         start_search(s, started, waiter);
+    else
+        note_use(s, key);
 }
 
 static void start_search(struct supply *s, struct want *want, struct waiter *waiter)
