@@ -95,6 +95,10 @@ static struct json_writer *make_request(const struct cli *cli, const struct wish
     }
     if (cli_text(cli, "site") != NULL)
         json_text(j, "site", cli_text(cli, "site"));
+    if (cli_text(cli, "for") != NULL)
+        json_text(j, "for", cli_text(cli, "for"));
+    if (cli_flag(cli, "sleep-after"))
+        json_bool(j, "sleep_after", true);
     json_number(j, "at_once", w->at_once);
     json_number(j, "rate", w->rate);
     json_number(j, "patience_s", w->patience_ns / NS_PER_S);
@@ -169,6 +173,7 @@ static const char *word_of(const char *result)
         {"nobody_awake_there", "nobody awake there"},
         {"refused", "refused"},
         {"ended", "ended"},
+        {"has_it_already", "has it already"},
     };
 
     for (size_t i = 0; i < ALB_COUNT(WORDS); i++)
@@ -232,15 +237,103 @@ static void show_machine(struct output *o, const struct json_doc *d, size_t i)
                guard[0] == '\0' ? "-" : guard, took, text_of(d, i, "why"));
 }
 
+/* ---- what they are woken for ---- */
+
+enum { CONTENTS_MAX = 256 };
+
+/* What was said last of a site's content, so that it is said again when it is another. */
+struct told_content {
+    char state[12];
+    uint64_t percent;
+};
+
+static const char *content_text(const struct json_doc *d, size_t i, const char *name)
+{
+    char path[48];
+
+    snprintf(path, sizeof path, "contents.%zu.%s", i, name);
+    return json_doc_text(d, path);
+}
+
+static uint64_t content_number(const struct json_doc *d, size_t i, const char *name)
+{
+    char path[48];
+
+    snprintf(path, sizeof path, "contents.%zu.%s", i, name);
+    return json_doc_number(d, path);
+}
+
+static uint64_t percent_of(const struct json_doc *d, size_t i)
+{
+    const uint64_t all = content_number(d, i, "bytes");
+
+    return all == 0 ? 0 : content_number(d, i, "bytes_here") * 100 / all;
+}
+
+static void content_json(struct output *o, const struct json_doc *d, size_t i)
+{
+    static const char *const TEXTS[] = {"site", "reflector", "state", "line", "why"};
+    static const char *const NUMBERS[] = {"chunks", "chunks_here", "bytes", "bytes_here",
+                                          "fetched_bytes"};
+    struct json_writer *w = json_writer_new();
+
+    json_object_begin(w, NULL);
+    json_text(w, "event", "content");
+    json_text(w, "job", json_doc_text(d, "job"));
+    json_text(w, "layer", json_doc_text(d, "for.layer"));
+    json_text(w, "version", json_doc_text(d, "for.version"));
+    for (size_t k = 0; k < ALB_COUNT(TEXTS); k++)
+        json_text(w, TEXTS[k], content_text(d, i, TEXTS[k]));
+    for (size_t k = 0; k < ALB_COUNT(NUMBERS); k++)
+        json_number(w, NUMBERS[k], content_number(d, i, NUMBERS[k]));
+    json_end(w);
+    output_json(o, w);
+}
+
+static void content_line(struct output *o, const struct json_doc *d, size_t i)
+{
+    const char *state = content_text(d, i, "state"), *why = content_text(d, i, "why"),
+               *line = content_text(d, i, "line");
+    char here[UNITS_TEXT_SIZE], all[UNITS_TEXT_SIZE];
+
+    if (strcmp(state, "straight") == 0)
+        output_note(o, "site %s: %s", content_text(d, i, "site"), why);
+    else
+        output_note(o, "site %s: %s@%s at %s: %s%s, %" PRIu64 " %% (%s of %s)%s%s",
+                    content_text(d, i, "site"), json_doc_text(d, "for.layer"),
+                    json_doc_text(d, "for.version"), content_text(d, i, "reflector"), state,
+                    strcmp(line, "paused") == 0 ? " (paused by policy)" : "", percent_of(d, i),
+                    format_size(content_number(d, i, "bytes_here"), here),
+                    format_size(content_number(d, i, "bytes"), all), why[0] == '\0' ? "" : "; ",
+                    why);
+}
+
+static void show_contents(struct output *o, const struct json_doc *d, struct told_content *told)
+{
+    for (size_t i = 0; i < json_doc_count(d, "contents") && i < CONTENTS_MAX; i++) {
+        const char *state = content_text(d, i, "state");
+        const uint64_t percent = percent_of(d, i);
+
+        if (strcmp(state, told[i].state) == 0 && percent == told[i].percent)
+            continue;
+        snprintf(told[i].state, sizeof told[i].state, "%s", state);
+        told[i].percent = percent;
+        if (o->json)
+            content_json(o, d, i);
+        else
+            content_line(o, d, i);
+    }
+}
+
 static void show_bar(struct output *o, const struct json_doc *d)
 {
+    static const char *const NAMES[] = {"woken",           "already_awake",      "never_answered",
+                                        "cannot_be_woken", "nobody_awake_there", "refused",
+                                        "ended",           "has_it_already"};
     uint64_t done = 0;
     char path[48], text[128];
 
-    for (unsigned i = 0; i < 7; i++) {
-        static const char *const NAMES[] = {
-            "woken",   "already_awake", "never_answered", "cannot_be_woken", "nobody_awake_there",
-            "refused", "ended"};
+    for (size_t i = 0; i < ALB_COUNT(NAMES); i++) {
         snprintf(path, sizeof path, "results.%s", NAMES[i]);
         done += json_doc_number(d, path);
     }
@@ -256,6 +349,7 @@ static void show_bar(struct output *o, const struct json_doc *d)
 static enum exit_code finish(struct output *o, const struct json_doc *d)
 {
     const uint64_t count = json_doc_number(d, "count"),
+                   has_it = json_doc_number(d, "results.has_it_already"),
                    awake = json_doc_number(d, "results.woken") +
                            json_doc_number(d, "results.already_awake");
 
@@ -272,19 +366,23 @@ static enum exit_code finish(struct output *o, const struct json_doc *d)
         json_end(w);
         output_json(o, w);
     }
-    if (awake == count) {
+    if (has_it > 0)
+        output_note(o, "%" PRIu64 " sleep on: they have %s@%s already", has_it,
+                    json_doc_text(d, "for.layer"), json_doc_text(d, "for.version"));
+    if (awake + has_it == count) {
         output_note(o, "%" PRIu64 " awake: %" PRIu64 " woken, %" PRIu64 " were awake already",
-                    count, json_doc_number(d, "results.woken"),
+                    awake, json_doc_number(d, "results.woken"),
                     json_doc_number(d, "results.already_awake"));
         return EXIT_DONE;
     }
     return output_fail(o, ALB_UNKNOWN,
                        "%" PRIu64 " of %" PRIu64 " are not awake; the lines above say why",
-                       count - awake, count);
+                       count - awake - has_it, count);
 }
 
 static enum exit_code watch(struct cli *cli, struct link *l, const char *id)
 {
+    AUTO_FREE struct told_content *told = xcalloc(CONTENTS_MAX, sizeof *told);
     enum exit_code code = EXIT_DONE;
     bool is_done = false;
     uint64_t after = 0;
@@ -301,6 +399,7 @@ static enum exit_code watch(struct cli *cli, struct link *l, const char *id)
         if (code != EXIT_DONE)
             break;
         after = json_doc_number(d, "change");
+        show_contents(cli->output, d, told);
         for (size_t i = 0; i < json_doc_count(d, "machines"); i++)
             show_machine(cli->output, d, i);
         is_done = strcmp(json_doc_text(d, "state"), "running") != 0;
@@ -325,6 +424,14 @@ static enum exit_code check_words(const struct cli *cli)
     if (has_job == has_whom)
         return cli_usage(cli, "say whom: DEVICE…, or --site NAME; or --job ID, which shows a job "
                               "that runs");
+    if (has_job && (cli_text(cli, "for") != NULL || cli_flag(cli, "sleep-after")))
+        return cli_usage(cli, "--for and --sleep-after are said when a job begins");
+    if (cli_flag(cli, "sleep-after") && cli_text(cli, "for") == NULL)
+        return cli_usage(cli, "--sleep-after: it is by a layer's pull that one knows when a "
+                              "machine may sleep again: --for LAYER");
+    if (cli_text(cli, "for") != NULL && alb_failed(layer_name_check(cli_text(cli, "for"))))
+        return cli_usage(cli, "--for %s: %s", cli_text(cli, "for"),
+                         layer_name_check(cli_text(cli, "for")).what);
     if (cli_flag(cli, "end") && !has_job)
         return cli_usage(cli, "--end ends a job: --job ID");
     if (has_job && alb_failed(id_check(cli_text(cli, "job"))))

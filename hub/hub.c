@@ -18,6 +18,7 @@
 #include "hub/hub_impl.h"
 #include "hub/nearby.h"
 #include "hub/policy.h"
+#include "hub/prefetch.h"
 #include "hub/roster.h"
 #include "hub/sites.h"
 #include "hub/states.h"
@@ -105,8 +106,10 @@ static struct alb_status start_tree(struct hub *h)
     serve_set(h->serve, ROUTE_WAKE_JOB, hub_handle_wake_job, h);
     serve_set(h->serve, ROUTE_WAKE_END, hub_handle_wake_end, h);
     serve_set(h->serve, ROUTE_WOKE, hub_handle_woke, h);
+    serve_set(h->serve, ROUTE_PREFETCHED, hub_handle_prefetched, h);
     serve_set(h->serve, ROUTE_EXPLAIN, hub_handle_explain, h);
     hub_open_roster(h);
+    h->prefetches = hub_prefetches_new(h);
     h->wakes = hub_wakes_new(h);
     hub_nearby_listen(h);
     return loop_listen(o->loop, &listen, serve_accept, h->serve, &h->listener);
@@ -313,6 +316,7 @@ struct hub *hub_free(struct hub *h)
     serve_free(h->serve);
     hub_nearby_unlisten(h);
     hub_wakes_free(h->wakes);
+    hub_prefetches_free(h->prefetches);
     hub_close_roster(h);
     root_book_free(h->roots);
     record_book_free(h->records);

@@ -33,9 +33,10 @@ struct hub {
     struct feed *feed;
     struct serve *serve, *admin;
     struct listener *listener, *admin_listener;
-    struct hub_wakes *wakes;         /* owned: machines being woken (wake.h) */
-    struct roster *roster;           /* who is there now (roster.h) */
-    struct hub_presences *presences; /* … and what is kept of it    */
+    struct hub_wakes *wakes;           /* owned: machines being woken (wake.h) */
+    struct hub_prefetches *prefetches; /* owned: versions reflectors are to hold (prefetch.h) */
+    struct roster *roster;             /* who is there now (roster.h) */
+    struct hub_presences *presences;   /* … and what is kept of it    */
     struct hub_tasks tasks;
     struct uploads uploads;
     struct digest *bearers; /* owned: hashes of the admin port's tokens */

@@ -47,7 +47,8 @@ static void write_some(struct hub_presences *p);
 
 /* ---- what is kept ---------------------------------------------------------------------------- */
 
-/* "1 SEEN WORD VIA", a newline, and the announcement without what it serves and holds. */
+/* "1 SEEN WORD VIA", a newline, and the announcement without what it serves.  What it holds is
+ * kept, so that nobody wakes a machine for what it has. */
 static struct alb_status encode(const struct hub *h, const struct roster_entry *e, struct buf *out)
 {
     struct announce a = *e->announce;
@@ -56,7 +57,6 @@ static struct alb_status encode(const struct hub *h, const struct roster_entry *
 
     a.goes = ANNOUNCE_STAYS;
     a.serves = NULL;
-    a.layer_count = 0;
     a.since_wall_s = 0; /* each line has another: not worth a write */
     struct alb_status st =
         buf_printf(out, "1 %lld %s %s\n", (long long)loop_wall_s(h->options.loop),
@@ -314,6 +314,16 @@ static struct note *note_of(struct hub_presences *p, const char *device)
     return n;
 }
 
+struct alb_status presence_due(const struct hub *h, const char *device, struct presence *out)
+{
+    const struct chunk_key key = map_text_key(device);
+    const struct note *n = map_get(&h->presences->by_device, &key);
+
+    if (n == NULL || buf_size(&n->value) == 0)
+        return alb_fail(ALB_NOT_FOUND, "nothing of it is to be written");
+    return presence_decode(buf_peek(&n->value), buf_size(&n->value), out);
+}
+
 static void told(struct roster_listener *l, enum roster_news news, const struct roster_entry *e,
                  const struct announce *before)
 {
@@ -322,6 +332,7 @@ static void told(struct roster_listener *l, enum roster_news news, const struct 
     if (p->is_stopped)
         return;
     if (news == ROSTER_CHANGED && announce_is_same_place(before, e->announce) &&
+        announce_is_same_layers(before, e->announce) &&
         strcmp(before->upstream, e->announce->upstream) == 0)
         return;
     struct note *n = note_of(p, e->announce->device);

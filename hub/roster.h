@@ -3,8 +3,8 @@
  *
  *     transfer/roster ──came, moved, went──> notes ──a job, 64 each──> catalogue "presence/DEVICE"
  *
- * A device's presence is written when its place or its cards are others than what is kept, when its
- * child is another, and when it goes; for one device at most once a minute, and so that a machine
+ * A device's presence is written when its place, its cards or the versions it has are others than
+ * what is kept, when its child is another, and when it goes; for one device at most once a minute, and so that a machine
  * that sleeps can be woken after the hub was started anew.  What is unchanged is not written.
  * MACs come from here and from nowhere else: from what a device, or the reflector it is behind,
  * announced.
@@ -33,6 +33,10 @@ ALB_MUST_USE struct alb_status presence_each(struct catalogue *c, presence_visit
 /* For tests: of a value. */
 ALB_MUST_USE struct alb_status presence_decode(const void *value, size_t size,
                                                struct presence *out);
+
+/* Loop: what is to be written of it still.  NOT_FOUND: nothing. */
+ALB_MUST_USE struct alb_status presence_due(const struct hub *h, const char *device,
+                                            struct presence *out);
 
 /* h->roster and h->presences. */
 void hub_open_roster(struct hub *h);

@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "hub/roster.h"
 #include "hub/wake_impl.h"
 #include "transfer/serve.h"
 #include "wire/token.h"
@@ -37,6 +38,7 @@ static void wake_free(struct hub_wake *k)
     struct hub_wakes *w = k->all;
 
     hub_wake_forget_watchers(k);
+    hub_wake_contents_end(k);
     timer_stop(&k->timer);
     TAILQ_REMOVE(&w->jobs, k, link);
     w->job_count--;
@@ -44,6 +46,7 @@ static void wake_free(struct hub_wake *k)
     wake_job_free(k->core);
     wipe(k->password, sizeof k->password);
     free(k->sleepers);
+    free(k->contents);
     free(k);
 }
 
@@ -108,14 +111,6 @@ static bool make_room(struct hub_wakes *w, size_t machines, char why[LEDGER_WHY_
     return false;
 }
 
-static const struct wake_machine *machine_in(const struct hub_wake *k, const char *device)
-{
-    for (size_t i = 0; i < wake_job_count(k->core); i++)
-        if (strcmp(wake_job_machine(k->core, i)->device, device) == 0)
-            return wake_job_machine(k->core, i);
-    return NULL;
-}
-
 /* False: another job has it, or had it a moment ago; `why` says which. */
 static bool may_wake(const struct hub_wakes *w, struct wake_sleeper *s, uint64_t now_ns)
 {
@@ -124,7 +119,7 @@ static bool may_wake(const struct hub_wakes *w, struct wake_sleeper *s, uint64_t
 
     TAILQ_FOREACH(k, &w->jobs, link)
     {
-        const struct wake_machine *m = machine_in(k, s->device);
+        const struct wake_machine *m = wake_job_find(k->core, s->device);
 
         if (m == NULL || m->result == WAKE_REFUSED || m->result == WAKE_NOBODY_AWAKE)
             continue;
@@ -142,16 +137,31 @@ static bool may_wake(const struct hub_wakes *w, struct wake_sleeper *s, uint64_t
     return true;
 }
 
+/* What it told within the last minute may not be written yet. */
+static void look_at_news(const struct hub_wake *k, struct wake_sleeper *s)
+{
+    struct presence p = {.announce = NULL};
+
+    if (k->errand.layer[0] == '\0' || s->preset == WAKE_HAS_IT ||
+        alb_failed(presence_due(k->all->hub, s->device, &p)))
+        return;
+    if (hub_wake_has_it(p.announce, &k->errand))
+        s->preset = WAKE_HAS_IT;
+    presence_release(&p);
+}
+
 static void add_machine(struct hub_wake *k, struct wake_sleeper *s, uint64_t now_ns)
 {
     const struct roster_entry *e = roster_find(k->all->hub->roster, s->device);
+
+    look_at_news(k, s);
     const bool may = s->preset == WAKE_NO_RESULT && may_wake(k->all, s, now_ns);
     const size_t i = wake_job_add(k->core, s->device);
 
     if (e != NULL && e->announce->goes == ANNOUNCE_STAYS)
         wake_job_settle(k->core, i, WAKE_ALREADY_AWAKE, "", now_ns);
     else if (s->preset != WAKE_NO_RESULT)
-        wake_job_settle(k->core, i, s->preset, s->why, now_ns);
+        wake_job_settle(k->core, i, s->preset, s->preset == WAKE_HAS_IT ? "" : s->why, now_ns);
     else if (!may)
         wake_job_settle(k->core, i, WAKE_REFUSED, s->why, now_ns);
 }
@@ -172,6 +182,7 @@ struct alb_status hub_wake_begin(struct hub_wakes *w, const char *id, const stru
     snprintf(k->site, sizeof k->site, "%s", wish->site);
     memcpy(k->password, wish->password, sizeof k->password);
     k->password_size = wish->password_size;
+    k->errand = wish->errand;
     k->sleepers = wish->sleepers;
     wish->sleepers = NULL;
     TAILQ_INIT(&k->watchers);
@@ -182,6 +193,12 @@ struct alb_status hub_wake_begin(struct hub_wakes *w, const char *id, const stru
     w->job_count++;
     w->sleeper_count += wish->count;
     w->figures.jobs++;
+    const struct alb_status st = hub_wake_contents_begin(k);
+    if (alb_failed(st)) {
+        snprintf(why, LEDGER_WHY_SIZE, "%s", st.what);
+        wake_free(k);
+        return st;
+    }
     hub_wake_touch(k);
     return ALB_STATUS_OK;
 }
@@ -263,16 +280,17 @@ static void end(struct hub_wake *k)
                  awake = wake_job_results(k->core, WAKE_ALREADY_AWAKE);
 
     k->is_over = true;
+    hub_wake_contents_end(k);
     f->woken += woken;
-    f->failed += wake_job_count(k->core) - woken - awake;
+    f->failed += wake_job_count(k->core) - woken - awake - wake_job_results(k->core, WAKE_HAS_IT);
     wipe(k->password, sizeof k->password);
     hub_audit(&k->by, "wake.end",
               "job=%s woken=%zu already_awake=%zu never_answered=%zu cannot_be_woken=%zu "
-              "nobody_awake_there=%zu refused=%zu ended=%zu",
+              "nobody_awake_there=%zu refused=%zu ended=%zu has_it_already=%zu",
               k->id, woken, awake, wake_job_results(k->core, WAKE_NEVER_ANSWERED),
               wake_job_results(k->core, WAKE_CANNOT_BE_WOKEN),
               wake_job_results(k->core, WAKE_NOBODY_AWAKE), wake_job_results(k->core, WAKE_REFUSED),
-              wake_job_results(k->core, WAKE_ENDED));
+              wake_job_results(k->core, WAKE_ENDED), wake_job_results(k->core, WAKE_HAS_IT));
     hub_wake_record_end(k);
 }
 
@@ -283,6 +301,7 @@ static void turn(void *arg)
     unsigned orders = 0;
     size_t index;
 
+    hub_wake_contents_look(k);
     while (orders < ORDERS_A_TURN && wake_job_next(k->core, now_ns, &index)) {
         order_one(k, index, now_ns);
         orders++;
@@ -290,7 +309,8 @@ static void turn(void *arg)
     if (wake_job_is_done(k->core) && !k->is_over)
         end(k);
     hub_wake_tell(k);
-    const uint64_t next_ns = wake_job_next_ns(k->core);
+    const uint64_t job_ns = wake_job_next_ns(k->core), content_ns = hub_wake_contents_next_ns(k),
+                   next_ns = job_ns < content_ns ? job_ns : content_ns;
     if (next_ns != UINT64_MAX)
         timer_set_in(&k->timer, next_ns > now_ns ? next_ns - now_ns : 0);
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "base/map.h"
 #include "hub/device.h"
 #include "hub/roster.h"
 #include "hub/wake_impl.h"
@@ -22,7 +23,7 @@ struct ask_task {
     struct wake_wish wish;
     size_t room;
     char id[WAKE_ID_SIZE];
-    bool is_by_site;
+    struct map added; /* by name: those of the wish */
 };
 
 /* ---- what is asked for ----------------------------------------------------------------------- */
@@ -63,6 +64,44 @@ static void take_options(struct hub_task *t, const struct json_doc *d, struct wa
     take_password(t, json_doc_text(d, "secureon"), wish);
     wish->options = (struct wake_job_options){
         .at_once = (size_t)at_once, .rate = (unsigned)rate, .patience_ns = patience_s * NS_PER_S};
+}
+
+/* "for": the layer's current version, by its root. */
+static void take_errand(struct hub_task *t, const struct json_doc *d, struct wake_errand *out)
+{
+    const char *layer = json_doc_text(d, "for");
+    char hex[DIGEST_HEX_SIZE], which[DIGEST_HEX_SIZE + 8];
+    struct version_record record;
+    struct head head;
+
+    out->sleeps_after = json_doc_bool(d, "sleep_after");
+    if (*layer == '\0') {
+        if (out->sleeps_after)
+            hub_task_refuse(t, ALB_INVALID,
+                            "sleep_after: it is by a layer's pull that the hub knows when a "
+                            "machine may sleep again; say \"for\", too");
+        return;
+    }
+    t->st = layer_name_check(layer);
+    if (alb_failed(t->st))
+        return;
+    struct alb_status st = ledger_head(&t->hub->ledger, layer, &head);
+    if (!alb_failed(st)) {
+        snprintf(which, sizeof which, "sha256:%s", digest_hex(&head.record, hex));
+        st = ledger_find(&t->hub->ledger, layer, which, NULL, &record);
+    }
+    if (st.code == ALB_NOT_FOUND)
+        hub_task_refuse(t, ALB_NOT_FOUND,
+                        "nothing of layer %s is published; 'albedo layers' lists what is. Nobody "
+                        "was woken",
+                        layer);
+    else if (alb_failed(st))
+        t->st = st;
+    if (alb_failed(t->st))
+        return;
+    snprintf(out->layer, sizeof out->layer, "%s", layer);
+    snprintf(out->version, sizeof out->version, "%s", record.version);
+    out->root = record.root;
 }
 
 /* ---- how it is woken ------------------------------------------------------------------------- */
@@ -111,8 +150,17 @@ static bool is_in_a_subnet(const struct announce_address *a)
     return is_v4 ? a->bits > 96 && a->bits < 128 : a->bits > 0;
 }
 
-static void take_presence(const struct presence *p, int64_t now_wall_s, bool has_password,
-                          struct wake_sleeper *s)
+bool hub_wake_has_it(const struct announce *a, const struct wake_errand *errand)
+{
+    for (size_t i = 0; i < a->layer_count; i++)
+        if (strcmp(a->layers[i].layer, errand->layer) == 0 &&
+            strcmp(a->layers[i].version, errand->version) == 0)
+            return true;
+    return false;
+}
+
+static void take_presence(const struct presence *p, int64_t now_wall_s,
+                          const struct wake_wish *wish, struct wake_sleeper *s)
 {
     const struct announce_place *place = &p->announce->place;
 
@@ -124,9 +172,13 @@ static void take_presence(const struct presence *p, int64_t now_wall_s, bool has
             s->addresses[s->address_count++] = place->addresses[i];
     for (size_t i = 0; i < place->gateway_count && i < ANNOUNCE_GATEWAYS_MAX; i++)
         s->gateways[s->gateway_count++] = place->gateways[i];
-    take_cards(p->announce, has_password, s);
+    take_cards(p->announce, wish->password_size > 0, s);
     if (s->preset == WAKE_NO_RESULT && s->address_count == 0)
         cannot(s, "in which subnet it sleeps is not known: it told of no address");
+    if (hub_wake_has_it(p->announce, &wish->errand)) {
+        s->preset = WAKE_HAS_IT;
+        s->why[0] = '\0';
+    }
 }
 
 static void read_sleeper(struct hub_task *t, const struct wake_wish *wish, struct wake_sleeper *s)
@@ -135,7 +187,7 @@ static void read_sleeper(struct hub_task *t, const struct wake_wish *wish, struc
     const struct alb_status st = presence_read(t->hub->ledger.catalogue, s->device, &p);
 
     if (!alb_failed(st))
-        take_presence(&p, t->now_wall_s, wish->password_size > 0, s);
+        take_presence(&p, t->now_wall_s, wish, s);
     else if (st.code == ALB_NOT_FOUND || st.code == ALB_CORRUPT)
         cannot(s, "it never told how: no agent of its was here yet");
     else
@@ -145,13 +197,21 @@ static void read_sleeper(struct hub_task *t, const struct wake_wish *wish, struc
 
 /* ---- who is meant ---------------------------------------------------------------------------- */
 
-static struct wake_sleeper *add(struct ask_task *p, const char *device)
+static void *mark(void)
+{
+    static char is_there;
+
+    return &is_there;
+}
+
+/* NULL: it was typed twice, or there are too many. */
+static struct wake_sleeper *add(struct ask_task *p, const struct wake_sleeper *one)
 {
     struct wake_wish *wish = &p->wish;
+    const struct chunk_key key = map_text_key(one->device);
 
-    for (size_t i = 0; i < wish->count && !p->is_by_site; i++)
-        if (strcmp(wish->sleepers[i].device, device) == 0)
-            return NULL; /* typed twice */
+    if (map_get(&p->added, &key) != NULL)
+        return NULL;
     if (wish->count == WAKE_JOB_TARGETS_MAX) {
         hub_task_refuse(&p->task, ALB_FULL, "one job wakes %d machines at most",
                         WAKE_JOB_TARGETS_MAX);
@@ -161,10 +221,9 @@ static struct wake_sleeper *add(struct ask_task *p, const char *device)
         p->room = p->room == 0 ? 16 : 2 * p->room;
         wish->sleepers = xrealloc(wish->sleepers, p->room * sizeof *wish->sleepers);
     }
-    struct wake_sleeper *s = &wish->sleepers[wish->count++];
-    *s = (struct wake_sleeper){.preset = WAKE_NO_RESULT};
-    snprintf(s->device, sizeof s->device, "%s", device);
-    return s;
+    (void)map_put(&p->added, &key, mark());
+    wish->sleepers[wish->count] = *one;
+    return &wish->sleepers[wish->count++];
 }
 
 /* Where it was last; else where it belongs. */
@@ -220,13 +279,16 @@ static void take_named(struct ask_task *p, const char *device)
         judge_named(t, d);
     if (alb_failed(t->st))
         return;
-    struct wake_sleeper *s = add(p, device);
-    if (s == NULL)
+    struct wake_sleeper s = {.preset = WAKE_NO_RESULT};
+    snprintf(s.device, sizeof s.device, "%s", device);
+    read_sleeper(t, &p->wish, &s);
+    if (alb_failed(t->st))
         return;
-    read_sleeper(t, &p->wish, s);
-    if (!alb_failed(t->st) && p->wish.site[0] != '\0' && !is_at_site(s, d, p->wish.site))
+    if (p->wish.site[0] != '\0' && !is_at_site(&s, d, p->wish.site))
         hub_task_refuse(t, ALB_INVALID, "%s is not at site %s but at %s. Nobody was woken", device,
-                        p->wish.site, s->site[0] != '\0' ? s->site : d->site);
+                        p->wish.site, s.site[0] != '\0' ? s.site : d->site);
+    else
+        (void)add(p, &s);
 }
 
 static bool take_of_site(void *arg, const char *name, const void *value, size_t size,
@@ -240,12 +302,11 @@ static bool take_of_site(void *arg, const char *name, const void *value, size_t 
     if (alb_failed(device_decode(value, size, d)) || d->is_revoked ||
         strcmp(d->role, "endpoint") != 0)
         return true;
-    struct wake_sleeper *s = add(p, d->device);
-    if (s == NULL)
-        return false;
-    read_sleeper(&p->task, &p->wish, s);
-    if (!is_at_site(s, d, p->wish.site))
-        p->wish.count--;
+    struct wake_sleeper s = {.preset = WAKE_NO_RESULT};
+    memcpy(s.device, d->device, sizeof s.device);
+    read_sleeper(&p->task, &p->wish, &s);
+    if (!alb_failed(p->task.st) && is_at_site(&s, d, p->wish.site))
+        (void)add(p, &s);
     return !alb_failed(p->task.st);
 }
 
@@ -253,7 +314,6 @@ static void take_site(struct ask_task *p)
 {
     struct hub_task *t = &p->task;
 
-    p->is_by_site = true;
     const struct alb_status st =
         catalogue_list(t->hub->ledger.catalogue, "device/", take_of_site, p);
     if (!alb_failed(t->st))
@@ -290,6 +350,8 @@ static void take_all(struct ask_task *p, const struct json_doc *d)
         hub_task_refuse(t, ALB_FULL, "one job wakes %d machines at most", WAKE_JOB_TARGETS_MAX);
     if (!alb_failed(t->st) && *site != '\0')
         t->st = id_check(site);
+    if (!alb_failed(t->st))
+        take_errand(t, d, &p->wish.errand);
     if (alb_failed(t->st))
         return;
     snprintf(p->wish.site, sizeof p->wish.site, "%.63s", site);
@@ -315,8 +377,9 @@ static void ask_run(struct hub_task *t)
     t->st = hub_wake_record_begin(t->hub->ledger.catalogue, p->id, t->who.device, t->now_wall_s,
                                   p->wish.site, p->wish.count);
     if (!alb_failed(t->st))
-        hub_audit(&t->who, "wake", "job=%s site=%s machines=%zu first=%s", p->id, p->wish.site,
-                  p->wish.count, p->wish.sleepers[0].device);
+        hub_audit(&t->who, "wake", "job=%s site=%s machines=%zu first=%s for=%s sleep_after=%d",
+                  p->id, p->wish.site, p->wish.count, p->wish.sleepers[0].device,
+                  p->wish.errand.layer, p->wish.errand.sleeps_after);
 }
 
 static void answer_begun(struct ask_task *p)
@@ -335,8 +398,13 @@ static void ask_after(struct hub_task *t)
 {
     struct ask_task *p = (struct ask_task *)t;
 
-    if (!alb_failed(t->st))
+    if (!alb_failed(t->st)) {
         t->st = hub_wake_begin(t->hub->wakes, p->id, &t->who, &p->wish, t->why);
+        if (alb_failed(t->st)) {
+            hub_audit(&t->who, "wake.refused", "job=%s why=\"%s\"", p->id, t->why);
+            hub_wake_record_refused(t->hub, p->id); /* it was written down as running */
+        }
+    }
     if (!alb_failed(t->st))
         answer_begun(p);
     hub_task_end(t);
@@ -348,6 +416,7 @@ static void ask_release(struct hub_task *t)
 
     wipe(p->wish.password, sizeof p->wish.password);
     free(p->wish.sleepers);
+    map_release(&p->added);
 }
 
 static bool is_too_often(struct hub_wakes *w)
@@ -367,6 +436,7 @@ void hub_handle_wake(void *hub, struct serve_request *rq)
     struct ask_task *p = hub_task_new(h, rq, sizeof *p);
     struct hub_task *t = &p->task;
 
+    map_init(&p->added);
     t->release = ask_release;
     if (is_too_often(h->wakes))
         hub_task_refuse(t, ALB_FULL, "machines were woken %d times within a minute: again later",

@@ -8,6 +8,8 @@
 
 #include "hub/wake_impl.h"
 
+#define MEMO_NS NS_PER_S
+
 struct search {
     const struct hub_wake *wake;
     const struct wake_sleeper *sleeper;
@@ -83,10 +85,56 @@ static bool look(void *arg, const struct roster_entry *e)
     return true;
 }
 
-const struct roster_entry *hub_wake_guard(const struct hub_wake *k, size_t index)
+/* ---- remembered for a moment ----------------------------------------------------------------- */
+
+static bool may_guard(const struct search *s, const struct announce *a)
+{
+    return a->goes == ANNOUNCE_STAYS && strcmp(a->place.site, s->sleeper->site) == 0 &&
+           strcmp(a->device, s->sleeper->device) != 0 && shares_subnet(s->sleeper, &a->place) &&
+           wake_job_may_ask(s->wake->core, s->index, a->device);
+}
+
+/* A better one than that which was found for its neighbour comes into play a second later. */
+static const struct roster_entry *recall(const struct search *s, uint64_t now_ns)
+{
+    const struct hub_wakes *w = s->wake->all;
+
+    for (size_t i = 0; i < WAKE_GUARD_MEMOS; i++) {
+        const struct guard_memo *m = &w->memos[i];
+        const struct roster_entry *e;
+
+        if (m->until_ns <= now_ns || strcmp(m->site, s->sleeper->site) != 0 ||
+            !is_same_subnet(&m->address, &s->sleeper->addresses[0]))
+            continue;
+        e = roster_find(w->hub->roster, m->guard);
+        if (e != NULL && may_guard(s, e->announce))
+            return e;
+    }
+    return NULL;
+}
+
+static void remember(const struct search *s, uint64_t now_ns)
+{
+    struct hub_wakes *w = s->wake->all;
+    struct guard_memo *m = &w->memos[w->next_memo++ % WAKE_GUARD_MEMOS];
+
+    *m = (struct guard_memo){.address = s->sleeper->addresses[0], .until_ns = now_ns + MEMO_NS};
+    memcpy(m->site, s->sleeper->site, sizeof m->site);
+    memcpy(m->guard, s->best->announce->device, sizeof m->guard);
+}
+
+const struct roster_entry *hub_wake_guard(struct hub_wake *k, size_t index)
 {
     struct search s = {.wake = k, .sleeper = &k->sleepers[index], .index = index};
+    const uint64_t now_ns = loop_now_ns(k->all->hub->options.loop);
+    const bool has_place = s.sleeper->site[0] != '\0' && s.sleeper->address_count > 0;
 
+    if (has_place)
+        s.best = recall(&s, now_ns);
+    if (s.best != NULL)
+        return s.best;
     roster_each(k->all->hub->roster, s.sleeper->site, look, &s);
+    if (has_place && s.best != NULL)
+        remember(&s, now_ns);
     return s.best;
 }

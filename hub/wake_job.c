@@ -6,13 +6,14 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/map.h"
 
 struct wake_job {
     size_t at_once;
     uint64_t space_ns, patience_ns;
-    uint64_t next_begin_ns;
-    bool is_held;
-    struct wake_machine *machines; /* owned */
+    uint64_t next_begin_ns, lapsed_ns; /* when what was due then was looked for */
+    struct wake_machine *machines;     /* owned */
+    struct map by_device;              /* index + 1 of each, as a pointer */
     size_t count, room;
     size_t begun; /* and not done */
     size_t results[WAKE_RESULTS];
@@ -28,6 +29,7 @@ static const char *const RESULTS[WAKE_RESULTS] = {
     [WAKE_NOBODY_AWAKE] = "nobody_awake_there",
     [WAKE_REFUSED] = "refused",
     [WAKE_ENDED] = "ended",
+    [WAKE_HAS_IT] = "has_it_already",
 };
 static const char *const STAGES[] = {
     [WAKE_WAITS] = "waits", [WAKE_ORDERED] = "ordered", [WAKE_QUEUED] = "queued",
@@ -51,6 +53,8 @@ struct wake_job *wake_job_new(const struct wake_job_options *options)
     struct wake_job *job = xalloc(sizeof *job);
     const unsigned rate = options->rate != 0 ? options->rate : WAKE_JOB_RATE_DEFAULT;
 
+    map_init(&job->by_device);
+    job->lapsed_ns = UINT64_MAX;
     job->at_once = options->at_once != 0 ? options->at_once : WAKE_AT_ONCE_DEFAULT;
     job->space_ns = NS_PER_S / rate;
     job->patience_ns = options->patience_ns != 0 ? options->patience_ns : WAKE_PATIENCE_NS;
@@ -61,9 +65,16 @@ struct wake_job *wake_job_free(struct wake_job *job)
 {
     if (job == NULL)
         return NULL;
+    map_release(&job->by_device);
     free(job->machines);
     free(job);
     return NULL;
+}
+
+/* A map's value must not be NULL. */
+static void *job_index(size_t count)
+{
+    return (void *)(uintptr_t)count;
 }
 
 size_t wake_job_add(struct wake_job *job, const char *device)
@@ -76,7 +87,10 @@ size_t wake_job_add(struct wake_job *job, const char *device)
     struct wake_machine *m = &job->machines[job->count];
     *m = (struct wake_machine){.change = ++job->change};
     snprintf(m->device, sizeof m->device, "%s", device);
-    return job->count++;
+    job->count++;
+    const struct chunk_key key = map_text_key(device);
+    (void)map_put(&job->by_device, &key, job_index(job->count));
+    return job->count - 1;
 }
 
 size_t wake_job_count(const struct wake_job *job)
@@ -114,12 +128,22 @@ uint64_t wake_job_change(const struct wake_job *job)
     return job->change;
 }
 
-static struct wake_machine *find(struct wake_job *job, const char *device)
+uint64_t wake_job_note(struct wake_job *job)
 {
-    for (size_t i = 0; i < job->count; i++)
-        if (strcmp(job->machines[i].device, device) == 0)
-            return &job->machines[i];
-    return NULL;
+    return ++job->change;
+}
+
+static struct wake_machine *find(const struct wake_job *job, const char *device)
+{
+    const struct chunk_key key = map_text_key(device);
+    const uintptr_t at = (uintptr_t)map_get(&job->by_device, &key);
+
+    return at == 0 ? NULL : &job->machines[at - 1];
+}
+
+const struct wake_machine *wake_job_find(const struct wake_job *job, const char *device)
+{
+    return find(job, device);
 }
 
 /* ---- the end of one -------------------------------------------------------------------------- */
@@ -230,20 +254,27 @@ static void lapse(struct wake_job *job, struct wake_machine *m, uint64_t now_ns)
 /* May this waiting one be ordered now? */
 static bool is_ready(const struct wake_job *job, const struct wake_machine *m, uint64_t now_ns)
 {
-    if (m->stage != WAKE_WAITS || m->due_ns > now_ns || job->is_held)
+    if (m->stage != WAKE_WAITS || m->due_ns > now_ns || m->is_held)
         return false;
     return m->is_begun || (job->begun < job->at_once && now_ns >= job->next_begin_ns);
 }
 
-void wake_job_hold(struct wake_job *job, bool is_held)
+void wake_job_hold(struct wake_job *job, size_t index, bool is_held)
 {
-    job->is_held = is_held;
+    struct wake_machine *m = &job->machines[index];
+
+    alb_assert(index < job->count);
+    if (m->stage == WAKE_DONE || m->is_held == is_held)
+        return;
+    m->is_held = is_held;
+    m->change = ++job->change;
 }
 
 bool wake_job_next(struct wake_job *job, uint64_t now_ns, size_t *index)
 {
-    for (size_t i = 0; i < job->count; i++)
+    for (size_t i = 0; i < job->count && job->lapsed_ns != now_ns; i++)
         lapse(job, &job->machines[i], now_ns);
+    job->lapsed_ns = now_ns;
     for (size_t i = 0; i < job->count; i++) {
         if (!is_ready(job, &job->machines[i], now_ns))
             continue;
@@ -262,7 +293,7 @@ uint64_t wake_job_next_ns(const struct wake_job *job)
         const struct wake_machine *m = &job->machines[i];
         uint64_t at_ns = m->due_ns;
 
-        if (m->stage == WAKE_DONE || (m->stage == WAKE_WAITS && job->is_held))
+        if (m->stage == WAKE_DONE || (m->stage == WAKE_WAITS && m->is_held))
             continue;
         if (m->stage == WAKE_WAITS && !m->is_begun && at_ns < begin_ns)
             at_ns = begin_ns;

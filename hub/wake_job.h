@@ -45,9 +45,10 @@ enum wake_result {
     WAKE_CANNOT_BE_WOKEN,
     WAKE_NOBODY_AWAKE,
     WAKE_REFUSED,
-    WAKE_ENDED, /* by an operator, before its time */
+    WAKE_ENDED,  /* by an operator, before its time */
+    WAKE_HAS_IT, /* what it would have been woken for */
 };
-enum { WAKE_RESULTS = 8 };
+enum { WAKE_RESULTS = 9 };
 const char *wake_result_text(enum wake_result result); /* "", "woken", "already_awake", … */
 const char *wake_stage_text(enum wake_stage stage);    /* "waits", "ordered", … */
 
@@ -58,6 +59,7 @@ struct wake_machine {
     unsigned attempts; /* orders that a guard sent out */
     bool is_begun;     /* one of `at_once` until done */
     bool is_seen;      /* a guard saw its MAC answer; hint */
+    bool is_held;      /* its content is on its way */
     char why[WAKE_WHY_MAX];
     uint64_t change; /* the job's number when this one changed last */
     uint64_t begun_ns, done_ns;
@@ -85,9 +87,13 @@ size_t wake_job_results(const struct wake_job *job, enum wake_result result); /*
 size_t wake_job_begun(const struct wake_job *job);                            /* and not done */
 bool wake_job_is_done(const struct wake_job *job);
 uint64_t wake_job_change(const struct wake_job *job); /* of whatever changed last */
+/* Something that is shown with it changed: the next number. */
+uint64_t wake_job_note(struct wake_job *job);
+/* NULL: it is none of this job's. */
+const struct wake_machine *wake_job_find(const struct wake_job *job, const char *device);
 
-/* Nobody begins while it is held (its content is on its way). */
-void wake_job_hold(struct wake_job *job, bool is_held);
+/* This one does not begin while it is held; what is done stays. */
+void wake_job_hold(struct wake_job *job, size_t index, bool is_held);
 /* The next one to be ordered now; it must be followed by one of the three below.  Lapses what is
  * due as well: call it at wake_job_next_ns(). */
 bool wake_job_next(struct wake_job *job, uint64_t now_ns, size_t *index);

@@ -23,6 +23,11 @@ static void put_counts(const struct wake_job *core, struct json_writer *w)
     json_end(w);
 }
 
+static const char *why_of(const struct wake_machine *m)
+{
+    return m->stage == WAKE_WAITS && m->is_held ? "its content is not at the branch yet" : m->why;
+}
+
 static void put_machine(const struct hub_wake *k, size_t i, uint64_t now_ns, struct json_writer *w)
 {
     const struct wake_machine *m = wake_job_machine(k->core, i);
@@ -37,7 +42,7 @@ static void put_machine(const struct hub_wake *k, size_t i, uint64_t now_ns, str
     json_number(w, "attempts", m->attempts);
     json_bool(w, "seen", m->is_seen);
     json_number(w, "took_ms", m->is_begun ? (until_ns - m->begun_ns) / NS_PER_MS : 0);
-    json_text(w, "why", m->why);
+    json_text(w, "why", why_of(m));
     json_end(w);
 }
 
@@ -56,6 +61,7 @@ void hub_wake_show(const struct hub_wake *k, uint64_t after, struct json_writer 
     json_number(w, "count", wake_job_count(k->core));
     json_number(w, "begun", wake_job_begun(k->core));
     put_counts(k->core, w);
+    hub_wake_contents_show(k, w);
     json_array_begin(w, "machines");
     for (size_t i = 0; i < wake_job_count(k->core); i++)
         if (wake_job_machine(k->core, i)->change > after)
@@ -246,6 +252,26 @@ void hub_wake_record_end(const struct hub_wake *k)
     json_end(w);
     p->record = w;
     p->task.run = end_run;
+    hub_task_start(&p->task, JOB_ORDERED, RECORD_MAX);
+}
+
+static void refused_run(struct hub_task *t)
+{
+    struct end_task *p = (struct end_task *)t;
+    char name[64];
+
+    snprintf(name, sizeof name, "%s%s", RECORDS, p->id);
+    t->st = catalogue_swap(t->hub->ledger.catalogue, name, CATALOGUE_ANY, NULL, 0, NULL);
+    if (alb_failed(t->st))
+        log_status(LOG_WARN, "wake.not_recorded", t->st, "job=%s", p->id);
+}
+
+void hub_wake_record_refused(struct hub *h, const char *id)
+{
+    struct end_task *p = hub_task_new(h, NULL, sizeof *p);
+
+    snprintf(p->id, sizeof p->id, "%s", id);
+    p->task.run = refused_run;
     hub_task_start(&p->task, JOB_ORDERED, RECORD_MAX);
 }
 

@@ -142,11 +142,11 @@ int64_t reflector_cut_off_since_wall_s(const struct reflector *r, const struct u
     return above_s != 0 && above_s < own_s ? above_s : own_s;
 }
 
-static const char *line_word(const struct reflector *r, bool is_up)
+const char *reflector_line_word(const struct reflector *r)
 {
     struct policy_hold hold;
 
-    if (!is_up)
+    if (!upstream_is_up(r->upstream))
         return "down";
     if (r->duty.entry.state == REFLECTOR_SUSPEND)
         return "suspended";
@@ -174,7 +174,7 @@ void reflector_here(const struct reflector *r, struct here *out)
     wan_figures(line_wan(r->line), WAN_DOWN, &wan);
     serve_here(r->serve, out);
     snprintf(out->device, sizeof out->device, "%s", r->options.device);
-    snprintf(out->line_state, sizeof out->line_state, "%s", line_word(r, up.is_up));
+    snprintf(out->line_state, sizeof out->line_state, "%s", reflector_line_word(r));
     out->down_bps = wan.verdict.capacity_bps != 0 ? wan.verdict.capacity_bps : wan.line_bps / 8;
     out->cut_off_since_wall_s = reflector_cut_off_since_wall_s(r, &up);
     fill_above(r, out);

@@ -169,6 +169,7 @@ static struct alb_status start_serve(struct reflector *r)
     serve_set(r->serve, ROUTE_LAYERS, reflector_handle_layers, r);
     serve_set(r->serve, ROUTE_TOLD, reflector_handle_told, r);
     serve_set(r->serve, ROUTE_WOKE, reflector_handle_woke, r);
+    serve_set(r->serve, ROUTE_PREFETCHED, reflector_handle_prefetched, r);
     serve_set(r->serve, ROUTE_STATUS, reflector_handle_status, r);
     serve_set(r->serve, ROUTE_HERE, reflector_handle_here, r);
     policy_book_serve(r->policy, r->serve);

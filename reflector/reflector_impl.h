@@ -12,6 +12,7 @@
 #include "transfer/feed_revoked.h"
 #include "transfer/own_grant.h"
 #include "transfer/policy_book.h"
+#include "transfer/prefetch.h"
 #include "transfer/renewal.h"
 #include "transfer/waker.h"
 #include "wire/json.h"
@@ -70,7 +71,8 @@ struct reflector {
     struct listener *listener;
     struct roster *roster; /* who is behind this box */
     struct announcer *announcer;
-    struct waker *waker; /* wake.c */
+    struct waker *waker;           /* wake.c */
+    struct prefetcher *prefetcher; /* wake.c */
     TAILQ_HEAD(, woke_relay) woke_relays;
     size_t woke_relay_count;
     struct reflector_self *self; /* roster.c: what it tells of itself */
@@ -133,6 +135,7 @@ void reflector_ask_above(struct reflector *r);
 void reflector_say_here(struct reflector *r); /* something of it changed here */
 void reflector_here(const struct reflector *r, struct here *out);
 void reflector_handle_here(void *reflector, struct serve_request *rq);
+const char *reflector_line_word(const struct reflector *r); /* "up", "down", "paused", … */
 /* 0: it can be seen from here that the hub is there. */
 int64_t reflector_cut_off_since_wall_s(const struct reflector *r,
                                        const struct upstream_figures *up);
@@ -175,6 +178,7 @@ const struct net_picture *reflector_picture(void *reflector);
 void reflector_open_wake(struct reflector *r);
 void reflector_close_wake(struct reflector *r);
 void reflector_handle_woke(void *reflector, struct serve_request *rq);
+void reflector_handle_prefetched(void *reflector, struct serve_request *rq);
 
 /* cache.c: room ahead of need, pins; behind the roots, closed before them. */
 void reflector_open_cache(struct reflector *r);

@@ -209,6 +209,7 @@ static struct alb_status status_text(const struct reflector *r, const struct ref
     branches_show(r->branches, w);
     roster_show(r->roster, w);
     waker_show(r->waker, w);
+    prefetcher_show(r->prefetcher, w);
     put_queues(w, f);
     put_cache(w, cache);
     reflector_show_told(r, w);

@@ -296,7 +296,7 @@ bool reflector_hear_for(struct reflector *r, const char *line)
     case ROSTER_PASSED: return true;
     case ROSTER_FOR_ME: break;
     }
-    if (waker_hear(r->waker, rest))
+    if (waker_hear(r->waker, rest) || prefetcher_hear(r->prefetcher, rest))
         return true;
     log_event(LOG_DEBUG, "reflector.unknown_word", "line=%s", log_text(rest, text));
     return true;

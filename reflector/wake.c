@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* reflector/wake.c – this box as a guard (transfer/waker.h), and what guards behind it say, handed
- * up.
+/* reflector/wake.c – this box as a guard (transfer/waker.h) and under orders to hold versions
+ * (transfer/prefetch.h); and what others behind it say of theirs, handed up.
  *
- * A guard's words are hints, so whoever says them is answered at once; one that gets lost on the
- * way up has the hub ask somebody else.
+ * Such words are hints, so whoever says them is answered at once; one that gets lost on the way up
+ * has the hub ask somebody else, or again.
  */
 #include "base/alloc.h"
 #include "base/log.h"
@@ -11,7 +11,7 @@
 #include "transfer/serve.h"
 #include "wire/wake.h"
 
-enum { RELAYS_MAX = 64 };
+enum { RELAYS_MAX = 64, ANSWER_MOST = 4096 };
 #define RELAY_NS (10 * NS_PER_S)
 
 struct woke_relay {
@@ -30,11 +30,11 @@ static void relay_free(struct woke_relay *x)
 static void on_taken(void *arg, const struct upstream_answer *answer)
 {
     if (alb_failed(answer->st))
-        log_status(LOG_INFO, "wake.not_told", answer->st, "of=\"a guard behind this box\"");
+        log_status(LOG_INFO, "word.not_told", answer->st, "of=\"somebody behind this box\"");
     relay_free(arg);
 }
 
-static void hand_up(struct reflector *r, const uint8_t *body, size_t size)
+static void hand_up(struct reflector *r, const char *path, const uint8_t *body, size_t size)
 {
     struct woke_relay *x = xalloc(sizeof *x);
 
@@ -43,9 +43,10 @@ static void hand_up(struct reflector *r, const uint8_t *body, size_t size)
     r->woke_relay_count++;
     x->asking = upstream_request(r->upstream,
                                  &(struct upstream_ask){.method = "POST",
-                                                        .path = "/v1/woke",
+                                                        .path = path,
                                                         .body = body,
                                                         .body_size = size,
+                                                        .expect_bytes = ANSWER_MOST,
                                                         .timeout_ns = RELAY_NS,
                                                         .fail_when_down = true},
                                  on_taken, x);
@@ -74,9 +75,34 @@ void reflector_handle_woke(void *reflector, struct serve_request *rq)
     } else if (r->woke_relay_count == RELAYS_MAX) {
         serve_refuse(rq, ALB_FULL, "too many reports of guards are on their way up");
     } else {
-        hand_up(r, body, size);
+        hand_up(r, "/v1/woke", body, size);
         serve_answer(rq, "application/json", "{}", 2);
     }
+}
+
+void reflector_handle_prefetched(void *reflector, struct serve_request *rq)
+{
+    struct reflector *r = reflector;
+    struct prefetch_report report;
+    size_t size = 0;
+    const uint8_t *body = serve_body(rq, &size);
+    const struct alb_status st = prefetch_report_decode(body, size, &report);
+
+    if (alb_failed(st)) {
+        serve_refuse_status(rq, st);
+    } else if (!may_speak_for(r, rq->session->who.device, report.device)) {
+        serve_refuse(rq, ALB_REFUSED, "a reflector reports for itself, or the one above it does");
+    } else if (r->woke_relay_count == RELAYS_MAX) {
+        serve_refuse(rq, ALB_FULL, "too many reports are on their way up");
+    } else {
+        hand_up(r, PREFETCH_PATH, body, size);
+        serve_answer(rq, "application/json", "{}", 2);
+    }
+}
+
+static const char *line_word(void *reflector)
+{
+    return reflector_line_word(reflector);
 }
 
 void reflector_open_wake(struct reflector *r)
@@ -88,6 +114,13 @@ void reflector_open_wake(struct reflector *r)
                                                  .device = r->options.device,
                                                  .picture = reflector_picture,
                                                  .arg = r});
+    r->prefetcher = prefetcher_new(&(struct prefetcher_options){.loop = r->options.loop,
+                                                                .upstream = r->upstream,
+                                                                .roots = r->roots,
+                                                                .supply = r->supply,
+                                                                .device = r->options.device,
+                                                                .line = line_word,
+                                                                .arg = r});
 }
 
 void reflector_close_wake(struct reflector *r)
@@ -95,6 +128,7 @@ void reflector_close_wake(struct reflector *r)
     if (r->waker == NULL)
         return;
     r->waker = waker_free(r->waker);
+    r->prefetcher = prefetcher_free(r->prefetcher);
     while (!TAILQ_EMPTY(&r->woke_relays)) {
         struct woke_relay *x = TAILQ_FIRST(&r->woke_relays);
 

@@ -20,7 +20,11 @@
 #define GATHER_NS (200 * NS_PER_MS) /* words of one order are told together */
 #define WATCH_NS (240 * NS_PER_S)   /* a machine takes minutes to start     */
 #define REPORT_TIMEOUT_NS (10 * NS_PER_S)
-enum { NEIGHBOUR_REACHABLE = 2 /* NUD_REACHABLE */, REPORT_BYTES_MAX = 8 << 10 };
+enum {
+    NEIGHBOUR_REACHABLE = 2 /* NUD_REACHABLE */,
+    REPORT_BYTES_MAX = 8 << 10,
+    ANSWER_MOST = 4096
+};
 
 /* One machine of an order. */
 struct errand_target {
@@ -186,6 +190,7 @@ static void report(void *arg)
                                                             .path = "/v1/woke",
                                                             .body = buf_peek(&body),
                                                             .body_size = buf_size(&body),
+                                                            .expect_bytes = ANSWER_MOST,
                                                             .timeout_ns = REPORT_TIMEOUT_NS,
                                                             .fail_when_down = true},
                                      on_reported, e);

@@ -129,15 +129,22 @@ static bool is_same_layer(const struct announce_layer *a, const struct announce_
            strcmp(a->version, b->version) == 0;
 }
 
-bool announce_is_same(const struct announce *a, const struct announce *b)
+bool announce_is_same_layers(const struct announce *a, const struct announce *b)
 {
-    if (strcmp(a->device, b->device) != 0 || a->is_reflector != b->is_reflector ||
-        a->goes != b->goes || strcmp(a->upstream, b->upstream) != 0 ||
-        a->upstream_is_hub != b->upstream_is_hub || a->layer_count != b->layer_count)
+    if (a->layer_count != b->layer_count)
         return false;
     for (size_t i = 0; i < a->layer_count; i++)
         if (!is_same_layer(&a->layers[i], &b->layers[i]))
             return false;
+    return true;
+}
+
+bool announce_is_same(const struct announce *a, const struct announce *b)
+{
+    if (strcmp(a->device, b->device) != 0 || a->is_reflector != b->is_reflector ||
+        a->goes != b->goes || strcmp(a->upstream, b->upstream) != 0 ||
+        a->upstream_is_hub != b->upstream_is_hub || !announce_is_same_layers(a, b))
+        return false;
     return is_same_serves(a->serves, b->serves) && announce_is_same_place(a, b);
 }
 

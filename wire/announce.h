@@ -86,6 +86,7 @@ struct announce *announce_copy(const struct announce *a);
 bool announce_is_same(const struct announce *a, const struct announce *b);
 /* The same place and cards: what is kept of a device that sleeps. */
 bool announce_is_same_place(const struct announce *a, const struct announce *b);
+bool announce_is_same_layers(const struct announce *a, const struct announce *b);
 const char *announce_goes_word(enum announce_goes goes); /* "", "bye", "sleep", "lost" */
 
 struct announce_body {

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # e2e/test_wake.py – `albedo wake` end to end on real bridges: one machine wakes, one never answers,
-# one is awake, one sleeps where nobody is; frames as captured; and what was typed wrongly.
+# one is awake, one sleeps where nobody is; frames as captured; what they are woken for is there
+# before them; and what was typed wrongly.
+import os
+
 import pytest
 
-from albtest.country import Country, Org
+from albtest.country import Country, Org, crossing
 from albtest.procs import wait_until
 from albtest.sniff import Sniffer
 from albtest.standin import StandIn, wait_online
@@ -97,6 +100,72 @@ def test_one_wakes_one_is_awake_one_never_answers_and_one_is_where_nobody_is(org
     assert said["a-1"]["result"] == "refused" and "once in 300 s" in said["a-1"]["why"]
 
 
+LAYER = "base/woken"
+
+
+@pytest.fixture(name="version", scope="module")
+def _version(org, tmp_path_factory):
+    top = tmp_path_factory.mktemp("tree")
+    for n in range(12):
+        (top / f"blob-{n}").write_bytes(os.urandom(400_000))
+    org.admin.albedo("publish", LAYER, top)
+    return next(d for d in org.admin.albedo("layers").document()["layers"]
+                if d["layer"] == LAYER)["current"]
+
+
+def test_the_content_is_at_the_branch_before_anybody_is_woken(org, machine, version):
+    sleeper, has_it = machine("a", 0), machine("a", 1, layers=[(LAYER, version)])
+    alone = machine("b", 0)
+    for pc in (sleeper, has_it, alone):
+        pc.visit()
+    sleeper.sleep()
+    alone.sleep()
+    org.land.branches["a"].wan.shape("8mbit")
+    try:
+        with Sniffer(sleeper.member.host.ns) as heard, crossing(org, "a") as seen:
+            done = org.admin.albedo("wake", "a-0", "a-1", "b-0", "--for", LAYER, code=1)
+    finally:
+        org.land.branches["a"].wan.shape("1gbit")
+    said = results(done)
+    assert {name: d["result"] for name, d in said.items()} == {
+        "a-0": "woken", "a-1": "has_it_already", "b-0": "nobody_awake_there"}, done
+    told = [d for d in done.documents() if d["event"] in ("content", "waking", "machine")]
+    at_a = [d for d in told if d["event"] == "content" and d["site"] == "a"]
+    assert at_a[-1]["state"] == "held" and at_a[-1]["bytes_here"] == at_a[-1]["bytes"] > 4_800_000
+    assert {d["state"] for d in at_a[:-1]} == {"coming"} and len(at_a) > 2, at_a
+    straight = next(d for d in told if d["event"] == "content" and d["site"] == "b")
+    assert straight["state"] == "straight" and "no reflector of the site" in straight["why"]
+    sent = next(i for i, d in enumerate(told) if d.get("device") == "a-0" and d["guard"] != "")
+    assert told.index(at_a[-1]) < sent, told
+    assert wakes(heard, sleeper.mac) and not wakes(heard, has_it.mac)
+    # all of it crossed once, and is not asked for again by who pulls it
+    stored = seen["a"]["stored"]
+    assert stored > 4_800_000 and seen["a"]["received"] <= 1.02 * stored
+    puller = org.sites["a"].members[3]
+    with crossing(org, "a") as seen:
+        puller.albedo("pull", LAYER, org.folder / "targets" / "woken")
+    assert seen["a"]["received"] == 0, seen
+
+
+def test_where_the_reflector_is_suspended_nobody_waits_for_content_and_it_is_said(
+        org, machine, version):
+    pc = machine("a", 2)
+    pc.visit()
+    pc.sleep()
+    org.admin.albedo("reflector", "suspend", "reflector-a", "--why", "a test")
+    done = org.admin.albedo("wake", "a-2", "--for", LAYER)
+    org.admin.albedo("reflector", "accept", "reflector-a")
+    content = next(d for d in done.documents() if d["event"] == "content")
+    assert content["state"] == "straight" and "no reflector of the site is here" in content["why"]
+    # what it holds is not fetched for the next one
+    pc.close()
+    wait_online(org, "a-2", False)
+    pc.sleep()
+    done = org.admin.albedo("wake", "a-2", "--for", LAYER)
+    held = [d for d in done.documents() if d["event"] == "content"][-1]
+    assert held["state"] == "held" and held["fetched_bytes"] == 0, held
+
+
 def test_a_machine_that_went_to_sleep_is_woken_after_the_hub_was_started_anew(org, machine):
     pc = machine("a", 3)
     pc.visit()
@@ -118,6 +187,10 @@ def test_a_machine_that_went_to_sleep_is_woken_after_the_hub_was_started_anew(or
     (["--end", "a-1"], 2, "--end ends a job"),
     (["--job", "w0123456789abcdef"], 4, "no job w0123456789abcdef"),
     (["a-1", "--patience", "1s"], 2, "7s to 60m"),
+    (["a-1", "--for", "no/such-layer"], 4, "nothing of layer no/such-layer is published"),
+    (["a-1", "--for", "../etc"], 2, "--for ../etc"),
+    (["a-1", "--sleep-after"], 2, "--for LAYER"),
+    (["--job", "w0123456789abcdef", "--for", "base/os"], 2, "said when a job begins"),
     (["a-1", "--secureon", "/etc/hostname"], 2, "a SecureOn password is 4 or 6 bytes"),
 ])
 def test_what_is_typed_wrongly_wakes_nobody(org, words, code, says):

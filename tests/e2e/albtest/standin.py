@@ -34,7 +34,8 @@ with Raw(int(port), state=Path(state), addr=addr, timeout=3600) as raw:
 
 
 class StandIn:
-    def __init__(self, org, member, addr, port, site, address, wake=("magic",)):
+    def __init__(self, org, member, addr, port, site, address, wake=("magic",),
+                 layers=()):
         self.org, self.member, self.addr, self.port = org, member, addr, port
         self.mac = "52:54:00:{:02x}:{:02x}:{:02x}".format(
             *(int(n) for n in address.split("/")[0].split(".")[1:]))
@@ -43,7 +44,9 @@ class StandIn:
                      "place": {"site": site, "by": "subnet", "addresses": [address],
                                "gateways": [], "nature": "wired", "metered": False},
                      "cards": [{"mac": self.mac, "link": "eth0",
-                                "wake": None if wake is None else list(wake)}]}
+                                "wake": None if wake is None else list(wake)}],
+                     "layers": [{"layer": layer, "version": version, "sequence": 1}
+                                for layer, version in layers]}
 
     def _run(self, mode):
         here = str(Path(__file__).resolve().parent.parent)

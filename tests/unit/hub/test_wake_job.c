@@ -167,12 +167,15 @@ static void nobody_begins_before_the_content_is_there(void **state)
     size_t i;
 
     (void)state;
-    wake_job_hold(job, true);
+    wake_job_hold(job, 0, true);
+    wake_job_hold(job, 1, true);
     assert_false(wake_job_next(job, 10 * S, &i));
     assert_true(wake_job_next_ns(job) == UINT64_MAX);
     assert_true(wake_job_awake(job, "pc-1", 11 * S)); /* by itself */
     assert_int_equal(result(job), WAKE_ALREADY_AWAKE);
-    wake_job_hold(job, false);
+    wake_job_hold(job, 0, false); /* done is done */
+    assert_false(wake_job_next(job, 12 * S, &i));
+    wake_job_hold(job, 1, false);
     order(job, 1, 1, 12 * S);
     wake_job_end(job, "an operator ended it", 13 * S);
     assert_int_equal(wake_job_machine(job, 1)->result, WAKE_ENDED);
