@@ -56,9 +56,12 @@ struct pull {
     struct progress_figures figures;
     uint64_t shown_ns;
     struct timer tick;
-    uint64_t waits_since_ns;     /* for the upstream; 0: it does not */
-    struct hold hold;            /* what the policy stops it by */
-    uint64_t slow_alarms;        /* told so far (transfer/fetch_pace.h) */
+    uint64_t waits_since_ns;        /* for the upstream; 0: it does not */
+    struct hold hold;               /* what the policy stops it by */
+    uint64_t slow_alarms;           /* told so far (transfer/fetch_pace.h) */
+    uint64_t moved_bytes, moved_ns; /* when something came last */
+    uint64_t queued_told_ns;
+    char queued[128];            /* what the upstream itself waits for; "": it does not say */
     struct alb_status why;       /* why we gave up, unless OK */
     char version[NAME_MAX_SIZE]; /* what was pulled */
     uint64_t sequence, least_sequence;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* client/pull_fetch.c – an endpoint, a puller and a stage put together, with a bar meanwhile. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/alloc.h"
@@ -7,6 +8,9 @@
 #include "client/pull.h"
 
 #define TICK_NS (100 * NS_PER_MS)
+#define STILL_NS (3 * NS_PER_S)
+#define QUEUED_LASTS_NS (6 * NS_PER_S) /* it is said at least every 5 s */
+#define QUEUED_TOLD_NS (10 * NS_PER_S)
 
 static void pull_ended(void *arg, struct alb_status st)
 {
@@ -69,6 +73,8 @@ static void show(struct pull *p)
     p->shown_ns = now_ns;
     p->figures = figures_of(p);
     p->figures.held = hold_text(&p->hold);
+    if (p->figures.held == NULL && p->queued[0] != '\0')
+        p->figures.held = p->queued;
     progress_show(&p->progress, &p->figures, now_ns);
 }
 
@@ -130,12 +136,51 @@ static void tell_slow(struct pull *p)
     output_json(p->output, w);
 }
 
+static void tell_queued(struct pull *p, const struct fetcher_stats *f)
+{
+    struct json_writer *w = json_writer_new();
+
+    json_object_begin(w, NULL);
+    json_text(w, "event", "queued");
+    json_number(w, "before", f->before);
+    json_number(w, "rate_bps", f->before_bps);
+    json_text(w, "text", p->queued);
+    json_end(w);
+    output_json(p->output, w);
+}
+
+/* Slow is not dead: an upstream that waits itself says for how much, and how fast that comes. */
+static void look_at_queue(struct pull *p)
+{
+    const uint64_t now_ns = loop_now_ns(p->loop);
+    struct supply_stats stats;
+    char rate[UNITS_TEXT_SIZE];
+
+    supply_stats(endpoint_supply(p->endpoint), &stats);
+    const struct fetcher_stats *f = &stats.fetch;
+    if (p->moved_ns == 0 || p->moved_bytes != p->fetched.put_bytes)
+        p->moved_ns = now_ns;
+    p->moved_bytes = p->fetched.put_bytes;
+    p->queued[0] = '\0';
+    if (!p->fetched.waits_for_upstream || f->before == 0 ||
+        now_ns - f->before_ns > QUEUED_LASTS_NS || now_ns - p->moved_ns < STILL_NS)
+        return;
+    snprintf(p->queued, sizeof p->queued, "the upstream itself waits for %" PRIu32 " chunks%s%s",
+             f->before, f->before_bps != 0 ? ", and gets " : "",
+             f->before_bps != 0 ? format_rate(f->before_bps, rate) : "");
+    if (!p->output->json || now_ns - p->queued_told_ns < QUEUED_TOLD_NS)
+        return;
+    p->queued_told_ns = now_ns;
+    tell_queued(p, f);
+}
+
 static void on_tick(void *arg)
 {
     struct pull *p = arg;
 
     show(p);
     tell_slow(p);
+    look_at_queue(p);
     hold_look(&p->hold, p->phase, p->fetched.put_bytes + ((uint64_t)p->fetched.state << 56),
               p->fetched.waits_for_upstream);
     timer_set_in(&p->tick, TICK_NS);

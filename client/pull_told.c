@@ -5,7 +5,8 @@
  * than at the last telling.  A pull once a minute that finds nothing new says nothing.
  *
  * In the state's catalogue: "told-counter" is {epoch, number of the last report}, "told-last/LAYER"
- * what was last told of a layer, "told/N" what is not delivered yet.
+ * what was last told of a layer, "told-pull/N" what is not delivered yet: an agent on the same state
+ * has its own.  Two pulls at once get two numbers.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -28,37 +29,42 @@ struct telling {
     bool is_kept, is_over;
 };
 
-static void read_text(struct pull *p, const char *name, char *out, size_t size)
+static uint64_t read_text(struct pull *p, const char *name, char *out, size_t size)
 {
     struct buf text;
+    uint64_t version = CATALOGUE_ABSENT;
 
     out[0] = '\0';
     buf_init(&text, size - 1);
-    if (!alb_failed(catalogue_get(p->state->catalogue, name, &text, NULL)))
+    const struct alb_status st = catalogue_get(p->state->catalogue, name, &text, &version);
+    if (!alb_failed(st))
         (void)snprintf(out, size, "%s", buf_text(&text));
+    else if (st.code != ALB_NOT_FOUND)
+        version = CATALOGUE_ANY; /* it cannot be read, and is begun anew */
     buf_release(&text);
-}
-
-static struct alb_status write_text(struct pull *p, const char *name, const char *text)
-{
-    return catalogue_swap(p->state->catalogue, name, CATALOGUE_ANY, text, strlen(text), NULL);
+    return version;
 }
 
 /* Before the report is written: a number that is lost is better than one that two reports have. */
 static struct alb_status next_number(struct pull *p, struct told *t)
 {
+    struct alb_status st = ALB_STATUS_OK;
     char text[64];
-    uint64_t last = 0, random;
+    uint64_t last, random;
 
-    read_text(p, "told-counter", text, sizeof text);
-    if (sscanf(text, "%16[0-9a-f] %" SCNu64, t->epoch, &last) != 2 || strlen(t->epoch) != 16) {
-        random_bytes(&random, sizeof random);
-        snprintf(t->epoch, sizeof t->epoch, "%016" PRIx64, random);
+    do { /* another pull may do the same */
         last = 0;
-    }
-    t->number = last + 1;
-    snprintf(text, sizeof text, "%s %" PRIu64, t->epoch, t->number);
-    return write_text(p, "told-counter", text);
+        const uint64_t version = read_text(p, "told-counter", text, sizeof text);
+        if (sscanf(text, "%16[0-9a-f] %" SCNu64, t->epoch, &last) != 2 || strlen(t->epoch) != 16) {
+            random_bytes(&random, sizeof random);
+            snprintf(t->epoch, sizeof t->epoch, "%016" PRIx64, random);
+            last = 0;
+        }
+        t->number = last + 1;
+        snprintf(text, sizeof text, "%s %" PRIu64, t->epoch, t->number);
+        st = catalogue_swap(p->state->catalogue, "told-counter", version, text, strlen(text), NULL);
+    } while (st.code == ALB_CONFLICT);
+    return st;
 }
 
 static bool brought_something(const struct pull *p)
@@ -75,10 +81,11 @@ static bool is_worth_telling(struct pull *p, const struct told *t)
     AUTO_FREE char *now = xasprintf("%s %s", told_outcome_word(t->outcome), t->version);
     char last[NAME_MAX_SIZE + 16];
 
-    read_text(p, name, last, sizeof last);
+    (void)read_text(p, name, last, sizeof last);
     if (strcmp(last, now) == 0 && !(t->outcome == TOLD_APPLIED && brought_something(p)))
         return false;
-    struct alb_status st = write_text(p, name, now);
+    struct alb_status st =
+        catalogue_swap(p->state->catalogue, name, CATALOGUE_ANY, now, strlen(now), NULL);
     if (alb_failed(st))
         log_status(LOG_WARN, "told.not_kept", st, "state=%s", p->state->dir);
     return true;
@@ -115,6 +122,8 @@ static void tell_now(struct pull *p, const struct told *told)
 
     t.book = told_book_open(&(struct told_book_options){.loop = p->loop,
                                                         .catalogue = p->state->catalogue,
+                                                        .prefix = "told-pull/",
+                                                        .by_number = true,
                                                         .upstream = endpoint_upstream(p->endpoint),
                                                         .most = KEPT_MOST,
                                                         .forgets_oldest = true});

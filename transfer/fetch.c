@@ -471,8 +471,12 @@ static void take_item(struct batch *b, const struct batch_item *item)
     struct fetcher *f = b->fetcher;
     const uint32_t *at = NULL;
 
-    if (item->status == ITEM_QUEUED)
-        return; /* alive; the silence timer has heard it */
+    if (item->status == ITEM_QUEUED) { /* alive; the silence timer has heard it */
+        f->stats.before = item->line;
+        f->stats.before_bps = item->rate_bps;
+        f->stats.before_ns = loop_now_ns(f->options.loop);
+        return;
+    }
     f->stats.received_bytes += item->size;
     at = bsearch(&item->position, b->positions, b->count, sizeof b->positions[0], find_position);
     if (at == NULL || b->asked[at - b->positions] == NULL) {

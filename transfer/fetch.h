@@ -46,6 +46,9 @@ struct fetcher_stats {
     size_t queued, asked;
     bool is_slow; /* the parent brings next to nothing (fetch_pace.h) */
     uint64_t slow_alarms;
+    /* What the parent said last of its own waiting ("queued"), and when; 0: it did not. */
+    uint32_t before;
+    uint64_t before_bps, before_ns;
 };
 
 struct fetcher *fetcher_new(const struct fetcher_options *options);

@@ -315,7 +315,7 @@ static bool next_item(struct batch_answer *b)
         if (!b->wants_queued)
             return false;
         b->wants_queued = false;
-        item.line = (uint32_t)b->open;
+        supply_queue(b->serve->options.supply, &item.line, &item.rate_bps);
         begin_item(b, &item);
         return true;
     }

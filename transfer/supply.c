@@ -5,8 +5,13 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/log_limit.h"
+#include "base/units.h"
 #include "store/cache.h"
 #include "transfer/hot_cache.h"
+
+/* A rate is of the time between two questions for it, if that is neither too short nor long ago. */
+#define RATE_LEAST_NS (4 * NS_PER_S)
+#define RATE_MOST_NS (30 * NS_PER_S)
 
 enum { CACHE_DEFAULT = 64 << 20, WANTS_DEFAULT = 65536, WAITERS_DEFAULT = 262144 };
 
@@ -22,6 +27,7 @@ struct supply {
     bool is_dying;
     enum supply_fetching fetching;
     struct supply_stats stats;
+    uint64_t rate_since_ns, rate_bytes, rate_bps; /* what the parent brings */
     struct log_limit bad_lines; /* a disk that dies fails each read, and devices ask again */
 };
 
@@ -325,4 +331,35 @@ void supply_stats(const struct supply *s, struct supply_stats *out)
     out->cache_bytes = s->cache.bytes;
     if (s->fetcher != NULL)
         fetcher_stats(s->fetcher, &out->fetch);
+}
+
+/* A line that is made anew counts from nothing. */
+static void measure_rate(struct supply *s)
+{
+    const uint64_t now_ns = loop_now_ns(s->options.loop);
+    const uint64_t bytes = upstream_brought_bytes(s->options.upstream);
+    const uint64_t passed_ns = now_ns - s->rate_since_ns;
+    const bool is_fresh = s->rate_since_ns != 0 && bytes >= s->rate_bytes;
+
+    if (is_fresh && passed_ns < RATE_LEAST_NS)
+        return;
+    s->rate_bps = is_fresh && passed_ns < RATE_MOST_NS
+                      ? (bytes - s->rate_bytes) * 1000 / (passed_ns / NS_PER_MS)
+                      : 0;
+    s->rate_since_ns = now_ns;
+    s->rate_bytes = bytes;
+}
+
+void supply_queue(struct supply *s, uint32_t *before, uint64_t *bps)
+{
+    struct fetcher_stats stats;
+
+    *before = 0;
+    *bps = 0;
+    if (s->fetcher == NULL)
+        return;
+    measure_rate(s);
+    fetcher_stats(s->fetcher, &stats);
+    *before = (uint32_t)(stats.queued + stats.asked);
+    *bps = s->rate_bps;
 }

@@ -63,5 +63,8 @@ void supply_forget(struct supply *s);
 /* Somebody who asks here lacks so many stored bytes of a layer still: for its deadline. */
 void supply_tell_left(struct supply *s, const char *layer, uint64_t bytes);
 void supply_stats(const struct supply *s, struct supply_stats *out);
+/* What who waits here is told: how many chunks we wait for ourselves, and how many bytes per second
+ * the parent brings of late; 0: not known, or none. */
+void supply_queue(struct supply *s, uint32_t *before, uint64_t *bps);
 /* Where it keeps chunks, for who explains; NULL: it has none. */
 struct chunk_store *supply_store(const struct supply *s);

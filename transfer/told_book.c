@@ -12,14 +12,14 @@
 #include "transfer/record_keep.h"
 
 enum { MOST_DEFAULT = 4096 };
-#define PREFIX "told/"
+#define PREFIX_DEFAULT "told/"
 #define AGAIN_LEAST_NS (30 * NS_PER_S)
 #define AGAIN_MOST_NS (600 * NS_PER_S)
 #define ASK_TIMEOUT_NS (30 * NS_PER_S)
 
 struct kept {
     struct told told;
-    uint64_t record; /* PREFIX and this, in hexadecimal */
+    uint64_t record; /* the prefix and this, in hexadecimal */
     TAILQ_ENTRY(kept) link;
 };
 TAILQ_HEAD(kepts, kept);
@@ -28,6 +28,7 @@ struct told_taking {
     struct told_book *book; /* NULL: closed */
     struct job job;
     struct catalogue *catalogue;
+    const char *prefix;
     struct kept **list; /* owned, as are its elements until they are kept */
     size_t count;
     void (*done)(void *arg, struct alb_status st); /* NULL: cancelled */
@@ -51,9 +52,9 @@ struct told_book {
     uint64_t delivered, dropped;
 };
 
-static void record_name(uint64_t record, char out[CATALOGUE_NAME_MAX + 1])
+static void record_name(const char *prefix, uint64_t record, char out[CATALOGUE_NAME_MAX + 1])
 {
-    snprintf(out, CATALOGUE_NAME_MAX + 1, PREFIX "%016" PRIx64, record);
+    snprintf(out, CATALOGUE_NAME_MAX + 1, "%s%016" PRIx64, prefix, record);
 }
 
 /* ---- sending --------------------------------------------------------------------------------- */
@@ -70,7 +71,7 @@ static void forget_first(struct told_book *b)
     struct kept *k = TAILQ_FIRST(&b->queue);
     char name[CATALOGUE_NAME_MAX + 1];
 
-    record_name(k->record, name);
+    record_name(b->options.prefix, k->record, name);
     if (b->options.catalogue != NULL)
         record_keep(b->options.loop, b->options.catalogue, name, NULL, 0, NULL);
     TAILQ_REMOVE(&b->queue, k, link);
@@ -186,7 +187,7 @@ static void write_run(struct job *job)
     buf_init(&text, TOLD_BODY_MAX);
     for (size_t i = 0; i < t->count && !alb_failed(t->st); i++) {
         buf_clear(&text);
-        record_name(t->list[i]->record, name);
+        record_name(t->prefix, t->list[i]->record, name);
         t->st = told_encode(&t->list[i]->told, 1, &text);
         if (!alb_failed(t->st))
             t->st = catalogue_swap(t->catalogue, name, CATALOGUE_ANY, buf_peek(&text),
@@ -251,6 +252,7 @@ struct told_taking *told_book_take(struct told_book *b, const struct told *list,
         make_room(b, count);
     t->book = b;
     t->catalogue = b->options.catalogue;
+    t->prefix = b->options.prefix;
     t->done = done;
     t->arg = arg;
     t->job = (struct job){.run = t->catalogue == NULL ? nothing_to_write : write_run,
@@ -265,7 +267,7 @@ struct told_taking *told_book_take(struct told_book *b, const struct told *list,
         for (size_t i = 0; i < count; i++) {
             t->list[i] = xalloc(sizeof *t->list[i]);
             t->list[i]->told = list[i];
-            t->list[i]->record = b->next_record++;
+            t->list[i]->record = b->options.by_number ? list[i].number : b->next_record++;
         }
         t->count = count;
         b->coming += count;
@@ -294,7 +296,7 @@ static bool read_one(void *arg, const char *name, const void *value, size_t size
         log_status(LOG_WARN, "told.not_loaded", st, "name=%s next=\"left out\"", name);
         return true;
     }
-    const uint64_t record = strtoull(name + strlen(PREFIX), NULL, 16);
+    const uint64_t record = strtoull(name + strlen(b->options.prefix), NULL, 16);
     b->next_record = record + 1;
     if (b->count >= b->options.most)
         return true; /* it stays for a book that has room; its number is taken */
@@ -313,6 +315,8 @@ struct told_book *told_book_open(const struct told_book_options *options)
     b->options = *options;
     if (b->options.most == 0)
         b->options.most = MOST_DEFAULT;
+    if (b->options.prefix == NULL)
+        b->options.prefix = PREFIX_DEFAULT;
     if (b->options.herd_ns < b->options.rest_ns)
         b->options.herd_ns = b->options.rest_ns;
     TAILQ_INIT(&b->queue);
@@ -320,7 +324,7 @@ struct told_book *told_book_open(const struct told_book_options *options)
     b->next_record = 1;
     timer_init(&b->timer, options->loop, send_now, b);
     if (options->catalogue != NULL) {
-        struct alb_status st = catalogue_list(options->catalogue, PREFIX, read_one, b);
+        struct alb_status st = catalogue_list(options->catalogue, b->options.prefix, read_one, b);
         if (alb_failed(st))
             log_status(LOG_WARN, "told.not_loaded", st, "next=\"those kept wait for a restart\"");
     }

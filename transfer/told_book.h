@@ -21,12 +21,18 @@ struct told_taking;
 
 struct told_book_options {
     struct loop *loop;
-    struct catalogue *catalogue; /* borrowed, as "told/N"; NULL: memory only */
-    struct upstream *upstream;   /* borrowed, outlives the book */
-    size_t most;                 /* kept at once; 0: 4,096 */
-    bool forgets_oldest;         /* when full; else what comes then is refused as FULL */
-    uint64_t rest_ns;            /* what comes within it, about, travels together */
-    uint64_t herd_ns;            /* at most this long after the line is back; 0: as rest_ns */
+    struct catalogue *catalogue; /* borrowed; NULL: memory only */
+    /* Of its records there, "told/" when NULL; borrowed.  Books that are open at the same time have
+     * one each. */
+    const char *prefix;
+    /* Records are named by the reports' own numbers: short-lived books of one device may share a
+     * prefix.  Should two send the same one, the hub counts it once. */
+    bool by_number;
+    struct upstream *upstream; /* borrowed, outlives the book */
+    size_t most;               /* kept at once; 0: 4,096 */
+    bool forgets_oldest;       /* when full; else what comes then is refused as FULL */
+    uint64_t rest_ns;          /* what comes within it, about, travels together */
+    uint64_t herd_ns;          /* at most this long after the line is back; 0: as rest_ns */
 };
 
 /* Blocking: reads what is kept; what cannot be read is told of in the log and left out. */

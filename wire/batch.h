@@ -51,8 +51,8 @@ ALB_MUST_USE struct alb_status batch_request_set(struct batch_request *r, const 
 struct batch_item {
     enum item_status status;
     uint32_t position;
-    uint32_t line;        /* QUEUED: how many are before           */
-    uint64_t rate_bps;    /* QUEUED: bytes per second, 0 = unknown */
+    uint32_t line;        /* QUEUED: how many the sender waits for */
+    uint64_t rate_bps;    /* QUEUED: … at bytes per second, 0: unknown */
     const uint8_t *bytes; /* HIT: borrowed from the reader's input */
     size_t size;
 };

@@ -271,6 +271,33 @@ static void one_too_many_is_told_full_and_the_others_are_served(void **state)
 }
 
 /* Leaving after each so many microseconds meets every stage from asked to told. */
+static void who_waits_is_told_for_how_many_chunks_and_how_fast_they_come(void **state)
+{
+    struct stage *g = *state;
+    uint32_t before = 7;
+    uint64_t bps = 7, bytes = 0;
+
+    open_supply(g, true, 0, 0);
+    run_ms(g, 1000);
+    supply_queue(g->supply, &before, &bps);
+    assert_int_equal(before, 0);
+    assert_int_equal(bps, 0); /* not known yet */
+    for (unsigned i = 0; i < 10; i++) {
+        ask(g, i);
+        bytes += g->chunks[i]->size;
+    }
+    run_ms(g, 30);
+    supply_queue(g->supply, &before, &bps);
+    assert_int_equal(before, 10);
+    run_ms(g, 4970);
+    supply_queue(g->supply, &before, &bps);
+    assert_int_equal(before, 0);
+    assert_in_range(bps, bytes / 5, bytes / 5 + 100); /* and the items' heads */
+    run_ms(g, 60000);
+    supply_queue(g->supply, &before, &bps);
+    assert_int_equal(bps, 0); /* of a minute ago: not known */
+}
+
 static void one_may_leave_at_every_stage(void **state)
 {
     struct stage *g = *state;
@@ -348,6 +375,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_too_many_is_told_full_and_the_others_are_served, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(one_may_leave_at_every_stage, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            who_waits_is_told_for_how_many_chunks_and_how_fast_they_come, setup, teardown),
         cmocka_unit_test_setup_teardown(leaving_before_an_answer_from_memory_is_told, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(it_may_be_freed_at_every_moment, setup, teardown),

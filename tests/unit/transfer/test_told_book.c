@@ -250,6 +250,39 @@ static void who_asked_may_go_and_so_may_the_book(void **state)
     assert_int_equal(kept(g), 2); /* it was written all the same */
 }
 
+/* An agent and pulls beside it, on one state. */
+static void books_that_are_open_together_leave_each_others_reports_alone(void **state)
+{
+    struct stage *g = *state;
+    const struct told_book_options beside = {.loop = g->on.box,
+                                             .catalogue = g->catalogue,
+                                             .prefix = "told-pull/",
+                                             .by_number = true,
+                                             .upstream = g->upstream,
+                                             .rest_ns = NS_PER_S};
+    struct told_book *first = told_book_open(&beside), *second = told_book_open(&beside);
+    const struct told one = report(101, "base"), two = report(102, "base");
+    struct told_book_figures f;
+
+    take(g, 1, "base");
+    told_book_take(first, &one, 1, on_done, g);
+    told_book_take(second, &two, 1, on_done, g);
+    liar_stage_run_ms(&g->on, 1000); /* nobody is there to tell it to */
+    assert_int_equal(g->done, 3);
+    told_book_close(first);
+    told_book_close(second);
+    g->book = told_book_close(g->book);
+    open_book(g, 200, false);
+    assert_int_equal(kept(g), 1);
+    first = told_book_open(&beside);
+    told_book_figures(first, &f);
+    assert_int_equal(f.kept, 2);
+    liar_listen(&g->on.liar);
+    liar_stage_run_ms(&g->on, 60000);
+    assert_int_equal(g->count, 3);
+    told_book_close(first);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -265,6 +298,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_endpoint_forgets_its_oldest_and_says_how_many, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(who_asked_may_go_and_so_may_the_book, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            books_that_are_open_together_leave_each_others_reports_alone, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
