@@ -67,7 +67,7 @@ static struct alb_status remove_names(struct wipe *w, const char *prefix)
 
 static void wipe_run(struct job *job)
 {
-    static const char *const CONTENT[] = {"head/", "record/", "layers", "grant/of/"};
+    static const char *const CONTENT[] = {"head/", "record/", "deltas/", "layers", "grant/of/"};
     struct wipe *w = ALB_CONTAINER(job, struct wipe, job);
 
     w->st = chunk_store_wipe(w->store);

@@ -3,7 +3,7 @@
  *
  *     memory (fresh, or never changing) → told
  *     with a parent:     never changing → CATALOGUE → PARENT → KEEP, told
- *                        head           → (CATALOGUE, once) → PARENT → KEEP, told
+ *                        head, deltas   → (CATALOGUE, once) → PARENT → KEEP, told
  *                                         cut off, or not believed → told stale
  *     without a parent:  CATALOGUE → told
  */
@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "transfer/record_keep.h"
+#include "wire/delta_set.h"
 
 enum { ENTRIES_MAX = 8192 };
 #define FRESH_DEFAULT_NS (5 * NS_PER_S)
@@ -28,7 +29,7 @@ struct record_entry {
     struct buf bytes;  /* what is held; empty: nothing */
     uint64_t asked_ns; /* when `bytes` were last confirmed; 0: never */
     bool is_mutable, is_busy, is_todo;
-    bool was_read; /* the catalogue has said what it kept of a head */
+    bool was_read; /* the catalogue has said what it kept of something mutable */
     struct record_waits waits;
     unsigned turn; /* grows with each telling: who asks meanwhile belongs to the next */
     struct upstream_request *request;
@@ -138,6 +139,11 @@ static void drop_entry(struct record_book *b, struct record_entry *e)
     free_entry(e);
 }
 
+static bool begins(const char *name, const char *kind)
+{
+    return strncmp(name, kind, strlen(kind)) == 0;
+}
+
 static struct record_entry *entry_of(struct record_book *b, const char *name)
 {
     const struct chunk_key key = map_text_key(name);
@@ -152,7 +158,7 @@ static struct record_entry *entry_of(struct record_book *b, const char *name)
     e = xalloc(sizeof *e);
     e->book = b;
     e->name = xstrdup(name);
-    e->is_mutable = strncmp(name, "head/", 5) == 0;
+    e->is_mutable = begins(name, "head/") || begins(name, "deltas/");
     buf_init(&e->bytes, SIGNED_MAX);
     TAILQ_INIT(&e->waits);
     map_put(&b->entries, &key, e);
@@ -231,7 +237,7 @@ static void tell_known(void *arg)
 static bool is_sound(const char *name)
 {
     return strlen(name) <= CATALOGUE_NAME_MAX &&
-           (strncmp(name, "head/", 5) == 0 || strncmp(name, "record/", 7) == 0);
+           (begins(name, "head/") || begins(name, "record/") || begins(name, "deltas/"));
 }
 
 static bool is_known(const struct record_book *b, const struct record_entry *e)
@@ -307,9 +313,45 @@ static struct alb_status judge_head(struct record_entry *e, const struct upstrea
     return ALB_STATUS_OK;
 }
 
-/* Does the record answer the question that was asked? */
-static struct alb_status judge_record(const struct record_entry *e,
+/* The root that "…@root:HEX" names. */
+static bool root_of(const char *name, struct digest *out)
+{
+    const char *which = strchr(name, '@');
+
+    return which != NULL && begins(which, "@root:") && !alb_failed(digest_parse(which + 6, out));
+}
+
+static struct alb_status judge_deltas(const struct record_entry *e,
                                       const struct upstream_answer *answer)
+{
+    char layer[NAME_MAX_SIZE];
+    struct digest to;
+
+    if (!root_of(e->name, &to))
+        return alb_fail(ALB_INVALID, "delta sets are asked for as LAYER@root:HEX");
+    return delta_set_list_judge(answer->body, answer->size,
+                                authority_trust(e->book->options.authority),
+                                layer_of(e->name, layer, sizeof layer), &to);
+}
+
+static struct alb_status judge_delta(const struct record_entry *e,
+                                     const struct upstream_answer *answer)
+{
+    char layer[NAME_MAX_SIZE];
+    struct delta_set_record record;
+    struct digest set;
+    struct alb_status st = delta_set_record_decode(
+        answer->body, answer->size, authority_trust(e->book->options.authority), &record);
+
+    if (!alb_failed(st) && (!root_of(e->name, &set) || !digest_equal(&set, &record.set) ||
+                            strcmp(record.layer, layer_of(e->name, layer, sizeof layer)) != 0))
+        st = alb_fail(ALB_CORRUPT, "the parent sent the record of another delta set");
+    return st;
+}
+
+/* Does the record answer the question that was asked? */
+static struct alb_status judge_version(const struct record_entry *e,
+                                       const struct upstream_answer *answer)
 {
     const char *which = strchr(e->name, '@');
     char layer[NAME_MAX_SIZE], hex[DIGEST_HEX_SIZE];
@@ -333,6 +375,16 @@ static struct alb_status judge_record(const struct record_entry *e,
     if (!is_it || strcmp(record.layer, layer_of(e->name, layer, sizeof layer)) != 0)
         return alb_fail(ALB_CORRUPT, "the parent sent another version record than asked for");
     return ALB_STATUS_OK;
+}
+
+static struct alb_status judge(struct record_entry *e, const struct upstream_answer *answer)
+{
+    if (begins(e->name, "head/"))
+        return judge_head(e, answer);
+    if (begins(e->name, "deltas/"))
+        return judge_deltas(e, answer);
+    return delta_set_is_record(answer->body, answer->size) ? judge_delta(e, answer)
+                                                           : judge_version(e, answer);
 }
 
 static void read_run(struct job *job)
@@ -384,7 +436,7 @@ static void parent_answered(void *arg, const struct upstream_answer *answer)
 
     e->request = NULL;
     if (!alb_failed(st))
-        st = e->is_mutable ? judge_head(e, answer) : judge_record(e, answer);
+        st = judge(e, answer);
     if (!alb_failed(st)) {
         e->asked_ns = loop_now_ns(b->options.loop);
         take_bytes(b, e, answer);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* transfer/record_book.h – heads and version records: from memory, the catalogue, or the parent.
+/* transfer/record_book.h – heads, version records and lists of delta sets: from memory, the
+ * catalogue, or the parent.
  *
  * Names, which are also the catalogue's and, behind "/v1/", the parent's:
  *   head/LAYER                  mutable: asked anew when older than `fresh_ns`
  *   record/LAYER@VERSION        what a version means
  *   record/LAYER@sha256:HEX     the same, by the digest of its signed bytes
- *   record/LAYER@root:HEX       the same, by its root
+ *   record/LAYER@root:HEX       the same, by its root; or the record of the delta set of that root
+ *   deltas/LAYER@root:HEX       mutable: the delta sets that lead to that root, smallest first
  * Whatever a parent answers is judged here against the trust file before anyone sees it.  A head is
  * never replaced by one of a lower sequence, nor by one of the same sequence that selects another
  * record; what the catalogue kept from earlier runs counts.  When the parent cannot be reached or

@@ -384,21 +384,35 @@ static void begin(struct root_entry *e)
     record_book_get(e->book->options.records, name, &e->record_wait);
 }
 
+/* Of a version or of a delta set: each says by its first line which it is. */
+static struct alb_status judge_record(struct root_entry *e, const uint8_t *bytes, size_t size)
+{
+    const struct trust *trust = authority_trust(e->book->options.authority);
+    struct root_view *v = &e->view;
+
+    if (trust == NULL)
+        return alb_fail(ALB_REFUSED, "there is no trust file yet to judge a version record by");
+    v->is_delta = delta_set_is_record(bytes, size);
+    struct alb_status st = v->is_delta ? delta_set_record_decode(bytes, size, trust, &v->delta)
+                                       : record_decode(bytes, size, trust, &v->record);
+    if (alb_failed(st))
+        return st;
+    const struct digest *root = v->is_delta ? &v->delta.set : &v->record.root;
+    const char *layer = v->is_delta ? v->delta.layer : v->record.layer;
+    if (!digest_equal(root, &v->digest) || strcmp(layer, v->layer) != 0)
+        return alb_fail(ALB_CORRUPT, "the version record names another root");
+    return st;
+}
+
 static void record_came(struct record_wait *w, struct alb_status st, const uint8_t *bytes,
                         size_t size, bool is_stale)
 {
     struct root_entry *e = ALB_CONTAINER(w, struct root_entry, record_wait);
-    const struct trust *trust = authority_trust(e->book->options.authority);
 
-    (void)is_stale; /* a version record never changes */
+    (void)is_stale; /* neither kind of record ever changes what it means */
     e->waits_record = false;
-    if (!alb_failed(st) && trust == NULL)
-        st = alb_fail(ALB_REFUSED, "there is no trust file yet to judge a version record by");
     if (!alb_failed(st))
-        st = record_decode(bytes, size, trust, &e->view.record);
-    if (!alb_failed(st) && (!digest_equal(&e->view.record.root, &e->view.digest) ||
-                            strcmp(e->view.record.layer, e->view.layer) != 0))
-        st = alb_fail(ALB_CORRUPT, "the version record names another root");
+        st = judge_record(e, bytes, size);
     if (alb_failed(st)) {
         finish(e, st);
         return;
@@ -413,20 +427,55 @@ static void record_came(struct record_wait *w, struct alb_status st, const uint8
 
 /* ---- ROOT OBJECT ---------------------------------------------------------------------------- */
 
+static struct alb_status read_version_root(struct root_view *v, const struct buf *raw)
+{
+    struct alb_status st = root_decode(buf_peek(raw), buf_size(raw), &v->root);
+
+    if (!alb_failed(st) &&
+        (v->root.content_bytes != v->record.content_bytes || v->root.entries != v->record.entries))
+        st = alb_fail(ALB_CORRUPT, "root object and version record disagree about sizes");
+    return st;
+}
+
+/* Both lists are in it: nothing is left to fetch. */
+static struct alb_status read_delta_root(struct root_view *v, const struct buf *raw)
+{
+    struct delta_set_root set;
+    struct alb_status st = delta_set_root_decode(buf_peek(raw), buf_size(raw), &set);
+
+    if (alb_failed(st))
+        return st;
+    if (!digest_equal(&set.from, &v->delta.from) || !digest_equal(&set.to, &v->delta.to)) {
+        delta_set_root_release(&set);
+        return alb_fail(ALB_CORRUPT, "the delta set is not from and to where its record says");
+    }
+    v->content_key_count = set.stream_count;
+    v->content_keys = xcalloc(set.stream_count, sizeof *v->content_keys);
+    v->content_raw_bytes = xcalloc(set.stream_count, sizeof *v->content_raw_bytes);
+    for (size_t i = 0; i < set.stream_count; i++) {
+        v->content_keys[i] = set.chunks[set.index_count + i].key;
+        v->content_raw_bytes[i] = set.chunks[set.index_count + i].raw_bytes;
+    }
+    v->root = (struct root){.manifest_bytes = set.index_bytes,
+                            .content_bytes = v->delta.bytes,
+                            .chunks = take_ptr(&set.chunks),
+                            .chunk_count = set.index_count};
+    return st;
+}
+
 static struct alb_status open_root(struct root_entry *e, const struct chunk *chunk)
 {
+    const uint64_t expected =
+        e->view.is_delta ? e->view.delta.root_bytes : e->view.record.root_bytes;
     struct codec *codec = codec_new();
     struct buf raw;
 
     buf_init(&raw, ROOT_OBJECT_MAX);
     struct alb_status st = codec_expand(codec, chunk->bytes, chunk->size, ROOT_OBJECT_MAX, &raw);
-    if (!alb_failed(st) && buf_size(&raw) != e->view.record.root_bytes)
+    if (!alb_failed(st) && buf_size(&raw) != expected)
         st = alb_fail(ALB_CORRUPT, "the root object is not as long as its version record says");
     if (!alb_failed(st))
-        st = root_decode(buf_peek(&raw), buf_size(&raw), &e->view.root);
-    if (!alb_failed(st) && (e->view.root.content_bytes != e->view.record.content_bytes ||
-                            e->view.root.entries != e->view.record.entries))
-        st = alb_fail(ALB_CORRUPT, "root object and version record disagree about sizes");
+        st = e->view.is_delta ? read_delta_root(&e->view, &raw) : read_version_root(&e->view, &raw);
     buf_release(&raw);
     codec_free(codec);
     return st;
@@ -439,7 +488,7 @@ static void root_came(struct waiter *w, struct alb_status st, struct chunk *chun
     e->waits_root = false;
     if (!alb_failed(st))
         st = open_root(e, chunk);
-    if (alb_failed(st))
+    if (alb_failed(st) || e->view.is_delta)
         finish(e, st);
     else
         ask_parts(e);

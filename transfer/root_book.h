@@ -2,6 +2,7 @@
 /* transfer/root_book.h – a root, opened: its record, its lists M and C, and on demand its manifest.
  *
  *     RECORD (record/LAYER@root:HEX) → ROOT OBJECT → MANIFEST CHUNKS → DECODE (worker) → open
+ *                                          └── of a delta set: both lists are in it ──────^
  *
  * Being entitled to a position is membership by construction: the record ties layer and root, and a
  * key is only ever found through a list of an open root.  Everything fetched goes through the
@@ -13,6 +14,7 @@
 
 #include "transfer/record_book.h"
 #include "transfer/supply.h"
+#include "wire/delta_set.h"
 #include "wire/manifest.h"
 
 struct root_book;
@@ -20,7 +22,10 @@ struct root_book;
 struct root_view {
     char layer[NAME_MAX_SIZE];
     struct digest digest;
+    bool is_delta; /* a delta set: `delta` instead of `record`, no manifest, and of `root` only list
+                      M, which spells its index; list C is its stream (wire/delta_set.h) */
     struct version_record record;
+    struct delta_set_record delta;
     struct root root;               /* list M in it           */
     struct chunk_key *content_keys; /* list C                 */
     uint32_t *content_raw_bytes;    /* … and how large each can be */

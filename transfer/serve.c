@@ -126,6 +126,7 @@ void serve_install_common(struct serve *s)
     serve_set(s, ROUTE_REVOKED, serve_handle_revoked, s);
     serve_set(s, ROUTE_HEAD, serve_handle_head, s);
     serve_set(s, ROUTE_RECORD, serve_handle_record, s);
+    serve_set(s, ROUTE_DELTAS, serve_handle_deltas, s);
     serve_set(s, ROUTE_ROOT, serve_handle_root, s);
     serve_set(s, ROUTE_CHUNKS, serve_handle_chunks, s);
     serve_set(s, ROUTE_CHUNK, serve_handle_chunk, s);

@@ -193,6 +193,7 @@ void serve_handle_chunks(void *arg, struct serve_request *rq);
 void serve_handle_chunk(void *arg, struct serve_request *rq);
 void serve_handle_root(void *arg, struct serve_request *rq);
 void serve_handle_record(void *arg, struct serve_request *rq);
+void serve_handle_deltas(void *arg, struct serve_request *rq);
 void serve_handle_head(void *arg, struct serve_request *rq);
 void serve_handle_probe(void *arg, struct serve_request *rq);
 void serve_handle_trust(void *arg, struct serve_request *rq);

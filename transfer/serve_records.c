@@ -186,6 +186,25 @@ void serve_handle_record(void *arg, struct serve_request *rq)
     answer_record(arg, rq, name);
 }
 
+/* GET /v1/deltas/LAYER@root:HEX */
+void serve_handle_deltas(void *arg, struct serve_request *rq)
+{
+    char name[CATALOGUE_NAME_MAX + 1], layer[NAME_MAX_SIZE];
+    const char *at = strchr(rq->rest, '@');
+    struct digest to;
+
+    if (at == NULL || (size_t)(at - rq->rest) >= sizeof layer || strncmp(at, "@root:", 6) != 0 ||
+        alb_failed(digest_parse(at + 6, &to))) {
+        serve_refuse(rq, ALB_INVALID, "delta sets are asked for as LAYER@root:HEX, the target's");
+        return;
+    }
+    snprintf(layer, sizeof layer, "%.*s", (int)(at - rq->rest), rq->rest);
+    if (!layer_is_readable(rq, layer))
+        return;
+    snprintf(name, sizeof name, "deltas/%s%.*s", layer, 100, at);
+    answer_record(arg, rq, name);
+}
+
 /* ---- one chunk, for people and tools -------------------------------------------------------- */
 
 struct chunk_answer {

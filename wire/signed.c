@@ -41,6 +41,8 @@ static const struct kind_texts KINDS[] = {
     KIND("overrides", "list of overrides"),
     KIND("nearby", "list of what is nearby"),
     KIND("wake", "wake order"),
+    KIND("vigil", "vigil order"),
+    KIND("delta", "delta record"),
     KIND("", "signed object"), /* any other kind */
 };
 
