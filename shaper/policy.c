@@ -122,6 +122,14 @@ bool policy_has_site(const struct policy *p, const char *site)
     return policy_sites_find(p->sites, site).is_known;
 }
 
+const char *policy_site_link(const struct policy *p, const char *site, const char **zone)
+{
+    const struct policy_site_facts facts = policy_sites_find(p->sites, site);
+
+    *zone = facts.zone_name;
+    return facts.link;
+}
+
 bool policy_is_clock(int64_t wall_s)
 {
     return wall_s >= 0 && wall_s <= LAST_WALL_S;
@@ -179,8 +187,10 @@ static bool scope_fits(const struct question *q, enum policy_scope scope, const 
 
     switch (scope) {
     case POLICY_GLOBAL: return true;
-    case POLICY_LINK: return is_same(q->link, of);
-    case POLICY_SITE: return is_same(q->place->site, of) || is_same(q->site_by_address, of);
+    case POLICY_LINK: return q->place->sum != POLICY_OF_ALL && is_same(q->link, of);
+    case POLICY_SITE:
+        return q->place->sum == POLICY_OF_SITE &&
+               (is_same(q->place->site, of) || is_same(q->site_by_address, of));
     case POLICY_CLIENT: return is_same(q->place->device, of);
     case POLICY_JOB: return job != NULL && job[0] != '\0' && layer_is_under(job, of);
     }

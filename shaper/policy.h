@@ -25,6 +25,11 @@
 #define POLICY_NEVER INT64_MAX    /* no change any more, or none in 50 years     */
 enum { POLICY_LINE_MAX = 512 };
 
+/* Of what the sum is: of a site or what is in it; of all that crosses the site's link, where rules
+ * of sites say nothing; of everything, where those of links do not, either.  The site then only
+ * names the link, and the zone in which hours are meant. */
+enum policy_sum { POLICY_OF_SITE, POLICY_OF_LINK, POLICY_OF_ALL };
+
 /* Who asks.  What is NULL or "" is not known, and no rule about it fits. */
 struct policy_place {
     const char *site; /* its link and zone are the document's */
@@ -34,6 +39,7 @@ struct policy_place {
     enum policy_class class;        /* ANY: rules of one class only do not fit */
     const uint8_t (*addresses)[16]; /* of the asker, as for policy_site_of(); NULL: not known */
     size_t address_count;
+    enum policy_sum sum;
 };
 
 enum policy_source { POLICY_BY_DEFAULT, POLICY_BY_RULE, POLICY_BY_OVERRIDE, POLICY_BY_STRICTEST };
@@ -88,6 +94,8 @@ uint64_t policy_limit_bps(const struct policy_action *a, uint64_t capacity_bps);
 
 /* Does the document have it? */
 bool policy_has_site(const struct policy *p, const char *site);
+/* The link that it is on ("": none) and the time zone of its hours; of the document. */
+const char *policy_site_link(const struct policy *p, const char *site, const char **zone);
 /* The site whose subnet has this address (16 bytes; IPv4 as ::ffff:a.b.c.d), the longest prefix
  * first; NULL: none. */
 const char *policy_site_of(const struct policy *p, const uint8_t address[16]);

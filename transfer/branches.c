@@ -25,7 +25,9 @@ struct branches *branches_new(const struct branches_options *options)
     b->options = *options;
     map_init(&b->by_name);
     map_init(&b->by_device);
+    map_init(&b->by_sum);
     TAILQ_INIT(&b->list);
+    TAILQ_INIT(&b->sums);
     for (size_t i = 0; i < BRANCH_WAYS; i++)
         b->shapers[i] =
             shaper_new(options->loop,
@@ -55,8 +57,10 @@ struct branches *branches_free(struct branches *b)
         TAILQ_REMOVE(&b->list, branch, link);
         branch_free(branch);
     }
+    branch_sums_free(b);
     for (size_t i = 0; i < BRANCH_WAYS; i++)
         shaper_free(b->shapers[i]);
+    map_release(&b->by_sum);
     map_release(&b->by_name);
     map_release(&b->by_device);
     free(b);
@@ -93,18 +97,24 @@ static struct branch_client *find_client(const struct branches *b, const char *d
     return map_get(&b->by_device, &key);
 }
 
+static void client_nodes(struct branch_client *c)
+{
+    for (size_t i = 0; i < BRANCH_WAYS; i++) {
+        const struct node_terms terms = branch_terms(c->limits_bps[i]);
+        c->nodes[i] = shaper_node_new(c->branch->all->shapers[i], c->branch->nodes[i], &terms);
+    }
+}
+
 static void client_enter(struct branch_client *c, struct branch *branch)
 {
-    const struct node_terms terms = branch_terms(0);
-
+    branch_settle(branch);
     c->branch = branch;
     c->round = branch->round;
     branch->devices++;
     TAILQ_INSERT_TAIL(&branch->clients, c, link);
-    for (size_t i = 0; i < BRANCH_WAYS; i++) {
+    for (size_t i = 0; i < BRANCH_WAYS; i++)
         c->limits_bps[i] = 0;
-        c->nodes[i] = shaper_node_new(branch->all->shapers[i], branch->nodes[i], &terms);
-    }
+    client_nodes(c);
 }
 
 static struct branch_client *client_new(struct branch *branch, const char *device)
@@ -214,6 +224,45 @@ void branch_client_move(struct branch_client *c, struct branch *branch)
     plant(m, branch);
     for (size_t i = 0; i < BRANCH_WAYS; i++)
         shaper_node_free(b->shapers[i], before[i]);
+}
+
+/* Its branch has other nodes now. */
+static void client_grow(struct branch_client *c)
+{
+    struct tree_node *const before[BRANCH_WAYS] = {c->nodes[BRANCH_DOWN], c->nodes[BRANCH_UP]};
+    struct branch_member *m;
+
+    client_nodes(c);
+    TAILQ_FOREACH(m, &c->members, link)
+    plant(m, c->branch);
+    for (size_t i = 0; i < BRANCH_WAYS; i++)
+        shaper_node_free(c->branch->all->shapers[i], before[i]);
+}
+
+void branch_settle(struct branch *branch)
+{
+    struct tree_node *const before[BRANCH_WAYS] = {branch->nodes[BRANCH_DOWN],
+                                                   branch->nodes[BRANCH_UP]};
+    struct branch_sum *sum = branch->is_placed ? branch->sum : branch_sum_place(branch);
+    struct branch_client *c;
+    struct node_figures f;
+
+    if (sum == branch->sum)
+        return;
+    branch->sum = sum;
+    for (size_t i = 0; i < BRANCH_WAYS; i++) {
+        const enum branch_way way = (enum branch_way)i;
+        const struct node_terms terms = branch_terms(branch_policy_limit(branch, way));
+        branch->nodes[i] =
+            shaper_node_new(branch->all->shapers[i], branch_sum_node(sum, way), &terms);
+    }
+    TAILQ_FOREACH(c, &branch->clients, link)
+    client_grow(c);
+    for (size_t i = 0; i < BRANCH_WAYS; i++) {
+        tree_node_figures(before[i], &f);
+        branch->before_bytes[i] += f.granted_bytes;
+        shaper_node_free(branch->all->shapers[i], before[i]);
+    }
 }
 
 static void join(struct branch_member *m, struct branch_client *c)
@@ -341,7 +390,7 @@ static void put_way(struct json_writer *w, const struct branch *branch, enum bra
     json_object_begin(w, way == BRANCH_DOWN ? "down" : "up");
     if (f.terms.ceiling_bps != TREE_UNLIMITED)
         json_number(w, "limit_bps", f.terms.ceiling_bps);
-    json_number(w, "wire_bytes", f.granted_bytes);
+    json_number(w, "wire_bytes", branch->before_bytes[way] + f.granted_bytes);
     json_bool(w, "waits", f.is_at_ceiling);
     if (branch->all->options.policy != NULL)
         json_text(w, "policy", policy_action_text(&branch->watches[way].terms.action, text));
@@ -367,4 +416,5 @@ void branches_show(const struct branches *b, struct json_writer *w)
         json_end(w);
     }
     json_end(w);
+    branch_sums_show(b, w);
 }

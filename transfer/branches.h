@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* transfer/branches.h – those below: what may be sent to each branch, and what each may send.
  *
- *     link ── branch (a site, by WAN or LAN) ── device ── connection       once down, once up
+ *     port ── everything ── link ── branch (a site, by WAN or LAN) ── device ── connection
  *
- * Every connection of a port passes here, so what the policy says of a site holds for the sum of
- * all that crosses its line, through however many reflectors and endpoints, and what it says of a
- * device for the sum of its connections.  Which device a connection is of is known when one of that
- * device shows its grant; before that it counts against the link alone.  A device's branch is the
- * site that its grant names if the policy has it, else the one in whose subnet it is.  Limits are
- * in bytes on the wire.
+ * once down and once up, and WAN and LAN apart.  Every connection of a port passes here, so what
+ * the policy says of a site holds for the sum of all that crosses its line, through however many
+ * reflectors and endpoints, and what it says of a device for the sum of its connections; what it
+ * says of a link (or globally) for the sum of all its branches (of all there are).  Each sum holds
+ * by itself: an earlier rule for one site does not take it out of its link's, but an operator's
+ * `go` does.  Which device a connection is of is known when one of that device shows its grant;
+ * before that it counts against the link alone.  A device's branch is the site that its grant names
+ * if the policy has it, else the one in whose subnet it is.  Limits are in bytes on the wire.
  *
  * OFF is no limit here: a parent that fell silent would be taken for dead.  It goes on answering,
  * but begins to send no chunk (branch_is_off()); the other side, which knows the policy too, takes
@@ -66,5 +68,6 @@ struct branch_bulk {
 };
 struct branch_bulk branch_bulk(const struct branch_member *m, uint64_t look);
 
-/* Each branch with its limits and sums, as an array "sites" of a status. */
+/* Each branch with its limits and sums, as an array "sites" of a status, and what is together of
+ * each link, and of everything (a link without a name), as "links". */
 void branches_show(const struct branches *b, struct json_writer *w);

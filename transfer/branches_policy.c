@@ -150,8 +150,9 @@ static void on_turn(void *arg)
 
     while (!TAILQ_EMPTY(&b->queue) && done++ < WORK_A_TURN) {
         struct branch *branch = TAILQ_FIRST(&b->queue);
+        done += branch->is_placed ? 0 : branch->devices;
+        branch_settle(branch);
         struct branch_client *c = take_client(branch);
-
         if (c == NULL) {
             TAILQ_REMOVE(&b->queue, branch, queue);
             branch->is_queued = false;
@@ -194,10 +195,19 @@ static bool asks_clients(const struct branches *b)
 
 /* Those of no site are admins, publishers, and who has not shown a grant yet: without a limit.
  * The receiver knows its capacity, the sender does not: percentages are the receiver's. */
+uint64_t branch_policy_limit(const struct branch *branch, enum branch_way way)
+{
+    const struct policy_terms *t = &branch->watches[way].terms;
+    const bool is_own = t->scope == POLICY_SITE || t->source == POLICY_BY_STRICTEST;
+
+    if (branch->site[0] == '\0' || branch->all->options.policy == NULL || !is_own)
+        return 0; /* what is a link's, or everybody's, is theirs together: branches_sums.c */
+    return policy_absolute_bps(&t->action);
+}
+
 static void take_terms(struct branch *branch, enum branch_way way)
 {
-    const struct policy_watch *w = &branch->watches[way];
-    const struct node_terms terms = branch_terms(policy_absolute_bps(&w->terms.action));
+    const struct node_terms terms = branch_terms(branch_policy_limit(branch, way));
 
     if (branch->site[0] != '\0')
         shaper_node_set_terms(branch->all->shapers[way], branch->nodes[way], &terms);
@@ -206,6 +216,7 @@ static void take_terms(struct branch *branch, enum branch_way way)
 static void branch_changed(struct branch *branch, enum branch_way way)
 {
     take_terms(branch, way);
+    branch->is_placed = false;
     look_soon(branch);
 }
 
@@ -258,6 +269,7 @@ static void document_changed(struct policy_watch *w)
     struct branches *b = ALB_CONTAINER(w, struct branches, documents);
 
     b->asks_clients = asks_clients(b);
+    branch_sums_forget(b);
     look_at_all(b);
 }
 

@@ -195,6 +195,28 @@ def test_what_would_hold_is_told_for_each_scope(site, tmp_path, words, rule, nam
         assert "then  at Tue 2026-12-01 18:00 (Europe/Oslo): rule 4 (line): " in text
 
 
+def test_what_holds_on_a_link_is_told_and_what_comes_next(site, tmp_path):
+    two = [*SCOPES["sites"], {"name": "tokyo", "zone": "Asia/Tokyo", "link": "mpls"}]
+    by_day = {"name": "line-by-day", "scope": "link:mpls", "hours": "08:00-18:00",
+              "mode": "capped", "rate": "1Mbit"}
+    set_policy(site, tmp_path, {**SCOPES, "sites": two, "rules": [by_day, *SCOPES["rules"]]})
+    asked = ("policy", "explain", "--link", "mpls", "--at", "2026-12-01T06:00Z")
+    answer = site.admin.albedo(*asked).document()
+    assert (answer["link"], answer["link_sites"]) == ("mpls", 2)
+    oslo, tokyo = answer["lines"][0], answer["lines"][2]
+    assert (oslo["zone"], oslo["now"]["name"]) == ("Europe/Oslo", "line")  # not that of the site
+    assert (tokyo["zone"], tokyo["now"]["name"]) == ("Asia/Tokyo", "line-by-day")
+    assert oslo["next"]["name"] == "line-by-day" and tokyo["next"]["name"] == "line"
+    text = said(site.admin, *asked).out
+    assert "for all that crosses link mpls, of 2 sites, class scavenger" in text
+    assert "then  at Tue 2026-12-01 08:00 (Europe/Oslo): rule 1 (line-by-day): " in text
+    assert "then  at Tue 2026-12-01 18:00 (Asia/Tokyo): rule 5 (line): " in text
+    unknown = said(site.admin, "policy", "explain", "--link", "mars")
+    assert unknown.code != DONE and "no site of the policy is on a link named mars" in unknown.err
+    both = said(site.admin, "policy", "explain", "--link", "mpls", "--site", "branch")
+    assert both.code == USAGE and "--link is asked for alone" in both.err
+
+
 def test_a_device_without_its_site_is_told_that_rules_of_sites_are_left_out(site, tmp_path):
     set_policy(site, tmp_path, SCOPES)
     text = said(site.admin, "policy", "explain", "--device", "till-8").out

@@ -36,6 +36,25 @@ static inline void policy_stage_set(struct policy_stage *p, const char *text)
     buf_release(&bytes);
 }
 
+static inline void policy_stage_override(struct policy_stage *p, const struct policy_overrides *o)
+{
+    struct policy_seal seal = {
+        .org = "acme", .number = ++p->number, .issued_wall_s = loop_wall_s(p->loop)};
+    struct buf text, bytes;
+
+    buf_init(&text, POLICY_BYTES_MAX);
+    buf_init(&bytes, SIGNED_MAX);
+    assert_int_equal(policy_overrides_encode(o, &text).code, ALB_OK);
+    seal.text = (const char *)buf_peek(&text);
+    seal.text_size = buf_size(&text);
+    assert_int_equal(policy_seal_encode(POLICY_OVERRIDES, &seal, &p->hub_key, &bytes).code, ALB_OK);
+    assert_int_equal(
+        policy_book_take(p->book, POLICY_OVERRIDES, buf_peek(&bytes), buf_size(&bytes)).code,
+        ALB_OK);
+    buf_release(&bytes);
+    buf_release(&text);
+}
+
 static inline void policy_stage_open(struct policy_stage *p, struct loop *loop, const char *text)
 {
     struct trust trust = {.org = "acme", .version = 1, .threshold = 1, .root_count = 1};

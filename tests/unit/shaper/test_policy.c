@@ -60,7 +60,7 @@ static void without_rules_everything_is_scavenging(void **state)
 
 #define PLACE(site, device, job, direction, side, class)                                           \
     {                                                                                              \
-        (site), (device), (job), (direction), (side), (class), NULL, 0                             \
+        (site), (device), (job), (direction), (side), (class), NULL, 0, 0                          \
     }
 
 static void the_first_rule_that_fits_wins(void **state)
@@ -140,6 +140,36 @@ static void rules_of_a_subnet_fit_who_has_an_address_in_it(void **state)
     assert_int_equal(policy_now(p, &place, at("2026-11-23T13:00:00Z")).action.mode, POLICY_FULL);
     place.address_count = 1;
     assert_int_equal(policy_now(p, &place, at("2026-11-23T13:00:00Z")).source, POLICY_BY_DEFAULT);
+    p = policy_free(p);
+}
+
+static void expect_sum(const struct policy *p, enum policy_sum sum, int rule)
+{
+    struct policy_place place = OSLO;
+
+    place.sum = sum;
+    place.device = "till-7";
+    const struct policy_terms t = policy_now(p, &place, at("2026-11-22T12:00Z"));
+    assert_int_equal(t.source, rule == 0 ? POLICY_BY_DEFAULT : POLICY_BY_RULE);
+    assert_int_equal(rule == 0 ? 0 : t.index + 1, rule);
+}
+
+static void a_links_sum_is_not_asked_of_rules_of_sites_nor_everything_of_those_of_links(
+    void **state)
+{
+    const char *zone = NULL;
+    struct policy *p = policy_with("{\"scope\":\"site:oslo\",\"mode\":\"off\"},"
+                                   "{\"scope\":\"link:mpls\",\"mode\":\"full\"},"
+                                   "{\"scope\":\"global\",\"mode\":\"capped\",\"rate\":\"1Mbit\"}");
+
+    (void)state;
+    expect_sum(p, POLICY_OF_SITE, 1);
+    expect_sum(p, POLICY_OF_LINK, 2);
+    expect_sum(p, POLICY_OF_ALL, 3);
+    assert_string_equal(policy_site_link(p, "oslo", &zone), "mpls");
+    assert_string_equal(zone, "Europe/Oslo");
+    assert_string_equal(policy_site_link(p, "nowhere", &zone), "");
+    assert_string_equal(zone, "UTC");
     p = policy_free(p);
 }
 
@@ -545,6 +575,8 @@ int main(void)
         cmocka_unit_test(the_first_rule_that_fits_wins),
         cmocka_unit_test(an_address_belongs_to_the_narrowest_subnet),
         cmocka_unit_test(rules_of_a_subnet_fit_who_has_an_address_in_it),
+        cmocka_unit_test(
+            a_links_sum_is_not_asked_of_rules_of_sites_nor_everything_of_those_of_links),
         cmocka_unit_test(a_percentage_is_of_the_capacity_once_it_is_known),
         cmocka_unit_test(hours_are_those_of_the_site),
         cmocka_unit_test(a_window_past_midnight_belongs_to_the_day_it_began),

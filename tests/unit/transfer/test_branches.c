@@ -500,6 +500,155 @@ static void a_change_of_one_branch_is_heard_by_its_connections_alone(void **stat
     rig_free(r);
 }
 
+/* ---- sums above branches --------------------------------------------------------------------- */
+
+#define ON_A_LINK                                                                                  \
+    "{\"format\":1,\"sites\":[{\"name\":\"a\",\"link\":\"l\"},"                                    \
+    "{\"name\":\"b\",\"link\":\"l\",\"zone\":\"Asia/Tokyo\"}],\"rules\":["
+#define LINK_RULE "{\"scope\":\"link:l\",\"mode\":\"capped\",\"rate\":\"2Mbit\"}"
+
+static void ask_all(struct rig *r)
+{
+    for (size_t i = 0; i < ALL; i++)
+        ask(&r->boxes[i]);
+}
+
+/* Each site had the whole of it. */
+static void sites_of_a_link_share_its_limit(void **state)
+{
+    struct rig *r = rig_ruled(0, ON_A_LINK LINK_RULE "]}");
+
+    (void)state;
+    ask_all(r);
+    run_ms(r, 2000);
+    const uint64_t of_b = wire_bytes(r, 3, 1);
+    assert_in_range(rate_of(r, 0, ALL), 2 * MBIT * 97 / 100, 2 * MBIT * 102 / 100);
+    assert_in_range((wire_bytes(r, 3, 1) - of_b) * 8 / 12, MBIT * 90 / 100, MBIT * 110 / 100);
+    rig_free(r);
+}
+
+static void uploads_of_sites_of_a_link_share_its_limit(void **state)
+{
+    struct rig *r = rig_ruled(0, ON_A_LINK LINK_RULE "]}");
+    uint64_t before = 0, after = 0;
+
+    (void)state;
+    for (size_t i = 0; i < ALL; i++)
+        send(&r->boxes[i]);
+    run_ms(r, 2000);
+    for (size_t i = 0; i < ALL; i++)
+        before += world_link_bytes(r->boxes[i].line, WORLD_UP);
+    run_ms(r, 10000);
+    for (size_t i = 0; i < ALL; i++)
+        after += world_link_bytes(r->boxes[i].line, WORLD_UP);
+    assert_in_range((after - before) * 8 / 10, 2 * MBIT * 95 / 100, 2 * MBIT * 102 / 100);
+    rig_free(r);
+}
+
+static void a_global_limit_is_one_for_all_sites(void **state)
+{
+    struct rig *r = rig_ruled(0, "{\"format\":1,\"rules\":[{\"scope\":\"global\",\"mode\":"
+                                 "\"capped\",\"rate\":\"3Mbit\"}]}");
+
+    (void)state;
+    ask_all(r);
+    assert_in_range(rate_of(r, 0, ALL), 3 * MBIT * 97 / 100, 3 * MBIT * 102 / 100);
+    rig_free(r);
+}
+
+static void a_rule_for_one_site_does_not_take_it_out_of_its_links_sum(void **state)
+{
+    struct rig *r =
+        rig_ruled(0, ON_A_LINK "{\"scope\":\"site:b\",\"mode\":\"capped\",\"rate\":\"500kbit\"}"
+                               "," LINK_RULE "]}");
+
+    (void)state;
+    ask_all(r);
+    run_ms(r, 2000);
+    const uint64_t of_b = wire_bytes(r, 3, 1);
+    assert_in_range(rate_of(r, 0, ALL), 2 * MBIT * 97 / 100, 2 * MBIT * 102 / 100);
+    assert_in_range((wire_bytes(r, 3, 1) - of_b) * 8 / 12, MBIT * 45 / 100, MBIT * 51 / 100);
+    rig_free(r);
+}
+
+/* While it sends, and back. */
+static void a_site_that_is_on_another_link_now_is_out_of_the_sum(void **state)
+{
+    struct rig *r = rig_ruled(0, ON_A_LINK LINK_RULE "]}");
+
+    (void)state;
+    ask_all(r);
+    run_ms(r, 1000);
+    policy_stage_set(&r->policy,
+                     "{\"format\":1,\"sites\":[{\"name\":\"a\",\"link\":\"l\"},{\"name\":\"b\","
+                     "\"link\":\"other\"}],\"rules\":[" LINK_RULE "]}");
+    run_ms(r, 500);
+    const uint64_t before = wire_bytes(r, 3, 1);
+    run_ms(r, 1000);
+    assert_true((wire_bytes(r, 3, 1) - before) * 8 > 10 * MBIT);
+    assert_in_range(rate_of(r, 0, 3), 2 * MBIT * 97 / 100, 2 * MBIT * 102 / 100);
+    ask(&r->boxes[3]);
+    policy_stage_set(&r->policy, ON_A_LINK LINK_RULE "]}");
+    run_ms(r, 500);
+    assert_in_range(rate_of(r, 0, ALL), 2 * MBIT * 97 / 100, 2 * MBIT * 102 / 100);
+    rig_free(r);
+}
+
+/* The simulated clock begins at a full hour of UTC; Tokyo is nine hours east of it. */
+static void a_links_limit_holds_when_it_is_time_at_one_of_its_sites(void **state)
+{
+    char text[512];
+    struct rig *r = rig_ruled(0, ON_A_LINK "]}");
+
+    (void)state;
+    const unsigned hour = (unsigned)((loop_wall_s(r->hub) / 3600 + 9) % 24);
+    (void)snprintf(text, sizeof text,
+                   ON_A_LINK "{\"scope\":\"link:l\",\"mode\":\"capped\",\"rate\":\"2Mbit\","
+                             "\"hours\":\"%02u:00-%02u:00\"}]}",
+                   hour, (hour + 2) % 24);
+    policy_stage_set(&r->policy, text);
+    ask_all(r);
+    assert_in_range(rate_of(r, 0, ALL), 2 * MBIT * 97 / 100, 2 * MBIT * 102 / 100);
+    rig_free(r);
+}
+
+static void go(struct rig *r, const char *site)
+{
+    struct policy_overrides *o = xalloc(sizeof *o);
+
+    o->count = 1;
+    o->list[0] = (struct policy_override){.id = "o1",
+                                          .what = POLICY_GO,
+                                          .scope = POLICY_SITE,
+                                          .directions = POLICY_BOTH,
+                                          .places = POLICY_BOTH,
+                                          .since_s = loop_wall_s(r->hub),
+                                          .until_s = loop_wall_s(r->hub) + 15,
+                                          .by = "alice",
+                                          .why = "tonight"};
+    snprintf(o->list[0].of, sizeof o->list[0].of, "%s", site);
+    policy_stage_override(&r->policy, o);
+    free(o);
+}
+
+static void an_operators_go_for_a_site_is_beside_its_links_sum_until_it_ends(void **state)
+{
+    struct rig *r = rig_ruled(0, ON_A_LINK LINK_RULE "]}");
+
+    (void)state;
+    ask_all(r);
+    run_ms(r, 500);
+    go(r, "b");
+    run_ms(r, 500);
+    const uint64_t before = wire_bytes(r, 3, 1);
+    run_ms(r, 1000);
+    assert_true((wire_bytes(r, 3, 1) - before) * 8 > 10 * MBIT);
+    run_ms(r, 16000);
+    ask(&r->boxes[3]);
+    assert_in_range(rate_of(r, 0, ALL), 2 * MBIT * 97 / 100, 2 * MBIT * 102 / 100);
+    rig_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -516,6 +665,13 @@ int main(void)
         cmocka_unit_test(devices_of_one_subnet_share_the_limit_of_its_site),
         cmocka_unit_test(a_device_on_two_networks_stays_where_it_came_from_first),
         cmocka_unit_test(a_change_of_one_branch_is_heard_by_its_connections_alone),
+        cmocka_unit_test(sites_of_a_link_share_its_limit),
+        cmocka_unit_test(uploads_of_sites_of_a_link_share_its_limit),
+        cmocka_unit_test(a_global_limit_is_one_for_all_sites),
+        cmocka_unit_test(a_rule_for_one_site_does_not_take_it_out_of_its_links_sum),
+        cmocka_unit_test(a_site_that_is_on_another_link_now_is_out_of_the_sum),
+        cmocka_unit_test(a_links_limit_holds_when_it_is_time_at_one_of_its_sites),
+        cmocka_unit_test(an_operators_go_for_a_site_is_beside_its_links_sum_until_it_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
