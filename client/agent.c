@@ -49,7 +49,7 @@ static void heard_for(struct agent *a, const char *line)
 
     if (a->waker == NULL || strncmp(line, device, size) != 0 || line[size] != ' ')
         return;
-    if (!waker_hear(a->waker, line + size + 1))
+    if (!waker_hear(a->waker, line + size + 1) && !agent_vigil_hear(a, line + size + 1))
         log_event(LOG_DEBUG, "agent.not_understood", "line=\"%.40s\"", line);
 }
 
@@ -234,6 +234,7 @@ static enum exit_code start(struct agent *a)
                                                  .picture = picture,
                                                  .arg = a});
     agent_told_start(a);
+    agent_vigil_start(a);
     a->follows = xcalloc(a->options.follow_count + 1, sizeof *a->follows);
     for (; a->follow_count < a->options.follow_count; a->follow_count++)
         follow_init(&a->follows[a->follow_count], a, &a->options.follows[a->follow_count]);
@@ -312,6 +313,8 @@ static void stop(struct agent *a)
 {
     for (size_t i = 0; i < a->follow_count; i++)
         follow_stop(&a->follows[i]);
+    if (a->follows != NULL)
+        agent_vigil_stop(a);
     if (a->follows != NULL)
         agent_announce_stop(a);
     if (a->follows != NULL)

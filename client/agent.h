@@ -31,7 +31,9 @@ struct agent_options {
     bool is_once; /* pull each once, then end */
     enum line_kind line;
     bool allow_metered;
-    uint64_t wait_ns; /* of each of those pulls; an agent that stays waits for ever */
+    const char *sleep_command; /* puts this machine to sleep; client/helper.h says how it is run */
+    const char *stay_command;  /* keeps it awake until its standard input ends */
+    uint64_t wait_ns;          /* of each of those pulls; an agent that stays waits for ever */
 };
 
 /* Until it is terminated, or everything was pulled once.  Says itself what went wrong. */

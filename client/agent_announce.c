@@ -10,6 +10,8 @@
 #include "client/agent_impl.h"
 #include "net/ethtool_netlink.h"
 
+#define ASK_CARDS_NS (900 * NS_PER_S) /* somebody may have set what wakes them */
+
 /* ---- cards ----------------------------------------------------------------------------------- */
 
 struct card_look {
@@ -47,19 +49,6 @@ static void look_run(struct job *job)
             take_ability(&look->cards.list[i], &ability);
 }
 
-static void look_done(struct job *job)
-{
-    struct card_look *look = ALB_CONTAINER(job, struct card_look, job);
-    struct agent *a = look->agent;
-
-    a->cards = look->cards;
-    a->is_looking = false;
-    free(look);
-    if (!a->is_terminated)
-        agent_announce(a);
-    loop_stop(a->loop); /* whoever ends the agent may wait for this; others run it on */
-}
-
 static bool are_same(const struct agent_cards *a, const struct agent_cards *b)
 {
     for (size_t i = 0; i < a->count && i < b->count; i++)
@@ -69,18 +58,39 @@ static bool are_same(const struct agent_cards *a, const struct agent_cards *b)
     return a->count == b->count;
 }
 
+static void look_done(struct job *job)
+{
+    struct card_look *look = ALB_CONTAINER(job, struct card_look, job);
+    struct agent *a = look->agent;
+
+    a->is_looking = false;
+    if (are_same(&a->cards, &look->cards))
+        a->cards = look->cards;
+    else
+        a->asks_cards = true; /* others came while their drivers were asked */
+    free(look);
+    if (!a->is_terminated)
+        agent_announce(a);
+    loop_stop(a->loop); /* whoever ends the agent may wait for this; others run it on */
+}
+
 static void look_at_cards(struct agent *a, const struct net_picture *p)
 {
     struct card_look *look = xalloc(sizeof *look);
 
     *look = (struct card_look){.job = {.run = look_run, .done = look_done}, .agent = a};
     look->cards.count = announcer_cards_of(p, look->cards.list, look->links);
-    if (a->is_looking || are_same(&a->cards, &look->cards)) {
+    if (!are_same(&a->cards, &look->cards)) {
+        a->cards = look->cards; /* without an answer until then */
+        a->asks_cards = true;
+    }
+    if (a->is_looking || !a->asks_cards) {
         free(look);
         return;
     }
-    a->cards = look->cards; /* without an answer until then */
     a->is_looking = true;
+    a->asks_cards = false;
+    a->asked_cards_ns = loop_now_ns(a->loop);
     loop_submit(a->loop, &look->job);
 }
 
@@ -126,10 +136,19 @@ void agent_announce(struct agent *a)
     const struct net_picture *p = whereabouts_picture(w);
     const struct net_place *place = whereabouts_place(w);
 
-    if (a->announcer == NULL || a->is_terminated || p == NULL || place == NULL)
+    if (a->announcer == NULL || a->is_terminated || a->vigil.is_asleep || p == NULL ||
+        place == NULL)
         return;
     look_at_cards(a, p);
     say(a, p, place);
+}
+
+void agent_ask_cards(struct agent *a)
+{
+    if (loop_now_ns(a->loop) - a->asked_cards_ns < ASK_CARDS_NS)
+        return;
+    a->asks_cards = true;
+    agent_announce(a);
 }
 
 void agent_announce_start(struct agent *a)

@@ -4,12 +4,14 @@
 
 #include "client/agent.h"
 #include "client/agent_lock.h"
+#include "client/helper.h"
 #include "client/follow_retry.h"
 #include "client/pull.h"
 #include "transfer/announcer.h"
 #include "transfer/renewal.h"
 #include "transfer/told_book.h"
 #include "transfer/waker.h"
+#include "wire/vigil.h"
 
 struct agent;
 
@@ -36,6 +38,7 @@ struct follow {
     char version[NAME_MAX_SIZE];
     int64_t pulled_wall_s, retry_wall_s;
     uint64_t retry_ns;
+    int64_t head_expires_wall_s; /* of the one that is current; 0: not known */
     struct follow_retry retry;
     enum exit_code code;
     char why[256];      /* of the last failure; "" */
@@ -54,6 +57,25 @@ struct agent_reports {
     uint64_t number; /* of the last one */
 };
 
+enum { VIGIL_REMEMBERED = 32 };
+
+/* Sleeping again, staying awake (client/agent_vigil.c). */
+struct agent_vigil {
+    struct timer timer;
+    bool owes_sleep, is_looking; /* … whether somebody is here: a job is under way */
+    struct vigil_order order;    /* the last one to sleep */
+    char why[64];                /* it does not; "" */
+    bool is_asleep;              /* it was said so, and the command given */
+    uint64_t slept_at_ns;
+    uint64_t slept_ns, woke_ns; /* net/uptime.h; woke_ns 0: it did not sleep since the agent runs */
+    uint64_t stay_until_ns;     /* 0: it need not */
+    struct helper helper;
+    uint64_t helper_again_ns;
+    unsigned jobs; /* under way */
+    uint64_t numbers[VIGIL_REMEMBERED];
+    size_t next_number;
+};
+
 struct agent {
     struct agent_options options;
     struct agent_lock lock;
@@ -69,8 +91,11 @@ struct agent {
     struct announcer *announcer;
     struct agent_cards cards; /* as announced */
     bool is_looking;          /* … at them: a job is under way */
+    bool asks_cards;          /* … they are to be asked (again) what wakes them */
+    uint64_t asked_cards_ns;
     struct waker *waker;
     struct agent_reports reports;
+    struct agent_vigil vigil;
     struct pull *pulling;
     bool is_terminated;
     struct timer show; /* when what is known is written down next */
@@ -93,6 +118,8 @@ const char *follow_state_name(enum follow_state state);
 void agent_announce_start(struct agent *a);
 /* Say anew what is other than it was. */
 void agent_announce(struct agent *a);
+/* If that was long ago: what wakes its cards is asked again. */
+void agent_ask_cards(struct agent *a);
 /* Blocks, two seconds at most: the parent is told that this was meant. */
 void agent_announce_stop(struct agent *a);
 
@@ -103,6 +130,13 @@ void agent_tell_applied(struct follow *f, const struct pull *p);
 void agent_tell_failed(struct follow *f, const struct pull *p);
 bool agent_told_waits(const struct agent *a); /* is there a report that nobody took yet? */
 void agent_told_show(const struct agent *a, struct json_writer *w);
+
+/* ---- client/agent_vigil.c */
+void agent_vigil_start(struct agent *a);
+void agent_vigil_stop(struct agent *a); /* blocks: its jobs, a second at most its helper */
+/* What follows "for US " in an event line.  False: it is not about this. */
+bool agent_vigil_hear(struct agent *a, const char *rest);
+void agent_vigil_show(const struct agent *a, struct json_writer *w);
 
 /* ---- client/agent_show.c */
 void agent_show_init(struct agent *a);

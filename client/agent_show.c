@@ -54,6 +54,19 @@ static void put_parent(const struct agent *a, struct json_writer *w)
     json_end(w);
 }
 
+/* Of all that are followed, since from then on that layer is not installed anew; 0: none is known. */
+static int64_t first_head_expires(const struct agent *a)
+{
+    int64_t first_s = 0;
+
+    for (size_t i = 0; i < a->follow_count; i++) {
+        const int64_t expires_s = a->follows[i].head_expires_wall_s;
+        if (expires_s != 0 && (first_s == 0 || expires_s < first_s))
+            first_s = expires_s;
+    }
+    return first_s;
+}
+
 static void put_until(const struct agent *a, struct json_writer *w)
 {
     struct identity identity = {.role = ROLE_NONE};
@@ -62,6 +75,7 @@ static void put_until(const struct agent *a, struct json_writer *w)
     json_object_begin(w, "good_until");
     json_signed(w, "certificate_wall_s", identity.expires_wall_s);
     json_signed(w, "grant_wall_s", endpoint_grant_expires_wall_s(a->endpoint));
+    json_signed(w, "head_wall_s", first_head_expires(a));
     json_end(w);
 }
 
@@ -108,6 +122,7 @@ static struct alb_status document(const struct agent *a, struct buf *out)
     put_follows(a, w);
     waker_show(a->waker, w);
     agent_told_show(a, w);
+    agent_vigil_show(a, w);
     json_end(w);
     return json_writer_finish(w, out);
 }

@@ -10,6 +10,11 @@
 #include "image/target.h"
 
 #define WAIT_ONCE_NS (60 * NS_PER_S)
+/* Both ask logind, which lets whoever else has an inhibitor say no. */
+#define SLEEP_COMMAND "systemctl suspend --check-inhibitors=yes"
+#define STAY_COMMAND                                                                               \
+    "exec systemd-inhibit --what=sleep:idle --who=albedo --mode=block "                            \
+    "--why='it can wake the other machines of its subnet' cat"
 
 struct typed {
     struct agent_follow *follows;
@@ -99,8 +104,15 @@ enum exit_code cmd_agent(struct cli *cli)
     struct typed typed = {.count = 0};
     struct agent_options options = {.output = cli->output,
                                     .is_once = cli_flag(cli, "once"),
+                                    .sleep_command = SLEEP_COMMAND,
+                                    .stay_command = STAY_COMMAND,
                                     .allow_metered = cli_flag(cli, "allow-metered")};
     enum exit_code code = link_line_typed(cli, &options.line);
+
+    if (cli_text(cli, "sleep-command") != NULL)
+        options.sleep_command = cli_text(cli, "sleep-command");
+    if (cli_text(cli, "stay-command") != NULL)
+        options.stay_command = cli_text(cli, "stay-command");
 
     if (code == EXIT_DONE)
         code = parse(cli, &typed);

@@ -184,6 +184,9 @@ static void say_terms(struct output *o, const struct sites *s, const struct site
         output_say(o, "%-13s load at most %u %%", "", terms.load_percent);
     if (terms.max_sessions > 0)
         output_say(o, "%-13s %u sessions of each reflector", "", terms.max_sessions);
+    if (terms.keep_awake == SITE_KEEP_YES)
+        output_say(o, "%-13s one machine of each subnet stays awake while no reflector is here",
+                   "");
 }
 
 static void show_text(struct output *o, const struct sites *s, const struct site *site,
@@ -218,6 +221,7 @@ static void put_terms(struct json_writer *w, const struct sites *s, const struct
     json_number(w, "latency_ms", terms.latency_ms);
     json_number(w, "load", terms.load_percent);
     json_number(w, "max_sessions", terms.max_sessions);
+    json_bool(w, "keep_awake", terms.keep_awake == SITE_KEEP_YES);
     json_end(w);
 }
 

@@ -3,7 +3,8 @@
  *
  *     {"layers": [{"layer", "current", "sequence", "head_expires",
  *                  "versions": [{"version", "sequence", "root", "entries", "content_bytes",
- *                                "made"}]}]}
+ *                                "made"}],
+ *                  "deltas": hub/delta_maker.h}]}
  *     {"devices": [{"device", "role", "site", "serial", "layers", "token", "issued", "expires",
  *                   "revoked", …, "online", "where", "by", "through", "since" or "seen", "went"}]}
  *     status: see put_status()
@@ -14,8 +15,10 @@
 #include "base/alloc.h"
 #include "hub/device.h"
 #include "hub/hub_impl.h"
+#include "hub/delta_maker.h"
 #include "hub/report.h"
 #include "hub/roster.h"
+#include "hub/vigil.h"
 #include "wire/json.h"
 
 /* ---- layers ---------------------------------------------------------------------------------- */
@@ -135,6 +138,7 @@ static struct alb_status put_layer(struct layers_task *p, const char *layer, str
     for (size_t i = 0; i < p->version_count; i++)
         put_version(&p->versions[i], w);
     json_end(w);
+    hub_deltas_show(l, layer, p->versions, p->version_count, w);
     json_end(w);
     return st;
 }
@@ -187,6 +191,7 @@ struct devices_task {
     struct hub_task task; /* first */
     struct json_writer *writer;
     struct roster_copy *here; /* owned */
+    struct vigil_copy *stay;  /* owned */
 };
 
 static void show_device(const struct device_record *d, struct devices_task *p)
@@ -195,6 +200,8 @@ static void show_device(const struct device_record *d, struct devices_task *p)
     device_show(d, p->writer);
     hub_told_show(p->task.hub->options.catalogue, d->device, p->writer);
     roster_copy_show(p->here, p->task.hub->options.catalogue, d->device, p->writer);
+    if (vigil_copy_has(p->stay, d->device))
+        json_bool(p->writer, "stays_awake", true);
     json_end(p->writer);
 }
 
@@ -230,6 +237,7 @@ static void devices_run(struct hub_task *t)
 static void devices_release(struct hub_task *t)
 {
     roster_copy_free(((struct devices_task *)t)->here);
+    vigil_copy_free(((struct devices_task *)t)->stay);
 }
 
 void hub_handle_devices(void *hub, struct serve_request *rq)
@@ -238,6 +246,7 @@ void hub_handle_devices(void *hub, struct serve_request *rq)
     struct devices_task *p = hub_task_new(h, rq, sizeof *p);
 
     p->here = roster_copy_new(h->roster);
+    p->stay = vigil_copy_new(h->vigils);
     p->task.release = devices_release;
     p->task.content_type = "application/json";
     p->task.run = devices_run;

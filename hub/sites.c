@@ -9,6 +9,7 @@
 #include "hub/hub_impl.h"
 #include "hub/nearby.h"
 #include "hub/policy.h"
+#include "hub/vigil.h"
 #include "shaper/policy_zone.h"
 
 /* ---- with the policy ------------------------------------------------------------------------- */
@@ -400,6 +401,7 @@ static void put_after(struct hub_task *t)
         h->sites = p->sites;
         p->sites = NULL;
         hub_nearby_directory(h);
+        hub_vigils_directory(h->vigils);
     }
     if (buf_size(&p->sealed) > 0) {
         const struct alb_status st = hub_policy_in_force(h, POLICY_RULES, &p->sealed);

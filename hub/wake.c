@@ -10,13 +10,17 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "hub/roster.h"
+#include "hub/vigil.h"
 #include "hub/wake_impl.h"
 #include "transfer/serve.h"
 #include "wire/token.h"
 
-enum { ORDERS_A_TURN = 16 /* each is signed: 50 µs */ };
+enum { ORDERS_A_TURN = 16 /* each is signed: 50 µs */, SLEEP_WITHIN_S = 2 * 3600 };
+#define SLEEP_SAY_NS NS_PER_S
+#define SLEEP_SAY_FOR_NS (300 * NS_PER_S)
 
 static void turn(void *arg);
+static void say_sleeps(struct hub_wake *k, uint64_t now_ns);
 static void on_roster(struct roster_listener *l, enum roster_news news,
                       const struct roster_entry *e, const struct announce *before);
 
@@ -311,13 +315,67 @@ static void turn(void *arg)
     hub_wake_tell(k);
     const uint64_t job_ns = wake_job_next_ns(k->core), content_ns = hub_wake_contents_next_ns(k),
                    next_ns = job_ns < content_ns ? job_ns : content_ns;
-    if (next_ns != UINT64_MAX)
+    say_sleeps(k, now_ns);
+    if (k->owed > 0 && next_ns > now_ns + SLEEP_SAY_NS)
+        timer_set_in(&k->timer, SLEEP_SAY_NS);
+    else if (next_ns != UINT64_MAX)
         timer_set_in(&k->timer, next_ns > now_ns ? next_ns - now_ns : 0);
 }
 
 void hub_wake_touch(struct hub_wake *k)
 {
     timer_set_in(&k->timer, 0);
+}
+
+/* ---- who may sleep again ---------------------------------------------------------------------- */
+
+static void say_sleep(struct hub_wake *k, struct wake_sleeper *s)
+{
+    struct hub *h = k->all->hub;
+    struct vigil_order o = {.kind = VIGIL_SLEEP, .begun_wall_s = k->begun_wall_s};
+
+    memcpy(o.device, s->device, sizeof s->device);
+    memcpy(o.layer, k->errand.layer, sizeof o.layer);
+    memcpy(o.version, k->errand.version, sizeof o.version);
+    o.until_wall_s = authority_now_s(h->authority, loop_wall_s(h->options.loop)) + SLEEP_WITHIN_S;
+    const struct alb_status st = hub_vigil_say(h, &o);
+    if (alb_failed(st))
+        return; /* it came a moment ago, and does not listen yet: again in a second */
+    s->owes_sleep = false;
+    k->owed--;
+    k->owed_from_ns = loop_now_ns(h->options.loop);
+    log_event(LOG_INFO, "wake.sleep_after", "job=%s device=%s", k->id, s->device);
+}
+
+static void say_sleeps(struct hub_wake *k, uint64_t now_ns)
+{
+    for (size_t i = 0; k->owed > 0 && i < wake_job_count(k->core); i++) {
+        struct wake_sleeper *s = &k->sleepers[i];
+
+        if (s->owes_sleep && now_ns >= k->owed_from_ns + SLEEP_SAY_FOR_NS) {
+            log_event(LOG_WARN, "wake.not_told_to_sleep", "job=%s device=%s", k->id, s->device);
+            s->owes_sleep = false;
+            k->owed--;
+        } else if (s->owes_sleep) {
+            say_sleep(k, s);
+        }
+    }
+}
+
+/* Only who was woken: never a machine that was awake before. */
+static void note_awake(struct hub_wake *k, const char *device, uint64_t now_ns)
+{
+    const struct wake_machine *m = wake_job_find(k->core, device);
+
+    if (!wake_job_awake(k->core, device, now_ns) || !k->errand.sleeps_after ||
+        m->result != WAKE_WOKEN)
+        return;
+    for (size_t i = 0; i < wake_job_count(k->core); i++)
+        if (wake_job_machine(k->core, i) == m) {
+            k->sleepers[i].owes_sleep = true;
+            k->owed++;
+            k->owed_from_ns = now_ns;
+        }
 }
 
 /* ---- who comes and goes ---------------------------------------------------------------------- */
@@ -336,7 +394,7 @@ static void on_roster(struct roster_listener *l, enum roster_news news,
         if (k->is_over)
             continue;
         if (is_here)
-            (void)wake_job_awake(k->core, e->announce->device, now_ns);
+            note_awake(k, e->announce->device, now_ns);
         else
             wake_job_guard_left(k->core, e->announce->device, now_ns);
         if (wake_job_change(k->core) != k->told_change || news == ROSTER_CAME)

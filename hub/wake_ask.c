@@ -263,6 +263,20 @@ static void judge_named(struct hub_task *t, const struct device_record *d)
                         d->device, strcmp(d->role, "admin") == 0 ? "an" : "a", d->role);
 }
 
+/* May it have what it would be woken for? */
+static bool is_covered(const struct device_record *d, const char *layer)
+{
+    AUTO_FREE char(*prefixes)[NAME_MAX_SIZE] = xcalloc(GRANT_PREFIXES_MAX, sizeof *prefixes);
+    size_t count = 0;
+    bool is_under = layer[0] == '\0';
+
+    if (!is_under && alb_failed(layers_split(d->layers, GRANT_PREFIXES_MAX, prefixes, &count)))
+        return false;
+    for (size_t i = 0; i < count && !is_under; i++)
+        is_under = layer_is_under(layer, prefixes[i]);
+    return is_under;
+}
+
 static void take_named(struct ask_task *p, const char *device)
 {
     AUTO_FREE struct device_record *d = xalloc(sizeof *d);
@@ -284,6 +298,10 @@ static void take_named(struct ask_task *p, const char *device)
     read_sleeper(t, &p->wish, &s);
     if (alb_failed(t->st))
         return;
+    if (!is_covered(d, p->wish.errand.layer)) {
+        s.preset = WAKE_REFUSED;
+        snprintf(s.why, sizeof s.why, "its grant does not cover %.100s", p->wish.errand.layer);
+    }
     if (p->wish.site[0] != '\0' && !is_at_site(&s, d, p->wish.site))
         hub_task_refuse(t, ALB_INVALID, "%s is not at site %s but at %s. Nobody was woken", device,
                         p->wish.site, s.site[0] != '\0' ? s.site : d->site);
@@ -300,8 +318,8 @@ static bool take_of_site(void *arg, const char *name, const void *value, size_t 
     (void)name;
     (void)version;
     if (alb_failed(device_decode(value, size, d)) || d->is_revoked ||
-        strcmp(d->role, "endpoint") != 0)
-        return true;
+        strcmp(d->role, "endpoint") != 0 || !is_covered(d, p->wish.errand.layer))
+        return true; /* of a site only those are meant who may have it */
     struct wake_sleeper s = {.preset = WAKE_NO_RESULT};
     memcpy(s.device, d->device, sizeof s.device);
     read_sleeper(&p->task, &p->wish, &s);
@@ -320,9 +338,10 @@ static void take_site(struct ask_task *p)
         t->st = st;
     if (!alb_failed(t->st) && p->wish.count == 0)
         hub_task_refuse(t, ALB_NOT_FOUND,
-                        "nobody is at site %s: no endpoint belongs there or was there last; "
+                        "nobody is at site %s: no endpoint%s belongs there or was there last; "
                         "'albedo site list' shows the sites there are",
-                        p->wish.site);
+                        p->wish.site,
+                        p->wish.errand.layer[0] == '\0' ? "" : " that may read the layer");
 }
 
 static void take_devices(struct ask_task *p, const struct json_doc *d, size_t count)

@@ -27,6 +27,7 @@ struct wake_sleeper {
     char why[WAKE_WHY_MAX];
     bool is_again;    /* it came since it was woken last */
     unsigned content; /* of the job's contents, if it waits for one */
+    bool owes_sleep;  /* it was woken, and is to be told that it may sleep again */
 };
 
 /* What machines are woken for, if anything. */
@@ -76,6 +77,8 @@ struct hub_wake {
     struct wake_errand errand;
     struct wake_content *contents; /* owned */
     size_t content_count;
+    size_t owed;           /* of the sleepers: owes_sleep */
+    uint64_t owed_from_ns; /* when the first of them came, or the last was told */
     uint8_t password[WAKE_ORDER_PASSWORD_MAX];
     uint8_t password_size;
     struct timer timer;

@@ -14,6 +14,7 @@
 #include "transfer/announcer.h"
 
 #define LOOK_NS (10 * NS_PER_S)
+#define ASK_CARDS_NS (900 * NS_PER_S)
 
 /* Asks the drivers by which cards this machine can be woken: they may sleep. */
 struct wake_look {
@@ -34,10 +35,12 @@ struct reflector_self {
     struct announce_card cards[ANNOUNCE_CARDS_MAX];
     size_t card_count;
     struct wake_look *wake; /* under way; its job frees it */
+    uint64_t asked_ns;      /* when it began last          */
     struct timer look;
 };
 
 static void tell(struct reflector_self *self);
+static void ask_cards(struct reflector_self *self);
 
 /* ---- whom it serves -------------------------------------------------------------------------- */
 
@@ -100,6 +103,7 @@ static void say_load(const struct reflector *r, struct announce_serves *s)
     s->max_sessions = here.max_sessions;
     s->load_percent = (here.load_percent + 5) / 10 * 10;
     s->down_bps = r->options.wan_down_bps;
+    s->cut_off_since_wall_s = here.cut_off_since_wall_s;
 }
 
 /* ---- what it says of itself ------------------------------------------------------------------ */
@@ -132,6 +136,8 @@ static void on_look(void *arg)
 {
     struct reflector_self *self = arg;
 
+    if (loop_now_ns(self->reflector->options.loop) - self->asked_ns >= ASK_CARDS_NS)
+        ask_cards(self); /* somebody may have set what wakes them */
     tell(self);
     timer_set_in(&self->look, LOOK_NS);
 }
@@ -152,6 +158,22 @@ static void wake_run(struct job *job)
     }
 }
 
+static bool is_same_card(const struct announce_card *a, const struct announce_card *b)
+{
+    return memcmp(&a->mac, &b->mac, sizeof a->mac) == 0 && strcmp(a->link, b->link) == 0;
+}
+
+/* But for what wakes them. */
+static bool are_same_cards(const struct announce_card *a, size_t a_count,
+                           const struct announce_card *b, size_t b_count)
+{
+    bool is_same = a_count == b_count;
+
+    for (size_t i = 0; i < a_count && is_same; i++)
+        is_same = is_same_card(&a[i], &b[i]);
+    return is_same;
+}
+
 static void wake_done(struct job *job)
 {
     struct wake_look *w = ALB_CONTAINER(job, struct wake_look, job);
@@ -159,42 +181,44 @@ static void wake_done(struct job *job)
 
     if (self != NULL) {
         self->wake = NULL;
-        memcpy(self->cards, w->cards, sizeof self->cards);
-        self->card_count = w->count;
+        if (are_same_cards(w->cards, w->count, self->cards, self->card_count))
+            memcpy(self->cards, w->cards, sizeof self->cards);
+        else
+            ask_cards(self); /* others came while their drivers were asked */
         tell(self);
     }
     free(w);
 }
 
-static bool is_same_card(const struct announce_card *a, const struct announce_card *b)
-{
-    return memcmp(&a->mac, &b->mac, sizeof a->mac) == 0 && strcmp(a->link, b->link) == 0;
-}
-
-/* Other cards than before?  Then their drivers are asked, too. */
-static void look_at_cards(struct reflector_self *self, const struct net_picture *p)
+/* What wakes a card is asked of its driver, on a worker: it may sleep. */
+static void ask_cards(struct reflector_self *self)
 {
     const struct reflector *r = self->reflector;
-    struct wake_look *w = xalloc(sizeof *w);
-    bool is_same;
+    const struct net_picture *p = self->view == NULL ? NULL : netlink_view_peek(self->view);
 
-    w->count = announcer_cards_of(p, w->cards, w->links);
-    is_same = w->count == self->card_count;
-    for (size_t i = 0; i < w->count && is_same; i++)
-        is_same = is_same_card(&w->cards[i], &self->cards[i]);
-    if (is_same || self->wake != NULL || r->options.ask_wake == NULL) {
-        if (!is_same) {
-            memcpy(self->cards, w->cards, sizeof self->cards);
-            self->card_count = w->count;
-        }
-        free(w);
+    if (p == NULL || self->wake != NULL || r->options.ask_wake == NULL)
         return;
-    }
+    struct wake_look *w = xalloc(sizeof *w);
+    w->count = announcer_cards_of(p, w->cards, w->links);
     w->self = self;
     w->ask = r->options.ask_wake;
     w->job = (struct job){.run = wake_run, .done = wake_done, .work_bytes = 4096};
     self->wake = w;
+    self->asked_ns = loop_now_ns(r->options.loop);
     loop_submit(r->options.loop, &w->job);
+}
+
+/* Other cards than before?  They are told at once, and what wakes them once their drivers said. */
+static void look_at_cards(struct reflector_self *self, const struct net_picture *p)
+{
+    struct announce_card cards[ANNOUNCE_CARDS_MAX] = {{.is_known = false}};
+    const size_t count = announcer_cards_of(p, cards, NULL);
+
+    if (are_same_cards(cards, count, self->cards, self->card_count))
+        return;
+    memcpy(self->cards, cards, sizeof self->cards);
+    self->card_count = count;
+    ask_cards(self);
 }
 
 static void on_moved(void *arg, unsigned parts)

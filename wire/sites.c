@@ -111,6 +111,8 @@ void sites_terms_of(const struct sites *s, const struct site *site, struct site_
             said.load_percent = site->terms.load_percent;
         if (said.max_sessions == 0)
             said.max_sessions = site->terms.max_sessions;
+        if (said.keep_awake == SITE_KEEP_UNSET)
+            said.keep_awake = site->terms.keep_awake;
         if ((*zone)[0] == '\0')
             *zone = site->zone;
         site = sites_parent_of(s, site);

@@ -31,11 +31,15 @@ enum {
  * the hub when no reflector answers; DIRECT, the hub is a candidate like any other. */
 enum site_use { SITE_USE_UNSET, SITE_USE_ALWAYS, SITE_USE_PREFER, SITE_USE_DIRECT };
 
+/* Where no reflector is, one machine of each subnet stays awake, so that it can wake the others. */
+enum site_keep { SITE_KEEP_UNSET, SITE_KEEP_YES, SITE_KEEP_NO };
+
 struct site_terms { /* 0 is "not said" */
     enum site_use use;
     uint32_t latency_ms;   /* a candidate above it gives way to one below */
     uint32_t load_percent; /* … as does one that announces more load      */
     uint32_t max_sessions; /* downstream, of each reflector there         */
+    enum site_keep keep_awake;
 };
 
 struct site_mac {

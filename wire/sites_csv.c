@@ -53,7 +53,7 @@ static bool take_header(struct sheet *s, const struct table *t)
         policy_findings_add(s->findings, true,
                             "line %u: a table of sites begins with a line of column names: name, "
                             "parent, subnets, gateways, reflectors, zone, link, down, up, use, "
-                            "latency, load, max_sessions, note",
+                            "latency, load, max_sessions, keep_awake, note",
                             t->line);
     return s->findings->errors == errors;
 }

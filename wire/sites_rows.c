@@ -304,6 +304,8 @@ static const struct policy_word USES[] = {{"always", SITE_USE_ALWAYS},
                                           {"direct", SITE_USE_DIRECT},
                                           {NULL, 0}};
 
+static const struct policy_word KEEPS[] = {{"yes", SITE_KEEP_YES}, {"no", SITE_KEEP_NO}, {NULL, 0}};
+
 #define CELL(word, member, kind)                                                                   \
     .name = (word), .cell = &(kind), .offset = offsetof(struct site, member),                      \
     .size = sizeof(((struct site *)NULL)->member)
@@ -322,6 +324,8 @@ static const struct policy_column COLUMNS[] = {
     {CELL("latency", terms.latency_ms, cell_latency)},
     {CELL("load", terms.load_percent, cell_load), .is_number = true},
     {CELL("max_sessions", terms.max_sessions, cell_sessions), .is_number = true},
+    {CELL("keep_awake", terms.keep_awake, cell_word), .words = KEEPS,
+     .wrong = "keep_awake is yes or no: one machine of each subnet, where no reflector is"},
     {CELL("note", note, cell_text)},
 };
 

@@ -3,13 +3,17 @@
 # one is awake, one sleeps where nobody is; frames as captured; what they are woken for is there
 # before them; and what was typed wrongly.
 import os
+import subprocess
+import sys
 
 import pytest
 
 from albtest.country import Country, Org, crossing
 from albtest.procs import wait_until
+from albtest.site import program
 from albtest.sniff import Sniffer
-from albtest.standin import StandIn, wait_online
+from albtest.spaces import within
+from albtest.standin import StandIn, device, wait_online
 
 usable, why_not = Country.available()
 pytestmark = pytest.mark.skipif(not usable, reason=why_not)
@@ -248,3 +252,105 @@ def test_an_endpoint_sends_where_no_reflector_is_and_another_when_it_hangs(org, 
     finally:
         for agent in agents.values():
             agent.kill()
+
+
+# ---- sleeping again, staying awake ----
+
+WAIT_FOR_FRAME = """
+import socket, sys
+pattern = b"\\xff" * 6 + bytes.fromhex(sys.argv[1].replace(":", "")) * 16
+with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)) as s:
+    print("ready", flush=True)
+    while pattern not in s.recv(4096):
+        pass
+"""
+
+
+def booted(seconds):
+    """Words before a command, for which the machine was started that long ago."""
+    with open("/proc/uptime", encoding="ascii") as uptime:
+        up = int(float(uptime.read().split()[0]))
+    return ["unshare", "--time", "--boottime", str(seconds - up)]
+
+
+def wake_an_agent(org, pc, before, *words):
+    """It sleeps, is woken by the frame, and its agent runs then; what became of the job."""
+    ns = pc.member.host.ns
+    with subprocess.Popen(within(ns, sys.executable, "-c", WAIT_FOR_FRAME, pc.mac),
+                          stdout=subprocess.PIPE, text=True) as waiting:
+        assert waiting.stdout.readline() == "ready\n"
+        run = org.admin.start("wake", pc.member.name, "--for", LAYER, "--sleep-after")
+        assert waiting.wait(60) == 0
+    agent = org.run_on(pc.member.host, [*before, program("albedo"), "agent", *words, "--state",
+                                        pc.member.state, "--json"], pc.member.name, None)
+    done = run.wait()
+    assert done.code == 0 and results(done)[pc.member.name]["result"] == "woken", done
+    return agent
+
+
+def test_who_was_woken_sleeps_again_after_the_pull_was_told_and_not_who_was_awake(
+        org, machine, version, tmp_path):
+    pc, slept, target = machine("a", 1), tmp_path / "slept", tmp_path / "target"
+    words = ["--follow", f"{LAYER}={target}", "--sleep-command", f"date +%s >> {slept}"]
+    pc.visit()
+    agent = wake_an_agent(org, pc, booted(5), *words)
+    try:
+        wait_until(slept.exists, 60, "it to sleep again")
+        assert (target / "blob-0").exists()
+        wait_online(org, "a-1", False, 10)
+        seen = device(org, "a-1")
+        assert seen["went"] == "sleep" and seen["pulls"]["last"]["version"] == version, seen
+        # nobody sleeps really here: it says so itself, and is back
+        wait_online(org, "a-1", True, 60)
+        assert "did not bring it" in agent.errors() + agent.output()
+    finally:
+        agent.kill()
+    wait_online(org, "a-1", False)
+    slept.unlink()
+    # the same for one that has run for an hour: a line that was cut is no sleep
+    pc.body["layers"] = []
+    pc.visit()
+    agent = wake_an_agent(org, pc, booted(3600), *words)
+    try:
+        wait_until(lambda: "it was awake before it was woken" in agent.errors() + agent.output(),
+                   30, "the agent to say why it stays awake")
+        assert not slept.exists()
+    finally:
+        agent.kill()
+        wait_online(org, "a-1", False)
+
+
+def test_where_no_reflector_is_one_machine_stays_awake_and_another_when_it_dies(
+        org, machine, tmp_path):
+    log = {name: tmp_path / name for name in ("b-2", "b-3")}
+    agents = {m.name: m.start("agent", "--stay-command",
+                              f"echo begun >> {log[m.name]}; cat; echo ended >> {log[m.name]}")
+              for m in org.sites["b"].members[2:]}
+
+    def says(name, *lines):
+        return log[name].exists() and log[name].read_text().split() == list(lines)
+    try:
+        pc = machine("b", 0)
+        pc.visit()
+        for name in agents:
+            wait_online(org, name, True)
+        assert not any(path.exists() for path in log.values())
+        org.admin.albedo("site", "set", "b", "keep_awake=yes")
+        wait_until(lambda: says("b-2", "begun"), 10, "b-2 to stay awake")
+        assert device(org, "b-2")["stays_awake"] and "stays_awake" not in device(org, "b-3")
+        agents["b-2"].daemon.signal(9)
+        wait_until(lambda: says("b-2", "begun", "ended"), 5, "what kept it awake to end with it")
+        wait_until(lambda: says("b-3", "begun"), 20, "b-3 to stay awake instead")
+        pc.sleep()
+        done = org.admin.albedo("wake", "b-0")
+        assert results(done)["b-0"]["guard"] == "b-3", done
+        org.admin.albedo("site", "set", "b", "keep_awake=")
+        wait_until(lambda: says("b-3", "begun", "ended"), 15, "b-3 to be let go")
+    finally:
+        for agent in agents.values():
+            agent.kill()
+
+
+def test_a_word_for_keep_awake_that_means_nothing_is_refused(org):
+    done = org.admin.albedo("site", "set", "b", "keep_awake=always", code=None)
+    assert done.code != 0 and "keep_awake is yes or no" in done.out + done.err, done

@@ -16,6 +16,7 @@
 #include "wire/root.h"
 #include "wire/stamp.h"
 #include "wire/token.h"
+#include "wire/vigil.h"
 #include "wire/wake.h"
 
 /* ---- samples ---- */
@@ -390,6 +391,35 @@ static struct alb_status read_wake(const struct buf *b)
     return with_trust(b, judge_wake);
 }
 
+static void make_vigil(struct buf *out)
+{
+    const struct vigil_order o = {.org = "acme",
+                                  .device = "till-7",
+                                  .number = 78,
+                                  .issued_wall_s = 1700000000,
+                                  .expires_wall_s = 1700000060,
+                                  .kind = VIGIL_SLEEP,
+                                  .begun_wall_s = 1699999900,
+                                  .until_wall_s = 1700007200,
+                                  .layer = "base/debian-12",
+                                  .version = "12.5"};
+    struct sign_secret secret = secret_of(HUB);
+
+    assert_ok(vigil_order_encode(&o, &secret, out));
+}
+
+static struct alb_status judge_vigil(const struct buf *b, const struct trust *t)
+{
+    struct vigil_order o;
+
+    return vigil_order_decode(buf_peek(b), buf_size(b), t, &o);
+}
+
+static struct alb_status read_vigil(const struct buf *b)
+{
+    return with_trust(b, judge_vigil);
+}
+
 static void make_request(struct buf *out)
 {
     static const uint32_t POSITIONS[] = {3, 4, 5, 9, 1000};
@@ -585,6 +615,7 @@ static const struct sample {
     {"states_seal", make_states, read_states},
     {"nearby", make_nearby, read_nearby},
     {"wake", make_wake, read_wake},
+    {"vigil", make_vigil, read_vigil},
     {"batch_request", make_request, read_request},
     {"batch_items", make_items, read_items},
     {"runs", make_runs, read_runs},

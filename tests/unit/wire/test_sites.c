@@ -207,14 +207,15 @@ static void json_has_lines_too_unless_it_is_one(void **state)
           "line 6 is no object {...}");
     FOUND("{\"format\":1,\"sites\":[{\"name\":\"a\",\"zone\":7,\"colour\":\"red\"}]}", true,
           "site 1 (a): a site has no \"colour\"; it has name, parent, subnets, gateways, "
-          "reflectors, zone, link, down, up, use, latency, load, max_sessions, note");
+          "reflectors, zone, link, down, up, use, latency, load, max_sessions, keep_awake, note");
     FOUND("{\"format\":2,\"places\":[]}", true, "\"format\" must be 1, the one this program knows",
           "a site directory has no \"places\"; it has format, number, sites",
           "\"sites\" is missing, or no list [...]");
     FOUND("", true, "there are no sites in this: neither JSON nor a table");
     FOUND("parent,colour\n", true, "line 1: column \"colour\" is not known",
           "line 1: a table of sites begins with a line of column names: name, parent, subnets, "
-          "gateways, reflectors, zone, link, down, up, use, latency, load, max_sessions, note");
+          "gateways, reflectors, zone, link, down, up, use, latency, load, max_sessions, "
+          "keep_awake, note");
     FOUND("name,name\n", true, "line 1: column \"name\" is there twice");
 }
 
