@@ -22,7 +22,7 @@
 #define SOON_NS (1 * NS_PER_MS)
 #define AGAIN_NS (60 * NS_PER_S)
 #define ROUND_REST_NS (3600 * NS_PER_S)
-enum { SCRUB_BYTES = 4 << 20 };
+enum { SCRUB_BYTES = 4 << 20, RECORD_ROOM = 512 /* what a record takes beside its chunk */ };
 
 /* A job sees only itself and the store. */
 struct cache_turn {
@@ -127,7 +127,7 @@ static void pin_done(struct job *job)
 static void add_key(struct cache_pin *p, const struct chunk_key *key, uint64_t bytes)
 {
     p->keys[p->count++] = *key;
-    p->bytes += bytes;
+    p->bytes += bytes + bytes / 64 + RECORD_ROOM;
 }
 
 static void root_opened(struct root_wait *w, struct alb_status st, const struct root_view *v)

@@ -30,13 +30,13 @@ static const struct option options[] = {
     {REFLECTOR_INIT, false, false, "name", "NAME", MEMBER(name), "propose a name for this box"},
     {REFLECTOR_SERVE, true, false, "config", "DIR/reflector.conf", MEMBER(config),
      "the file that init wrote"},
+    {REFLECTOR_WOULD_LOSE, true, false, "config", "DIR/reflector.conf", MEMBER(config),
+     "the same, as it is about to be"},
 };
 
 static const char *const verb_words[] = {
-    [REFLECTOR_HELP] = "--help",
-    [REFLECTOR_VERSION] = "--version",
-    [REFLECTOR_INIT] = "init",
-    [REFLECTOR_SERVE] = "serve",
+    [REFLECTOR_HELP] = "--help", [REFLECTOR_VERSION] = "--version",     [REFLECTOR_INIT] = "init",
+    [REFLECTOR_SERVE] = "serve", [REFLECTOR_WOULD_LOSE] = "would-lose",
 };
 
 /* ---- errors ---- */
@@ -168,7 +168,8 @@ int reflector_command_parse(int argc, char **argv, struct reflector_command *out
     int code = 0;
 
     if (argc < 2 || !take_verb(argv[1], &c.verb))
-        return reflector_fail(ALB_INVALID, "%s%sinit or serve is expected (see %s --help)",
+        return reflector_fail(ALB_INVALID,
+                              "%s%sinit, serve or would-lose is expected (see %s --help)",
                               argc < 2 ? "" : argv[1], argc < 2 ? "" : ": ", "albedo-reflector");
     for (int at = 2; at < argc && code == 0; at++) {
         if (strcmp(argv[at], "--help") == 0) {
@@ -201,13 +202,16 @@ static void help_of(enum reflector_verb verb)
 void reflector_help(void)
 {
     puts("usage: albedo-reflector init --data DIR --hub https://HOST:PORT --token TOKEN [options]\n"
-         "       albedo-reflector serve --config DIR/reflector.conf\n\n"
+         "       albedo-reflector serve --config DIR/reflector.conf\n"
+         "       albedo-reflector would-lose --config DIR/reflector.conf\n\n"
          "The branch box: gives the branch what it holds, and asks its parent once for what it\n"
          "lacks.\n\n"
          "init: enrol with a token (albedo token create --role reflector), write DIR");
     help_of(REFLECTOR_INIT);
     puts("\nserve: run until SIGTERM; the log goes to standard error");
     help_of(REFLECTOR_SERVE);
+    puts("\nwould-lose: what a start with this quota and these pins would drop; drops nothing");
+    help_of(REFLECTOR_WOULD_LOSE);
     puts("\n  --version                    print the program's version\n\n"
          "exit codes: 0 done, 1 failed, 2 wrong command line or configuration, 3 refused,\n"
          "4 not found, 5 unreachable, 6 full, 7 damaged");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* reflector/main.c – `albedo-reflector`: one of two commands, and where log lines go. */
+/* reflector/main.c – `albedo-reflector`: one of three commands, and where log lines go. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -28,6 +28,7 @@ static int run(const struct reflector_command *c)
     case REFLECTOR_HELP: reflector_help(); return 0;
     case REFLECTOR_VERSION: puts("albedo-reflector " ALB_VERSION); return 0;
     case REFLECTOR_INIT: return reflector_init_run(c);
+    case REFLECTOR_WOULD_LOSE: return reflector_would_lose_run(c);
     case REFLECTOR_SERVE: return reflector_serve_run(c, log_to_stderr);
     }
     alb_unreachable();

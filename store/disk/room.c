@@ -69,7 +69,8 @@ static struct alb_status evict_next(struct segment_store *d, bool force)
 {
     uint64_t queues[EVICT_QUEUES];
     (void)segment_table_bytes(&d->table, queues);
-    if (queues[QUEUE_PINNED] > 2 * d->segment_bytes + pins_reserved_bytes(&d->pins))
+    uint64_t reserved = pins_reserved_bytes(&d->pins);
+    if (queues[QUEUE_PINNED] > 2 * d->segment_bytes + reserved + reserved / 8)
         return store_evict(d, QUEUE_PINNED, force);
     if (queues[QUEUE_NEW] + queues[QUEUE_MAIN] == 0)
         return alb_fail(ALB_NOT_FOUND, "store: only what is pinned is left");

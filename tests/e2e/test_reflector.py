@@ -71,8 +71,8 @@ def test_help_and_version_are_answers():
 
 
 @pytest.mark.parametrize("words, says", [
-    ([], "init or serve is expected"),
-    (["start"], "start: init or serve is expected"),
+    ([], "init, serve or would-lose is expected"),
+    (["start"], "start: init, serve or would-lose is expected"),
     (["serve"], "serve: it needs --config DIR/reflector.conf"),
     (["serve", "--config"], "--config needs a value"),
     (["serve", "reflector.conf"], "it takes only options"),
