@@ -68,6 +68,8 @@ static void head_came(struct record_wait *w, struct alb_status st, const uint8_t
     (void)is_stale;
     if (!alb_failed(st))
         st = head_decode(bytes, size, trust, &head);
+    if (!alb_failed(st))
+        f->head_expires_wall_s = head.expires_wall_s;
     if (!alb_failed(st) && !digest_equal(&head.record, &f->head)) {
         go(f, FOLLOW_DUE);
         return;
@@ -175,6 +177,7 @@ static void pulled(struct follow *f, const struct pull *p)
 {
     f->was_pulled = true;
     f->head = p->fetched.head_record;
+    f->head_expires_wall_s = p->fetched.head_expires_wall_s;
     f->sequence = p->sequence;
     memcpy(f->version, p->version, sizeof f->version);
     f->pulled_wall_s = loop_wall_s(f->agent->loop);

@@ -68,16 +68,28 @@ static void tell_upstream(const struct json_doc *d, struct output *o)
 /* How long it can go on without the hub: what is published meanwhile aside. */
 static void tell_until(const struct json_doc *d, struct output *o)
 {
-    const int64_t certificate_s = (int64_t)json_doc_number(d, "good_until.certificate_wall_s");
-    const int64_t grant_s = (int64_t)json_doc_number(d, "good_until.grant_wall_s");
+    static const struct {
+        const char *path, *what;
+    } ENDS[] = {{"good_until.certificate_wall_s", "certificate"},
+                {"good_until.grant_wall_s", "read grant"},
+                {"good_until.head_wall_s", "word on which version is current"}};
+    const char *what = "";
     char time[UNITS_TEXT_SIZE];
+    int64_t first_s = INT64_MAX;
 
-    if (grant_s == 0)
+    if (json_doc_number(d, "good_until.grant_wall_s") == 0) {
         output_say(o, "  goes on    without the hub: not yet, it has no read grant");
-    else
-        output_say(o, "  goes on    without the hub until %s (its %s ends)",
-                   format_time(grant_s < certificate_s ? grant_s : certificate_s, time),
-                   grant_s < certificate_s ? "read grant" : "certificate");
+        return;
+    }
+    for (size_t i = 0; i < sizeof ENDS / sizeof ENDS[0]; i++) {
+        const int64_t ends_s = (int64_t)json_doc_number(d, ENDS[i].path);
+        if (ends_s == 0 || ends_s >= first_s)
+            continue;
+        first_s = ends_s;
+        what = ENDS[i].what;
+    }
+    output_say(o, "  goes on    without the hub until %s (its %s ends)", format_time(first_s, time),
+               what);
 }
 
 static void tell_place(const struct json_doc *d, struct output *o)

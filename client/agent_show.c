@@ -54,7 +54,7 @@ static void put_parent(const struct agent *a, struct json_writer *w)
     json_end(w);
 }
 
-/* Of all that are followed, since from then on that layer is not installed anew; 0: none is known. */
+/* Of all that are followed: from then on that layer is not installed anew.  0: none is known. */
 static int64_t first_head_expires(const struct agent *a)
 {
     int64_t first_s = 0;

@@ -17,7 +17,7 @@
 #include "client/explain.h"
 #include "client/table.h"
 
-enum { TEXT_MOST = 1 << 20, PATH_MOST = 96 };
+enum { TEXT_MOST = 1 << 20, PATH_MOST = 96, ELSEWHERE_DEPTH = 100 /* chooser_gather.c */ };
 #define LOOK_NS (100 * NS_PER_MS)
 #define SETTLE_NS (2 * NS_PER_S) /* scouts are back by then */
 #define WAIT_NS (10 * NS_PER_S)
@@ -54,7 +54,9 @@ static const char *tier_text(const struct told *t, char out[48])
     const char *tier = text_of(t, "tier");
     const uint64_t depth = number_of(t, "depth");
 
-    if (strcmp(tier, "parent") == 0)
+    if (strcmp(tier, "elsewhere") == 0 || depth >= ELSEWHERE_DEPTH)
+        snprintf(out, 48, "another site's");
+    else if (strcmp(tier, "parent") == 0)
         snprintf(out, 48, "%" PRIu64 " site%s above", depth, depth == 1 ? "" : "s");
     else if (strcmp(tier, "hub") == 0)
         snprintf(out, 48, "the hub");
@@ -111,12 +113,29 @@ static const char *joined(const struct json_doc *d, const char *array, char *out
     return out;
 }
 
+/* "DATE, good until DATE", or why it is only a hint. */
+static const char *list_age(const struct json_doc *d, char out[128])
+{
+    const int64_t expires_s = (int64_t)json_doc_number(d, "nearby.expires");
+    char issued[UNITS_TEXT_SIZE], expires[UNITS_TEXT_SIZE], cell[CELL_SIZE_MAX];
+    const bool is_stale = strcmp(table_cell(d, "nearby.stale", CELL_VALUE, cell), "yes") == 0;
+
+    format_time((int64_t)json_doc_number(d, "nearby.issued"), issued);
+    format_time(expires_s, expires);
+    if (expires_s <= (int64_t)time(NULL))
+        snprintf(out, 128, "%s, over since %s: a hint, certificates decide", issued, expires);
+    else
+        snprintf(out, 128, "%s, good until %s%s", issued, expires,
+                 is_stale ? "; nobody could be asked since" : "");
+    return out;
+}
+
 static void tell_place(const struct json_doc *d, struct output *o)
 {
     const char *site = json_doc_text(d, "nearby.at"), *by = json_doc_text(d, "nearby.by");
     const char *what = json_doc_text(d, "nearby.what");
     const uint64_t list = json_doc_number(d, "choice.list");
-    char cell[CELL_SIZE_MAX], issued[UNITS_TEXT_SIZE], text[512];
+    char list_text[128], text[512];
 
     if (site[0] == '\0')
         output_say(o, "site        none that the hub knows");
@@ -125,11 +144,7 @@ static void tell_place(const struct json_doc *d, struct output *o)
     output_say(o, "addresses   %s", joined(d, "place.addresses", text, sizeof text));
     output_say(o, "gateways    %s", joined(d, "place.gateways", text, sizeof text));
     if (list > 0)
-        output_say(o, "list        number %" PRIu64 " of %s%s", list,
-                   format_time((int64_t)json_doc_number(d, "nearby.issued"), issued),
-                   strcmp(table_cell(d, "nearby.stale", CELL_VALUE, cell), "yes") == 0
-                       ? ", kept from then: nobody could be asked since"
-                       : "");
+        output_say(o, "list        number %" PRIu64 " of %s", list, list_age(d, list_text));
     else
         output_say(o, "list        none: known are configuration, beacons and who served last");
 }

@@ -5,8 +5,8 @@
  * than at the last telling.  A pull once a minute that finds nothing new says nothing.
  *
  * In the state's catalogue: "told-counter" is {epoch, number of the last report}, "told-last/LAYER"
- * what was last told of a layer, "told-pull/N" what is not delivered yet: an agent on the same state
- * has its own.  Two pulls at once get two numbers.
+ * what was last told of a layer, "told-pull/N" what is not delivered yet: an agent on the same
+ * state has its own.  Two pulls at once get two numbers.
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -170,8 +170,8 @@ static bool judge_serial(struct chooser *c, size_t i)
     if (!f->is_revoked || was_revoked)
         return false;
     memcpy(m->words, REVOKED, sizeof REVOKED);
-    log_event(LOG_WARN, "chooser.revoked", "place=%s:%u device=%s serial=%s", f->place.host,
-              f->place.port, f->device, m->serial);
+    log_event(LOG_WARN, "chooser.revoked", "place=%s device=%s serial=%s",
+              upstream_place_text(&f->place).text, f->device, m->serial);
     return true;
 }
 
@@ -187,8 +187,8 @@ void chooser_judge(struct chooser *c, size_t i, const struct identity *id)
         snprintf(words, sizeof words, "it shows the certificate of %s, not of %s", id->device,
                  f->device);
         memcpy(m->words, words, sizeof m->words);
-        log_event(LOG_WARN, "chooser.foreign", "place=%s:%u expected=%s shown=%s", f->place.host,
-                  f->place.port, f->device, id->device);
+        log_event(LOG_WARN, "chooser.foreign", "place=%s expected=%s shown=%s",
+                  upstream_place_text(&f->place).text, f->device, id->device);
         return;
     }
     if (f->is_below)
@@ -240,7 +240,7 @@ void chooser_note_bad(struct chooser *c, size_t i, const char *words)
     m->failures++;
     if (words != m->words)
         snprintf(m->words, sizeof m->words, "%s", words);
-    log_event(LOG_INFO, "chooser.bad", "place=%s:%u why=\"%s\"", f->place.host, f->place.port,
+    log_event(LOG_INFO, "chooser.bad", "place=%s why=\"%s\"", upstream_place_text(&f->place).text,
               m->words);
     chooser_decide_soon(c);
 }
@@ -328,8 +328,8 @@ static void move(struct chooser *c, size_t to, bool is_return)
     c->is_waiting = false;
     be_quiet(c, false);
     upstream_cancel(take_ptr(&c->asking));
-    log_event(LOG_INFO, "chooser.move", "device=%s place=%s:%u tier=%s better=%s",
-              c->facts[to].device, place.host, place.port, choice_tier_word(c->facts[to].tier),
+    log_event(LOG_INFO, "chooser.move", "device=%s place=%s tier=%s better=%s", c->facts[to].device,
+              upstream_place_text(&place).text, choice_tier_word(c->facts[to].tier),
               is_return ? "yes" : "no");
     c->is_moving = true;
     upstream_move(c->upstream, &place);

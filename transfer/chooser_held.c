@@ -244,8 +244,8 @@ static void hedge(struct chooser *c, size_t held, uint64_t silent_ns)
         chooser_ask_held(c, CHOOSER_ANSWER_NS);
         ask_neighbours(c, held);
     } else if ((c->is_mute || silent_ns >= MUTE_MOST_NS) && has_neighbour(c, held)) {
-        log_event(LOG_WARN, "chooser.hangs", "place=%s:%u silent_ms=%" PRIu64,
-                  c->facts[held].place.host, c->facts[held].place.port, silent_ns / NS_PER_MS);
+        log_event(LOG_WARN, "chooser.hangs", "place=%s silent_ms=%" PRIu64,
+                  upstream_place_text(&c->facts[held].place).text, silent_ns / NS_PER_MS);
         chooser_note_bad(c, held, "it fell silent while something was asked of it");
         upstream_suspect(c->upstream, alb_fail(ALB_TIMEOUT, "the parent fell silent, and another "
                                                             "one on this network answers"));

@@ -85,8 +85,7 @@ bool scout_send(struct chooser *c, size_t i)
             s = &c->scouts[k];
     if (s == NULL)
         return false;
-    log_event(LOG_DEBUG, "chooser.asks", "place=%s:%u", c->facts[i].place.host,
-              c->facts[i].place.port);
+    log_event(LOG_DEBUG, "chooser.asks", "place=%s", upstream_place_text(&c->facts[i].place).text);
     s->place = c->facts[i].place;
     s->asked = 0;
     s->best_us = 0;

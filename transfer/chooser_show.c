@@ -36,14 +36,9 @@ static void show_candidate(struct json_writer *w, const struct choice_candidate 
                            const struct chooser_candidate *m, enum choice_reason reason,
                            uint64_t now_ns)
 {
-    char place[UPSTREAM_HOST_SIZE + 8];
-    const bool is_six = strchr(f->place.host, ':') != NULL;
-
     json_object_begin(w, NULL);
-    snprintf(place, sizeof place, "%s%s%s:%u", is_six ? "[" : "", f->place.host, is_six ? "]" : "",
-             f->place.port);
     json_text(w, "device", f->device);
-    json_text(w, "place", place);
+    json_text(w, "place", upstream_place_text(&f->place).text);
     json_text(w, "from", choice_from_word(f->from));
     json_text(w, "tier", choice_tier_word(f->tier));
     json_number(w, "depth", f->depth);

@@ -142,7 +142,7 @@ struct line *line_new(const struct line_options *options)
     l->options = *options;
     timer_init(&l->move, options->loop, move, l);
     l->is_wan = leads_to_a_wan(options);
-    snprintf(l->name, sizeof l->name, "%s:%u", options->places[0].host, options->places[0].port);
+    snprintf(l->name, sizeof l->name, "%s", upstream_place_text(&options->places[0]).text);
     l->wan = wan_new(&(struct wan_options){.loop = options->loop,
                                            .is_shaped = l->is_wan,
                                            .ceiling_bps = {options->down_bps, options->up_bps},
@@ -177,7 +177,7 @@ void line_addresses_changed(struct line *l)
 
 void line_leads_to(struct line *l, const struct upstream_place *place, bool is_lan)
 {
-    snprintf(l->name, sizeof l->name, "%s:%u", place->host, place->port);
+    snprintf(l->name, sizeof l->name, "%s", upstream_place_text(place).text);
     if (l->options.kind == LINE_IS_AUTO)
         wan_say_near(l->wan, is_lan);
 }

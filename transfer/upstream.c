@@ -430,8 +430,7 @@ static void link_ready(struct upstream_link *link)
     if (u->options.wants_grant)
         timer_set_in(&u->renewal, RENEWAL_EVERY_NS);
     u->since_ns = loop_now_ns(u->options.loop);
-    log_event(LOG_INFO, "upstream.up", "place=%s:%u", u->options.places[u->place].host,
-              u->options.places[u->place].port);
+    log_event(LOG_INFO, "upstream.up", "place=%s", upstream_place_text(upstream_at(u)).text);
     for (l = TAILQ_FIRST(&u->listeners); l != NULL; l = next) {
         next = TAILQ_NEXT(l, link);
         l->up(l);
@@ -524,9 +523,8 @@ static void lose_in_words(struct upstream *u, struct alb_status why, const char 
     u->refused_until_s = until_wall_s;
     u->losses++;
     u->failures++;
-    log_status(LOG_WARN, "upstream.down", why, "place=%s:%u retry_ms=%" PRIu64,
-               u->options.places[u->place].host, u->options.places[u->place].port,
-               delay_ns / NS_PER_MS);
+    log_status(LOG_WARN, "upstream.down", why, "place=%s retry_ms=%" PRIu64,
+               upstream_place_text(upstream_at(u)).text, delay_ns / NS_PER_MS);
     if (!was_up)
         u->place = (u->place + 1) % u->options.place_count;
     upstream_hang_up(u, delay_ns);
@@ -538,6 +536,16 @@ void upstream_suspect(struct upstream *u, struct alb_status why)
 {
     if (u->is_up || u->control.session != NULL)
         lose(u, why);
+}
+
+struct upstream_place_text upstream_place_text(const struct upstream_place *place)
+{
+    const bool is_six = strchr(place->host, ':') != NULL;
+    struct upstream_place_text out;
+
+    (void)snprintf(out.text, sizeof out.text, is_six ? "[%s]:%u" : "%s:%u", place->host,
+                   place->port);
+    return out;
 }
 
 const struct upstream_place *upstream_at(const struct upstream *u)
@@ -552,8 +560,8 @@ void upstream_move(struct upstream *u, const struct upstream_place *place)
 
     if (is_same && (u->is_up || u->control.session != NULL))
         return;
-    log_event(LOG_INFO, "upstream.move", "from=%s:%u to=%s:%u", at->host, at->port, to.host,
-              to.port);
+    log_event(LOG_INFO, "upstream.move", "from=%s to=%s", upstream_place_text(at).text,
+              upstream_place_text(&to).text);
     u->options.places[0] = to;
     u->options.place_count = 1;
     u->place = 0;
@@ -607,7 +615,7 @@ static void add_counts(const struct upstream_link *link, struct upstream_figures
 
 void upstream_figures(struct upstream *u, struct upstream_figures *out)
 {
-    const struct upstream_place *place = &u->options.places[u->place];
+    const struct upstream_place_text place = upstream_place_text(upstream_at(u));
 
     *out = (struct upstream_figures){.is_up = u->is_up,
                                      .since_ns = u->since_ns,
@@ -615,8 +623,7 @@ void upstream_figures(struct upstream *u, struct upstream_figures *out)
                                      .losses = u->losses,
                                      .body_received = u->body_received,
                                      .body_sent = u->body_sent};
-    const bool is_six = strchr(place->host, ':') != NULL;
-    snprintf(out->place, sizeof out->place, is_six ? "[%s]:%u" : "%s:%u", place->host, place->port);
+    memcpy(out->place, place.text, sizeof out->place);
     if (!u->is_up && u->has_failed) {
         if (u->refusal[0] != '\0')
             memcpy(out->why_down, u->refusal, sizeof out->why_down);

@@ -44,6 +44,12 @@ struct upstream_place {
     uint16_t port;
 };
 
+/* "hub.example.org:7443", "[2001:db8::5]:7443": for people and logs. */
+struct upstream_place_text {
+    char text[UPSTREAM_HOST_SIZE + 8];
+};
+struct upstream_place_text upstream_place_text(const struct upstream_place *place);
+
 struct upstream_options {
     struct loop *loop;
     struct upstream_place places[UPSTREAM_PLACES_MAX];

@@ -112,6 +112,16 @@ static void without_a_site_the_configured_reflector_is_the_branchs_own(void **st
     assert_true(chooser_is_lan(g->chooser));
 }
 
+static void places_are_written_as_they_are_typed(void **state)
+{
+    const struct upstream_place four = {.host = "10.1.0.5", .port = 7443};
+    const struct upstream_place six = {.host = "2001:db8::5", .port = 7443};
+
+    (void)state;
+    assert_string_equal(upstream_place_text(&four).text, "10.1.0.5:7443");
+    assert_string_equal(upstream_place_text(&six).text, "[2001:db8::5]:7443");
+}
+
 /* ---- forged beacons -------------------------------------------------------------------------- */
 
 static void forge(struct stage *g, unsigned turn)
@@ -173,6 +183,7 @@ int main(void)
         TEST(one_remembered_from_another_site_is_no_lan_and_comes_behind_the_hub),
         TEST(a_configured_reflector_of_another_site_is_used_as_one_over_a_wan),
         TEST(without_a_site_the_configured_reflector_is_the_branchs_own),
+        TEST(places_are_written_as_they_are_typed),
         TEST(forged_beacons_move_nobody_and_nothing_is_told_for_them),
         TEST(forged_beacons_do_not_keep_it_from_the_hub),
     };
