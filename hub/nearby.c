@@ -28,8 +28,8 @@ enum {
     TURN_LISTS = 64,       /* looked at in one turn of the loop, about 2 ms                  */
     SAID_MOST = 3 << 10,   /* of an event's names; beyond it nobody is named                 */
     BYTES_MOST = 32 << 20, /* of lists, signed; the one that nobody asked for longest goes   */
+    STRANGE_MOST = 256,    /* entries of names that may be invented; the oldest goes           */
     KEPT_MOST = 8 << 10,
-    ENTRIES_MOST = SITES_MAX + 1,
 };
 
 static const char KEPT[] = "holder/";
@@ -40,7 +40,8 @@ struct entry { /* of a site that somebody asked for */
     uint64_t number;    /* of `bytes` */
     int64_t issued_wall_s;
     struct buf bytes; /* signed; empty: to be made */
-    TAILQ_ENTRY(entry) link;
+    bool is_strange;  /* without a directory: no reflector is there, so the name may be invented */
+    TAILQ_ENTRY(entry) link, of_strange;
 };
 TAILQ_HEAD(entries, entry);
 
@@ -56,7 +57,9 @@ struct hub_nearby {
     struct sites_index *index; /* NULL: there is no directory */
     struct map by_site;        /* entries */
     struct entries entries;    /* who was asked for last is last */
-    size_t bytes;              /* of all of them */
+    struct entries strange;    /* likewise */
+    size_t strange_count;
+    size_t bytes; /* of all of them */
     struct changes pending, looking;
     struct entry **round; /* owned: those still to be looked at, from the end; NULL: none */
     size_t round_left;
@@ -134,6 +137,52 @@ static struct alb_status sign(struct hub_nearby *n, struct entry *e)
     return st;
 }
 
+static bool may_be_invented(const struct hub_nearby *n, const char *site)
+{
+    return n->index == NULL && site[0] != '\0' && !nearby_map_has_site(&n->map, site);
+}
+
+static void mark_strange(struct hub_nearby *n, struct entry *e, bool is_strange)
+{
+    if (e->is_strange) {
+        TAILQ_REMOVE(&n->strange, e, of_strange);
+        n->strange_count--;
+    }
+    e->is_strange = is_strange;
+    if (is_strange) {
+        TAILQ_INSERT_TAIL(&n->strange, e, of_strange);
+        n->strange_count++;
+    }
+}
+
+/* Also of a round that is under way. */
+static void free_entry(struct hub_nearby *n, struct entry *e)
+{
+    const struct chunk_key key = map_text_key(e->site);
+
+    for (size_t i = 0; i < n->round_left; i++)
+        if (n->round[i] == e)
+            n->round[i] = NULL;
+    mark_strange(n, e, false);
+    map_remove(&n->by_site, &key);
+    TAILQ_REMOVE(&n->entries, e, link);
+    n->bytes -= buf_size(&e->bytes);
+    buf_release(&e->bytes);
+    free(e);
+}
+
+static void forget_strange(struct hub_nearby *n)
+{
+    while (n->strange_count > STRANGE_MOST) {
+        struct entry *e = TAILQ_FIRST(&n->strange);
+
+        if (may_be_invented(n, e->site))
+            free_entry(n, e);
+        else
+            mark_strange(n, e, false);
+    }
+}
+
 static struct entry *entry_of(struct hub_nearby *n, const char *site)
 {
     const struct chunk_key key = map_text_key(site);
@@ -141,14 +190,15 @@ static struct entry *entry_of(struct hub_nearby *n, const char *site)
 
     if (e != NULL) {
         TAILQ_REMOVE(&n->entries, e, link);
-        TAILQ_INSERT_TAIL(&n->entries, e, link);
-        return e;
+    } else {
+        e = xalloc(sizeof *e);
+        (void)snprintf(e->site, sizeof e->site, "%s", site);
+        buf_init(&e->bytes, NEARBY_BYTES_MAX);
+        map_put(&n->by_site, &key, e);
     }
-    e = xalloc(sizeof *e);
-    (void)snprintf(e->site, sizeof e->site, "%s", site);
-    buf_init(&e->bytes, NEARBY_BYTES_MAX);
-    map_put(&n->by_site, &key, e);
     TAILQ_INSERT_TAIL(&n->entries, e, link);
+    mark_strange(n, e, may_be_invented(n, site));
+    forget_strange(n); /* never this one: it is the last */
     return e;
 }
 
@@ -214,15 +264,6 @@ static void found_to_head(const struct nearby_question *q, const struct sites_fo
     }
 }
 
-/* While there is no directory any name is a site; somebody might think of many. */
-static bool may_have_entry(const struct hub_nearby *n, const char *site)
-{
-    const struct chunk_key key = map_text_key(site);
-
-    return hub_site_is_known(n->hub, site) &&
-           (n->by_site.count < ENTRIES_MOST || map_get(&n->by_site, &key) != NULL);
-}
-
 static void locate(const struct hub_nearby *n, const struct nearby_question *q,
                    struct nearby_head *head)
 {
@@ -236,7 +277,7 @@ static void locate(const struct hub_nearby *n, const struct nearby_question *q,
     *head = (struct nearby_head){.by = NEARBY_BY_NONE};
     if (f.site != NULL) {
         found_to_head(q, &f, head);
-    } else if (q->site[0] != '\0' && may_have_entry(n, q->site)) {
+    } else if (q->site[0] != '\0' && hub_site_is_known(n->hub, q->site)) {
         memcpy(head->site, q->site, sizeof head->site);
         head->by = NEARBY_BY_CONFIGURED;
     }
@@ -341,6 +382,16 @@ static void say(struct hub_nearby *n)
     n->says_all = false;
 }
 
+/* A reflector came to a site that is not watched: its list may have been forgotten. */
+static void say_forgotten(struct hub_nearby *n)
+{
+    for (size_t i = 0; i < n->looking.count && n->index == NULL; i++) {
+        const struct chunk_key key = map_text_key(n->looking.sites[i]);
+        if (n->looking.sites[i][0] != '\0' && map_get(&n->by_site, &key) == NULL)
+            note_said(n, n->looking.sites[i]);
+    }
+}
+
 static void look(void *nearby)
 {
     struct hub_nearby *n = nearby;
@@ -351,7 +402,7 @@ static void look(void *nearby)
     while (n->round_left > 0 && looked < TURN_LISTS && passed++ < TURN_PASSES) {
         struct entry *e = n->round[--n->round_left];
 
-        if (!is_affected(n, e))
+        if (e == NULL || !is_affected(n, e))
             continue;
         looked++;
         if (is_another(n, e))
@@ -363,6 +414,7 @@ static void look(void *nearby)
     }
     free(n->round);
     n->round = NULL;
+    say_forgotten(n);
     say(n);
     if (n->pending.count > 0)
         timer_set_in(&n->look, GATHER_NS);
@@ -457,17 +509,6 @@ static void build_index(struct hub_nearby *n)
         n->index = sites_index_new(n->hub->sites);
 }
 
-static void free_entry(struct hub_nearby *n, struct entry *e)
-{
-    const struct chunk_key key = map_text_key(e->site);
-
-    map_remove(&n->by_site, &key);
-    TAILQ_REMOVE(&n->entries, e, link);
-    n->bytes -= buf_size(&e->bytes);
-    buf_release(&e->bytes);
-    free(e);
-}
-
 /* Where anybody is may be another now, so all are told, whatever became of the lists. */
 void hub_nearby_directory(struct hub *h)
 {
@@ -491,6 +532,11 @@ void hub_nearby_states(struct hub *h)
 {
     if (h->nearby != NULL)
         note_all(h->nearby);
+}
+
+size_t hub_nearby_lists(const struct hub *h)
+{
+    return h->nearby->by_site.count;
 }
 
 /* ---- beginning and end ----------------------------------------------------------------------- */
@@ -528,6 +574,7 @@ struct alb_status hub_load_nearby(struct hub *h)
     nearby_map_init(&n->map);
     map_init(&n->by_site);
     TAILQ_INIT(&n->entries);
+    TAILQ_INIT(&n->strange);
     buf_init(&n->said, SAID_MOST);
     log_limit_init(&n->behind_lines, "nearby.behind");
     timer_init(&n->look, h->options.loop, look, n);
@@ -549,9 +596,11 @@ void hub_close_nearby(struct hub *h)
     if (n == NULL)
         return;
     timer_stop(&n->look);
+    free(n->round);
+    n->round = NULL;
+    n->round_left = 0;
     while ((e = TAILQ_FIRST(&n->entries)) != NULL)
         free_entry(n, e);
-    free(n->round);
     sites_index_free(n->index);
     nearby_map_release(&n->map);
     map_release(&n->by_site);

@@ -11,6 +11,8 @@
  * that was restored, or whose clock was set back, hears from those who ask that theirs are higher,
  * and goes on above that, as far as its clock ten years on.
  *
+ * Without a directory any name is a site; of those where no reflector is, 256 lists are watched.
+ *
  * Where reflectors were last reached is kept ("holder/DEVICE").  Everything here is the loop's, but
  * for hub_load_nearby(), which blocks.
  */
@@ -36,5 +38,7 @@ void hub_nearby_listen(struct hub *h); /* h->roster is there: what reflectors an
 void hub_nearby_unlisten(struct hub *h);
 void hub_nearby_directory(struct hub *h); /* h->sites is another */
 void hub_nearby_states(struct hub *h);    /* so are the states   */
+/* How many are watched. */
+size_t hub_nearby_lists(const struct hub *h);
 /* Before h->sites is freed. */
 void hub_nearby_forget_directory(struct hub *h);

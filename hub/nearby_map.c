@@ -68,6 +68,11 @@ static struct nearby_group *find_group(const struct nearby_map *m, const char *s
     return map_get(&m->groups, &key);
 }
 
+bool nearby_map_has_site(const struct nearby_map *m, const char *site)
+{
+    return find_group(m, site) != NULL;
+}
+
 /* Where `device` is in the group, or would be. */
 static size_t position(const struct nearby_group *g, const char *device)
 {

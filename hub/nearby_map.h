@@ -35,6 +35,8 @@ void nearby_map_release(struct nearby_map *m);
 bool nearby_map_admit(struct nearby_map *m, const char *device, const char *site);
 /* It is not believed any more, or no reflector. */
 bool nearby_map_remove(struct nearby_map *m, const char *device);
+/* Is a reflector there? */
+bool nearby_map_has_site(const struct nearby_map *m, const char *site);
 /* NULL: none of that name. */
 const struct nearby_reflector *nearby_map_find(const struct nearby_map *m, const char *device);
 /* Where it can be reached, as it said.  Who does not say so (serves NULL, no addresses) keeps what

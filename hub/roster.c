@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "hub/device.h"
 #include "hub/hub_impl.h"
 
 enum {
@@ -44,6 +45,7 @@ struct hub_presences {
 
 static void on_rested(void *arg);
 static void write_some(struct hub_presences *p);
+static struct note *note_of(struct hub_presences *p, const char *device);
 
 /* ---- what is kept ---------------------------------------------------------------------------- */
 
@@ -150,13 +152,14 @@ struct alb_status presence_each(struct catalogue *c, presence_visit visit, void 
 struct written {
     char device[64];
     struct buf value;
+    bool has_failed;
 };
 
 struct presence_task {
     struct hub_task task; /* first */
     struct hub_presences *owner;
     struct written list[BATCH];
-    size_t count, written, unchanged, failed;
+    size_t count, written, unchanged, strangers, failed;
     struct alb_status why;
 };
 
@@ -173,12 +176,23 @@ static bool says_the_same(const struct buf *a, const struct buf *b)
            memcmp(buf_peek(a) + x, buf_peek(b) + y, buf_size(a) - x) == 0;
 }
 
+/* A reflector may claim anybody; of whom nobody enrolled nothing is kept. */
+static struct alb_status look_up(struct catalogue *c, const char *device, bool *is_ours)
+{
+    struct device_record d;
+    const struct alb_status st = device_read(c, device, &d, NULL);
+
+    *is_ours = st.code != ALB_NOT_FOUND;
+    return *is_ours ? st : ALB_STATUS_OK;
+}
+
 static void write_one(struct presence_task *t, struct written *one)
 {
     struct catalogue *c = t->task.hub->options.catalogue;
     char name[CATALOGUE_NAME_MAX + 1];
     struct buf before;
     uint64_t version;
+    bool is_ours = true;
 
     name_of(one->device, name);
     buf_init(&before, CATALOGUE_VALUE_MAX);
@@ -186,10 +200,14 @@ static void write_one(struct presence_task *t, struct written *one)
     if (!alb_failed(st) && buf_size(&before) > 2 && says_the_same(&before, &one->value)) {
         t->unchanged++;
     } else {
-        st = catalogue_swap(c, name, CATALOGUE_ANY, buf_peek(&one->value), buf_size(&one->value),
-                            &version);
-        t->written += !alb_failed(st);
+        st = look_up(c, one->device, &is_ours);
+        if (!alb_failed(st) && is_ours)
+            st = catalogue_swap(c, name, CATALOGUE_ANY, buf_peek(&one->value),
+                                buf_size(&one->value), &version);
+        t->strangers += !is_ours;
+        t->written += is_ours && !alb_failed(st);
         t->failed += alb_failed(st);
+        one->has_failed = alb_failed(st);
         if (alb_failed(st))
             t->why = st;
     }
@@ -212,6 +230,19 @@ static void write_release(struct hub_task *task)
         buf_release(&t->list[i].value);
 }
 
+/* What could not be written is written with the next change, or when it has rested; where something
+ * newer waits already, that is. */
+static void give_back(struct hub_presences *p, struct written *one)
+{
+    struct note *n = note_of(p, one->device);
+
+    if (n == NULL || buf_size(&n->value) > 0)
+        return;
+    buf_release(&n->value);
+    n->value = one->value;
+    buf_init(&one->value, VALUE_MOST);
+}
+
 static void write_done(struct hub_task *task)
 {
     struct presence_task *t = (struct presence_task *)task;
@@ -219,9 +250,14 @@ static void write_done(struct hub_task *task)
 
     p->figures.written += t->written;
     p->figures.unchanged += t->unchanged;
+    p->figures.strangers += t->strangers;
     p->figures.failed += t->failed;
+    for (size_t i = 0; i < t->count; i++)
+        if (t->list[i].has_failed)
+            give_back(p, &t->list[i]);
     if (t->failed > 0)
-        log_status(LOG_WARN, "presence.not_kept", t->why, "devices=%zu", t->failed);
+        log_status(LOG_WARN, "presence.not_kept", t->why, "devices=%zu next=\"in a minute\"",
+                   t->failed);
     p->is_writing = false;
     hub_task_end(task);
     write_some(p);

@@ -4,10 +4,11 @@
  *     transfer/roster ──came, moved, went──> notes ──a job, 64 each──> catalogue "presence/DEVICE"
  *
  * A device's presence is written when its place, its cards or the versions it has are others than
- * what is kept, when its child is another, and when it goes; for one device at most once a minute, and so that a machine
- * that sleeps can be woken after the hub was started anew.  What is unchanged is not written.
- * MACs come from here and from nowhere else: from what a device, or the reflector it is behind,
- * announced.
+ * what is kept, when its child is another, and when it goes; for one device at most once a minute,
+ * and so that a machine that sleeps can be woken after the hub was started anew.  What is unchanged
+ * is not written; what cannot be written is tried again a minute later.  Of a name that nobody
+ * enrolled nothing is kept.  MACs come from here and from nowhere else: from what a device, or the
+ * reflector it is behind, announced.
  */
 #pragma once
 
@@ -46,6 +47,7 @@ void hub_close_roster(struct hub *h); /* after the serve is gone */
 
 struct presences_figures {
     uint64_t written, unchanged, failed, dropped;
+    uint64_t strangers; /* nobody enrolled them, so they are not kept */
     size_t waiting;
 };
 void hub_presences_figures(const struct hub *h, struct presences_figures *out);

@@ -48,7 +48,8 @@ struct announcer {
     bool own_changed, owes_all;
     bool is_in_round; /* parts of all were said, not the last; of what was not, `changes` are */
     bool is_deaf;     /* the parent: it does not know the request */
-    bool has_left;    /* last words were said: nothing more until it is back */
+    bool has_left;    /* last words were said: nothing more until it is back … */
+    bool is_over;     /* … and after a bye it never is                         */
     int64_t since_wall_s;
     enum saying saying;
     struct upstream_request *asking;
@@ -190,6 +191,8 @@ static void note_parent(struct announcer *a, struct announce *own)
 
 void announcer_set_own(struct announcer *a, const struct announce *own)
 {
+    if (a->is_over)
+        return; /* a card moved, or a driver answered, while the program ends */
     struct announce *next = announce_copy(own);
     const bool was_away = a->own == NULL || a->has_left;
 
@@ -482,6 +485,7 @@ void announcer_say_goodbye(struct announcer *a, enum announce_goes goes, loop_fn
     a->left = done;
     a->left_arg = arg;
     a->has_left = true;
+    a->is_over = goes == ANNOUNCE_BYE;
     timer_set_in(&a->leaving, can_say ? GOODBYE_NS : 0);
     if (!can_say)
         return;

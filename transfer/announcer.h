@@ -38,7 +38,7 @@ void announcer_set_own(struct announcer *a, const struct announce *own);
 /* NULL before the first announcer_set_own(). */
 const struct announce *announcer_own(const struct announcer *a);
 /* The last words: BYE or SLEEP; done() when they were taken, or after 2 s at most.  Nothing is said
- * after them until announcer_set_own(), which says that it is back. */
+ * after BYE any more; after SLEEP until announcer_set_own(), which says that it is back. */
 void announcer_say_goodbye(struct announcer *a, enum announce_goes goes, loop_fn done, void *arg);
 
 struct announcer_figures {

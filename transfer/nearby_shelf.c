@@ -52,8 +52,34 @@ static void drop_kept(const struct nearby_shelf *s, const char *site)
         record_keep(s->options.loop, s->options.catalogue, record_name(site, name), NULL, 0, NULL);
 }
 
+/* At such a site there is nobody: whoever asked may have invented it. */
+static bool names_nobody(const struct nearby_shelved *one)
+{
+    return one->list.site[0] != '\0' && one->list.holder_count == 0 && one->list.above_count == 0;
+}
+
+/* Of those only an eighth of the shelf is kept, so that inventions push no list out that is worth
+ * something. */
+static void make_room_for_nobodies(struct nearby_shelf *s)
+{
+    struct nearby_shelved *one, *next;
+    size_t count = 0;
+
+    TAILQ_FOREACH(one, &s->lists, link) count += names_nobody(one);
+    for (one = TAILQ_FIRST(&s->lists); one != NULL && count > s->options.max_lists / 8 + 1;
+         one = next) {
+        next = TAILQ_NEXT(one, link);
+        if (!names_nobody(one))
+            continue;
+        drop_kept(s, one->list.site);
+        free_one(s, one);
+        count--;
+    }
+}
+
 static void make_room(struct nearby_shelf *s)
 {
+    make_room_for_nobodies(s);
     while (s->list_count > s->options.max_lists) {
         struct nearby_shelved *oldest = TAILQ_FIRST(&s->lists);
 

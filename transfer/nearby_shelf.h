@@ -5,7 +5,8 @@
  *     "nearby/SITE"      the signed bytes; "nearby/-" is that of no site
  *     "nearby-places"    lines "gateway MAC SITE" and "subnet ADDRESS/BITS SITE"
  *
- * Both are bounded: what was not used for longest goes.  Everything here is called on the loop, but
+ * Both are bounded: what was not used for longest goes, and of lists that name nobody (of a site
+ * that may be invented) all but an eighth of the shelf.  Everything here is called on the loop, but
  * for nearby_shelf_open(), which blocks.
  */
 #pragma once

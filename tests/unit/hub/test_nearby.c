@@ -367,6 +367,74 @@ static void a_new_directory_is_told_to_all(void **state)
     assert_non_null(strstr(lines, "nearby\n"));
 }
 
+/* ---- no directory, and invented names ---- */
+
+static int set_up_without_directory(void **state)
+{
+    struct nearby_stage *n = xalloc(sizeof *n);
+
+    n->s = stage_ready();
+    join_box(n, "oslo-1", "oslo");
+    *state = n;
+    return 0;
+}
+
+static void ask_for_inventions(struct nearby_stage *n, unsigned count)
+{
+    char query[64];
+
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(query, sizeof query, "?site=invented-%u", i);
+        assert_int_equal(ask(n, query), 200);
+        assert_int_equal(n->list.holder_count, 0);
+    }
+}
+
+static void invented_names_do_not_push_a_real_site_out(void **state)
+{
+    struct nearby_stage *n = *state;
+
+    world_run(n->s->world, world_now_ns(n->s->world) + 3 * NS_PER_S);
+    assert_int_equal(ask(n, "?site=oslo"), 200);
+    const uint64_t before = n->list.number;
+    ask_for_inventions(n, 600);
+    assert_in_range(hub_nearby_lists(n->s->hub), 2, 260);
+    assert_int_equal(ask(n, "?site=oslo"), 200);
+    assert_int_equal(n->list.number, before); /* not signed again: it was there still */
+    listen_for_events(n);
+    announce(n, "oslo-1", "10.1.0.9:7443", "10.1.0.9", 96 + 24);
+    assert_string_equal(events(n), "nearby oslo\n");
+}
+
+static void a_site_taken_for_an_invention_is_named_when_a_reflector_joins(void **state)
+{
+    struct nearby_stage *n = *state;
+
+    world_run(n->s->world, world_now_ns(n->s->world) + 3 * NS_PER_S);
+    assert_int_equal(ask(n, "?site=bergen"), 200);
+    ask_for_inventions(n, 300);
+    listen_for_events(n);
+    join_box(n, "bergen-12", "bergen");
+    assert_string_equal(events(n), "nearby bergen\n");
+    assert_int_equal(ask(n, "?site=bergen"), 200);
+    assert_int_equal(n->list.holder_count, 1);
+}
+
+static void an_invention_that_goes_while_all_are_looked_at_is_looked_at_no_more(void **state)
+{
+    struct nearby_stage *n = *state;
+
+    ask_for_inventions(n, 256);
+    for (unsigned i = 0; i < 20; i++) {
+        join_box(n, i % 2 == 0 ? "moving" : "moving-2", i % 3 == 0 ? "oslo" : "bergen");
+        hub_nearby_states(n->s->hub);
+        world_run(n->s->world, world_now_ns(n->s->world) + NS_PER_S - NS_PER_MS);
+        ask_for_inventions(n, 3);
+        assert_int_equal(ask(n, i % 2 == 0 ? "?site=x" : "?site=y"), 200);
+    }
+    assert_in_range(hub_nearby_lists(n->s->hub), 200, 260);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -388,6 +456,11 @@ int main(void)
         TEST(a_change_that_is_taken_back_is_not_told),
         TEST(who_asked_just_before_is_told_all_the_same),
         TEST(a_new_directory_is_told_to_all),
+#undef TEST
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up_without_directory, tear_down)
+        TEST(invented_names_do_not_push_a_real_site_out),
+        TEST(a_site_taken_for_an_invention_is_named_when_a_reflector_joins),
+        TEST(an_invention_that_goes_while_all_are_looked_at_is_looked_at_no_more),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

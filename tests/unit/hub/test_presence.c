@@ -10,9 +10,21 @@ static const char AT_OSLO[] =
     "\"oslo\",\"by\":\"gateway\",\"addresses\":[\"10.1.0.9/24\"]},\"cards\":[{\"mac\":"
     "\"52:54:00:01:02:03\",\"link\":\"eth0\",\"wake\":[\"magic\"]}]}]}";
 
+static void enrol(struct stage *s, const char *device)
+{
+    struct identity who = {.role = ROLE_ENDPOINT, .org = "acme", .expires_wall_s = INT64_MAX};
+
+    (void)snprintf(who.device, sizeof who.device, "%s", device);
+    (void)snprintf(who.serial, sizeof who.serial, "%032x", 77U);
+    must(hub_admit(s->hub, &who, "", ""));
+}
+
 static int set_up(void **state)
 {
-    *state = stage_new();
+    struct stage *s = stage_new();
+
+    enrol(s, "pc-1");
+    *state = s;
     return 0;
 }
 
@@ -52,6 +64,90 @@ static void what_a_reflector_announced_is_kept_with_its_macs(void **state)
     assert_int_equal(p.goes, ANNOUNCE_STAYS);
     assert_int_equal(p.announce->card_count, 1);
     assert_int_equal(p.announce->cards[0].mac.bytes[5], 3);
+    presence_release(&p);
+}
+
+static void a_name_that_nobody_enrolled_is_here_but_not_kept(void **state)
+{
+    struct stage *s = *state;
+    struct presences_figures f;
+    struct presence p;
+    char body[256];
+
+    for (int i = 0; i < 100; i++) {
+        (void)snprintf(body, sizeof body,
+                       "{\"devices\":[{\"device\":\"ghost-%d\",\"role\":\"endpoint\"}]}", i);
+        assert_int_equal(announce(s, REFLECTOR, "/v1/announce", body), 200);
+        run_s(s, 1);
+    }
+    assert_int_equal(announce(s, REFLECTOR, "/v1/announce?count=100", ""), 200);
+    run_s(s, 200);
+    assert_int_equal(presence_read(s->catalogue, "ghost-7", &p).code, ALB_NOT_FOUND);
+    hub_presences_figures(s->hub, &f);
+    assert_int_equal(f.written, 0);
+    assert_int_equal(f.strangers, 100);
+}
+
+/* ---- a catalogue that fails ---- */
+
+static struct catalogue_ops broken_ops;
+static const struct catalogue_ops *whole_ops;
+static unsigned broken_calls;
+
+static struct alb_status refuse_presence(struct catalogue *c, const char *name, uint64_t expected,
+                                         const void *value, size_t size, uint64_t *version)
+{
+    if (strncmp(name, "presence/", 9) != 0)
+        return whole_ops->swap(c, name, expected, value, size, version);
+    broken_calls++;
+    return alb_fail(ALB_IO, "the disk is away");
+}
+
+static void break_catalogue(struct stage *s)
+{
+    whole_ops = s->catalogue->ops;
+    broken_ops = *whole_ops;
+    broken_ops.swap = refuse_presence;
+    broken_calls = 0;
+    s->catalogue->ops = &broken_ops;
+}
+
+static void what_could_not_be_written_is_written_when_the_disk_is_back(void **state)
+{
+    struct stage *s = *state;
+    struct presences_figures f;
+
+    break_catalogue(s);
+    assert_int_equal(announce(s, REFLECTOR, "/v1/announce", AT_OSLO), 200);
+    run_s(s, 290);
+    assert_in_range(broken_calls, 4, 6); /* once a minute, not all the time */
+    s->catalogue->ops = whole_ops;
+    run_s(s, 65);
+    struct presence p = kept(s, "pc-1");
+    assert_string_equal(p.announce->place.site, "oslo");
+    presence_release(&p);
+    run_s(s, 130);
+    hub_presences_figures(s->hub, &f);
+    assert_int_equal(f.written, 1);
+    assert_int_equal(f.waiting, 0);
+}
+
+static void of_what_could_not_be_written_the_newest_is_written_later(void **state)
+{
+    struct stage *s = *state;
+
+    break_catalogue(s);
+    assert_int_equal(announce(s, REFLECTOR, "/v1/announce", AT_OSLO), 200);
+    run_s(s, 1);
+    assert_int_equal(announce(s, REFLECTOR, "/v1/announce",
+                              "{\"devices\":[{\"device\":\"pc-1\",\"role\":\"endpoint\","
+                              "\"place\":{\"site\":\"bergen\"}}]}"),
+                     200);
+    run_s(s, 1);
+    s->catalogue->ops = whole_ops;
+    run_s(s, 65);
+    struct presence p = kept(s, "pc-1");
+    assert_string_equal(p.announce->place.site, "bergen");
     presence_release(&p);
 }
 
@@ -198,6 +294,9 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(what_a_reflector_announced_is_kept_with_its_macs),
+        TEST(a_name_that_nobody_enrolled_is_here_but_not_kept),
+        TEST(what_could_not_be_written_is_written_when_the_disk_is_back),
+        TEST(of_what_could_not_be_written_the_newest_is_written_later),
         TEST(a_device_that_sleeps_is_kept_as_asleep_where_it_was),
         TEST(a_device_that_wavers_is_written_once_a_minute),
         TEST(a_hub_that_begins_anew_writes_nothing_that_is_kept_already),

@@ -252,6 +252,21 @@ static void a_device_that_says_it_sleeps_is_gone_at_once_and_the_hub_knows_why(v
     assert_string_equal(via(s, HUB, "pc"), "r1");
 }
 
+static void what_a_box_notices_while_it_ends_does_not_undo_its_bye(void **state)
+{
+    struct stage *s = *state;
+
+    chain(s);
+    announcer_say_goodbye(s->nodes[R2].announcer, ANNOUNCE_BYE, NULL, NULL);
+    set_own(s, R2, "bergen"); /* a card moved right then */
+    run_ms(s, 1000);
+    assert_string_equal(via(s, HUB, "r2"), "");
+    set_own(s, R2, "oslo");
+    run_ms(s, 1800);
+    assert_string_equal(via(s, R1, "r2"), "");
+    assert_string_equal(via(s, HUB, "r2"), "");
+}
+
 static void a_device_that_comes_elsewhere_is_there_and_stays_there(void **state)
 {
     struct stage *s = *state;
@@ -358,6 +373,7 @@ int main(void)
         TEST(a_word_for_one_device_goes_down_to_it_alone),
         TEST(a_device_that_goes_is_gone_everywhere),
         TEST(a_device_that_says_it_sleeps_is_gone_at_once_and_the_hub_knows_why),
+        TEST(what_a_box_notices_while_it_ends_does_not_undo_its_bye),
         TEST(a_device_that_comes_elsewhere_is_there_and_stays_there),
         TEST(behind_a_reflector_that_was_lost_nobody_is_left_until_it_is_back),
         TEST(a_parent_that_lost_count_is_told_all),
