@@ -16,6 +16,9 @@ struct wake_job {
     struct map by_device;              /* index + 1 of each, as a pointer */
     size_t count, room;
     size_t begun; /* and not done */
+    /* Before `first` all are done; from `begun_end` on nobody is begun; before `fresh` nobody is
+     * left who is not: so that a turn does not look at thousands that wait. */
+    size_t first, begun_end, fresh;
     size_t results[WAKE_RESULTS];
     uint64_t change;
 };
@@ -270,18 +273,36 @@ void wake_job_hold(struct wake_job *job, size_t index, bool is_held)
     m->change = ++job->change;
 }
 
+static void move_on(struct wake_job *job)
+{
+    while (job->first < job->count && job->machines[job->first].stage == WAKE_DONE)
+        job->first++;
+    while (job->fresh < job->count &&
+           (job->machines[job->fresh].is_begun || job->machines[job->fresh].stage == WAKE_DONE))
+        job->fresh++;
+}
+
+static bool find_ready(const struct wake_job *job, size_t from, size_t to, uint64_t now_ns,
+                       size_t *index)
+{
+    for (size_t i = from; i < to; i++)
+        if (is_ready(job, &job->machines[i], now_ns)) {
+            *index = i;
+            return true;
+        }
+    return false;
+}
+
 bool wake_job_next(struct wake_job *job, uint64_t now_ns, size_t *index)
 {
-    for (size_t i = 0; i < job->count && job->lapsed_ns != now_ns; i++)
+    move_on(job);
+    for (size_t i = job->first; i < job->begun_end && job->lapsed_ns != now_ns; i++)
         lapse(job, &job->machines[i], now_ns);
     job->lapsed_ns = now_ns;
-    for (size_t i = 0; i < job->count; i++) {
-        if (!is_ready(job, &job->machines[i], now_ns))
-            continue;
-        *index = i;
+    if (find_ready(job, job->first, job->begun_end, now_ns, index))
         return true;
-    }
-    return false;
+    return job->begun < job->at_once && now_ns >= job->next_begin_ns &&
+           find_ready(job, job->fresh, job->count, now_ns, index);
 }
 
 uint64_t wake_job_next_ns(const struct wake_job *job)
@@ -289,15 +310,17 @@ uint64_t wake_job_next_ns(const struct wake_job *job)
     const uint64_t begin_ns = job->begun < job->at_once ? job->next_begin_ns : UINT64_MAX;
     uint64_t next_ns = UINT64_MAX;
 
-    for (size_t i = 0; i < job->count; i++) {
+    for (size_t i = job->first; i < job->begun_end; i++) {
         const struct wake_machine *m = &job->machines[i];
-        uint64_t at_ns = m->due_ns;
 
-        if (m->stage == WAKE_DONE || (m->stage == WAKE_WAITS && m->is_held))
-            continue;
-        if (m->stage == WAKE_WAITS && !m->is_begun && at_ns < begin_ns)
-            at_ns = begin_ns;
-        if (at_ns < next_ns)
+        if (m->stage != WAKE_DONE && m->is_begun && m->due_ns < next_ns)
+            next_ns = m->due_ns;
+    }
+    for (size_t i = job->fresh; i < job->count && next_ns > begin_ns; i++) {
+        const struct wake_machine *m = &job->machines[i];
+        const uint64_t at_ns = m->due_ns < begin_ns ? begin_ns : m->due_ns;
+
+        if (m->stage != WAKE_DONE && !m->is_begun && !m->is_held && at_ns < next_ns)
             next_ns = at_ns;
     }
     return next_ns;
@@ -313,6 +336,7 @@ void wake_job_ordered(struct wake_job *job, size_t index, const char *guard, uin
     alb_assert(index < job->count && m->stage == WAKE_WAITS);
     if (!m->is_begun) {
         m->is_begun = true;
+        job->begun_end = index + 1 > job->begun_end ? index + 1 : job->begun_end;
         m->begun_ns = now_ns;
         job->begun++;
         job->next_begin_ns = now_ns + job->space_ns;
