@@ -2,7 +2,7 @@
 /* client/cmd_layers.c – `albedo layers`: what may be read, and which version is current.
  *
  * {"layers": [{"layer", "current", "head_expires", "versions": [{"version", "entries", …}]}]}
- * becomes a row for each version.
+ * becomes a row for each version; of one layer, its delta sets below.
  */
 #include "base/alloc.h"
 #include "client/link.h"
@@ -18,6 +18,16 @@ static const struct column columns[] = {
     {"ENTRIES", "entries", CELL_NUMBER},
     {"PUBLISHED", "made", CELL_TIME},
     {"HEAD EXPIRES", "head_expires", CELL_TIME},
+};
+
+static const struct column delta_columns[] = {
+    {"FROM", "from", CELL_TEXT},
+    {"TO", "to", CELL_TEXT},
+    {"DELTA SET", "outcome", CELL_TEXT},
+    {"SIZE", "bytes", CELL_SIZE},
+    {"REST AS CHUNKS", "rest_bytes", CELL_SIZE},
+    {"ALL AS CHUNKS", "chunk_bytes", CELL_SIZE},
+    {"MADE", "made", CELL_TIME},
 };
 
 static void put_version(struct json_writer *w, const struct json_doc *d, size_t layer,
@@ -45,20 +55,59 @@ static void put_version(struct json_writer *w, const struct json_doc *d, size_t 
     json_end(w);
 }
 
-static struct alb_status rows_of(const struct json_doc *d, struct json_doc **out)
+static void put_delta(struct json_writer *w, const struct json_doc *d, size_t layer, size_t i)
+{
+    json_object_begin(w, NULL);
+    for (size_t n = 0; n < ALB_COUNT(delta_columns); n++) {
+        AUTO_FREE char *path =
+            xasprintf("layers.%zu.deltas.%zu.%s", layer, i, delta_columns[n].path);
+        json_relay(w, delta_columns[n].path, d, path);
+    }
+    json_end(w);
+}
+
+/* `only`: a layer, or NULL for all. */
+static bool is_shown(const struct json_doc *d, size_t layer, const char *only)
+{
+    AUTO_FREE char *name = xasprintf("layers.%zu.layer", layer);
+
+    return only == NULL || strcmp(json_doc_text(d, name), only) == 0;
+}
+
+static void put_rows(struct json_writer *w, const struct json_doc *d, const char *only)
+{
+    json_array_begin(w, "rows");
+    for (size_t layer = 0; layer < json_doc_count(d, "layers"); layer++) {
+        AUTO_FREE char *path = xasprintf("layers.%zu.versions", layer);
+        const size_t count = is_shown(d, layer, only) ? json_doc_count(d, path) : 0;
+        for (size_t version = 0; version < count; version++)
+            put_version(w, d, layer, version);
+    }
+    json_end(w);
+}
+
+static void put_deltas(struct json_writer *w, const struct json_doc *d, const char *only)
+{
+    json_array_begin(w, "deltas");
+    for (size_t layer = 0; layer < json_doc_count(d, "layers"); layer++) {
+        AUTO_FREE char *path = xasprintf("layers.%zu.deltas", layer);
+        const bool is_it = only != NULL && is_shown(d, layer, only);
+        const size_t count = is_it ? json_doc_count(d, path) : 0;
+        for (size_t i = 0; i < count; i++)
+            put_delta(w, d, layer, i);
+    }
+    json_end(w);
+}
+
+static struct alb_status rows_of(const struct json_doc *d, const char *only, struct json_doc **out)
 {
     struct json_writer *w = json_writer_new();
     struct buf text;
 
     buf_init(&text, ROWS_MOST);
     json_object_begin(w, NULL);
-    json_array_begin(w, "rows");
-    for (size_t layer = 0; layer < json_doc_count(d, "layers"); layer++) {
-        AUTO_FREE char *path = xasprintf("layers.%zu.versions", layer);
-        for (size_t version = 0; version < json_doc_count(d, path); version++)
-            put_version(w, d, layer, version);
-    }
-    json_end(w);
+    put_rows(w, d, only);
+    put_deltas(w, d, only);
     json_end(w);
     struct alb_status st = json_writer_finish(w, &text);
     if (!alb_failed(st))
@@ -67,23 +116,42 @@ static struct alb_status rows_of(const struct json_doc *d, struct json_doc **out
     return st;
 }
 
-static enum exit_code print_table(struct output *o, const struct json_doc *d)
+static enum exit_code print_tables(struct output *o, const struct json_doc *d, const char *only)
 {
     struct json_doc *rows = NULL;
 
-    struct alb_status st = rows_of(d, &rows);
+    struct alb_status st = rows_of(d, only, &rows);
     if (alb_failed(st))
         return output_fail_status(o, st, "listing layers");
-    if (json_doc_count(rows, "rows") == 0)
+    if (json_doc_count(rows, "rows") > 0)
+        table_print(o, rows, "rows", columns, ALB_COUNT(columns));
+    else if (only == NULL)
         output_note(o, "there are no layers yet that this member may read");
     else
-        table_print(o, rows, "rows", columns, ALB_COUNT(columns));
+        output_note(o, "there is no layer %s that this member may read", only);
+    if (json_doc_count(rows, "deltas") > 0)
+        table_print(o, rows, "deltas", delta_columns, ALB_COUNT(delta_columns));
     json_doc_free(rows);
     return EXIT_DONE;
 }
 
 enum exit_code cmd_layers(struct cli *cli)
 {
-    return link_show(cli, &(struct link_options){.wants_grant = true}, "/v1/layers",
-                     "listing layers", print_table);
+    const char *only = cli->word_count > 0 ? cli->words[0] : NULL;
+    struct link_answer answer;
+    struct json_doc *d = NULL;
+    struct link link;
+
+    enum exit_code code = link_begin(cli, &(struct link_options){.wants_grant = true}, &link);
+    if (code != EXIT_DONE)
+        return code;
+    code = link_get_json(&link, "/v1/layers", "listing layers", &answer, &d);
+    if (code == EXIT_DONE && cli->output->json)
+        output_json_text(cli->output, buf_peek(&answer.body), buf_size(&answer.body));
+    else if (code == EXIT_DONE)
+        code = print_tables(cli->output, d, only);
+    json_doc_free(d);
+    link_answer_release(&answer);
+    link_end(&link);
+    return code;
 }

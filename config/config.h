@@ -53,13 +53,14 @@ struct config_pins { /* LAYER@VERSION each */
 #define CONFIG_PINS(key) struct config_pins key /* none: count 0 */
 #define CONFIG_SWITCH(key) bool key
 #define CONFIG_OVERHEAD(key) uint64_t key
+#define CONFIG_BACK(key) uint64_t key
 #define CONFIG_NUMBER(key) uint64_t key
 #define CONFIG_LEVEL(key) enum log_level key
 
 #define NO_OPTION(key, type, need, text, help)
 #define OPTION(key, type, need, text, help) CONFIG_##type(key);
 
-/* data, org, listen, places, link_rate_bps, admin_listen, packet_overhead, memory_cache_bytes,
+/* data, org, listen, places, link_rate_bps, delta_versions, admin_listen, packet_overhead, memory_cache_bytes,
  * max_sessions, workers, log_level */
 #define HUB OPTION
 #define REFLECTOR NO_OPTION

@@ -22,6 +22,7 @@
 #define MEMBER_PINS(key) key
 #define MEMBER_SWITCH(key) key
 #define MEMBER_OVERHEAD(key) key
+#define MEMBER_BACK(key) key
 #define MEMBER_NUMBER(key) key
 #define MEMBER_LEVEL(key) key
 

@@ -331,6 +331,21 @@ static struct alb_status overhead_show(const void *member, struct buf *out)
     return buf_printf(out, "%" PRIu64, *(const uint64_t *)member);
 }
 
+static struct alb_status back_read(const char *const *texts, size_t count, void *member)
+{
+    struct alb_status st = parse_u64(texts[0], 8, member);
+
+    (void)count;
+    return alb_failed(st) ? alb_fail(ALB_INVALID, "delta sets are made from at most 8 versions "
+                                                  "back, each of which takes time and space")
+                          : st;
+}
+
+static struct alb_status back_show(const void *member, struct buf *out)
+{
+    return buf_printf(out, "%" PRIu64, *(const uint64_t *)member);
+}
+
 static struct alb_status number_read(const char *const *texts, size_t count, void *member)
 {
     (void)count;

@@ -213,6 +213,7 @@ static int start(struct daemon *d)
                                       process_fit_sessions("hub.limits", c->max_sessions),
                                   .link_bps = c->link_rate_bps,
                                   .packet_overhead = (uint32_t)c->packet_overhead,
+                                  .delta_versions = (unsigned)c->delta_versions,
                                   .is_next_key = is_next_key,
                                   .key_named = key_named,
                                   .key_arg = d,

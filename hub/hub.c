@@ -110,6 +110,7 @@ static struct alb_status start_tree(struct hub *h)
     serve_set(h->serve, ROUTE_PREFETCHED, hub_handle_prefetched, h);
     serve_set(h->serve, ROUTE_EXPLAIN, hub_handle_explain, h);
     hub_open_roster(h);
+    h->deltas = hub_deltas_new(h);
     h->prefetches = hub_prefetches_new(h);
     h->wakes = hub_wakes_new(h);
     h->vigils = hub_vigils_new(h);
@@ -231,6 +232,7 @@ void hub_figures(const struct hub *h, struct hub_figures *out)
     out->lost_chunks = h->damage.count;
     roster_figures(h->roster, &out->roster);
     hub_wake_figures(h->wakes, &out->wake);
+    hub_delta_figures(h->deltas, &out->deltas);
 }
 
 uint16_t hub_port(const struct hub *h)
@@ -293,6 +295,7 @@ void hub_stop(struct hub *h, loop_fn stopped, void *arg)
     hub_scrub_stop(h);
     hub_stop_roster(h);
     hub_wakes_stop(h->wakes);
+    hub_deltas_stop(h->deltas);
     h->listener = listener_free(h->listener);
     if (h->admin_listener != NULL)
         h->admin_listener = listener_free(h->admin_listener);
@@ -320,6 +323,7 @@ struct hub *hub_free(struct hub *h)
     hub_vigils_free(h->vigils);
     hub_wakes_free(h->wakes);
     hub_prefetches_free(h->prefetches);
+    hub_deltas_free(h->deltas);
     hub_close_roster(h);
     root_book_free(h->roots);
     record_book_free(h->records);

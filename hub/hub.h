@@ -8,6 +8,7 @@
 #pragma once
 
 #include "base/crypto.h"
+#include "hub/delta_maker.h"
 #include "hub/wake.h"
 #include "net/tls.h"
 #include "store/catalogue.h"
@@ -38,6 +39,7 @@ struct hub_options {
     size_t max_sessions;         /* 0: serve.h's default */
     uint64_t link_bps;           /* what may leave by the tree port, and come; 0: no limit */
     uint32_t packet_overhead;    /* bytes that the line adds to each IP packet            */
+    unsigned delta_versions;     /* versions back that delta sets are made from; 0: none  */
     /* Another online key: may a trust file name this one (NULL: none but online_key)?  Once it is
      * named the hub must be stopped and started with it. */
     bool (*is_next_key)(void *arg, const struct sign_public *key);
@@ -64,6 +66,7 @@ struct hub_figures {
     struct keeper_stats keeper;
     struct roster_figures roster;
     struct hub_wake_figures wake;
+    struct hub_delta_figures deltas;
     size_t open_uploads;
     uint64_t published;                   /* versions since the start */
     uint64_t enrolled, revoked;           /* devices since the start */

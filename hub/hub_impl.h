@@ -34,6 +34,7 @@ struct hub {
     struct serve *serve, *admin;
     struct listener *listener, *admin_listener;
     struct hub_wakes *wakes;           /* owned: machines being woken (wake.h) */
+    struct hub_deltas *deltas;         /* owned: delta sets in the making (delta_maker.h) */
     struct hub_prefetches *prefetches; /* owned: versions reflectors are to hold (prefetch.h) */
     struct hub_vigils *vigils;         /* owned: machines that stay awake (vigil.h) */
     struct roster *roster;             /* who is there now (roster.h) */

@@ -24,6 +24,21 @@ static struct alb_status write_all(const struct metric *all, size_t count, struc
     return ALB_STATUS_OK;
 }
 
+static struct alb_status write_deltas(const struct hub_delta_figures *d, struct buf *out)
+{
+    const struct metric all[] = {
+        {"delta_sets_total", "counter", "Delta sets made.", d->kept},
+        {"delta_sets_poor_total", "counter", "… that would have saved too little.", d->poor},
+        {"delta_sets_failed_total", "counter", "… that could not be made.", d->failed},
+        {"delta_bytes_total", "counter", "Bytes of those made.", d->bytes},
+        {"delta_saved_bytes_total", "counter", "… less than the same content as chunks.",
+         d->saved_bytes},
+        {"delta_working", "gauge", "1 while one is in the making.", d->is_working},
+    };
+
+    return write_all(all, ALB_COUNT(all), out);
+}
+
 /* Who is there, and who is woken. */
 static struct alb_status write_branches(const struct hub_state *s, struct buf *out)
 {
@@ -92,5 +107,7 @@ struct alb_status hub_metrics(const struct hub_state *s, struct buf *out)
     };
     struct alb_status st = write_all(all, ALB_COUNT(all), out);
 
+    if (!alb_failed(st))
+        st = write_deltas(&s->figures.deltas, out);
     return alb_failed(st) ? st : write_branches(s, out);
 }

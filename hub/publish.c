@@ -291,6 +291,7 @@ static void tell_layer(struct hub *h, const char *layer, bool has_new_head)
 
     root_book_forget_refused(h->roots);
     feed_say(h->feed, "layers");
+    hub_deltas_look(h->deltas, layer);
     if (!has_new_head)
         return;
     snprintf(line, sizeof line, "head/%s", layer);

@@ -61,6 +61,7 @@ struct stage {
     char *ca_key, *ca_pem;
     char bearer[BEARER_TEXT_SIZE];
     struct reply reply; /* the last one */
+    unsigned delta_versions; /* the hub's option, from its next start on */
     bool is_stopped;
 };
 
@@ -229,6 +230,7 @@ static inline void stage_start_hub(struct stage *s)
                                          .online_key = &s->hub_key,
                                          .ca_key_pem = s->ca_key,
                                          .ca_certificate_pem = s->ca_pem,
+                                         .delta_versions = s->delta_versions,
                                          .listen_address = "0.0.0.0",
                                          .listen_port = STAGE_PORT,
                                          .admin_address = "0.0.0.0",
