@@ -32,10 +32,11 @@
 
 enum {
     DELTA_VERSION = 1,
-    DELTA_TARGET_MAX = 8 << 20,  /* bytes all pieces of one delta rebuild; part of the format   */
-    DELTA_PIECES_MAX = 4096,     /* pieces of one delta; part of the format                     */
-    DELTA_PREFIX_MAX = 16 << 20, /* bytes of a reference zstd may look at; part of the format   */
-    DELTA_SIZE_MAX = 10 << 20,   /* no blob is larger; part of the format                       */
+    DELTA_TARGET_MAX = 8 << 20,    /* bytes all pieces of one delta rebuild; part of the format   */
+    DELTA_PIECES_MAX = 4096,       /* pieces of one delta; part of the format                     */
+    DELTA_PREFIX_MAX = 16 << 20,   /* bytes of a reference zstd may look at; part of the format   */
+    DELTA_WINDOWS_MAX = 128 << 20, /* all such windows of one delta; part of the format           */
+    DELTA_SIZE_MAX = 10 << 20,     /* no blob is larger; part of the format                       */
     DELTA_MEMORY_MAX = 48 << 20, /* applying a delta of any kind never holds more, blob excluded */
 };
 
@@ -54,9 +55,10 @@ struct delta_terms {
 extern const struct delta_terms delta_terms_plain;   /* PREFIX alone, made for speed        */
 extern const struct delta_terms delta_terms_default; /* both, made for size                 */
 
-/* All borrowed for the call alone.  `at` is where the target begins in its file.  The windows of a
- * large file, added one after the other, share the reference's index when `reference` and its size
- * stay what they were at the window before: keep it mapped. */
+/* All borrowed for the call alone; target and reference may not overlap in memory (zstd would not
+ * look at what does).  `at` is where the target begins in its file.  The windows of a large file,
+ * added one after the other, share the reference's index when `reference` and its size stay what
+ * they were at the window before: keep it mapped. */
 struct delta_piece {
     const uint8_t *target;
     size_t target_size; /* 1 … DELTA_TARGET_MAX */
@@ -79,8 +81,8 @@ struct delta_maker *delta_maker_free(struct delta_maker *m);
 /* Is there room for `target_size` more bytes in one more piece? */
 bool delta_maker_has_room(const struct delta_maker *m, size_t target_size);
 /* Try a piece that would cost `worth` bytes otherwise.  It is kept when the delta saves at least
- * an eighth of them and 64 bytes (what its index entry costs).  INVALID (sizes; no room), FULL (memory).
- * After FULL the maker is as before the call. */
+ * an eighth of them and 64 bytes (what its index entry costs).  INVALID (sizes; no room), FULL
+ * (memory).  After FULL the maker is as before the call. */
 ALB_MUST_USE struct alb_status delta_maker_add(struct delta_maker *m,
                                                const struct delta_piece *piece, size_t worth,
                                                struct delta_made *made);

@@ -135,7 +135,7 @@ static struct alb_status read_line(struct unpack *u, struct piece *p, size_t use
 static struct alb_status read_directory(struct delta *d)
 {
     struct stream *s = &d->streams[STREAM_DIRECTORY];
-    size_t used[STREAM_COUNT + 1] = {s->raw}, target = 0;
+    size_t used[STREAM_COUNT + 1] = {s->raw}, target = 0, windows = 0;
     void *list;
     struct unpack u;
 
@@ -152,10 +152,13 @@ static struct alb_status read_directory(struct delta *d)
         if (alb_failed(st))
             return st;
         target += d->list[i].info.target_size;
+        windows += d->list[i].window_size;
     }
     for (size_t i = 0; i < STREAM_COUNT; i++)
         if (used[i] != d->streams[i].raw)
             unpack_fail(&u, "delta: its directory and its streams do not agree");
+    if (windows > DELTA_WINDOWS_MAX) /* small pieces could have us read for hours */
+        unpack_fail(&u, "delta: its pieces look at too much of their references");
     if (target != d->target || used[STREAM_COUNT] != d->frames_size)
         unpack_fail(&u, "delta: its directory and its sizes do not agree");
     return unpack_finish(&u);

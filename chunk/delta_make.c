@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* chunk/delta_make.c – each piece told both ways, the cheaper kept, and all of them put in a blob. */
+/* chunk/delta_make.c – each piece told both ways, the cheaper kept, and all put in a blob. */
 
 #include "chunk/delta_impl.h"
 
@@ -29,7 +29,7 @@ struct delta_maker {
     struct buf frames;                /* of the pieces kept                 */
     struct buf frame;                 /* of the piece under way, PREFIX     */
     struct buf guess;                 /* where a guess is compressed to     */
-    size_t pieces, target;
+    size_t pieces, target, windows;   /* kept: how many, what they rebuild, what zstd refers to */
 
     /* the piece under way */
     const struct delta_piece *piece;
@@ -130,6 +130,7 @@ static void window_choose(struct delta_maker *m)
         m->window_at = p->at - before < last ? (size_t)p->at - before : last;
 }
 
+/* Leaves the frame, empty when the piece cannot be told this way. */
 static struct alb_status try_prefix(struct delta_maker *m)
 {
     const struct delta_piece *p = m->piece;
@@ -139,6 +140,8 @@ static struct alb_status try_prefix(struct delta_maker *m)
     if (m->terms.prefix_level == 0)
         return ALB_STATUS_OK;
     window_choose(m);
+    if (m->window_size > DELTA_WINDOWS_MAX - m->windows)
+        return ALB_STATUS_OK;
     while ((size_t)1 << window_log < m->window_size + p->target_size)
         window_log++;
     size_t bad = ZSTD_CCtx_setParameter(m->prefixer, ZSTD_c_windowLog, window_log);
@@ -306,6 +309,7 @@ static struct alb_status keep(struct delta_maker *m, enum delta_way way)
         return st;
     m->pieces++;
     m->target += m->piece->target_size;
+    m->windows += way == DELTA_PREFIX ? m->window_size : 0;
     return ALB_STATUS_OK;
 }
 
@@ -317,10 +321,10 @@ static struct alb_status choose(struct delta_maker *m, enum delta_way *way, size
     if (alb_failed(st))
         return st;
     *way = DELTA_PREFIX;
-    *cost = m->terms.prefix_level == 0 ? SIZE_MAX : buf_size(&m->frame);
+    *cost = buf_size(&m->frame) == 0 ? SIZE_MAX : buf_size(&m->frame);
     if (!m->terms.aligned || *cost <= TRIFLE)
         return st;
-    if (m->terms.prefix_level != 0 && *cost >= size - size / HOPELESS_PART)
+    if (*cost != SIZE_MAX && *cost >= size - size / HOPELESS_PART)
         return st;
     size_t aligned;
     st = try_aligned(m, &aligned);
@@ -411,6 +415,6 @@ struct alb_status delta_maker_finish(struct delta_maker *m, struct buf *out)
     for (size_t i = 0; i < STREAM_COUNT; i++)
         buf_clear(&m->streams[i]);
     buf_clear(&m->frames);
-    m->pieces = m->target = 0;
+    m->pieces = m->target = m->windows = 0;
     return st;
 }

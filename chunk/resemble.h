@@ -5,16 +5,16 @@
  * new file; the answer is a short list, best first, without the file itself (the same digest).  In
  * the order of trust:
  *
- *   same path      etc/passwd                    etc/passwd
- *   folded path    lib/modules/6.1.0-50/x.ko     lib/modules/6.1.0-56/x.ko   digits made alike
- *   name           usr/lib/libx.so.1             usr/lib/x86_64/libx.so.1    and near in size
- *   folded name    libx.so.1.2.3                 libx.so.1.3.0               and near in size
- *   content        a renamed or moved file: a super-feature in common
+ *   same path    etc/passwd                  etc/passwd
+ *   folded path  modules/6.1.0-50/x.ko       modules/6.1.0-56/x.ko      digits made alike
+ *   name         usr/lib/libx.so.1           usr/lib/x86_64/libx.so.1   and near in size
+ *   folded name  libx.so.1.2.3               libx.so.1.3.0              and near in size
+ *   content      a renamed or moved file: a super-feature in common
  *
- * Features are made from content in one pass, and kept by whoever has a place for them: RESEMBLE_SUPER
- * numbers a file.  Each is made of four maxima over content-defined samples; files of which half
- * is alike share at least one with fair odds, files that have nothing in common never do but by
- * accident, which costs a useless trial.  (Broder's shingles; sampling by content.)
+ * Features are made from content in one pass, and kept by whoever has a place for them:
+ * RESEMBLE_SUPER numbers a file.  Each is made of four maxima over content-defined samples; files
+ * of which most is alike share at least one with fair odds, files that have nothing in common
+ * never do but by accident, which costs a useless trial.  (Broder's shingles; sampling by content.)
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bench/bench_delta.c – what one tree costs somebody who holds another, and what making and applying
- * the deltas takes. */
+/* bench/bench_delta.c – what one tree costs somebody who holds another, and
+ * what making and applying the deltas takes. */
 /* LINKS: chunk base */
 
 /* usage: bench_delta plain|default|LEVEL V1 V2 [LIST]
