@@ -3,9 +3,11 @@
  * them.
  *
  *     POST /v1/wake ──> WORKER who is meant, how each is woken ("presence/DEVICE") ──> a job
+ *       for a layer: each site's reflector holds it first (wake_content.c, prefetch.h)
  *       job (wake_job.h) ──> who is awake beside it? roster ──> signed order ──> "for GUARD …"
  *       POST /v1/woke, what guards say ──┐
  *       roster: it announced itself ─────┴──> job ──> GET /v1/wake-job/ID, told as it happens
+ *                                               └──> "sleep again when you have it" (vigil.h)
  *
  * MACs and subnets are only what a device announced of itself when it was awake; a request names
  * devices or a site.  Bounded: WAKE_JOBS_ACTIVE at a time, WAKE_JOBS_KEPT to be looked at, and
