@@ -88,7 +88,20 @@ void policy_set_least(struct policy *p, int64_t least_s)
 
 bool policy_refresh_zones(struct policy *p)
 {
-    return policy_sites_refresh_zones(p->sites);
+    struct zones_reading *r = policy_zones_begin(p);
+
+    zones_reading_run(r);
+    return policy_zones_end(p, r);
+}
+
+struct zones_reading *policy_zones_begin(const struct policy *p)
+{
+    return zones_reading_new(p->sites);
+}
+
+bool policy_zones_end(struct policy *p, struct zones_reading *r)
+{
+    return policy_sites_take_zones(p->sites, r);
 }
 
 const struct policy_doc *policy_peek(const struct policy *p)

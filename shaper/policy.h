@@ -63,8 +63,16 @@ void policy_set_overrides(struct policy *p, const struct policy_overrides *o); /
  * clock here says, and also when it is not believed.  0: nothing is known. */
 void policy_set_least(struct policy *p, int64_t least_s);
 /* Zone files that were replaced are read anew; true: one was, and what comes next may be another
- * thing.  Stats each zone of the document. */
+ * thing.  Stats each zone of the document: blocking. */
 bool policy_refresh_zones(struct policy *p);
+/* The same in three steps, for who must not block: run() may be called on a worker and touches no
+ * policy; end() frees it, and `p` may be another policy by then.  One that cannot be read (being
+ * installed, damaged, gone) leaves what is known. */
+struct zones_reading;
+struct zones_reading *policy_zones_begin(const struct policy *p);
+void zones_reading_run(struct zones_reading *r);
+bool policy_zones_end(struct policy *p, struct zones_reading *r);
+struct zones_reading *zones_reading_free(struct zones_reading *r); /* who needs no end() */
 const struct policy_doc *policy_peek(const struct policy *p);
 const struct policy_overrides *policy_peek_overrides(const struct policy *p);
 

@@ -2,7 +2,12 @@
 /* shaper/policy_sites.c – sites sorted by name, subnets by address, zones read once each. */
 #include "shaper/policy_sites.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "base/alloc.h"
+#include "shaper/policy.h"
 #include "wire/subnets.h"
 
 struct named_zone {
@@ -29,31 +34,89 @@ static int compare_zones(const void *a, const void *b)
     return strcmp(left->name, right->name);
 }
 
-/* Its stamp is taken first: a file that is replaced meanwhile is seen the next time.  False: there
- * is none that can be read.  What was known of it before is better than nothing; a site whose zone
- * never was here gets the strictest terms. */
-static bool read_zone(struct named_zone *n, const char *dir)
+static struct named_zone *zone_named(const struct policy_sites *s, const char *name)
 {
-    struct zone *zone = NULL;
+    const struct named_zone key = {.name = name};
 
-    n->stamp = zone_look(dir, n->name);
-    if (alb_failed(zone_read(dir, n->name, &zone)))
-        return false;
-    (void)zone_free(n->zone);
-    n->zone = zone;
-    return true;
+    return bsearch(&key, s->zones, s->zone_count, sizeof key, compare_zones);
 }
 
-bool policy_sites_refresh_zones(struct policy_sites *s)
+/* ---- zones read anew ---- */
+
+struct zone_reading {
+    char name[POLICY_ZONE_MAX];
+    struct zone_stamp stamp;
+    struct zone *zone; /* NULL: the file is what it was, or none that can be read */
+    bool is_other;
+};
+
+struct zones_reading {
+    char *zone_dir;
+    struct zone_reading *list;
+    size_t count;
+};
+
+struct zones_reading *zones_reading_new(const struct policy_sites *s)
+{
+    struct zones_reading *r = xalloc(sizeof *r);
+
+    r->zone_dir = s->zone_dir == NULL ? NULL : xstrdup(s->zone_dir);
+    r->list = xcalloc(s->zone_count + 1, sizeof *r->list);
+    r->count = s->zone_count;
+    for (size_t i = 0; i < r->count; i++) {
+        (void)snprintf(r->list[i].name, sizeof r->list[i].name, "%s", s->zones[i].name);
+        r->list[i].stamp = s->zones[i].stamp;
+    }
+    return r;
+}
+
+struct zones_reading *zones_reading_free(struct zones_reading *r)
+{
+    if (r == NULL)
+        return NULL;
+    for (size_t i = 0; i < r->count; i++)
+        (void)zone_free(r->list[i].zone);
+    free(r->list);
+    free(r->zone_dir);
+    free(r);
+    return NULL;
+}
+
+/* The stamp is taken first: a file that is replaced meanwhile is seen the next time. */
+void zones_reading_run(struct zones_reading *r)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        struct zone_reading *z = &r->list[i];
+        const struct zone_stamp now = zone_look(r->zone_dir, z->name);
+
+        z->is_other = !zone_stamp_equal(&now, &z->stamp);
+        z->stamp = now;
+        if (z->is_other)
+            alb_ignore(zone_read(r->zone_dir, z->name, &z->zone), "then what is known stays");
+    }
+}
+
+/* What was known of a zone is better than nothing; a site whose zone never was here gets the
+ * strictest terms. */
+bool policy_sites_take_zones(struct policy_sites *s, struct zones_reading *r)
 {
     bool is_other = false;
 
-    for (size_t i = 0; i < s->zone_count; i++) {
-        const struct zone_stamp now = zone_look(s->zone_dir, s->zones[i].name);
+    for (size_t i = 0; i < r->count; i++) {
+        struct zone_reading *from = &r->list[i];
+        struct named_zone *to = zone_named(s, from->name);
 
-        if (!zone_stamp_equal(&now, &s->zones[i].stamp))
-            is_other |= read_zone(&s->zones[i], s->zone_dir);
+        if (to == NULL || !from->is_other)
+            continue; /* the document is another since */
+        to->stamp = from->stamp;
+        if (from->zone == NULL)
+            continue;
+        (void)zone_free(to->zone);
+        to->zone = from->zone;
+        from->zone = NULL;
+        is_other = true;
     }
+    (void)zones_reading_free(r);
     return is_other;
 }
 
@@ -71,15 +134,16 @@ static void read_zones(struct policy_sites *s)
     for (size_t i = 0; i < named; i++)
         if (i == 0 || strcmp(s->zones[i].name, s->zones[s->zone_count - 1].name) != 0)
             s->zones[s->zone_count++].name = s->zones[i].name;
-    for (size_t i = 0; i < s->zone_count; i++)
-        (void)read_zone(&s->zones[i], s->zone_dir);
+    for (size_t i = 0; i < s->zone_count; i++) {
+        struct named_zone *n = &s->zones[i];
+        n->stamp = zone_look(s->zone_dir, n->name);
+        alb_ignore(zone_read(s->zone_dir, n->name, &n->zone), "its sites are strict");
+    }
 }
 
 static const struct zone *find_zone(const struct policy_sites *s, const char *name)
 {
-    struct named_zone key = {.name = name};
-    const struct named_zone *found =
-        bsearch(&key, s->zones, s->zone_count, sizeof key, compare_zones);
+    const struct named_zone *found = zone_named(s, name);
 
     return found == NULL ? NULL : found->zone;
 }

@@ -18,9 +18,9 @@ struct policy_site_facts {
 /* `doc` must outlive it. */
 struct policy_sites *policy_sites_new(const struct policy_doc *doc, const char *zone_dir);
 struct policy_sites *policy_sites_free(struct policy_sites *s);
-/* Reads anew those zone files that are others than when they were read; true: one was.  One that
- * cannot be read (being installed, damaged, gone) leaves what is known. */
-bool policy_sites_refresh_zones(struct policy_sites *s);
+/* policy_zones_begin() and policy_zones_end() */
+struct zones_reading *zones_reading_new(const struct policy_sites *s);
+bool policy_sites_take_zones(struct policy_sites *s, struct zones_reading *r);
 /* Of a site that the document does not have, or NULL: no link, and the document's zone. */
 struct policy_site_facts policy_sites_find(const struct policy_sites *s, const char *site);
 /* By any of these addresses, the narrowest subnet first; NULL: none. */

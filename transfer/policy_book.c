@@ -48,6 +48,7 @@ struct policy_book *policy_book_close(struct policy_book *b)
     policy_book_stop_watches(b);
     policy_book_stop_travel(b);
     policy_book_stop_reading(b);
+    policy_book_stop_checking(b);
     for (int part = 0; part < POLICY_PARTS; part++)
         buf_release(&b->copies[part].bytes);
     policy_free(b->policy);

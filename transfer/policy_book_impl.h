@@ -43,7 +43,8 @@ struct policy_book {
     bool is_changed;               /* a document is another since it began          */
     bool is_over;
     int64_t over_s;    /* when the next override is over by the hub's clock; POLICY_NEVER */
-    uint64_t zones_ns; /* when zone files are to be looked at again */
+    uint64_t zones_ns; /* when zone files are to be looked at again       */
+    struct zones_check *checking; /* … which a worker does now; NULL: none does */
     struct upstream *upstream;
     struct upstream_listener listener;
     struct timer ask_again;
@@ -69,6 +70,10 @@ void policy_book_look_soon(struct policy_book *b);    /* a document is another *
 /* Tells the policy what the hub's clock says at least. */
 int64_t policy_book_least_s(const struct policy_book *b);
 void policy_book_note_least(const struct policy_book *b);
+
+/* policy_book_zones.c: zone files that were replaced are read anew, on a worker. */
+void policy_book_check_zones(struct policy_book *b);
+void policy_book_stop_checking(struct policy_book *b);
 
 /* policy_book_read.c: rules as they are in the seal, ready to be asked but for overrides; says what
  * is wrong. */

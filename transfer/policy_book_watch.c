@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* transfer/policy_book_watch.c – those who must know what holds now, told when it becomes something
  * else: by a document, the clock, the hub's clock, or the files of a time zone. */
-#include "base/log.h"
 #include "transfer/policy_book_impl.h"
 
 /* At least this often a watch is looked at, whatever the clock did meanwhile; and so do zone files,
@@ -167,20 +166,17 @@ static bool has_more(const struct policy_book *b)
 }
 
 /* What may change the terms beside documents and the clock: an override that is over by the hub's
- * clock, and time zones that were updated under us. */
+ * clock; and time zones that were updated under us, of which we hear in a moment. */
 static bool see_others(struct policy_book *b)
 {
     const uint64_t now_ns = loop_now_ns(b->options.loop);
-    bool is_other = b->over_s <= policy_book_least_s(b);
+    const bool is_other = b->over_s <= policy_book_least_s(b);
 
     policy_book_note_least(b);
     b->over_s = next_over_s(b);
-    if (now_ns < b->zones_ns)
-        return is_other;
-    b->zones_ns = now_ns + LOOK_MOST_NS;
-    if (policy_refresh_zones(b->policy)) {
-        log_event(LOG_INFO, "policy.zones", "what=\"time zone files were replaced; read anew\"");
-        is_other = true;
+    if (now_ns >= b->zones_ns) {
+        b->zones_ns = now_ns + LOOK_MOST_NS;
+        policy_book_check_zones(b);
     }
     return is_other;
 }

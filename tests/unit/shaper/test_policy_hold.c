@@ -238,6 +238,32 @@ static void a_zone_file_that_is_replaced_is_read_anew(void **state)
     tmpdir_close(dir);
 }
 
+/* A worker reads while another policy comes. */
+static void zones_that_were_read_for_the_document_before_are_taken_by_name(void **state)
+{
+    const int64_t noon_s = at("2026-11-23T12:30Z");
+    AUTO_FREE char *file = NULL;
+    struct tmpdir *dir = zones_open(&file);
+
+    (void)state;
+    struct policy *p = policy_in(dir->path, OFF_AT_NOON);
+    struct zones_reading *r = policy_zones_begin(p);
+    struct policy *next = policy_in(dir->path, OFF_AT_NOON);
+    p = policy_free(p);
+    copy_zone("America/New_York", file);
+    zones_reading_run(r);
+    assert_int_equal(policy_now(next, &OSLO, noon_s).action.mode, POLICY_OFF);
+    assert_true(policy_zones_end(next, r));
+    assert_int_equal(policy_now(next, &OSLO, noon_s).action.mode, POLICY_MODE_SCAVENGE);
+    r = policy_zones_begin(next);
+    zones_reading_run(r);
+    assert_int_equal(unlink(file), 0);
+    assert_false(policy_zones_end(next, r));
+    r = zones_reading_free(policy_zones_begin(next));
+    next = policy_free(next);
+    tmpdir_close(dir);
+}
+
 static void expect_off_at_noon(struct policy *p)
 {
     assert_false(policy_refresh_zones(p));
@@ -275,6 +301,7 @@ int main(void)
         cmocka_unit_test(terms_that_differ_in_a_ceiling_are_not_equal),
         cmocka_unit_test(a_pause_that_is_over_by_the_hubs_clock_ends_on_a_clock_far_behind),
         cmocka_unit_test(a_zone_file_that_is_replaced_is_read_anew),
+        cmocka_unit_test(zones_that_were_read_for_the_document_before_are_taken_by_name),
         cmocka_unit_test(a_zone_file_that_cannot_be_read_anew_leaves_what_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
