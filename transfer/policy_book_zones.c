@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* transfer/policy_book_zones.c – time zone files, looked at once a minute by a worker: the disk that
- * they are on may be slow, or a network's. */
+/* transfer/policy_book_zones.c – time zone files, looked at once a minute by a worker: the disk
+ * that they are on may be slow, or a network's. */
 #include "base/alloc.h"
 #include "base/log.h"
 #include "transfer/policy_book_impl.h"
