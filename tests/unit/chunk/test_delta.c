@@ -337,6 +337,32 @@ static void a_piece_written_by_hand_is_rebuilt_as_the_format_says(void **state)
     assert_memory_equal(buf_peek(&f->out), "ab244556", 8);
 }
 
+/* What was once made is readable for ever: GOOD's blob, head in the first line, then the directory
+ * and the streams 1 … 6, a frame in each line. */
+static const char GOLDEN[] = "416c62440101080912020b020b020b010a010a020b"
+                             "28b52ffd200949000002080a020202010102"
+                             "28b52ffd20021100000200"
+                             "28b52ffd20021100000402"
+                             "28b52ffd20021100000001"
+                             "28b52ffd200109000001"
+                             "28b52ffd200109000001"
+                             "28b52ffd20021100006162";
+
+static void the_golden_blob_is_read_for_ever(void **state)
+{
+    struct fixture *f = *state;
+    struct delta_reference r = {.size = 10, .bytes = (const uint8_t *)"0123456789"};
+    struct delta_sink sink = {append, &f->out};
+    uint8_t bytes[sizeof GOLDEN / 2];
+    struct delta *d;
+
+    assert_int_equal(bytes_parse_hex(GOLDEN, bytes, sizeof bytes).code, ALB_OK);
+    assert_int_equal(delta_open(bytes, sizeof bytes, &delta_limits_default, &d).code, ALB_OK);
+    assert_int_equal(delta_rebuild(d, 0, &r, &sink).code, ALB_OK);
+    assert_memory_equal(buf_peek(&f->out), "ab244556", 8);
+    delta_close(d);
+}
+
 static void a_piece_that_contradicts_itself_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -437,6 +463,7 @@ int main(void)
         TEST(a_version_or_a_magic_of_another_is_refused_by_name),
         TEST(limits_of_the_caller_hold_before_memory_is_taken),
         TEST(a_piece_written_by_hand_is_rebuilt_as_the_format_says),
+        TEST(the_golden_blob_is_read_for_ever),
         TEST(a_piece_that_contradicts_itself_is_refused),
         TEST(a_way_nobody_knows_is_refused_by_name),
         TEST(a_bomb_is_refused_before_it_expands),
