@@ -322,6 +322,7 @@ static void explain(const struct question *q, struct choice *out)
         come_again(out, q, c->refused_until_ns);
         come_again(out, q, c->failed_until_ns);
         come_again(out, q, c->lacks_until_ns);
+        come_again(out, q, c->stale_ns);
         if (i == out->chosen)
             out->reasons[i] = CHOICE_CHOSEN;
         else if (unusable(q, i) != CHOICE_CHOSEN)
@@ -365,6 +366,11 @@ uint64_t choice_return_after(uint64_t before_ns, uint64_t lasted_ns)
     return before_ns * 2 < CHOICE_RETURN_MOST_NS ? before_ns * 2 : CHOICE_RETURN_MOST_NS;
 }
 
+static bool is_known(const struct choice_candidate *c, uint64_t now_ns)
+{
+    return c->good_since_ns != 0 && (c->stale_ns == 0 || c->stale_ns > now_ns);
+}
+
 size_t choice_worth_asking(const struct choice_candidate *candidates, size_t count,
                            const struct site_terms *terms, size_t chosen, uint64_t now_ns)
 {
@@ -383,15 +389,17 @@ size_t choice_worth_asking(const struct choice_candidate *candidates, size_t cou
         hopeful = candidates[i];
         if (i == chosen ||
             (held.part[RANK_CLASS] != CLASS_BAD && is_same_device(&hopeful, &candidates[chosen])) ||
-            hopeful.good_since_ns != 0 || hopeful.failed_until_ns > now_ns ||
+            is_known(&hopeful, now_ns) || hopeful.failed_until_ns > now_ns ||
             (must_wait(&q, i, &until_ns) && until_ns == UINT64_MAX))
             continue;
         /* As they were when it was asked last. */
         hopeful.is_foreign = hopeful.is_revoked = hopeful.is_below = false;
+        hopeful.is_cut_off = false;
+        hopeful.lacks_until_ns = 0;
         hopeful.state = REFLECTOR_ACCEPT;
-        hopeful.good_since_ns = 1;
         hopeful.load_percent = 0;
-        hopeful.latency_us = 0;
+        hopeful.latency_us = hopeful.good_since_ns != 0 ? hopeful.latency_us / 4 : 0;
+        hopeful.good_since_ns = 1;
         struct rank rank = rank_of(&hope, 0);
         if (rank.part[RANK_CLASS] == CLASS_BAD || !is_worth_a_move(&rank, &held))
             continue;

@@ -70,6 +70,7 @@ struct choice_candidate {
     uint64_t refused_until_ns; /* it said so                                  */
     uint64_t failed_until_ns;  /* not to be tried before; 0: it did not fail  */
     uint64_t lacks_until_ns;   /* it lacked what we asked for                 */
+    uint64_t stale_ns;         /* what it said may be otherwise by then; 0: it stays */
     bool is_foreign;           /* it shows another certificate than the list names */
     bool is_revoked;           /* it shows one that does not count any more        */
     bool is_below;             /* its own upstream leads through us, or it is us   */
@@ -128,8 +129,8 @@ void choice_decide(const struct choice_candidate *candidates, size_t count,
  * return did not last for CHOICE_RETURN_LASTS_NS; CHOICE_RETURN_MOST_NS at most. */
 uint64_t choice_return_after(uint64_t before_ns, uint64_t lasted_ns);
 
-/* Of those whom nobody asked, or who failed, the first that may be asked now and could be better
- * than the chosen one, were it good.  Nobody over a WAN before all who are nearer were asked.  Its
+/* Of those whom nobody asked, who failed, or whose answer is old, the first that may be asked now
+ * and could be better than the chosen one, were it good and idle.  Nobody over a WAN before all who are nearer were asked.  Its
  * index or NONE. */
 size_t choice_worth_asking(const struct choice_candidate *candidates, size_t count,
                            const struct site_terms *terms, size_t chosen, uint64_t now_ns);

@@ -29,6 +29,7 @@
 #define REFUSED_NS (60 * NS_PER_S)     /* when it does not say for how long                      */
 #define LOST_FIRST_NS (60 * NS_PER_S)  /* between scouts to one that we can do without         */
 #define FOREIGN_NS (600 * NS_PER_S)
+#define STALE_NS (120 * NS_PER_S) /* full, busy, far or cut off: perhaps no more */
 
 static void decide(void *arg);
 static void settled(void *arg);
@@ -277,6 +278,7 @@ void chooser_note_good(struct chooser *c, size_t i, const struct here *here, uin
     const bool is_held = i == chooser_held(c) && upstream_is_up(c->upstream);
 
     f->latency_us = latency_us;
+    f->stale_ns = now_ns + chooser_jittered(c, STALE_NS, 25);
     m->answered_ns = now_ns;
     if (here != NULL)
         note_here(c, i, here, is_held);

@@ -268,6 +268,31 @@ static void an_older_parent_that_does_not_know_the_question_is_good(void **state
     assert_string_equal(at(g), "a");
 }
 
+/* That it lacks something is no error: who could fetch it has none above that has it either, and who
+ * cannot is left for the next one. */
+static void one_that_lacks_and_cannot_fetch_gives_way_to_the_next(void **state)
+{
+    struct stage *g = *state;
+
+    start(g, HUB, true, false);
+    run_ms(g, 5000);
+    assert_string_equal(at(g), "a");
+    assert_true(chooser_lacks(g->chooser)); /* how it stands with it is asked first */
+    run_ms(g, 500);
+    assert_false(chooser_lacks(g->chooser));
+    g->actors[A].here.state = REFLECTOR_SUSPEND;
+    chooser_hear(g->chooser);
+    run_ms(g, 200);
+    assert_true(chooser_lacks(g->chooser));
+    run_ms(g, 1000);
+    assert_string_equal(at(g), "b");
+    expect_reason(g, "a", "lacks");
+    run_ms(g, 58000);
+    g->actors[A].here.state = REFLECTOR_ACCEPT;
+    run_ms(g, 300000);
+    assert_string_equal(at(g), "a"); /* the preferred one, once it can fetch again */
+}
+
 /* ---- silence --------------------------------------------------------------------------------- */
 
 static void call_end(void *arg, struct http_call *c, struct alb_status st)
@@ -457,6 +482,7 @@ int main(void)
         TEST(the_last_good_one_is_called_first_after_a_restart),
         TEST(a_beacon_is_enough_when_nothing_else_answers),
         TEST(an_older_parent_that_does_not_know_the_question_is_good),
+        TEST(one_that_lacks_and_cannot_fetch_gives_way_to_the_next),
         TEST(a_silent_one_on_the_lan_is_left_for_a_sibling_that_answers),
         TEST(a_silent_one_is_not_left_for_somebody_over_the_wan),
         TEST(one_that_answers_but_is_slow_is_kept),

@@ -144,6 +144,27 @@ static void a_line_that_is_said_to_be_a_wan_stays_one_however_near(void **state)
     stage_free(g);
 }
 
+static const char FREE[] = "{\"format\":1,\"rules\":[]}";
+
+/* A modem's bytes cost money: what scavenges waits for another way. */
+static void a_metered_way_holds_what_only_scavenges_and_lets_it_go_again(void **state)
+{
+    struct stage *g = stage_new(LINE_IS_WAN, FREE);
+
+    (void)state;
+    assert_int_equal(terms(g, WAN_DOWN).action.mode, POLICY_MODE_SCAVENGE);
+    assert_false(line_is_spared(g->line));
+    line_spare(g->line, true);
+    run_ms(g, 100);
+    assert_true(line_is_spared(g->line));
+    assert_int_equal(terms(g, WAN_DOWN).action.mode, POLICY_OFF);
+    assert_int_equal(terms(g, WAN_UP).action.mode, POLICY_OFF);
+    line_spare(g->line, false);
+    run_ms(g, 100);
+    assert_int_equal(terms(g, WAN_DOWN).action.mode, POLICY_MODE_SCAVENGE);
+    stage_free(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -151,6 +172,7 @@ int main(void)
         cmocka_unit_test(a_line_that_is_near_has_to_be_twice_as_far_to_be_far_again),
         cmocka_unit_test(the_jobs_of_a_line_that_turns_out_to_be_near_go_by_the_rules_of_the_lan),
         cmocka_unit_test(a_line_that_is_said_to_be_a_wan_stays_one_however_near),
+        cmocka_unit_test(a_metered_way_holds_what_only_scavenges_and_lets_it_go_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
