@@ -60,8 +60,8 @@ struct config_pins { /* LAYER@VERSION each */
 #define NO_OPTION(key, type, need, text, help)
 #define OPTION(key, type, need, text, help) CONFIG_##type(key);
 
-/* data, org, listen, places, link_rate_bps, delta_versions, admin_listen, packet_overhead, memory_cache_bytes,
- * max_sessions, workers, log_level */
+/* data, org, listen, places, link_rate_bps, delta_versions, admin_listen, packet_overhead,
+ * memory_cache_bytes, max_sessions, workers, log_level */
 #define HUB OPTION
 #define REFLECTOR NO_OPTION
 #define BOTH OPTION

@@ -3,7 +3,7 @@
  *
  *     LOOK at a layer ──> drop what policy keeps no longer ──> is a pair (old, newest) undecided?
  *       ^                                                        │
- *       └── COMMIT: record, list, state <── over ── KEEP <── STEP <┘   one blob at a time, with rests
+ *       └── COMMIT: record, list, state <── over ── KEEP <── STEP <┘   blob by blob
  *
  * One set at a time for the whole hub, in steps of about a second on any worker, so that whoever
  * asks for something waits for one step at most.  Kept are sets that lead to one of the newest

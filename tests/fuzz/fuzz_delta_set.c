@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fuzz/fuzz_delta_set.c – any bytes are no part of a delta set, or one that is spelled again alike. */
+/* fuzz/fuzz_delta_set.c – any bytes are no part of a delta set, or one that is spelled alike again.
+ */
 /* LINKS: wire base */
 #include "base/alloc.h"
 #include "fuzz/target.h"
