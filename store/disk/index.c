@@ -252,7 +252,7 @@ uint64_t index_disk_bytes(struct index *x)
 
 uint64_t index_reserve_bytes(struct index *x)
 {
-    return rocks_own_needs(x->db);
+    return rocks_reserve_bytes(x->db);
 }
 
 struct index_batch *index_batch_new(void)

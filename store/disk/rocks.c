@@ -236,6 +236,11 @@ uint64_t rocks_own_needs(struct rocks *r)
     return tables + (merges < MERGE_BYTES_MAX ? merges : MERGE_BYTES_MAX);
 }
 
+uint64_t rocks_reserve_bytes(struct rocks *r)
+{
+    return rocks_own_needs(r) + SPARE_BYTES;
+}
+
 struct alb_status rocks_check_room(struct rocks *r, uint64_t more_bytes)
 {
     struct statvfs about;

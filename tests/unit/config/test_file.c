@@ -155,6 +155,33 @@ static void wrong_lists_are_told(void **state)
             "more than 8 addresses");
 }
 
+static void what_a_cache_may_have_is_read_and_judged(void **state)
+{
+    char error[CONFIG_ERROR_SIZE];
+    struct reflector_config c;
+    struct alb_status st =
+        load(state,
+             SOUND "cache_quota = 2GiB\ncache_floor = 1GiB\ncache_policy = lru\n"
+                   "cache_pins = { \"base/os@12.5\", \"app/office@2026.1+b\" }\n",
+             &c, error);
+
+    assert_string_equal(error, "");
+    assert_false(alb_failed(st));
+    assert_int_equal(c.cache_floor_bytes, 1 << 30);
+    assert_string_equal(config_eviction_name(c.cache_policy), "lru");
+    assert_int_equal(c.cache_pins.count, 2);
+    assert_string_equal(c.cache_pins.at[1], "app/office@2026.1+b");
+    refused(state, SOUND "cache_policy = arc\n", "a policy is s3-fifo, lru, tiny-lfu or fifo");
+    refused(state, SOUND "cache_pins = { \"base/os\" }\n", "a pin is LAYER@VERSION");
+    refused(state, SOUND "cache_pins = { \"Base@1\" }\n", "cache_pins: \"Base@1\": ");
+    refused(state, SOUND "cache_pins = { \"base/os@\" }\n", "cache_pins: \"base/os@\": ");
+    refused(state,
+            SOUND "cache_pins = { \"a@1\", \"a@2\", \"a@3\", \"a@4\", \"a@5\", \"a@6\", \"a@7\", "
+                  "\"a@8\", \"a@9\", \"a@10\", \"a@11\", \"a@12\", \"a@13\", \"a@14\", "
+                  "\"a@15\", \"a@16\", \"a@17\" }\n",
+            "there are at most 16 pins");
+}
+
 static void paths_and_digests_are_judged(void **state)
 {
     refused(state, "data = here\n", "r.conf:1: data: \"here\": a path begins with '/'");
@@ -197,6 +224,7 @@ int main(void)
         cmocka_unit_test(each_mistake_is_told_with_its_line),
         cmocka_unit_test(what_must_be_set_is_named),
         cmocka_unit_test(wrong_lists_are_told),
+        cmocka_unit_test(what_a_cache_may_have_is_read_and_judged),
         cmocka_unit_test(paths_and_digests_are_judged),
         cmocka_unit_test(a_file_that_is_not_there_is_named),
         cmocka_unit_test(a_directory_or_a_binary_is_no_configuration),

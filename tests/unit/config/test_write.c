@@ -98,6 +98,10 @@ static void what_is_written_reads_the_same(void **state)
     c.parents.count = 2;
     c.window_bytes = 3000;
     c.cache_quota_bytes = UINT64_C(2) << 40;
+    c.cache_policy = EVICT_LRU;
+    c.cache_pins.count = 2;
+    snprintf(c.cache_pins.at[0], CONFIG_PIN_SIZE, "base/os@12.5");
+    snprintf(c.cache_pins.at[1], CONFIG_PIN_SIZE, "a@1");
     c.log_level = LOG_ERROR;
     c.wan_down_bps = 1500000;
     c.wan_up_bps = 0;
@@ -119,6 +123,8 @@ static void what_is_written_reads_the_same(void **state)
     assert_int_equal(again.listen.port, 0);
     assert_int_equal(again.window_bytes, 3000);
     assert_int_equal(again.cache_quota_bytes, c.cache_quota_bytes);
+    assert_int_equal(again.cache_policy, EVICT_LRU);
+    assert_memory_equal(&again.cache_pins, &c.cache_pins, sizeof c.cache_pins);
     assert_int_equal(again.log_level, LOG_ERROR);
     assert_int_equal(again.wan_down_bps, 1500000);
     assert_int_equal(again.wan_up_bps, 0);
