@@ -8,7 +8,8 @@
  * Files of V2 whose content V1 lacks are changed; each is told against what resemble_find() offers,
  * in path order, windows of DELTA_TARGET_MAX; each blob is applied again and compared.  A file
  * without a delta counts as zstd level 3 alone.  Prints one line of JSON; LIST gets a line for each
- * changed file: its size, its cost, which way, how its predecessor was found, its path. */
+ * piece of a changed file, between tabs: its size, its cost, the cost without a delta, which way,
+ * the predecessor's path, its own. */
 
 #include <fcntl.h>
 #include <ftw.h>
@@ -235,10 +236,10 @@ static void piece(struct bench *b, size_t from, size_t to, struct delta_piece *p
         b->alone_bytes += worth;
     }
     if (b->list != NULL)
-        (void)fprintf(b->list, "%zu %zu %zu %s %s\n", p->target_size,
+        (void)fprintf(b->list, "%zu\t%zu\t%zu\t%s\t%s\t%s\n", p->target_size,
                       made.is_kept ? made.cost : worth, worth,
                       made.is_kept ? made.way == DELTA_ALIGNED ? "aligned" : "prefix" : "alone",
-                      b->v2.files[to].path);
+                      p->reference != NULL ? b->v1.files[from].path : "", b->v2.files[to].path);
 }
 
 static void changed_file(struct bench *b, size_t to)
@@ -271,15 +272,14 @@ static void report(const struct bench *b)
     struct rusage usage;
 
     (void)getrusage(RUSAGE_SELF, &usage);
-    printf(
-        "{\"changed\": %" PRIu64 ", \"changed_bytes\": %" PRIu64 ", \"bytes\": %" PRIu64
-        ", \"delta_bytes\": %" PRIu64 ", \"alone_bytes\": %" PRIu64 ", \"blobs\": %" PRIu64
-        ", \"pieces\": %" PRIu64 ", \"aligned\": %" PRIu64 ", \"alone\": %" PRIu64
-        ", \"find_s\": %.2f, \"make_s\": %.2f, \"apply_s\": %.2f, \"rss_mb\": %ld, \"wrong\": %" PRIu64
-        "}\n",
-        b->changed, b->changed_bytes, b->delta_bytes + b->alone_bytes, b->delta_bytes,
-        b->alone_bytes, b->blobs, b->pieces, b->aligned, b->alone, (double)b->find_ns / 1e9,
-        (double)b->make_ns / 1e9, (double)b->apply_ns / 1e9, usage.ru_maxrss / 1024, b->wrong);
+    printf("{\"changed\": %" PRIu64 ", \"changed_bytes\": %" PRIu64 ", \"bytes\": %" PRIu64
+           ", \"delta_bytes\": %" PRIu64 ", \"alone_bytes\": %" PRIu64 ", \"blobs\": %" PRIu64
+           ", \"pieces\": %" PRIu64 ", \"aligned\": %" PRIu64 ", \"alone\": %" PRIu64
+           ", \"find_s\": %.2f, \"make_s\": %.2f, \"apply_s\": %.2f, \"rss_mb\": %ld"
+           ", \"wrong\": %" PRIu64 "}\n",
+           b->changed, b->changed_bytes, b->delta_bytes + b->alone_bytes, b->delta_bytes,
+           b->alone_bytes, b->blobs, b->pieces, b->aligned, b->alone, (double)b->find_ns / 1e9,
+           (double)b->make_ns / 1e9, (double)b->apply_ns / 1e9, usage.ru_maxrss / 1024, b->wrong);
 }
 
 int main(int argc, char **argv)
