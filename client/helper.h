@@ -11,8 +11,8 @@
 
 #include "base/status.h"
 
-/* Blocking: run it to its end.  IO: it could not be started; REFUSED: it failed, `*exit_code` (128 +
- * the signal's number when one ended it) says how. */
+/* Blocking: run it to its end.  IO: it could not be started; REFUSED: it failed, and `*exit_code`
+ * says how (128 + the signal's number when one ended it). */
 ALB_MUST_USE struct alb_status helper_run(const char *command, int *exit_code);
 
 struct helper {

@@ -327,7 +327,7 @@ void hub_wake_touch(struct hub_wake *k)
     timer_set_in(&k->timer, 0);
 }
 
-/* ---- who may sleep again ---------------------------------------------------------------------- */
+/* ---- who may sleep again --------------------------------------------------------------------- */
 
 static void say_sleep(struct hub_wake *k, struct wake_sleeper *s)
 {

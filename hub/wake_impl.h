@@ -89,8 +89,8 @@ struct hub_wake {
     TAILQ_ENTRY(hub_wake) link;
 };
 
-/* Who wakes those of one subnet, for a second: to look through all of a site for each machine of it
- * took 0.1 ms for every 1,000 (tests/bench/bench_wake.c). */
+/* Who wakes those of one subnet, for a second: so that not all of a site is looked through for each
+ * machine of it. */
 struct guard_memo {
     char site[64], guard[64];
     struct announce_address address; /* of the sleeper it was looked for */

@@ -151,14 +151,25 @@ def test_the_content_is_at_the_branch_before_anybody_is_woken(org, machine, vers
     assert seen["a"]["received"] == 0, seen
 
 
+def wait_obeys(org, state):
+    def obeys():
+        boxes = org.admin.albedo("reflector", "list").document()["reflectors"]
+        return next(b for b in boxes if b["device"] == "reflector-a").get("obeys") == state
+    wait_until(obeys, 20, f"reflector-a to {state}")
+
+
 def test_where_the_reflector_is_suspended_nobody_waits_for_content_and_it_is_said(
         org, machine, version):
     pc = machine("a", 2)
     pc.visit()
     pc.sleep()
     org.admin.albedo("reflector", "suspend", "reflector-a", "--why", "a test")
-    done = org.admin.albedo("wake", "a-2", "--for", LAYER)
-    org.admin.albedo("reflector", "accept", "reflector-a")
+    try:
+        wait_obeys(org, "suspend")
+        done = org.admin.albedo("wake", "a-2", "--for", LAYER)
+    finally:
+        org.admin.albedo("reflector", "accept", "reflector-a")
+        wait_obeys(org, "accept")
     content = next(d for d in done.documents() if d["event"] == "content")
     assert content["state"] == "straight" and "no reflector of the site is here" in content["why"]
     # what it holds is not fetched for the next one
