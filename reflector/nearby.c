@@ -362,6 +362,7 @@ static void on_list(struct nearby_listener *l)
     chooser_set_list(n->reflector->chooser, list);
     if (list != NULL)
         reflector_set_terms(n->reflector, list->terms.max_sessions, list->terms.load_percent);
+    reflector_look_siblings(n->reflector);
 }
 
 struct nearby_book *reflector_nearby_book(const struct reflector *r)

@@ -130,6 +130,9 @@ static void start_supply(struct reflector *r)
                                                     .keeper = r->keeper,
                                                     .upstream = r->upstream,
                                                     .jobs = line_jobs(r->line),
+                                                    .beside = reflector_beside,
+                                                    .arrived = reflector_arrived,
+                                                    .beside_arg = r,
                                                     .cache_bytes = o->memory_cache_bytes});
     r->records = record_book_new(&(struct record_book_options){.loop = o->loop,
                                                                .catalogue = o->catalogue,
@@ -172,6 +175,7 @@ static struct alb_status start_serve(struct reflector *r)
     serve_set(r->serve, ROUTE_PREFETCHED, reflector_handle_prefetched, r);
     serve_set(r->serve, ROUTE_STATUS, reflector_handle_status, r);
     serve_set(r->serve, ROUTE_HERE, reflector_handle_here, r);
+    serve_set(r->serve, ROUTE_ARRIVALS, reflector_handle_arrivals, r);
     policy_book_serve(r->policy, r->serve);
     return loop_listen(o->loop, &listen, serve_accept, r->serve, &r->listener);
 }
@@ -221,8 +225,10 @@ struct alb_status reflector_start(const struct reflector_options *options, struc
         reflector_open_nearby(r);
     if (!alb_failed(st))
         reflector_open_roster(r);
-    if (!alb_failed(st))
+    if (!alb_failed(st)) {
         reflector_open_cache(r);
+        reflector_open_siblings(r);
+    }
     if (alb_failed(st)) {
         reflector_free(r);
         return st;
@@ -308,6 +314,7 @@ static void close_parts(struct reflector *r)
 {
     if (r->listener != NULL)
         r->listener = listener_free(r->listener);
+    reflector_close_siblings(r);
     reflector_close_grants(r);
     reflector_close_renewals(r);
     reflector_close_layers(r);

@@ -6,6 +6,7 @@
 #include "reflector/grant_memo.h"
 #include "reflector/reflector.h"
 #include "transfer/announcer.h"
+#include "transfer/arrivals.h"
 #include "transfer/branches.h"
 #include "transfer/chooser.h"
 #include "transfer/nearby_book.h"
@@ -87,6 +88,8 @@ struct reflector {
     struct renewal *renewal;        /* NULL without a certificate */
     struct layers_list layers;
     struct reflector_nearby *nearby;
+    struct arrivals arrivals; /* for siblings */
+    struct reflector_siblings *siblings;
     struct reflector_duty duty;
     struct reflector_above above;
     struct told_book *told;
@@ -149,6 +152,15 @@ void reflector_hear_nearby(struct reflector *r, const char *line); /* an event, 
 void reflector_doubt_nearby(struct reflector *r);                  /* the line came up           */
 void reflector_refresh_nearby(struct reflector *r);                /* the trust file changed     */
 void reflector_handle_nearby(void *reflector, struct serve_request *rq);
+
+/* sibling.c: other reflectors of this site on its LAN; behind nearby and roster. */
+void reflector_open_siblings(struct reflector *r);
+void reflector_close_siblings(struct reflector *r);
+void reflector_look_siblings(struct reflector *r); /* the list, or our links, may be others */
+struct sibling *reflector_beside(void *reflector); /* who is asked before the parent; NULL */
+void reflector_arrived(void *reflector, const struct where *where);
+void reflector_handle_arrivals(void *reflector, struct serve_request *rq);
+void reflector_show_siblings(const struct reflector *r, struct json_writer *w);
 
 /* layers.c */
 void reflector_record_kept(void); /* for record_keep(): where tests end the program */

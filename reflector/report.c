@@ -82,6 +82,7 @@ static void put_supply(struct json_writer *w, const struct supply_stats *s)
     put_source(w, "memory", s->from_memory, s->bytes_from_memory);
     put_source(w, "store", s->from_store, s->bytes_from_store);
     put_source(w, "parent", s->from_parent, s->bytes_from_parent);
+    put_source(w, "sibling", s->from_sibling, s->bytes_from_sibling);
     json_end(w);
     json_object_begin(w, "chunks");
     json_number(w, "asked", s->asked);
@@ -210,6 +211,7 @@ static struct alb_status status_text(const struct reflector *r, const struct ref
     roster_show(r->roster, w);
     waker_show(r->waker, w);
     prefetcher_show(r->prefetcher, w);
+    reflector_show_siblings(r, w);
     put_queues(w, f);
     put_cache(w, cache);
     reflector_show_told(r, w);

@@ -233,6 +233,7 @@ static void on_moved(void *arg, unsigned parts)
     if (self->reflector->waker != NULL)
         waker_look(self->reflector->waker);
     reflector_beacon_moved(self->reflector, p);
+    reflector_look_siblings(self->reflector);
     announcer_place_of(p, &place, &self->place_room, &self->place);
     look_at_cards(self, p);
     self->has_looked = true;

@@ -387,15 +387,20 @@ static void ask(struct batch *b)
     alb_assert(!alb_failed(st)); /* ascending and within the limits by construction */
 
     char left[32];
-    const struct http_header headers[] = {proto_header, {LEFT_HEADER, left}};
+    struct http_header headers[3] = {proto_header};
+    size_t header_count = 1;
     const uint64_t left_bytes = layer_jobs_left(f->options.jobs, b->request.layer);
     snprintf(left, sizeof left, "%" PRIu64, left_bytes);
+    if (left_bytes > 0)
+        headers[header_count++] = (struct http_header){LEFT_HEADER, left};
+    if (f->options.only_held)
+        headers[header_count++] = (struct http_header){HELD_HEADER, "1"};
 
     /* The answer may also hold "queued" items, one every 5 s for as long as it takes. */
     const struct http_call_options call = {.method = "POST",
                                            .path = "/v1/chunks",
                                            .headers = headers,
-                                           .header_count = left_bytes > 0 ? 2 : 1,
+                                           .header_count = header_count,
                                            .body = buf_peek(&body),
                                            .body_size = buf_size(&body),
                                            .expect_bytes = b->expect_bytes + (64 << 10)};

@@ -32,6 +32,7 @@ struct fetcher_options {
     struct loop *loop;
     struct upstream *upstream;
     struct layer_jobs *jobs;        /* borrowed, outlives it; NULL: all may be asked for */
+    bool only_held;                 /* asked for is only what the parent holds itself */
     size_t max_batches;             /* 0: 4      */
     uint64_t max_outstanding_bytes; /* 0: 16 MiB */
     /* The want's search ended; `chunk` is verified, borrowed, and NULL unless OK. */

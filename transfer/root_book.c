@@ -309,6 +309,14 @@ void root_book_open(struct root_book *b, const char *layer, const struct digest 
         begin(e);
 }
 
+bool root_book_is_open(const struct root_book *b, const char *layer, const struct digest *root)
+{
+    const struct chunk_key key = key_of(layer, root);
+    const struct root_entry *e = map_get(&b->by_key, &key);
+
+    return e != NULL && e->is_open;
+}
+
 void root_book_leave(struct root_book *b, struct root_wait *w)
 {
     if (w->entry != NULL)

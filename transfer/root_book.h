@@ -59,6 +59,8 @@ struct root_book *root_book_free(struct root_book *b);
 /* done comes later, from the loop, once, unless the waiter leaves. */
 void root_book_open(struct root_book *b, const char *layer, const struct digest *root,
                     struct root_wait *w);
+/* Open in memory: root_book_open() would ask nobody. */
+bool root_book_is_open(const struct root_book *b, const char *layer, const struct digest *root);
 /* Something changed that a no may have been for: a new version, a new trust file. */
 void root_book_forget_refused(struct root_book *b);
 void root_book_leave(struct root_book *b, struct root_wait *w);

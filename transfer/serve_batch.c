@@ -53,6 +53,7 @@ struct batch_answer {
     struct serve *serve;
     struct batch_lane *lane;
     struct batch_request request;
+    bool only_held;
     uint64_t left_bytes; /* as the asker says it lacks; 0: it does not say */
     struct root_wait root_wait;
     bool waits_root; /* even the root object is served only when its record vouches for it */
@@ -122,6 +123,12 @@ static void enter_lane(struct batch_answer *b)
     TAILQ_INSERT_TAIL(&b->lane->all, b, in_lane);
 }
 
+/* A sibling asks: nothing is fetched for it. */
+static bool is_only_held(const struct serve_request *rq)
+{
+    return http_exchange_header(rq->x, HELD_HEADER) != NULL;
+}
+
 /* False: it was refused. */
 static bool may_ask(struct serve *s, struct serve_request *rq, struct batch_request *request)
 {
@@ -134,6 +141,11 @@ static bool may_ask(struct serve *s, struct serve_request *rq, struct batch_requ
     }
     if (!serve_may_read(rq, request->layer)) {
         serve_refuse(rq, ALB_NOT_FOUND, "no such version for this device");
+        return false;
+    }
+    /* Opening a root may ask the parent. */
+    if (is_only_held(rq) && !root_book_is_open(s->options.roots, request->layer, &request->root)) {
+        serve_refuse(rq, ALB_NOT_FOUND, "nothing of this version is in use here");
         return false;
     }
     if (are_too_many(s, rq->session, batch_request_items(request))) {
@@ -173,6 +185,7 @@ void serve_handle_chunks(void *arg, struct serve_request *rq)
     b->rq = rq;
     b->serve = s;
     b->left_bytes = left_of(rq);
+    b->only_held = is_only_held(rq);
     enter_lane(b);
     TAILQ_INIT(&b->ready);
     TAILQ_INIT(&b->later);
@@ -227,6 +240,7 @@ static void ask_spot(struct spot *spot)
 {
     spot->state = SPOT_ASKED;
     spot->waiter.done = spot_told;
+    spot->waiter.reach = spot->batch->only_held ? REACH_HELD : REACH_PARENT;
     supply_ask(spot->batch->serve->options.supply, &spot->key, &spot->waiter);
 }
 

@@ -8,6 +8,7 @@
 #include "base/units.h"
 #include "store/cache.h"
 #include "transfer/hot_cache.h"
+#include "transfer/sibling.h"
 
 /* A rate is of the time between two questions for it, if that is neither too short nor long ago. */
 #define RATE_LEAST_NS (4 * NS_PER_S)
@@ -31,6 +32,13 @@ struct supply {
     struct log_limit bad_lines; /* a disk that dies fails each read, and devices ask again */
 };
 
+/* A question to a sibling. */
+struct beside_ask {
+    struct sibling_ask ask;
+    struct supply *supply;
+    struct want *want;
+};
+
 /* A read of the store on a worker. */
 struct look {
     struct job job;
@@ -44,12 +52,15 @@ struct look {
 static void tell_answered(void *arg);
 static void answer_later(struct supply *s, struct waiter *waiter, struct alb_status st,
                          struct chunk *chunk);
+static void join(struct supply *s, struct waiter *waiter);
 static void look_in_store(struct supply *s, struct want *want);
 static void look_run(struct job *job);
 static void look_done(struct job *job);
 static void start_search(struct supply *s, struct want *want, struct waiter *waiter);
 static struct chunk *take_answered(struct supply *s, struct waiter *w);
 static void not_in_store(struct supply *s, struct want *want, struct alb_status st);
+static void ask_beside(struct supply *s, struct want *want, struct sibling *sibling);
+static void ask_parent(struct supply *s, struct want *want, struct alb_status st);
 static void fetched(void *arg, struct want *want, struct alb_status st, struct chunk *chunk);
 
 struct supply *supply_new(const struct supply_options *options)
@@ -68,6 +79,7 @@ struct supply *supply_new(const struct supply_options *options)
             .loop = options->loop,
             .upstream = options->upstream,
             .jobs = options->jobs,
+            .only_held = options->only_held,
             .max_batches = options->max_batches,
             .max_outstanding_bytes = options->max_outstanding_bytes,
             .done = fetched,
@@ -142,7 +154,24 @@ void supply_ask(struct supply *s, const struct chunk_key *key, struct waiter *wa
     else if (started != NULL)
         start_search(s, started, waiter);
     else
-        note_use(s, key);
+        join(s, waiter);
+}
+
+/* A search that went further than this waiter's may go is none of his: it may take long. */
+static void join(struct supply *s, struct waiter *waiter)
+{
+    struct want *want = waiter->want;
+    const bool is_too_far = (waiter->reach == REACH_HELD && want->stage != WANT_LOOKING) ||
+                            (waiter->reach == REACH_BESIDE && want->stage == WANT_FETCHING);
+
+    if (is_too_far) {
+        want_table_leave(&s->table, waiter);
+        answer_later(s, waiter, alb_fail(ALB_NOT_FOUND, "it is not here yet"), NULL);
+        return;
+    }
+    note_use(s, &want->key);
+    if (waiter->reach == REACH_PARENT && want->stage == WANT_BESIDE)
+        sibling_ask_hurry(&want->beside->ask);
 }
 
 static void start_search(struct supply *s, struct want *want, struct waiter *waiter)
@@ -150,6 +179,7 @@ static void start_search(struct supply *s, struct want *want, struct waiter *wai
     if (s->options.store != NULL) {
         look_in_store(s, want);
     } else if (s->fetcher != NULL) {
+        want->stage = WANT_FETCHING;
         fetcher_add(s->fetcher, want);
     } else { /* nowhere to look; told later, like everything */
         const struct alb_status st = alb_fail(ALB_NOT_FOUND, "no such chunk here");
@@ -246,9 +276,70 @@ static void look_done(struct job *job)
     free(look);
 }
 
+/* Those for whom it may not go further are told so; false: nobody is left, and the want is gone. */
+static bool goes_on_beyond(struct supply *s, struct want *want, enum want_reach reach)
+{
+    const struct alb_status st = alb_fail(ALB_NOT_FOUND, "it is not held here");
+    struct waiter *w, *next;
+
+    if (TAILQ_EMPTY(&want->waiters))
+        return true; /* whoever searches sees to those that everybody left */
+    for (w = TAILQ_FIRST(&want->waiters); w != NULL; w = next) {
+        next = TAILQ_NEXT(w, link);
+        if (w->reach < reach)
+            continue;
+        want_table_leave(&s->table, w);
+        answer_later(s, w, st, NULL);
+    }
+    w = TAILQ_FIRST(&want->waiters);
+    if (w != NULL)
+        want->where = w->where;
+    else
+        want_table_finish(&s->table, want, st, NULL);
+    return w != NULL;
+}
+
+static bool is_for_parent(const struct want *want)
+{
+    const struct waiter *w;
+
+    TAILQ_FOREACH(w, &want->waiters, link)
+    if (w->reach == REACH_PARENT)
+        return true;
+    return false;
+}
+
 static void not_in_store(struct supply *s, struct want *want, struct alb_status st)
 {
+    struct sibling *sibling;
+
+    if (!goes_on_beyond(s, want, REACH_HELD))
+        return;
+    sibling = s->options.beside != NULL ? s->options.beside(s->options.beside_arg) : NULL;
+    if (sibling != NULL && s->fetching == SUPPLY_FETCHES && !TAILQ_EMPTY(&want->waiters))
+        ask_beside(s, want, sibling);
+    else if (goes_on_beyond(s, want, REACH_BESIDE))
+        ask_parent(s, want, st);
+}
+
+static void beside_told(struct sibling_ask *a, struct alb_status st, struct chunk *chunk);
+
+static void ask_beside(struct supply *s, struct want *want, struct sibling *sibling)
+{
+    struct beside_ask *b = xalloc(sizeof *b);
+
+    b->supply = s;
+    b->want = want;
+    b->ask.done = beside_told;
+    want->stage = WANT_BESIDE;
+    want->beside = b;
+    sibling_ask(sibling, &want->key, &want->where, !is_for_parent(want), &b->ask);
+}
+
+static void ask_parent(struct supply *s, struct want *want, struct alb_status st)
+{
     if (s->fetcher != NULL && s->fetching == SUPPLY_FETCHES) {
+        want->stage = WANT_FETCHING;
         fetcher_add(s->fetcher, want);
         return;
     }
@@ -287,6 +378,27 @@ static void keep(struct supply *s, struct chunk *chunk)
         s->keeps++;
 }
 
+/* What only the mirror wanted is kept, and does not push what is in use out of memory. */
+static void beside_told(struct sibling_ask *a, struct alb_status st, struct chunk *chunk)
+{
+    struct beside_ask *b = ALB_CONTAINER(a, struct beside_ask, ask);
+    struct supply *s = b->supply;
+    struct want *want = b->want;
+
+    want->beside = NULL;
+    loop_bury(s->options.loop, free, b);
+    if (!alb_failed(st)) {
+        s->stats.from_sibling++;
+        s->stats.bytes_from_sibling += chunk->size;
+        if (is_for_parent(want))
+            hot_cache_put(&s->cache, chunk);
+        keep(s, chunk);
+        want_table_finish(&s->table, want, ALB_STATUS_OK, chunk);
+    } else if (goes_on_beyond(s, want, REACH_BESIDE)) {
+        ask_parent(s, want, st);
+    }
+}
+
 static void fetched(void *arg, struct want *want, struct alb_status st, struct chunk *chunk)
 {
     struct supply *s = arg;
@@ -294,6 +406,8 @@ static void fetched(void *arg, struct want *want, struct alb_status st, struct c
     if (!alb_failed(st)) {
         s->stats.from_parent++;
         s->stats.bytes_from_parent += chunk->size;
+        if (s->options.arrived != NULL)
+            s->options.arrived(s->options.beside_arg, &want->where);
         hot_cache_put(&s->cache, chunk);
         keep(s, chunk);
     } else if (!TAILQ_EMPTY(&want->waiters)) { /* else nobody waits, so it was not asked for */

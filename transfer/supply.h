@@ -7,6 +7,7 @@
  *                                                                   → verified → keeper, told
  *
  * A hub has no parent: what its store lacks is NOT_FOUND.  An endpoint has no store.  A chunk found
+ * With siblings (sibling.h) one of them is asked before the parent.  A chunk found
  * damaged in the store is dropped there and fetched anew.  Hot chunks stay in a bounded memory
  * cache.  What the store has no room for is passed on all the same, and counted (not_kept).
  */
@@ -16,6 +17,7 @@
 #include "transfer/keeper.h"
 #include "transfer/want_table.h"
 
+struct sibling;
 struct supply;
 
 struct supply_options {
@@ -27,6 +29,12 @@ struct supply_options {
     /* Without a parent: the store cannot give what was asked for, and why.  NULL: nobody minds. */
     void (*lost)(void *arg, const struct chunk_key *key, struct alb_status why);
     void *lost_arg;
+    /* Who is asked before the parent is, at this moment; NULL, or answers NULL: nobody. */
+    struct sibling *(*beside)(void *arg);
+    /* Something came from the parent; NULL: nobody minds. */
+    void (*arrived)(void *arg, const struct where *where);
+    void *beside_arg;
+    bool only_held;       /* the parent is asked only for what it holds itself */
     uint64_t cache_bytes; /* memory for hot chunks; 0: 64 MiB */
     size_t max_wants;     /* 0: 65,536 */
     size_t max_waiters;   /* 0: 262,144 */
@@ -38,6 +46,7 @@ struct supply_stats {
     uint64_t asked; /* chunks asked of us                                   */
     uint64_t from_memory, from_store, from_parent; /* how they were answered          */
     uint64_t bytes_from_memory, bytes_from_store, bytes_from_parent; /* stored bytes  */
+    uint64_t from_sibling, bytes_from_sibling;
     uint64_t failed, joined, damaged, not_kept;
     uint64_t cache_bytes;
     struct fetcher_stats fetch; /* zero without a parent */

@@ -36,11 +36,20 @@ struct where {
 
 struct want;
 
+/* How far a search may go for a waiter. */
+enum want_reach {
+    REACH_PARENT, /* to the parent, if need be                         */
+    REACH_BESIDE, /* a sibling is asked, the parent is not             */
+    REACH_HELD,   /* only what is here: who asks is a sibling himself  */
+};
+enum want_stage { WANT_LOOKING, WANT_BESIDE, WANT_FETCHING };
+
 /* One who waits; the storage is the asker's and must live until done() or leave(). */
 struct waiter {
     /* `chunk` is borrowed (take a reference to keep it) and NULL unless `st` is OK. */
     void (*done)(struct waiter *w, struct alb_status st, struct chunk *chunk);
     struct where where;
+    enum want_reach reach;
     struct want *want;        /* the table's; NULL while not waiting here */
     bool refused;             /* the table's: this place said no          */
     struct alb_status st;     /* supply's: an outcome to be told          */
@@ -53,6 +62,8 @@ TAILQ_HEAD(waiter_list, waiter);
 struct want {
     struct chunk_key key;
     struct where where;         /* the place being asked */
+    enum want_stage stage;      /* supply's */
+    struct beside_ask *beside;  /* supply's: under way while its stage is BESIDE */
     struct waiter_list waiters; /* may be empty: everybody left */
     uint64_t since_ns;
     /* Whoever searches: bad answers at this place, failures in a row, when to try again, its

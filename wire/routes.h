@@ -51,4 +51,6 @@ const struct route *route_find(unsigned port, const char *method, const char *pa
 #define PROTO_HEADER "albedo-proto"
 /* Of a batch request: stored bytes that the asker lacks of the layer still, in decimal. */
 #define LEFT_HEADER "albedo-left"
+/* Of a batch request: "1", answered at once with what is held here and "missing" for all else. */
+#define HELD_HEADER "albedo-held"
 #define PROTO_VERSION "1"
