@@ -65,7 +65,39 @@ def test_a_reflector_killed_in_mid_pull_costs_neither_the_pull_nor_its_bytes(org
         assert compare(tree, targets[member], skip_root=True) == []
     down = place.branch.wan.bytes()["down"] - before
     print(f"bytes again after {again_s:.1f} s; wire ratio {down / size:.3f}")
-    # What was under way at the kill comes again: chunks of up to 1 MiB.  With several endpoints so
-    # does what the dead one had given to some and not yet to all: its sibling is empty.
+    # What was under way at the kill comes again: chunks of up to 1 MiB.
     assert down <= 1.08 * size + 2 * MB, f"{down / size:.3f}"
     assert again_s <= RECHOOSE_S + 2, again_s
+
+
+def parent_of(member):
+    """What the reflector that it goes to says of itself."""
+    return member.albedo("status").document()["parent"]
+
+
+def test_a_reflector_killed_under_three_pulls_has_left_what_it_fetched_with_its_sibling(
+        org, tmp_path):
+    place, size = org.sites["a"], 32 * MB
+    if not place.reflector.daemon.is_running():
+        place.reflector.start()
+    tree = make_tree(tmp_path / "three", size)
+    org.admin.albedo("publish", "base/three", tree)
+    wait_until(lambda: [s["up"] for s in parent_of(place.members[0])["siblings"]] == [True], 60,
+               "a sibling")
+    place.branch.wan.shape("16mbit")
+    before = place.branch.wan.bytes()["down"]
+    targets = {m: org.folder / "targets" / f"{m.name}-three" for m in place.members}
+    runs = {m: m.start("pull", "base/three", target) for m, target in targets.items()}
+    wait_until(lambda: place.branch.wan.bytes()["down"] - before > size / 3, 60, "a third")
+    dead = parent_of(place.members[0])["device"]
+    victim = place.reflector if place.reflector.name == dead else place.sibling
+    victim.kill()
+    done = {m: run.wait() for m, run in runs.items()}
+    for member, one in done.items():
+        assert one.code == 0, str(one)
+        assert compare(tree, targets[member], skip_root=True) == []
+    down = place.branch.wan.bytes()["down"] - before
+    print(f"killed {dead}; wire ratio {down / size:.3f}")
+    victim.start()
+    # What the victim fetched in its last moments, and what was under way, comes again.
+    assert down <= 1.05 * size + 2 * MB, f"{down / size:.3f}"
