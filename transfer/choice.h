@@ -130,8 +130,8 @@ void choice_decide(const struct choice_candidate *candidates, size_t count,
 uint64_t choice_return_after(uint64_t before_ns, uint64_t lasted_ns);
 
 /* Of those whom nobody asked, who failed, or whose answer is old, the first that may be asked now
- * and could be better than the chosen one, were it good and idle.  Nobody over a WAN before all who are nearer were asked.  Its
- * index or NONE. */
+ * and could be better than the chosen one, were it good and idle.  Nobody over a WAN before all who
+ * are nearer were asked.  Its index or NONE. */
 size_t choice_worth_asking(const struct choice_candidate *candidates, size_t count,
                            const struct site_terms *terms, size_t chosen, uint64_t now_ns);
 

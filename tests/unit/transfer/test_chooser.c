@@ -268,8 +268,8 @@ static void an_older_parent_that_does_not_know_the_question_is_good(void **state
     assert_string_equal(at(g), "a");
 }
 
-/* That it lacks something is no error: who could fetch it has none above that has it either, and who
- * cannot is left for the next one. */
+/* That it lacks something is no error: who could fetch it has nobody above who has it either, and
+ * who cannot is left for the next one. */
 static void one_that_lacks_and_cannot_fetch_gives_way_to_the_next(void **state)
 {
     struct stage *g = *state;
