@@ -158,10 +158,14 @@ void law_flow_interval(struct law *l, uint64_t now_ns)
     double losses = f->losses, settled_s = 2 * law_base_s(l) + 2 * l->c->interval_min;
     f->losses = 0;
     f->clean_segments = losses > 0 ? 0 : f->clean_segments + segments;
-    if (f->while_count == 0 && f->clean_segments >= l->c->chance_segments)
+    if (f->clean_segments >= l->c->chance_segments)
         while_end(f, 0); /* a line that loses nothing at all is a good one */
     f->strange *= 1 - law_least(1, law_since(now_ns, l->tick_ns) / l->c->strange_time);
-    if (l->rate_bps >= l->c->chance_below * l->capacity_bps)
+    if (losses > 0)
+        f->lossy_ns = now_ns;
+    if (law_since(now_ns, f->lossy_ns) > l->c->start_calm * law_base_s(l))
+        f->aftermath_ns = 0;
+    if (l->rate_bps >= l->c->chance_below * l->capacity_bps || now_ns < f->aftermath_ns)
         f->pushed_ns = now_ns;
     if (law_since(now_ns, f->pushed_ns) < settled_s)
         return;                       /* what is lost now, we may have lost by pushing */

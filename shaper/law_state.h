@@ -149,8 +149,9 @@ struct law_flow {
     double strange; /* intervals lately with losses that we did not push for */
     double while_losses, while_segments, clean_segments;
     uint64_t while_delivered, pushed_ns;
-    double congested;   /* share of losses that were of a full buffer, smoothed */
-    uint64_t random_ns; /* the newest loss without a queue */
+    uint64_t aftermath_ns, lossy_ns; /* a start's overshoot is sent again until then; newest loss */
+    double congested;                /* share of losses that were of a full buffer, smoothed */
+    uint64_t random_ns;              /* the newest loss without a queue */
     uint64_t aggregate_bps;
     unsigned sisters;
     uint64_t aggregate_ns;
@@ -176,6 +177,7 @@ struct law {
     bool alarm, waiting;     /* waiting: START, before its first step */
     double best_bps;         /* delivered since the last return, without a queue */
     bool company;            /* somebody comes and goes: stay small, and be back sooner */
+    bool unseen;             /* the last yield was without a queue: a shortfall, losses */
     unsigned vain, silences; /* returns that were not worth it; gaps missed since */
     double proof_bps;        /* delivered when the step last grew */
     double growth;           /* next step upwards at the capacity */

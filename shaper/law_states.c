@@ -31,17 +31,31 @@ static void next_round(struct law *l, const struct law_view *v)
 
 /* ---- START: nothing is known; grow until a queue shows ---- */
 
-static double start_capacity(struct law *l, const struct law_view *v, bool lossy)
+static double start_capacity(struct law *l, const struct law_view *v, bool lossy, bool stuck)
 {
     const struct law_constants *c = l->c;
     /* What stood behind a hole comes all at once: no faster than it was asked for. */
     double came = law_least(lossy ? v->delivered_mean_bps : v->delivered_most_bps, l->rate_bps);
+    uint64_t since_ns = l->progress_ns + law_ns(2 * v->round_s);
+    if (stuck && since_ns < v->now_ns)
+        came = law_least(came, law_delivered_bps(l, since_ns, v->now_ns));
     uint64_t width = law_ns(c->interval_packets * 11200 / law_most(came, 1));
     if (width < v->now_ns && law_seconds(width) > v->interval_s)
         came = law_least(came, law_delivered_bps(l, v->now_ns - width, v->now_ns));
     /* A carrier that stalls just now has shown before what comes through. */
     came = law_most(came, law_least(c->start_stall * l->best_bps, l->rate_bps));
     return law_most(came, law_floor_bps(l));
+}
+
+/* Where each flow has a queue of its own no probe shows ours, and each round more overflows it.
+ * Behind a hole, though, everything waits. */
+static double start_patience_s(const struct law *l, const struct law_view *v)
+{
+    const struct law_constants *c = l->c;
+    bool hole = l->flow.lossy_ns != 0 && law_since(v->now_ns, l->flow.lossy_ns) < 4 * v->round_s;
+    bool early = l->rate_bps < c->start_sure * c->start_rate; /* an answer takes its time, too */
+    bool alone = law_sisters(l, v->now_ns) < 2;
+    return hole || early || !alone ? c->start_patience + 4 * v->round_s : c->start_lag * v->round_s;
 }
 
 /* Has the line shown what it can? */
@@ -53,14 +67,17 @@ static bool start_ends(struct law *l, const struct law_view *v)
     bool idle = v->demand_limited || law_outstanding(l) == 0;
     if (idle || law_delay_seen(&l->delay) < (unsigned)c->late_samples)
         l->progress_ns = v->now_ns;
-    bool stuck = law_since(v->now_ns, l->progress_ns) > c->start_patience + 4 * v->round_s &&
+    bool stuck = law_since(v->now_ns, l->progress_ns) > start_patience_s(l, v) &&
                  !v->sender_limited && v->delivered_mean_bps > law_floor_bps(l);
     bool lossy = v->loss_share > c->start_loss && v->losses >= c->start_losses;
     if (idle || !(queue || stuck || lossy || v->lost))
         return false;
-    double came = start_capacity(l, v, lossy || v->hole);
+    double came = start_capacity(l, v, lossy || v->hole,
+                                 stuck && !queue && !v->lost && law_sisters(l, v->now_ns) < 2);
     l->capacity_bps = law_most(l->capacity_bps, came);
     l->rate_bps = c->start_cut * came;
+    l->flow.aftermath_ns = v->now_ns + law_ns(c->start_after + c->start_calm * law_base_s(l));
+    l->flow.lossy_ns = v->now_ns;
     law_enter(l, LAW_CRUISE, v->now_ns);
     return true;
 }
@@ -85,13 +102,20 @@ static bool start_waits(struct law *l, const struct law_view *v)
     return true;
 }
 
+/* Once there was time enough, what comes in bursts, from behind holes, does not follow. */
+static bool start_lags(const struct law *l, const struct law_view *v)
+{
+    bool late = law_since(v->now_ns, l->progress_ns) > l->c->start_lag * v->round_s;
+    return late && !l->waiting && !v->coarse && v->delivered_mean_bps < 0.5 * l->rate_bps;
+}
+
 void law_start(struct law *l, const struct law_view *v)
 {
     const struct law_constants *c = l->c;
     l->reason = LAW_BECAUSE_STARTING;
     if (start_ends(l, v) || start_waits(l, v))
         return;
-    if (v->now_ns < l->round_ns || v->blind || !follows(l, v, 0.5))
+    if (v->now_ns < l->round_ns || v->blind || !follows(l, v, 0.5) || start_lags(l, v))
         return;
     if (l->waiting)
         law_delay_settle(l);
@@ -286,7 +310,10 @@ static bool count_shortfall(struct law *l, const struct law_view *v)
     /* Who gets all that was asked for has lost little, whatever the queue: look for longer. */
     bool comes = v->delivered_most_bps >= c->short_asked * law_least(l->capacity_bps, v->paced_bps);
     l->shortfalls += congested || policed ? 2 * SIGN_WHOLE : comes ? 2 : SIGN_WHOLE;
-    if (l->shortfalls < SIGN_WHOLE * (unsigned)c->short_count)
+    /* Who had to go for want of a queue of theirs, and is just back, has seen it before. */
+    bool known = l->unseen && v->full && l->flow.while_count > 0 &&
+                 law_since(v->now_ns, l->recover_ns) < c->hold_unseen;
+    if (l->shortfalls < SIGN_WHOLE * (unsigned)(known ? c->short_again : c->short_count))
         return false;
     law_give_way(l, v, policed ? LAW_BECAUSE_LOSS : LAW_BECAUSE_SHORTFALL);
     return true;
@@ -388,35 +415,57 @@ static double first_hold_s(const struct law *l)
     return l->c->hold_normal;
 }
 
-/* Without a queue nobody is seen: if C never came in all this time, we believed too much. */
+/* Less came, and no queue says why: a queue for each flow, a policer, or C is wrong. */
+static bool is_unseen(const struct law_view *v, enum law_reason reason)
+{
+    return v->queue_s <= v->low_s &&
+           (reason == LAW_BECAUSE_SHORTFALL || reason == LAW_BECAUSE_LOSS);
+}
+
+/* Without a queue nobody is seen: if C never came in all this time, we believed a little too much.
+ * Where far less comes, somebody has a queue of their own. */
 static void forget_unseen(struct law *l, const struct law_view *v, enum law_reason reason)
 {
     bool alone = law_sisters(l, v->now_ns) < 2; /* else ours is a part */
-    bool unseen = alone && v->queue_s <= v->low_s && l->cruise_bps > 0 &&
-                  (reason == LAW_BECAUSE_SHORTFALL || reason == LAW_BECAUSE_LOSS);
+    bool unseen =
+        alone && is_unseen(v, reason) && l->cruise_bps > l->c->unseen_least * l->capacity_bps;
     if (unseen && l->cruise_bps < l->capacity_bps && law_ceiling_bps(l) >= l->capacity_bps)
-        l->capacity_bps = law_most(l->cruise_bps, l->c->unseen_least * l->capacity_bps);
+        l->capacity_bps = l->cruise_bps;
 }
 
-void law_give_way(struct law *l, const struct law_view *v, enum law_reason reason)
+/* How long to be silent: what the last return was worth tells. True if it was worth nothing. */
+static bool choose_hold(struct law *l, const struct law_view *v, enum law_reason reason,
+                        double out_s)
 {
     const struct law_constants *c = l->c;
     double first = law_most(first_hold_s(l), c->hold_rounds * law_base_s(l));
-    double out_s = l->recover_ns != 0 ? law_since(v->now_ns, l->recover_ns) : 1e9;
     /* Where buffers are shallow a flow needs many round trips to grow back after each loss. */
     double can = law_least(law_part_bps(l, v->now_ns), law_ceiling_bps(l));
     bool vain = l->best_bps < c->hold_worth * can ||
                 (l->delay.lossy_queue && out_s < c->hold_regrow * law_base_s(l)) ||
                 (l->company && out_s < c->company_least);
+    /* Where losses are ours or others'. Not after we pushed: what was lost then may be our fault. */
+    bool known = is_unseen(v, reason) && v->full && l->flow.while_count > 0;
+    bool unseen = known && out_s < c->hold_unseen && l->flow.pushed_ns < l->recover_ns;
     if (l->hold_s <= 0 || out_s > c->hold_forget)
-        l->hold_s = first;
-    else if (vain)
-        l->hold_s = law_most(first, law_least(l->hold_s * c->hold_gain,
+        l->hold_s = first * (known ? c->unseen_first : 1);
+    else if (vain || unseen)
+        l->hold_s = law_most(first, law_least(l->hold_s * (unseen ? c->unseen_gain : c->hold_gain),
                                               law_least(first * c->hold_most, c->hold_longest)));
     else
         l->hold_s = law_most(l->hold_s * c->hold_ease, first * c->hold_least);
+    return vain;
+}
+
+void law_give_way(struct law *l, const struct law_view *v, enum law_reason reason)
+{
+    const struct law_constants *c = l->c;
+    double out_s = l->recover_ns != 0 ? law_since(v->now_ns, l->recover_ns) : 1e9;
+    bool vain = choose_hold(l, v, reason, out_s);
     forget_unseen(l, v, reason);
-    l->company = !vain && out_s < c->company_within && law_sisters(l, v->now_ns) < 2;
+    bool alone = law_sisters(l, v->now_ns) < 2;
+    l->unseen = alone && is_unseen(v, reason);
+    l->company = alone && !vain && !l->unseen && out_s < c->company_within;
     l->vain = vain ? l->vain + (l->vain < 8) : 0;
     l->silences = 0;
     bool begun = l->suspect_bps > 0;

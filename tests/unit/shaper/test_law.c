@@ -562,6 +562,34 @@ static void a_capacity_taken_too_low_at_the_start_was_kept_by_its_window(void **
     assert_true(law.capacity_bps > 440e3);
 }
 
+/* A router that queues by flow gives us half and shows no queue to anybody. */
+static void where_each_flow_has_its_own_queue_half_of_the_line_was_kept(void **state)
+{
+    (void)state;
+    begin(10000000);
+    run(6, 9.6e6, 0);
+    const uint64_t before = law.flow.delivered;
+    run(20, 4.8e6, 0);
+    assert_true((double)(law.flow.delivered - before) * 8 < 0.15 * 20 * 9.6e6);
+    assert_true(law.capacity_bps > 0.8 * 9.6e6); /* theirs is no loss of capacity */
+}
+
+/* Its own queue is all that ends it, so the start looks at what comes. */
+static void a_start_that_no_queue_shows_overflowed_the_line(void **state)
+{
+    (void)state;
+    begin(0);
+    struct law_verdict v = run(0.1, 9.6e6, 0);
+    unsigned above = 0;
+    for (unsigned i = 0; i < 40 && v.state == LAW_START; i++) {
+        v = run(0.05, 9.6e6, 0);
+        above += v.rate_bps > 16000000;
+    }
+    assert_int_equal(v.state, LAW_CRUISE);
+    assert_true(above <= 6);
+    assert_true(law.capacity_bps < 1.05 * 9.6e6);
+}
+
 static void every_word_is_there(void **state)
 {
     (void)state;
@@ -630,6 +658,8 @@ int main(void)
         cmocka_unit_test(a_download_that_lasts_is_no_coming_and_going),
         cmocka_unit_test(a_busy_moment_before_the_first_byte_made_a_line_noisy_for_ever),
         cmocka_unit_test(a_capacity_taken_too_low_at_the_start_was_kept_by_its_window),
+        cmocka_unit_test(where_each_flow_has_its_own_queue_half_of_the_line_was_kept),
+        cmocka_unit_test(a_start_that_no_queue_shows_overflowed_the_line),
         cmocka_unit_test(every_word_is_there),
         cmocka_unit_test(every_constant_can_be_printed),
     };
