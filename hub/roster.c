@@ -19,6 +19,7 @@ enum {
     BATCH = 64,
     NOTES_MOST = ROSTER_HUB_DEVICES, /* of more, the newest are dropped, and counted */
     VALUE_MOST = ANNOUNCE_ONE_MAX,
+    SESSIONS_PER_S = 100, /* that should come back: handshakes for a tenth of a core */
 };
 #define REST_NS (60 * NS_PER_S)
 
@@ -389,6 +390,7 @@ void hub_open_roster(struct hub *h)
     h->roster = roster_new(
         &(struct roster_options){.loop = h->options.loop, .max_devices = ROSTER_HUB_DEVICES});
     roster_serve(h->roster, h->serve);
+    serve_set_spread(h->serve, SESSIONS_PER_S);
     p->hub = h;
     map_init(&p->by_device);
     TAILQ_INIT(&p->due);

@@ -313,7 +313,8 @@ static void ask(struct announcer *a, enum saying saying, const char *path, const
                                           .body = buf_peek(body),
                                           .body_size = buf_size(body),
                                           .expect_bytes = ANSWER_MOST,
-                                          .timeout_ns = ASK_TIMEOUT_NS};
+                                          .timeout_ns = ASK_TIMEOUT_NS,
+                                          .may_wait = true};
 
     a->saying = saying;
     a->body_size = buf_size(body);

@@ -240,7 +240,8 @@ static void ask_now(void *book)
                                      &(struct upstream_ask){.method = "GET",
                                                             .path = buf_text(&path),
                                                             .expect_bytes = ANSWER_MOST,
-                                                            .fail_when_down = true},
+                                                            .fail_when_down = true,
+                                                            .may_wait = b->is_answered},
                                      came, b);
     buf_release(&path);
 }

@@ -113,8 +113,11 @@ static void ask(struct policy_copy *c)
 {
     struct policy_book *b = c->book;
     char path[128];
-    const struct upstream_ask question = {
-        .method = "GET", .path = path, .expect_bytes = SIGNED_MAX, .fail_when_down = true};
+    const struct upstream_ask question = {.method = "GET",
+                                          .path = path,
+                                          .expect_bytes = SIGNED_MAX,
+                                          .fail_when_down = true,
+                                          .may_wait = policy_book_number(b, c->part) > 0};
 
     if (c->asking != NULL || timer_is_set(&c->next)) {
         c->ask_again = true;

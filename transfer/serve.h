@@ -153,6 +153,9 @@ struct serve_door {
 };
 /* Copied.  A state that serves nobody ends the sessions there are. */
 void serve_set_door(struct serve *s, const struct serve_door *door);
+/* Children are told at their greeting to come within so many seconds that no more than
+ * `sessions_per_s` come in one, of as many as there ever were; 0, as at the start: they are not. */
+void serve_set_spread(struct serve *s, uint32_t sessions_per_s);
 /* Would a new session of a device that has none be taken?  Fills what the serve knows of `out`:
  * state, takes_new, sessions, max_sessions, load_percent, until, retry_s, why. */
 void serve_here(struct serve *s, struct here *out);

@@ -5,6 +5,7 @@
  * not come hears why, and when to try again, each at another moment of its own.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
@@ -182,6 +183,27 @@ void serve_note_parted(struct serve_session *session)
     if (session->is_greeted)
         session->serve->stats.devices -= serve_account_part(session->account);
     session->is_greeted = false;
+}
+
+/* ---- when they come back --------------------------------------------------------------------- */
+
+void serve_set_spread(struct serve *s, uint32_t sessions_per_s)
+{
+    s->sessions_per_s = sessions_per_s;
+}
+
+void serve_answer_greeting(struct serve_request *rq)
+{
+    struct serve *s = rq->serve;
+    char text[48] = "";
+
+    if (s->stats.sessions > s->sessions_most)
+        s->sessions_most = s->stats.sessions;
+    const size_t spread_s = s->sessions_per_s == 0 ? 0 : s->sessions_most / s->sessions_per_s;
+    if (spread_s > 0)
+        (void)snprintf(text, sizeof text, "{\"spread_s\":%zu}", spread_s);
+    serve_answer(rq, spread_s > 0 ? "application/json" : "application/octet-stream", text,
+                 strlen(text));
 }
 
 /* ---- GET /v1/here ---------------------------------------------------------------------------- */

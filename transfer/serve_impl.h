@@ -28,6 +28,8 @@ struct serve {
     bool looked_shared, is_shared; /* what devices beyond WANs share is our line */
     bool is_draining;
     struct serve_door door;
+    uint32_t sessions_per_s;     /* of those that come back; 0: they are not asked to wait */
+    size_t sessions_most;        /* there ever were */
     struct log_limit door_lines; /* of those turned away */
     struct serve_stats stats;
 };
@@ -85,6 +87,7 @@ void serve_refuse_until(struct serve_request *rq, const char *code, const struct
  */
 bool serve_admits(struct serve_request *rq);
 bool serve_is_open_for(struct serve_request *rq);
+void serve_answer_greeting(struct serve_request *rq); /* over how long they should come */
 void serve_note_greeted(struct serve_session *session);
 void serve_note_parted(struct serve_session *session);
 

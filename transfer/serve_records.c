@@ -34,7 +34,7 @@ void serve_handle_session(void *arg, struct serve_request *rq)
         return;
     if (size == 0) {
         serve_note_greeted(session);
-        serve_answer(rq, octets, "", 0);
+        serve_answer_greeting(rq);
         return;
     }
     struct alb_status st = grant_decode(body, size, authority_trust(authority), &grant);
@@ -55,7 +55,7 @@ void serve_handle_session(void *arg, struct serve_request *rq)
     if (session->member != NULL)
         branch_place(session->member, grant.site, grant.device);
     serve_note_greeted(session);
-    serve_answer(rq, octets, "", 0);
+    serve_answer_greeting(rq);
 }
 
 static void answer_bytes(struct serve_request *rq, struct alb_status st, const struct buf *bytes)

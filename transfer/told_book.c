@@ -147,7 +147,8 @@ static void send_now(void *arg)
                                                         .body_size = buf_size(&body),
                                                         .expect_bytes = 4096,
                                                         .timeout_ns = ASK_TIMEOUT_NS,
-                                                        .fail_when_down = true},
+                                                        .fail_when_down = true,
+                                                        .may_wait = true},
                                  answered, b);
     buf_release(&body);
 }

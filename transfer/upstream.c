@@ -29,6 +29,8 @@ enum { CONTROL_WINDOW = 256 << 10 }; /* small answers, and nobody paces them */
 #define PATIENCE_NS (60 * NS_PER_S)       /* a reflector may have to ask the hub for our grant */
 #define STEADY_NS (10 * NS_PER_S)         /* up for that long: the next loss is a new story    */
 #define RENEWAL_EVERY_NS (300 * NS_PER_S) /* far below any grant's half-life                   */
+#define SPREAD_MOST_S 60
+#define BUSY_NS (30 * NS_PER_S) /* a silent line is found dead after DEAD_NS */
 
 static void dial(void *arg);
 static void out_of_patience(void *arg);
@@ -141,6 +143,7 @@ static void dial(void *arg)
     struct upstream *u = arg;
 
     u->dials++;
+    u->is_resting = false;
     u->has_asked_trust = false;
     u->has_asked_grant = false;
     timer_set_in(&u->patience, PATIENCE_NS);
@@ -356,6 +359,28 @@ static void renew_grant(void *arg)
     }
 }
 
+/* A parent that began anew does not know yet how many will come: it is believed that they are fewer
+ * only when it says so later, on a line that holds. */
+static void note_spread(struct upstream_link *link)
+{
+    struct upstream *u = link->upstream;
+    struct json_doc *doc = NULL;
+    uint64_t said_s = 0;
+
+    if (!alb_failed(json_doc_parse(buf_peek(&link->answer), buf_size(&link->answer), &doc)))
+        said_s = json_doc_number(doc, "spread_s");
+    json_doc_free(doc);
+    if (said_s > SPREAD_MOST_S)
+        said_s = SPREAD_MOST_S;
+    if (said_s > u->spread_s || link->is_greeted)
+        u->spread_s = said_s;
+}
+
+static uint64_t part_of_spread_ns(struct upstream *u)
+{
+    return u->spread_s == 0 ? 0 : loop_random_between(u->options.loop, 0, u->spread_s * NS_PER_S);
+}
+
 static void greet_end(void *arg, struct http_call *c, struct alb_status st)
 {
     struct upstream_link *link = arg;
@@ -369,6 +394,7 @@ static void greet_end(void *arg, struct http_call *c, struct alb_status st)
     if (alb_failed(st))
         return;
     if (link->answer_status == 200) {
+        note_spread(link);
         link_ready(link);
         return;
     }
@@ -419,6 +445,7 @@ static void link_ready(struct upstream_link *link)
         return;
     }
     if (link == &u->control) {
+        u->calm_ns = loop_now_ns(u->options.loop) + part_of_spread_ns(u);
         upstream_dial_link(&u->data);
         upstream_send_requests(u);
         if (u->options.wants_events)
@@ -509,6 +536,13 @@ static void lose(struct upstream *u, struct alb_status why)
     lose_in_words(u, why, "", 0);
 }
 
+/* By a question, or by chunks: then a session that ended was busy a moment ago. */
+static bool is_awaited(struct upstream *u)
+{
+    return upstream_is_busy(u) || upstream_is_awaited(u) ||
+           (u->busy_ns != 0 && loop_now_ns(u->options.loop) - u->busy_ns < BUSY_NS);
+}
+
 static void lose_in_words(struct upstream *u, struct alb_status why, const char *words,
                           int64_t until_wall_s)
 {
@@ -517,6 +551,9 @@ static void lose_in_words(struct upstream *u, struct alb_status why, const char 
     if (was_up && loop_now_ns(u->options.loop) - u->since_ns >= STEADY_NS)
         u->failures = 0;
     uint64_t delay_ns = backoff_ns(u);
+    u->is_resting = was_up && u->spread_s > 0 && !is_awaited(u);
+    if (u->is_resting)
+        delay_ns += part_of_spread_ns(u);
     u->has_failed = true;
     u->why_down = why;
     snprintf(u->refusal, sizeof u->refusal, "%.255s", words);
@@ -566,6 +603,8 @@ void upstream_move(struct upstream *u, const struct upstream_place *place)
     u->options.place_count = 1;
     u->place = 0;
     u->failures = 0;
+    u->spread_s = 0;
+    u->is_resting = false;
     u->has_failed = u->is_quiet = false;
     upstream_hang_up(u, 0);
 }
@@ -576,6 +615,7 @@ void upstream_wait(struct upstream *u, const char *words)
     u->why_down = alb_fail(ALB_CLOSED, "nobody may serve this device now");
     snprintf(u->refusal, sizeof u->refusal, "%.255s", words);
     u->refused_until_s = 0;
+    u->is_resting = false;
     upstream_hang_up(u, 0);
     timer_stop(&u->redial);
 }

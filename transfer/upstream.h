@@ -16,6 +16,10 @@
  * connections are opened, greeted and used.  Large bodies go up on one of their own, open while
  * there are some.  The line does not hang on any of these.
  *
+ * A parent with many children says over how many seconds they should come (`spread_s`, at most
+ * 60): a line that was lost is dialled anew after a part of it, unless chunks or an answer are
+ * waited for, or are asked for meanwhile.
+ *
  * Somebody who chooses (chooser.h) moves it to another parent: upstream_move().
  *
  * When the parent ends the events (we were too slow for it), they are asked for again, and "trust",
@@ -157,6 +161,9 @@ struct upstream_ask {
     size_t expect_bytes; /* most the answer may be */
     uint64_t timeout_ns; /* 0: 60 s */
     bool fail_when_down; /* CLOSED at once, not waiting for the line, once a first dial failed */
+    /* Nobody waits for it: soon after the line came up it is kept back, until a moment of this
+     * child's own within what the parent says (`spread_s`): not all of its children ask at once. */
+    bool may_wait;
     /* A large body, shaped like all bulk: it travels on the upload connection, and the timeout
      * counts from when it last moved or our own gate let go of it. */
     bool is_bulk;

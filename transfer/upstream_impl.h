@@ -36,6 +36,9 @@ struct upstream {
     struct timer patience; /* for dialling and greeting, all of it     */
     struct timer renewal;  /* while up: is the grant half-spent?       */
     unsigned failures;     /* in a row, for the back-off */
+    uint64_t spread_s;     /* over how long its children should come, the parent said */
+    uint64_t calm_ns;      /* until then nothing is asked that nobody waits for       */
+    bool is_resting;       /* it would be called earlier if somebody waited           */
     bool is_up, has_failed, is_quiet;
     bool (*lacks)(void *arg); /* NULL: nobody knows of others */
     void *lacks_arg;
@@ -70,6 +73,7 @@ bool upstream_more_is_ours(const struct upstream_link *link);
 void upstream_more_lost(struct upstream_link *link); /* or of no use */
 /* upstream_request.c */
 void upstream_send_requests(struct upstream *u); /* a connection is greeted            */
+bool upstream_is_awaited(const struct upstream *u); /* somebody waits for an answer    */
 void upstream_park_requests(struct upstream *u); /* both are lost: no calls any more   */
 void upstream_drop_requests(struct upstream *u); /* nobody will be told               */
 bool upstream_has_bulk(const struct upstream *u);

@@ -292,6 +292,8 @@ struct http_session *upstream_data(struct upstream *u)
 {
     struct upstream_listener *l;
 
+    if (u->is_resting)
+        timer_set_in(&u->redial, 0); /* chunks are waited for */
     if (!u->is_up || u->is_quiet)
         return NULL;
     TAILQ_FOREACH(l, &u->listeners, link)

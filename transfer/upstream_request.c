@@ -25,7 +25,7 @@ struct upstream_request {
     const uint8_t *body;
     uint8_t *own_body; /* NULL: the caller's */
     size_t body_size, body_sent, expect_bytes;
-    bool fail_when_down, is_bulk;
+    bool fail_when_down, is_bulk, may_wait;
     uint64_t timeout_ns, sent_ns, moved_ns; /* moved: its body last; or when it was made */
     upstream_done done;
     void *arg;
@@ -39,6 +39,7 @@ struct upstream_request {
 };
 
 static void send_request(struct upstream_request *r);
+static void send_or_hold(struct upstream_request *r);
 static void send_again(void *arg);
 static void request_head(void *arg, struct http_call *c, unsigned status);
 static void request_data(void *arg, struct http_call *c, const uint8_t *bytes, size_t size);
@@ -90,14 +91,17 @@ struct upstream_request *upstream_request(struct upstream *u, const struct upstr
     r->body = r->own_body != NULL ? r->own_body : ask->body;
     r->expect_bytes = ask->expect_bytes;
     r->fail_when_down = ask->fail_when_down;
+    r->may_wait = ask->may_wait;
     r->done = done;
     r->arg = arg;
     timer_init(&r->deadline, u->options.loop, on_deadline, r);
     timer_set_in(&r->deadline, r->timeout_ns);
     timer_init(&r->again, u->options.loop, send_again, r);
     TAILQ_INSERT_TAIL(&u->requests, r, link);
+    if (u->is_resting && !r->may_wait)
+        timer_set_in(&u->redial, 0);
     if (r->via->is_greeted)
-        send_request(r);
+        send_or_hold(r);
     else if (r->is_bulk && u->is_up)
         upstream_want_upload(u);
     else if (r->fail_when_down && u->has_failed)
@@ -165,6 +169,29 @@ static void send_request(struct upstream_request *r)
     timer_stop(&r->again);
     count_upload(r, true);
     r->call = http_call_start(r->via->session, &call, &request_ops, r);
+}
+
+/* The line is new, and so are those of many others. */
+static void send_or_hold(struct upstream_request *r)
+{
+    const struct upstream *u = r->upstream;
+
+    if (!r->may_wait || loop_now_ns(u->options.loop) >= u->calm_ns) {
+        send_request(r);
+        return;
+    }
+    timer_set(&r->again, u->calm_ns);
+    timer_set(&r->deadline, u->calm_ns + r->timeout_ns);
+}
+
+bool upstream_is_awaited(const struct upstream *u)
+{
+    const struct upstream_request *r;
+
+    TAILQ_FOREACH(r, &u->requests, link)
+    if (!r->may_wait)
+        return true;
+    return false;
 }
 
 static void request_head(void *arg, struct http_call *c, unsigned status)
@@ -291,7 +318,7 @@ void upstream_send_requests(struct upstream *u)
     TAILQ_FOREACH(r, &u->requests, link)
     {
         if (r->call == NULL && r->via->is_greeted)
-            send_request(r);
+            send_or_hold(r);
     }
     if (!u->upload.is_greeted && upstream_has_bulk(u))
         upstream_want_upload(u);

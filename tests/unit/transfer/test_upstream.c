@@ -22,6 +22,7 @@ struct stage {
     /* what the parent does */
     unsigned grants, greetings, events_asked, echoes;
     unsigned greeting_status; /* 0: never answers */
+    const char *greeting;     /* what it says when it is 200 */
     unsigned echo_breaks;     /* so many are broken off */
     bool echo_is_mute;
     struct http_exchange *events; /* the open one */
@@ -88,7 +89,9 @@ static void answer(struct liar *l, struct http_exchange *x)
         g->greetings++;
         snprintf(g->last_grant, sizeof g->last_grant, "%.*s", (int)buf_size(body),
                  (const char *)buf_peek(body));
-        if (g->greeting_status != 0)
+        if (g->greeting_status == 200)
+            http_answer(x, 200, NULL, g->greeting, strlen(g->greeting));
+        else if (g->greeting_status != 0)
             http_answer(x, g->greeting_status, NULL, refusal, sizeof refusal - 1);
     } else if (strncmp(path, "/v1/trust/", 10) == 0) {
         g->trust_asked++;
@@ -189,6 +192,7 @@ static int setup(void **state)
     g->on.liar.gone = gone;
     g->on.liar.arg = g;
     g->greeting_status = 200;
+    g->greeting = "";
     g->renew_wall_s = loop_wall_s(g->on.box) + 3600;
     *state = g;
     return 0;
@@ -247,6 +251,87 @@ static void expect_hello(const struct told *t)
     assert_int_equal(t->count, 1);
     assert_int_equal(t->code, ALB_OK);
     assert_string_equal(t->body, "hello");
+}
+
+/* ---- a parent that many come back to ---- */
+
+/* How long after the line broke it was made again, on average. */
+static uint64_t mean_return_ms(struct stage *g)
+{
+    uint64_t sum_ms = 0;
+
+    for (unsigned i = 0; i < 20; i++) {
+        run_ms(g, 100000); /* nothing was asked lately */
+        const unsigned ups = g->ups;
+        liar_hang_up(&g->on.liar);
+        for (unsigned ms = 0; g->ups == ups && ms < 60000; ms += 100, sum_ms += 100)
+            run_ms(g, 100);
+        assert_true(g->ups > ups);
+    }
+    return sum_ms / 20;
+}
+
+static void children_come_back_over_the_time_that_their_parent_said(void **state)
+{
+    struct stage *g = *state;
+
+    assert_in_range(mean_return_ms(g), 300, 1500);
+    g->greeting = "{\"spread_s\":20}";
+    liar_hang_up(&g->on.liar);
+    run_ms(g, 30000);
+    assert_in_range(mean_return_ms(g), 6000, 15000);
+    g->greeting = "{\"spread_s\":99999999}";
+    liar_hang_up(&g->on.liar);
+    run_ms(g, 60000);
+    assert_in_range(mean_return_ms(g), 18000, 45000);
+}
+
+static void who_waits_for_an_answer_makes_the_line_come_back_at_once(void **state)
+{
+    struct stage *g = *state;
+    struct told t;
+
+    g->greeting = "{\"spread_s\":60}";
+    liar_hang_up(&g->on.liar);
+    run_ms(g, 30000);
+    for (unsigned i = 0; i < 10; i++) {
+        run_ms(g, 100000);
+        liar_hang_up(&g->on.liar);
+        run_ms(g, 100);
+        ask(g, &t, (struct upstream_ask){0}); /* during the pause */
+        run_ms(g, 1000);
+        expect_hello(&t);
+        run_ms(g, 100000);
+        ask(g, &t, (struct upstream_ask){0}); /* before it */
+        liar_hang_up(&g->on.liar);
+        run_ms(g, 2000);
+        expect_hello(&t);
+    }
+}
+
+static void what_nobody_waits_for_is_asked_when_the_herd_has_passed(void **state)
+{
+    struct stage *g = *state;
+    struct told background, urgent;
+    unsigned at_once = 0;
+
+    g->greeting = "{\"spread_s\":20}";
+    liar_hang_up(&g->on.liar);
+    run_ms(g, 30000);
+    for (unsigned i = 0; i < 20; i++) {
+        liar_hang_up(&g->on.liar);
+        ask(g, &background, (struct upstream_ask){.may_wait = true});
+        ask(g, &urgent, (struct upstream_ask){0});
+        run_ms(g, 2500);
+        expect_hello(&urgent);
+        at_once += background.count;
+        run_ms(g, 21000);
+        expect_hello(&background);
+    }
+    assert_in_range(at_once, 0, 8);
+    ask(g, &background, (struct upstream_ask){.may_wait = true}); /* the line is old: no herd */
+    run_ms(g, 500);
+    expect_hello(&background);
 }
 
 /* ---- tests ---- */
@@ -582,6 +667,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_link_that_goes_dark_is_noticed_and_the_request_sent_again,
                                         setup_up, teardown),
         cmocka_unit_test_setup_teardown(a_line_that_keeps_breaking_is_not_dialled_faster_and_faster,
+                                        setup_up, teardown),
+        cmocka_unit_test_setup_teardown(children_come_back_over_the_time_that_their_parent_said,
+                                        setup_up, teardown),
+        cmocka_unit_test_setup_teardown(who_waits_for_an_answer_makes_the_line_come_back_at_once,
+                                        setup_up, teardown),
+        cmocka_unit_test_setup_teardown(what_nobody_waits_for_is_asked_when_the_herd_has_passed,
                                         setup_up, teardown),
         cmocka_unit_test_setup_teardown(a_deadline_is_kept, setup_up, teardown),
         cmocka_unit_test_setup_teardown(who_will_not_wait_hears_at_once_when_the_line_is_down,
