@@ -53,6 +53,17 @@ static void start_supply(struct hub *h)
         .loop = o->loop, .records = h->records, .supply = h->supply, .authority = h->authority});
 }
 
+/* What goes on beside the answers. */
+static void open_works(struct hub *h)
+{
+    hub_open_roster(h);
+    h->deltas = hub_deltas_new(h);
+    h->prefetches = hub_prefetches_new(h);
+    h->wakes = hub_wakes_new(h);
+    h->vigils = hub_vigils_new(h);
+    hub_nearby_listen(h);
+}
+
 static struct alb_status start_tree(struct hub *h)
 {
     const struct hub_options *o = &h->options;
@@ -101,6 +112,7 @@ static struct alb_status start_tree(struct hub *h)
     serve_set(h->serve, ROUTE_REFLECTORS, hub_handle_reflectors, h);
     serve_set(h->serve, ROUTE_STATES_PUT, hub_handle_states_put, h);
     serve_set(h->serve, ROUTE_HERE, hub_handle_here, h);
+    serve_set(h->serve, ROUTE_ARRIVALS, hub_handle_arrivals, h);
     policy_book_serve(h->policy, h->serve);
     serve_set(h->serve, ROUTE_STATUS, hub_handle_status, h);
     serve_set(h->serve, ROUTE_WAKE, hub_handle_wake, h);
@@ -109,12 +121,7 @@ static struct alb_status start_tree(struct hub *h)
     serve_set(h->serve, ROUTE_WOKE, hub_handle_woke, h);
     serve_set(h->serve, ROUTE_PREFETCHED, hub_handle_prefetched, h);
     serve_set(h->serve, ROUTE_EXPLAIN, hub_handle_explain, h);
-    hub_open_roster(h);
-    h->deltas = hub_deltas_new(h);
-    h->prefetches = hub_prefetches_new(h);
-    h->wakes = hub_wakes_new(h);
-    h->vigils = hub_vigils_new(h);
-    hub_nearby_listen(h);
+    open_works(h);
     return loop_listen(o->loop, &listen, serve_accept, h->serve, &h->listener);
 }
 

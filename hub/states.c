@@ -236,3 +236,9 @@ void hub_handle_here(void *hub, struct serve_request *rq)
     serve_here(h->serve, &here);
     serve_answer_here(rq, &here);
 }
+
+void hub_handle_arrivals(void *hub, struct serve_request *rq)
+{
+    (void)hub;
+    serve_refuse(rq, ALB_NOT_FOUND, "a hub fetches nothing, so nothing arrives here");
+}

@@ -12,3 +12,4 @@ void hub_handle_states_put(void *hub, struct serve_request *rq);
 void hub_handle_reflectors(void *hub, struct serve_request *rq);
 /* GET /v1/here */
 void hub_handle_here(void *hub, struct serve_request *rq);
+void hub_handle_arrivals(void *hub, struct serve_request *rq); /* 404: it has nobody to copy from */

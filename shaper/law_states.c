@@ -444,7 +444,7 @@ static bool choose_hold(struct law *l, const struct law_view *v, enum law_reason
     bool vain = l->best_bps < c->hold_worth * can ||
                 (l->delay.lossy_queue && out_s < c->hold_regrow * law_base_s(l)) ||
                 (l->company && out_s < c->company_least);
-    /* Where losses are ours or others'. Not after we pushed: what was lost then may be our fault. */
+    /* Where losses are ours or others'. Not after we pushed: that may have been our fault. */
     bool known = is_unseen(v, reason) && v->full && l->flow.while_count > 0;
     bool unseen = known && out_s < c->hold_unseen && l->flow.pushed_ns < l->recover_ns;
     if (l->hold_s <= 0 || out_s > c->hold_forget)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* transfer/sibling.h – another reflector of our site on our LAN: asked before the parent, mirrored.
+/* transfer/sibling.h – another reflector of our site on our LAN: asked before the parent, copied.
  *
  *     supply misses ──> sibling_ask() ── "only what you hold" ──> here: kept, told
  *                                     └─ missing, late, gone ──> the parent, as without siblings
  *
  *     GET /v1/arrivals?since=N ──> what came to it over the WAN ──> root ──> each position is asked
- *      ^      250 ms; 1 s while nothing comes                        │      of the supply, no further
+ *      ^    250 ms; 1 s while nothing comes                      │      of the supply, no further
  *      └──────────────────────── all have ended ─────────────────────┘      than to siblings
  *
  * A sibling names positions, never keys: what they are is read from lists that our own parent

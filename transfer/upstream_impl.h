@@ -72,10 +72,10 @@ void upstream_want_upload(struct upstream *u);           /* a bulk request waits
 bool upstream_more_is_ours(const struct upstream_link *link);
 void upstream_more_lost(struct upstream_link *link); /* or of no use */
 /* upstream_request.c */
-void upstream_send_requests(struct upstream *u); /* a connection is greeted            */
+void upstream_send_requests(struct upstream *u);    /* a connection is greeted            */
 bool upstream_is_awaited(const struct upstream *u); /* somebody waits for an answer    */
-void upstream_park_requests(struct upstream *u); /* both are lost: no calls any more   */
-void upstream_drop_requests(struct upstream *u); /* nobody will be told               */
+void upstream_park_requests(struct upstream *u);    /* both are lost: no calls any more   */
+void upstream_drop_requests(struct upstream *u);    /* nobody will be told               */
 bool upstream_has_bulk(const struct upstream *u);
 /* upstream_events.c */
 void upstream_start_events(struct upstream *u);

@@ -274,6 +274,26 @@ def use_hub(site, mortal, trees, target):
     assert done.code != 0 and "revoked" in done.err + done.out, done
 
 
+def use_deltas(site, mortal, folder):
+    """Two versions that differ in some bytes of one file: the hub makes a delta set of them."""
+    layer, content = f"delta/{site._runs}", bytearray(os.urandom(700 * KB))
+    (folder / "tree").mkdir()
+    for _ in range(2):
+        (folder / "tree" / "image").write_bytes(content)
+        mortal.survive(site.admin, "publish", layer, folder / "tree")
+        content[300 * KB:300 * KB + 20] = b"some other words now"
+
+    def is_served():
+        mortal.looked_after()
+        shown = site.admin.albedo("layers", layer, code=None)
+        if shown.code != 0:
+            return []
+        return next((row["deltas"] for row in shown.document()["layers"]
+                     if row.get("layer", row.get("name")) == layer and row.get("deltas")), [])
+    sets = wait_until(is_served, 60, "the delta set")
+    assert len(sets) == 1, sets
+
+
 @pytest.mark.parametrize("nth", NTHS)
 @pytest.mark.parametrize("point", points("albedo-hub"))
 def test_a_hub_killed_at_a_point_loses_nothing_it_acknowledged(
@@ -290,7 +310,10 @@ def test_a_hub_killed_at_a_point_loses_nothing_it_acknowledged(
     mortal = Mortal(site.hub, death)
     site.hub.stop()
     mortal.start()
-    use_hub(site, mortal, trees, tmp_path / "target")
+    if point == "hub.delta_served":
+        use_deltas(site, mortal, tmp_path)
+    else:
+        use_hub(site, mortal, trees, tmp_path / "target")
     mortal.died or death.never()
 
 

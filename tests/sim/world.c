@@ -256,20 +256,28 @@ struct world *world_new(uint64_t seed)
     return w;
 }
 
-static void free_jobs_under_way(struct world *w)
+/* done() is called always: what has no owner any more frees itself there. */
+static void end_jobs_under_way(struct world *w)
 {
     for (size_t i = 0; i < w->events; i++)
-        if (w->heap[i].fn == on_job_end)
-            free(w->heap[i].arg);
+        if (w->heap[i].fn == on_job_end) {
+            struct job_end *e = w->heap[i].arg;
+            struct job *job = e->job;
+
+            w->heap[i].fn = NULL;
+            free(e);
+            job->done(job);
+            i = (size_t)-1; /* it may have begun others */
+        }
 }
 
 struct world *world_free(struct world *w)
 {
     if (w == NULL)
         return NULL;
+    end_jobs_under_way(w);
     for (struct world_node *n = w->nodes; n != NULL; n = n->next)
         loop_release(&n->loop);
-    free_jobs_under_way(w);
     while (w->conns != NULL)
         world_conn_free(w->conns);
     world_links_free(w);

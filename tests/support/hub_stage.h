@@ -60,7 +60,7 @@ struct stage {
     struct buf trust_bytes;
     char *ca_key, *ca_pem;
     char bearer[BEARER_TEXT_SIZE];
-    struct reply reply; /* the last one */
+    struct reply reply;      /* the last one */
     unsigned delta_versions; /* the hub's option, from its next start on */
     bool is_stopped;
 };

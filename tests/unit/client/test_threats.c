@@ -11,6 +11,7 @@
 
 #include "sim/cast_holder.h"
 #include "support/liar.h"
+#include "wire/json.h"
 
 #define LAYER "base/os"
 #define OTHER "app/tool"
@@ -481,6 +482,21 @@ static void a_mirror_that_has_nothing_takes_nothing_away(void **state)
     assert_int_equal(pull(g), ALB_OK);
 }
 
+static bool is_said_revoked(struct endpoint *endpoint)
+{
+    struct json_writer *w = json_writer_new();
+    struct buf text;
+
+    buf_init(&text, 64 << 10);
+    json_object_begin(w, NULL);
+    chooser_show(endpoint_chooser(endpoint), w);
+    json_end(w);
+    must(json_writer_finish(w, &text));
+    const bool said = strstr(buf_text(&text), "\"revoked\"") != NULL;
+    buf_release(&text);
+    return said;
+}
+
 static void a_stolen_box_is_no_parent_once_it_is_revoked(void **state)
 {
     struct stage *g = *state;
@@ -498,7 +514,9 @@ static void a_stolen_box_is_no_parent_once_it_is_revoked(void **state)
     world_run(g->world, world_now_ns(g->world) + NS_PER_S);
     upstream_figures(endpoint_upstream(g->endpoint), &figures);
     assert_true(figures.losses > 0);
-    assert_non_null(strstr(figures.why_down, "revoked"));
+    assert_false(figures.is_up);
+    assert_non_null(strstr(figures.why_down, "nobody takes this machine now"));
+    assert_true(is_said_revoked(g->endpoint)); /* where that line sends whoever reads it */
     buf_release(&bytes);
 }
 
