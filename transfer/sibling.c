@@ -15,7 +15,7 @@
 #define PAUSE_MOST_NS (30 * NS_PER_S)
 #define POLL_NS (250 * NS_PER_MS)
 #define POLL_IDLE_NS NS_PER_S
-#define POLL_FAILED_NS (5 * NS_PER_S)
+#define POLL_FAILED_NS NS_PER_S
 #define POLL_TIMEOUT_NS (10 * NS_PER_S)
 #define BUSY_FOR_NS (10 * NS_PER_S)
 enum { MISSES = 8, ASKS_MOST = 1024 };

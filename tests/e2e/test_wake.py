@@ -229,7 +229,10 @@ def test_nobody_but_an_admin_wakes_anybody(org):
     assert "403" in done.err or "may" in done.err or "refused" in done.err, done
 
 
-def test_a_job_that_the_hub_did_not_finish_is_told_as_interrupted(org):
+def test_a_job_that_the_hub_did_not_finish_is_told_as_interrupted(org, machine):
+    pc = machine("a", 2)
+    pc.visit()
+    pc.sleep()
     wait_online(org, "a-2", False)
     run = org.admin.start("wake", "a-2", "--patience", "60m")
     wait_until(lambda: (run.last_event() or {}).get("stage") == "sent", 30, "the first order")
