@@ -10,6 +10,7 @@
 
 enum { LINE_MOST = 64 };
 static const char WORD[] = "arrivals ";
+#define NO_LINE "an answer does not begin with \"arrivals NEXT LOST\""
 
 struct alb_status arrivals_encode(const struct arrivals_answer *a, struct buf *out)
 {
@@ -26,15 +27,17 @@ struct alb_status arrivals_decode(const void *bytes, size_t size, struct arrival
 {
     const char *end =
         size > 0 ? memchr(bytes, '\n', size < LINE_MOST ? size : LINE_MOST - 1) : NULL;
-    const size_t used = end != NULL ? (size_t)(end - (const char *)bytes) : 0;
     char line[LINE_MOST];
     uint64_t next;
 
+    if (end == NULL)
+        return alb_fail(ALB_INVALID, NO_LINE);
+    const size_t used = (size_t)(end - (const char *)bytes);
     memcpy(line, bytes, used);
     line[used] = '\0';
     char *lost = strrchr(line, ' ');
     if (used < sizeof WORD || memcmp(line, WORD, sizeof WORD - 1) != 0 || lost == NULL)
-        return alb_fail(ALB_INVALID, "an answer does not begin with \"arrivals NEXT LOST\"");
+        return alb_fail(ALB_INVALID, NO_LINE);
     *lost++ = '\0';
     if ((strcmp(lost, "0") != 0 && strcmp(lost, "1") != 0) || strlen(line) < sizeof WORD ||
         alb_failed(parse_u64(line + sizeof WORD - 1, UINT64_MAX, &next)))

@@ -130,6 +130,14 @@ static void an_answer_survives_its_journey_and_others_are_refused(void **state)
     arrivals_release(&a);
 }
 
+static void an_answer_without_a_byte_is_refused(void **state)
+{
+    struct arrivals_answer back;
+
+    (void)state;
+    assert_int_equal(arrivals_decode(NULL, 0, &back).code, ALB_INVALID);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -139,6 +147,7 @@ int main(void)
         cmocka_unit_test(what_was_overwritten_is_said_to_be_lost),
         cmocka_unit_test(a_number_of_before_a_restart_begins_anew),
         cmocka_unit_test(an_answer_survives_its_journey_and_others_are_refused),
+        cmocka_unit_test(an_answer_without_a_byte_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
