@@ -260,17 +260,6 @@ static struct alb_status get_all(struct unpack *u, struct delta_set_index *x)
     return unpack_check(u);
 }
 
-static struct alb_status skip_fields(struct unpack *u)
-{
-    struct fields f;
-    struct field field;
-
-    fields_init(&f, u->at, unpack_left(u), NULL, 0, UNKNOWN);
-    while (fields_next(&f, &field))
-        fields_close(&f, &field);
-    return unpack_finish(&f.in);
-}
-
 struct alb_status delta_set_index_decode(const void *bytes, size_t size,
                                          struct delta_set_index *out)
 {
@@ -288,7 +277,7 @@ struct alb_status delta_set_index_decode(const void *bytes, size_t size,
         return alb_fail(ALB_CORRUPT, "delta index format is not known to this program");
     struct alb_status st = get_all(&u, &x);
     if (!alb_failed(st))
-        st = skip_fields(&u);
+        st = fields_skip(&u, UNKNOWN);
     if (!alb_failed(st))
         st = check(&x);
     if (alb_failed(st))

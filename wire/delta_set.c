@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "wire/fields.h"
+#include "wire/root_chunks.h"
 
 static const char MAGIC[] = "ALBDELTA";
 static const char *const UNKNOWN[FIELD_NUMBERS] = FIELD_TEXTS("delta set");
@@ -11,9 +12,6 @@ static const char *const UNKNOWN[FIELD_NUMBERS] = FIELD_TEXTS("delta set");
 enum {
     ROOT_FORMAT = 1,
     MAGIC_SIZE = sizeof MAGIC - 1,
-    LEAST_CHUNK = 1 + DIGEST_SIZE + 2, /* bytes that spell one */
-    RAW_MAX = 4 << 20,                 /* chunk/codec.h, which wire/ does not see */
-    STORED_MAX = RAW_MAX + (64 << 10),
 };
 
 static const char *fault_of_chunks(const struct root_chunk *chunks, size_t count, uint64_t bytes)
@@ -21,9 +19,9 @@ static const char *fault_of_chunks(const struct root_chunk *chunks, size_t count
     uint64_t sum = 0;
 
     for (size_t i = 0; i < count; i++) {
-        if (chunks[i].raw_bytes == 0 || chunks[i].raw_bytes > RAW_MAX)
+        if (chunks[i].raw_bytes == 0 || chunks[i].raw_bytes > ROOT_CHUNK_RAW_MAX)
             return "a delta set's chunk is empty or larger than a chunk may be";
-        if (chunks[i].stored_bytes == 0 || chunks[i].stored_bytes > STORED_MAX)
+        if (chunks[i].stored_bytes == 0 || chunks[i].stored_bytes > ROOT_CHUNK_STORED_MAX)
             return "a delta set's stored chunk is empty or larger than one may be";
         sum += chunks[i].raw_bytes;
     }
@@ -50,15 +48,6 @@ static const char *fault_of(const struct delta_set_root *r)
     return fault;
 }
 
-static void put_chunks(struct pack *p, const struct root_chunk *chunks, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        pack_key(p, &chunks[i].key);
-        pack_varint(p, chunks[i].raw_bytes);
-        pack_varint(p, chunks[i].stored_bytes);
-    }
-}
-
 struct alb_status delta_set_root_encode(const struct delta_set_root *r, struct buf *out)
 {
     const char *fault = fault_of(r);
@@ -76,7 +65,7 @@ struct alb_status delta_set_root_encode(const struct delta_set_root *r, struct b
     pack_varint(&p, r->stream_bytes);
     pack_varint(&p, r->index_count);
     pack_varint(&p, r->stream_count);
-    put_chunks(&p, r->chunks, r->index_count + r->stream_count);
+    root_chunks_pack(&p, r->chunks, r->index_count + r->stream_count);
     return pack_finish(&p); /* no typed fields yet: they would stand here, to the end */
 }
 
@@ -91,7 +80,7 @@ static void get_numbers(struct unpack *u, struct delta_set_root *r)
     r->stream_bytes = unpack_varint(u);
     r->index_count = (size_t)unpack_bounded(u, most);
     r->stream_count = (size_t)unpack_bounded(u, most);
-    if ((r->index_count + r->stream_count) * LEAST_CHUNK > unpack_left(u))
+    if ((r->index_count + r->stream_count) * ROOT_CHUNK_LEAST > unpack_left(u))
         unpack_fail(u, "a delta set is cut short");
 }
 
@@ -105,24 +94,8 @@ static struct alb_status get_chunks(struct unpack *u, struct delta_set_root *r)
     r->chunks = try_alloc((count + 1) * sizeof *r->chunks);
     if (r->chunks == NULL)
         return alb_fail(ALB_FULL, "no memory for a delta set");
-    for (size_t i = 0; i < count; i++) {
-        unpack_key(u, &r->chunks[i].key);
-        r->chunks[i].raw_bytes = (uint32_t)unpack_bounded(u, UINT32_MAX);
-        r->chunks[i].stored_bytes = (uint32_t)unpack_bounded(u, UINT32_MAX);
-    }
+    root_chunks_unpack(u, r->chunks, count);
     return unpack_check(u);
-}
-
-/* No field is known yet; what is critical is refused by its number. */
-static struct alb_status skip_fields(struct unpack *u)
-{
-    struct fields f;
-    struct field field;
-
-    fields_init(&f, u->at, unpack_left(u), NULL, 0, UNKNOWN);
-    while (fields_next(&f, &field))
-        fields_close(&f, &field);
-    return unpack_finish(&f.in);
 }
 
 static struct alb_status get_rest(struct unpack *u, struct delta_set_root *r)
@@ -130,7 +103,7 @@ static struct alb_status get_rest(struct unpack *u, struct delta_set_root *r)
     get_numbers(u, r);
     struct alb_status st = get_chunks(u, r);
     if (!alb_failed(st))
-        st = skip_fields(u);
+        st = fields_skip(u, UNKNOWN);
     if (alb_failed(st))
         return st;
     const char *fault = fault_of(r);

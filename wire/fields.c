@@ -64,6 +64,16 @@ void fields_close(struct fields *f, const struct field *field)
         unpack_fail(&f->in, "a field is longer than its value");
 }
 
+struct alb_status fields_skip(const struct unpack *u, const char *const *unknown)
+{
+    struct fields f;
+    struct field none;
+
+    fields_init(&f, u->at, unpack_left(u), NULL, 0, unknown);
+    (void)fields_next(&f, &none); /* to the end: it knows none to stop at */
+    return unpack_finish(&f.in);
+}
+
 /* ---- whole objects ---- */
 
 static struct alb_status name_check(enum field_type type, const char *name)

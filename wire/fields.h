@@ -55,6 +55,8 @@ void fields_init(struct fields *f, const void *bytes, size_t size, const uint8_t
 bool fields_next(struct fields *f, struct field *out);
 /* The value has been read: note its error, or that bytes of it are left. */
 void fields_close(struct fields *f, const struct field *field);
+/* All that is left of `u` is fields, none of which is known yet: a critical one is refused. */
+ALB_MUST_USE struct alb_status fields_skip(const struct unpack *u, const char *const *unknown);
 
 /* ---- whole objects ---- */
 

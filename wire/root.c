@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "wire/fields.h"
+#include "wire/root_chunks.h"
 
 static const char MAGIC[] = "ALBROOT";
 static const char *const UNKNOWN[FIELD_NUMBERS] = FIELD_TEXTS("root object");
@@ -11,9 +12,6 @@ static const char *const UNKNOWN[FIELD_NUMBERS] = FIELD_TEXTS("root object");
 enum {
     ROOT_FORMAT = 1,
     MAGIC_SIZE = sizeof MAGIC - 1,
-    LEAST_CHUNK = 1 + DIGEST_SIZE + 2, /* bytes that spell one */
-    RAW_MAX = 4 << 20,                 /* chunk/codec.h, which wire/ does not see */
-    STORED_MAX = RAW_MAX + (64 << 10),
 };
 
 /* What must hold of any root; the literal says what does not. */
@@ -28,9 +26,9 @@ static const char *fault_of(const struct root *r)
     for (size_t i = 0; i < r->chunk_count; i++) {
         const struct root_chunk *c = &r->chunks[i];
 
-        if (c->raw_bytes == 0 || c->raw_bytes > RAW_MAX)
+        if (c->raw_bytes == 0 || c->raw_bytes > ROOT_CHUNK_RAW_MAX)
             return "a root object's chunk is empty or larger than a chunk may be";
-        if (c->stored_bytes == 0 || c->stored_bytes > STORED_MAX)
+        if (c->stored_bytes == 0 || c->stored_bytes > ROOT_CHUNK_STORED_MAX)
             return "a root object's stored chunk is empty or larger than one may be";
         sum += c->raw_bytes;
     }
@@ -39,7 +37,7 @@ static const char *fault_of(const struct root *r)
     if (r->entries == 0 || r->entries > r->manifest_bytes)
         return "a root object's number of entries does not fit its manifest's size";
     if (r->content_chunks > UINT32_MAX || r->content_chunks > r->content_raw_bytes ||
-        r->content_raw_bytes > UINT32_MAX * (uint64_t)RAW_MAX)
+        r->content_raw_bytes > UINT32_MAX * (uint64_t)ROOT_CHUNK_RAW_MAX)
         return "a root object's number of chunks does not fit their size";
     if ((r->content_bytes == 0) != (r->content_chunks == 0))
         return "a root object has content without chunks, or chunks without content";
@@ -62,11 +60,7 @@ struct alb_status root_encode(const struct root *r, struct buf *out)
     pack_varint(&p, r->content_raw_bytes);
     pack_varint(&p, r->manifest_bytes);
     pack_varint(&p, r->chunk_count);
-    for (size_t i = 0; i < r->chunk_count; i++) {
-        pack_key(&p, &r->chunks[i].key);
-        pack_varint(&p, r->chunks[i].raw_bytes);
-        pack_varint(&p, r->chunks[i].stored_bytes);
-    }
+    root_chunks_pack(&p, r->chunks, r->chunk_count);
     return pack_finish(&p); /* no typed fields yet: they would stand here, to the end */
 }
 
@@ -81,30 +75,14 @@ static void get_numbers(struct unpack *u, struct root *r)
 
 static struct alb_status get_chunks(struct unpack *u, struct root *r)
 {
-    uint64_t most = unpack_left(u) / LEAST_CHUNK;
+    uint64_t most = unpack_left(u) / ROOT_CHUNK_LEAST;
 
     r->chunk_count = (size_t)unpack_bounded(u, most < ROOT_CHUNKS_MAX ? most : ROOT_CHUNKS_MAX);
     r->chunks = try_alloc(r->chunk_count * sizeof *r->chunks);
     if (r->chunks == NULL)
         return alb_fail(ALB_FULL, "no memory for a root object");
-    for (size_t i = 0; i < r->chunk_count; i++) {
-        unpack_key(u, &r->chunks[i].key);
-        r->chunks[i].raw_bytes = (uint32_t)unpack_bounded(u, UINT32_MAX);
-        r->chunks[i].stored_bytes = (uint32_t)unpack_bounded(u, UINT32_MAX);
-    }
+    root_chunks_unpack(u, r->chunks, r->chunk_count);
     return unpack_check(u);
-}
-
-/* No field is known yet; what is critical is refused by its number. */
-static struct alb_status skip_fields(struct unpack *u)
-{
-    struct fields f;
-    struct field field;
-
-    fields_init(&f, u->at, unpack_left(u), NULL, 0, UNKNOWN);
-    while (fields_next(&f, &field))
-        fields_close(&f, &field);
-    return unpack_finish(&f.in);
 }
 
 static struct alb_status get_rest(struct unpack *u, struct root *r)
@@ -115,7 +93,7 @@ static struct alb_status get_rest(struct unpack *u, struct root *r)
     get_numbers(u, r);
     st = get_chunks(u, r);
     if (!alb_failed(st))
-        st = skip_fields(u);
+        st = fields_skip(u, UNKNOWN);
     if (alb_failed(st))
         return st;
     fault = fault_of(r);
