@@ -158,51 +158,52 @@ void serve_handle_head(void *arg, struct serve_request *rq)
     answer_record(arg, rq, name);
 }
 
+static bool names_root(const char *which)
+{
+    struct digest digest;
+
+    return strncmp(which, "root:", 5) == 0 && !alb_failed(digest_parse(which + 5, &digest));
+}
+
 static bool which_is_sound(const char *which)
 {
     struct digest digest;
 
     if (strncmp(which, "sha256:", 7) == 0)
         return !alb_failed(digest_parse(which + 7, &digest));
-    if (strncmp(which, "root:", 5) == 0)
-        return !alb_failed(digest_parse(which + 5, &digest));
-    return !alb_failed(version_name_check(which));
+    return names_root(which) || !alb_failed(version_name_check(which));
+}
+
+/* What the record book has as KIND/LAYER@WHICH; `how` says how such a thing is asked for. */
+static void answer_which(struct serve *s, struct serve_request *rq, const char *kind,
+                         bool (*is_sound)(const char *which), const char *how)
+{
+    char name[CATALOGUE_NAME_MAX + 1], layer[NAME_MAX_SIZE];
+    const char *at = strchr(rq->rest, '@');
+
+    if (at == NULL || (size_t)(at - rq->rest) >= sizeof layer || !is_sound(at + 1)) {
+        serve_refuse(rq, ALB_INVALID, how);
+        return;
+    }
+    snprintf(layer, sizeof layer, "%.*s", (int)(at - rq->rest), rq->rest);
+    if (!layer_is_readable(rq, layer))
+        return;
+    snprintf(name, sizeof name, "%s/%s%.*s", kind, layer, 100, at);
+    answer_record(s, rq, name);
 }
 
 /* GET /v1/record/LAYER@VERSION, @sha256:HEX, @root:HEX */
 void serve_handle_record(void *arg, struct serve_request *rq)
 {
-    char name[CATALOGUE_NAME_MAX + 1], layer[NAME_MAX_SIZE];
-    const char *at = strchr(rq->rest, '@');
-
-    if (at == NULL || (size_t)(at - rq->rest) >= sizeof layer || !which_is_sound(at + 1)) {
-        serve_refuse(rq, ALB_INVALID, "a record is named LAYER@VERSION, @sha256:HEX or @root:HEX");
-        return;
-    }
-    snprintf(layer, sizeof layer, "%.*s", (int)(at - rq->rest), rq->rest);
-    if (!layer_is_readable(rq, layer))
-        return;
-    snprintf(name, sizeof name, "record/%s%.*s", layer, 100, at);
-    answer_record(arg, rq, name);
+    answer_which(arg, rq, "record", which_is_sound,
+                 "a record is named LAYER@VERSION, @sha256:HEX or @root:HEX");
 }
 
 /* GET /v1/deltas/LAYER@root:HEX */
 void serve_handle_deltas(void *arg, struct serve_request *rq)
 {
-    char name[CATALOGUE_NAME_MAX + 1], layer[NAME_MAX_SIZE];
-    const char *at = strchr(rq->rest, '@');
-    struct digest to;
-
-    if (at == NULL || (size_t)(at - rq->rest) >= sizeof layer || strncmp(at, "@root:", 6) != 0 ||
-        alb_failed(digest_parse(at + 6, &to))) {
-        serve_refuse(rq, ALB_INVALID, "delta sets are asked for as LAYER@root:HEX, the target's");
-        return;
-    }
-    snprintf(layer, sizeof layer, "%.*s", (int)(at - rq->rest), rq->rest);
-    if (!layer_is_readable(rq, layer))
-        return;
-    snprintf(name, sizeof name, "deltas/%s%.*s", layer, 100, at);
-    answer_record(arg, rq, name);
+    answer_which(arg, rq, "deltas", names_root,
+                 "delta sets are asked for as LAYER@root:HEX, the target's");
 }
 
 /* ---- one chunk, for people and tools -------------------------------------------------------- */
