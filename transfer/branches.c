@@ -210,33 +210,35 @@ static void plant(struct branch_member *m, struct branch *branch)
     grow(m, before);
 }
 
+/* It has other nodes now: its connections go there, and those of before are no more. */
+static void client_plant(struct branch_client *c, struct tree_node *const before[BRANCH_WAYS])
+{
+    struct branch_member *m;
+
+    TAILQ_FOREACH(m, &c->members, link)
+    plant(m, c->branch);
+    for (size_t i = 0; i < BRANCH_WAYS; i++)
+        shaper_node_free(c->branch->all->shapers[i], before[i]);
+}
+
 void branch_client_move(struct branch_client *c, struct branch *branch)
 {
-    struct branches *b = branch->all;
     struct branch *from = c->branch;
     struct tree_node *const before[BRANCH_WAYS] = {c->nodes[BRANCH_DOWN], c->nodes[BRANCH_UP]};
-    struct branch_member *m;
 
     TAILQ_REMOVE(&from->clients, c, link);
     from->devices--;
     client_enter(c, branch);
-    TAILQ_FOREACH(m, &c->members, link)
-    plant(m, branch);
-    for (size_t i = 0; i < BRANCH_WAYS; i++)
-        shaper_node_free(b->shapers[i], before[i]);
+    client_plant(c, before);
 }
 
 /* Its branch has other nodes now. */
 static void client_grow(struct branch_client *c)
 {
     struct tree_node *const before[BRANCH_WAYS] = {c->nodes[BRANCH_DOWN], c->nodes[BRANCH_UP]};
-    struct branch_member *m;
 
     client_nodes(c);
-    TAILQ_FOREACH(m, &c->members, link)
-    plant(m, c->branch);
-    for (size_t i = 0; i < BRANCH_WAYS; i++)
-        shaper_node_free(c->branch->all->shapers[i], before[i]);
+    client_plant(c, before);
 }
 
 void branch_settle(struct branch *branch)
