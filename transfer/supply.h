@@ -6,10 +6,10 @@
  *                                                       → not here: fetch.c
  *                                                                   → verified → keeper, told
  *
- * A hub has no parent: what its store lacks is NOT_FOUND.  An endpoint has no store.  A chunk found
- * With siblings (sibling.h) one of them is asked before the parent.  A chunk found
- * damaged in the store is dropped there and fetched anew.  Hot chunks stay in a bounded memory
- * cache.  What the store has no room for is passed on all the same, and counted (not_kept).
+ * A hub has no parent: what its store lacks is NOT_FOUND.  An endpoint has no store.  With siblings
+ * (sibling.h) one of them is asked before the parent.  A chunk found damaged in the store is
+ * dropped there and fetched anew.  Hot chunks stay in a bounded memory cache.  What the store has
+ * no room for is passed on all the same, and counted (not_kept).
  */
 #pragma once
 
