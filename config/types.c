@@ -24,6 +24,14 @@ static struct alb_status show_quoted(const char *text, struct buf *out)
     return alb_failed(st) ? st : buf_append(out, "\"", 1);
 }
 
+/* Element `i` of a list. */
+static struct alb_status show_element(size_t i, const char *text, struct buf *out)
+{
+    struct alb_status st = i > 0 ? buf_append(out, ", ", 2) : ALB_STATUS_OK;
+
+    return alb_failed(st) ? st : show_quoted(text, out);
+}
+
 /* ---- PATH ---- */
 
 static struct alb_status path_read(const char *const *texts, size_t count, void *member)
@@ -111,12 +119,8 @@ static struct alb_status urls_show(const void *member, struct buf *out)
     char text[URL_TEXT_SIZE];
     struct alb_status st = buf_append(out, "{ ", 2);
 
-    for (size_t i = 0; i < urls->count && !alb_failed(st); i++) {
-        if (i > 0)
-            st = buf_append(out, ", ", 2);
-        if (!alb_failed(st))
-            st = show_quoted(url_format(&urls->at[i], text), out);
-    }
+    for (size_t i = 0; i < urls->count && !alb_failed(st); i++)
+        st = show_element(i, url_format(&urls->at[i], text), out);
     return alb_failed(st) ? st : buf_append(out, " }", 2);
 }
 
@@ -161,7 +165,7 @@ static struct alb_status rate_read(const char *const *texts, size_t count, void 
         *(uint64_t *)member = 0;
         return ALB_STATUS_OK;
     }
-    struct alb_status st = parse_rate(texts[0], &bps);
+    struct alb_status st = strcmp(texts[0], "0") == 0 ? ALB_STATUS_OK : parse_rate(texts[0], &bps);
     if (alb_failed(st))
         return st;
     if (bps < RATE_LEAST_BPS)
@@ -181,18 +185,28 @@ static struct alb_status rate_show(const void *member, struct buf *out)
     return buf_printf(out, "%s", bps == 0 ? "none" : spell_rate(bps, text));
 }
 
+/* Which of the words it is; `count`: none. */
+static size_t word_find(const char *const *words, size_t count, const char *text)
+{
+    size_t i = 0;
+
+    while (i < count && strcmp(words[i], text) != 0)
+        i++;
+    return i;
+}
+
 static const char *const line_names[] = {
     [LINE_AUTO] = "auto", [LINE_WAN] = "wan", [LINE_LAN] = "lan"};
 
 static struct alb_status line_read(const char *const *texts, size_t count, void *member)
 {
+    const size_t i = word_find(line_names, ALB_COUNT(line_names), texts[0]);
+
     (void)count;
-    for (size_t i = 0; i < ALB_COUNT(line_names); i++)
-        if (strcmp(texts[0], line_names[i]) == 0) {
-            *(enum config_line *)member = (enum config_line)i;
-            return ALB_STATUS_OK;
-        }
-    return alb_fail(ALB_INVALID, "a line is auto, wan or lan");
+    if (i == ALB_COUNT(line_names))
+        return alb_fail(ALB_INVALID, "a line is auto, wan or lan");
+    *(enum config_line *)member = (enum config_line)i;
+    return ALB_STATUS_OK;
 }
 
 static struct alb_status line_show(const void *member, struct buf *out)
@@ -241,12 +255,8 @@ static struct alb_status pins_show(const void *member, struct buf *out)
     if (pins->count == 0)
         return buf_append(out, "none", 4);
     struct alb_status st = buf_append(out, "{ ", 2);
-    for (size_t i = 0; i < pins->count && !alb_failed(st); i++) {
-        if (i > 0)
-            st = buf_append(out, ", ", 2);
-        if (!alb_failed(st))
-            st = show_quoted(pins->at[i], out);
-    }
+    for (size_t i = 0; i < pins->count && !alb_failed(st); i++)
+        st = show_element(i, pins->at[i], out);
     return alb_failed(st) ? st : buf_append(out, " }", 2);
 }
 
@@ -262,13 +272,13 @@ const char *config_eviction_name(enum config_eviction e)
 
 static struct alb_status eviction_read(const char *const *texts, size_t count, void *member)
 {
+    const size_t i = word_find(eviction_names, ALB_COUNT(eviction_names), texts[0]);
+
     (void)count;
-    for (size_t i = 0; i < ALB_COUNT(eviction_names); i++)
-        if (strcmp(texts[0], eviction_names[i]) == 0) {
-            *(enum config_eviction *)member = (enum config_eviction)i;
-            return ALB_STATUS_OK;
-        }
-    return alb_fail(ALB_INVALID, "a policy is s3-fifo, lru, tiny-lfu or fifo");
+    if (i == ALB_COUNT(eviction_names))
+        return alb_fail(ALB_INVALID, "a policy is s3-fifo, lru, tiny-lfu or fifo");
+    *(enum config_eviction *)member = (enum config_eviction)i;
+    return ALB_STATUS_OK;
 }
 
 static struct alb_status eviction_show(const void *member, struct buf *out)
