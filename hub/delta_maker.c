@@ -30,10 +30,9 @@ struct work {
 };
 
 struct delta_task {
-    struct hub_task task;         /* first */
-    struct work *work;            /* owned while it runs */
-    char (*names)[NAME_MAX_SIZE]; /* owned: LIST found them */
-    size_t count;
+    struct hub_task task;      /* first */
+    struct work *work;         /* owned while it runs */
+    struct ledger_names found; /* owned: by LIST */
 };
 
 struct hub_deltas {
@@ -144,82 +143,30 @@ static void go_on(void *arg)
 
 /* ---- LIST and LOOK, on a worker -------------------------------------------------------------- */
 
-static bool note_layer(void *arg, const char *name, const void *value, size_t size,
-                       uint64_t version)
-{
-    struct delta_task *t = arg;
-
-    (void)value;
-    (void)size;
-    (void)version;
-    t->names = xrealloc(t->names, (t->count + 1) * sizeof *t->names);
-    snprintf(t->names[t->count++], NAME_MAX_SIZE, "%s", name + strlen("layer/"));
-    return true;
-}
-
-struct versions {
-    struct version_record *at; /* owned; the newest first */
-    size_t count;
-};
-
-static bool note_version(void *arg, const char *name, const void *value, size_t size,
-                         uint64_t version)
-{
-    struct versions *all = arg;
-    const char *which = strchr(name, '@');
-
-    (void)version;
-    if (which == NULL || strchr(which, ':') != NULL)
-        return true; /* the same record by digest or root, or a delta set's */
-    all->at = xrealloc(all->at, (all->count + 1) * sizeof *all->at);
-    if (!alb_failed(record_decode(value, size, NULL, &all->at[all->count])))
-        all->count++;
-    return true;
-}
-
-static int newest_first(const void *a, const void *b)
-{
-    const struct version_record *x = a, *y = b;
-
-    return (x->sequence < y->sequence) - (x->sequence > y->sequence);
-}
-
-static struct alb_status read_versions(const struct ledger *l, const char *layer,
-                                       struct versions *out)
-{
-    char prefix[CATALOGUE_NAME_MAX + 1];
-
-    *out = (struct versions){.count = 0};
-    snprintf(prefix, sizeof prefix, "record/%s@", layer);
-    struct alb_status st = catalogue_list(l->catalogue, prefix, note_version, out);
-    if (!alb_failed(st) && out->count > 0)
-        qsort(out->at, out->count, sizeof *out->at, newest_first);
-    return st;
-}
-
 static bool is_current(const struct ledger *l, const char *layer, const struct digest *root)
 {
-    char which[DIGEST_HEX_SIZE + 8], hex[DIGEST_HEX_SIZE];
     struct version_record record;
-    struct head head;
 
-    if (alb_failed(ledger_head(l, layer, &head)))
-        return false;
-    snprintf(which, sizeof which, "sha256:%s", digest_hex(&head.record, hex));
-    return !alb_failed(ledger_find(l, layer, which, NULL, &record)) &&
-           digest_equal(&record.root, root);
+    return !alb_failed(ledger_current(l, layer, NULL, &record)) && digest_equal(&record.root, root);
 }
 
-static bool is_root_of(const struct versions *all, size_t most, const struct digest *root)
+/* 0 is the newest. */
+static const struct digest *root_back(const struct ledger_versions *all, size_t back)
+{
+    return &all->list[all->count - 1 - back].root;
+}
+
+/* Of the newest `most`. */
+static bool is_root_of(const struct ledger_versions *all, size_t most, const struct digest *root)
 {
     for (size_t i = 0; i < all->count && i < most; i++)
-        if (digest_equal(&all->at[i].root, root))
+        if (digest_equal(root_back(all, i), root))
             return true;
     return false;
 }
 
-static bool is_wanted(const struct ledger *l, const struct work *w, const struct versions *all,
-                      const struct delta_pair *pair)
+static bool is_wanted(const struct ledger *l, const struct work *w,
+                      const struct ledger_versions *all, const struct delta_pair *pair)
 {
     if (w->versions_back == 0 || !is_root_of(all, all->count, &pair->from) ||
         !is_root_of(all, all->count, &pair->to))
@@ -229,7 +176,8 @@ static bool is_wanted(const struct ledger *l, const struct work *w, const struct
 
 /* Sets of older policy or versions go; what is served is made good if a crash or another online
  * key left it behind. */
-static struct alb_status tidy(const struct ledger *l, struct work *w, const struct versions *all)
+static struct alb_status tidy(const struct ledger *l, struct work *w,
+                              const struct ledger_versions *all)
 {
     struct alb_status st = ALB_STATUS_OK;
 
@@ -248,12 +196,12 @@ static struct alb_status tidy(const struct ledger *l, struct work *w, const stru
 }
 
 /* The nearest of the versions before the newest from which nothing is decided yet. */
-static void choose(struct work *w, const struct versions *all)
+static void choose(struct work *w, const struct ledger_versions *all)
 {
     unsigned back = 0;
 
     for (size_t i = 1; i < all->count && back < w->versions_back; i++) {
-        const struct digest *from = &all->at[i].root, *to = &all->at[0].root;
+        const struct digest *from = root_back(all, i), *to = root_back(all, 0);
 
         if (digest_equal(from, to))
             continue;
@@ -269,8 +217,8 @@ static void choose(struct work *w, const struct versions *all)
 
 static struct alb_status look(const struct ledger *l, struct work *w)
 {
-    struct versions all;
-    struct alb_status st = read_versions(l, w->layer, &all);
+    struct ledger_versions all = {.count = 0};
+    struct alb_status st = ledger_versions(l, w->layer, &all);
 
     if (!alb_failed(st))
         st = delta_state_read(l, w->layer, &w->pairs);
@@ -284,7 +232,7 @@ static struct alb_status look(const struct ledger *l, struct work *w)
         st = tidy(l, w, &all);
     if (!alb_failed(st))
         choose(w, &all);
-    free(all.at);
+    free(all.list);
     return st;
 }
 
@@ -321,9 +269,7 @@ static void delta_run(struct hub_task *t)
     struct work *w = d->work;
 
     switch (w->stage) {
-    case STAGE_LIST:
-        t->st = catalogue_list(t->hub->options.catalogue, "layer/", note_layer, d);
-        break;
+    case STAGE_LIST: t->st = ledger_layers(&t->hub->ledger, &d->found); break;
     case STAGE_LOOK: t->st = look(&t->hub->ledger, w); break;
     case STAGE_STEP:
         if (w->build == NULL)
@@ -424,8 +370,8 @@ static void delta_after(struct hub_task *t)
     struct work *w = take_ptr(&task->work);
 
     d->is_busy = false;
-    for (size_t i = 0; i < task->count; i++)
-        hub_deltas_look(d, task->names[i]);
+    for (size_t i = 0; i < task->found.count; i++)
+        hub_deltas_look(d, task->found.names[i]);
     d->work = alb_failed(t->st) ? note_failure(d, w, t->st) : advance(d, w);
     if (d->is_stopping)
         d->work = work_free(d->work);
@@ -439,7 +385,7 @@ static void delta_release(struct hub_task *t)
     struct delta_task *task = (struct delta_task *)t;
 
     work_free(task->work);
-    free(task->names);
+    free(task->found.names);
 }
 
 /* ---- shown ----------------------------------------------------------------------------------- */
@@ -450,12 +396,11 @@ void hub_delta_figures(const struct hub_deltas *d, struct hub_delta_figures *out
     out->is_working = d != NULL && (d->is_busy || d->work != NULL);
 }
 
-static const char *version_of(const struct version_record *versions, size_t count,
-                              const struct digest *root)
+static const char *version_of(const struct ledger_versions *all, const struct digest *root)
 {
-    for (size_t i = count; i > 0; i--)
-        if (digest_equal(&versions[i - 1].root, root))
-            return versions[i - 1].version;
+    for (size_t i = all->count; i > 0; i--)
+        if (digest_equal(&all->list[i - 1].root, root))
+            return all->list[i - 1].version;
     return "";
 }
 
@@ -470,7 +415,7 @@ static const char *outcome_word(enum delta_outcome outcome)
 }
 
 void hub_deltas_show(const struct ledger *l, const char *layer,
-                     const struct version_record *versions, size_t count, struct json_writer *w)
+                     const struct ledger_versions *versions, struct json_writer *w)
 {
     AUTO_FREE struct delta_pairs *pairs = xalloc(sizeof *pairs);
     struct alb_status st = delta_state_read(l, layer, pairs);
@@ -482,8 +427,8 @@ void hub_deltas_show(const struct ledger *l, const char *layer,
         const struct delta_pair *p = &pairs->at[i];
 
         json_object_begin(w, NULL);
-        json_text(w, "from", version_of(versions, count, &p->from));
-        json_text(w, "to", version_of(versions, count, &p->to));
+        json_text(w, "from", version_of(versions, &p->from));
+        json_text(w, "to", version_of(versions, &p->to));
         json_text(w, "outcome", outcome_word(p->outcome));
         json_number(w, "bytes", p->bytes);
         json_number(w, "rest_bytes", p->rest_bytes);

@@ -20,7 +20,7 @@ struct hub;
 struct hub_deltas;
 struct json_writer;
 struct ledger;
-struct version_record;
+struct ledger_versions;
 
 struct hub_delta_figures {
     uint64_t kept, poor, failed; /* sets since the start: kept, not worth it, not made */
@@ -40,4 +40,4 @@ void hub_delta_figures(const struct hub_deltas *d, struct hub_delta_figures *out
 /* "deltas": [{"from", "to": VERSION, "outcome": "kept" | "poor" | "cannot", "bytes", "chunk_bytes",
  * "made"}], as a member of a layer's open object; blocks. */
 void hub_deltas_show(const struct ledger *l, const char *layer,
-                     const struct version_record *versions, size_t count, struct json_writer *w);
+                     const struct ledger_versions *versions, struct json_writer *w);

@@ -96,15 +96,10 @@ static bool note_version(void *arg, const char *name, const void *value, size_t 
 static void mark_current(struct explain_task *p)
 {
     const struct ledger *l = &p->task.hub->ledger;
-    char which[DIGEST_HEX_SIZE + 8], hex[DIGEST_HEX_SIZE];
 
     for (size_t i = 0; i < p->count; i++) {
         struct version_record current;
-        struct head head;
-        if (alb_failed(ledger_head(l, p->versions[i].layer, &head)))
-            continue; /* nothing was made current yet */
-        snprintf(which, sizeof which, "sha256:%s", digest_hex(&head.record, hex));
-        if (!alb_failed(ledger_find(l, p->versions[i].layer, which, NULL, &current)))
+        if (!alb_failed(ledger_current(l, p->versions[i].layer, NULL, &current)))
             p->versions[i].is_current = strcmp(current.version, p->versions[i].version) == 0;
     }
 }

@@ -233,6 +233,23 @@ struct alb_status ledger_head(const struct ledger *l, const char *layer, struct 
     return st;
 }
 
+struct alb_status ledger_current(const struct ledger *l, const char *layer, struct head *head,
+                                 struct version_record *out)
+{
+    char which[DIGEST_HEX_SIZE + 8];
+    struct head own;
+    struct alb_status st = ledger_head(l, layer, &own);
+
+    if (alb_failed(st))
+        return st;
+    st = ledger_find(l, layer, by_digest("sha256", &own.record, which, sizeof which), NULL, out);
+    if (st.code == ALB_NOT_FOUND)
+        return alb_fail(ALB_CORRUPT, "a layer's head names a record that is not there");
+    if (!alb_failed(st) && head != NULL)
+        *head = own;
+    return st;
+}
+
 struct alb_status ledger_select(const struct ledger *l, const char *layer,
                                 const struct digest *record, int64_t now_wall_s)
 {
@@ -262,31 +279,102 @@ struct alb_status ledger_select(const struct ledger *l, const char *layer,
 
 /* ---- over all layers ------------------------------------------------------------------------- */
 
-struct layer_names {
-    char (*names)[NAME_MAX_SIZE]; /* owned */
-    size_t count, capacity, prefix_size;
+struct names_listing {
+    struct ledger_names found;
+    size_t capacity, prefix_size;
 };
 
 static bool note_name(void *arg, const char *name, const void *value, size_t size, uint64_t version)
 {
-    struct layer_names *all = arg;
+    struct names_listing *all = arg;
+    struct ledger_names *found = &all->found;
 
     (void)value;
     (void)size;
     (void)version;
-    if (all->count == all->capacity) {
+    if (found->count == all->capacity) {
         all->capacity = all->capacity == 0 ? 16 : 2 * all->capacity;
-        all->names = xrealloc(all->names, all->capacity * sizeof *all->names);
+        found->names = xrealloc(found->names, all->capacity * sizeof *found->names);
     }
-    snprintf(all->names[all->count++], NAME_MAX_SIZE, "%s", name + all->prefix_size);
+    snprintf(found->names[found->count++], NAME_MAX_SIZE, "%s", name + all->prefix_size);
     return true;
+}
+
+static struct alb_status list_names(const struct ledger *l, const char *prefix,
+                                    struct ledger_names *out)
+{
+    struct names_listing all = {.prefix_size = strlen(prefix)};
+    const struct alb_status st = catalogue_list(l->catalogue, prefix, note_name, &all);
+
+    if (alb_failed(st))
+        free(all.found.names);
+    else
+        *out = all.found;
+    return st;
+}
+
+struct alb_status ledger_layers(const struct ledger *l, struct ledger_names *out)
+{
+    return list_names(l, "layer/", out);
+}
+
+struct versions_listing {
+    struct ledger_versions found;
+    size_t capacity;
+    struct alb_status st;
+};
+
+static bool note_version(void *arg, const char *name, const void *value, size_t size,
+                         uint64_t version)
+{
+    struct versions_listing *all = arg;
+    struct ledger_versions *found = &all->found;
+    const char *which = strchr(name, '@');
+
+    (void)version;
+    if (which == NULL || strchr(which, ':') != NULL)
+        return true; /* the same record by digest or root, or a delta set's */
+    if (found->count == all->capacity) {
+        all->capacity = all->capacity == 0 ? 16 : 2 * all->capacity;
+        found->list = xrealloc(found->list, all->capacity * sizeof *found->list);
+    }
+    all->st = record_decode(value, size, NULL, &found->list[found->count]);
+    found->count += !alb_failed(all->st);
+    return !alb_failed(all->st);
+}
+
+static int oldest_first(const void *a, const void *b)
+{
+    const struct version_record *x = a, *y = b;
+
+    return (x->sequence > y->sequence) - (x->sequence < y->sequence);
+}
+
+struct alb_status ledger_versions(const struct ledger *l, const char *layer,
+                                  struct ledger_versions *out)
+{
+    struct versions_listing all = {.found = {.count = 0}};
+    char prefix[CATALOGUE_NAME_MAX + 1];
+
+    snprintf(prefix, sizeof prefix, "record/%.110s@", layer); /* checked: 100 */
+    struct alb_status st = catalogue_list(l->catalogue, prefix, note_version, &all);
+    if (!alb_failed(st))
+        st = all.st;
+    if (alb_failed(st)) {
+        free(all.found.list);
+        return st;
+    }
+    if (all.found.count > 0)
+        qsort(all.found.list, all.found.count, sizeof *all.found.list, oldest_first);
+    *out = all.found;
+    return ALB_STATUS_OK;
 }
 
 struct alb_status ledger_renew(const struct ledger *l, int64_t now_wall_s,
                                void (*renewed)(void *arg, const char *layer), void *arg)
 {
-    struct layer_names all = {.prefix_size = strlen("head/")};
-    struct alb_status st = catalogue_list(l->catalogue, "head/", note_name, &all);
+    struct ledger_names all = {.count = 0};
+    struct alb_status st = list_names(l, "head/", &all);
 
     for (size_t i = 0; i < all.count && !alb_failed(st); i++) {
         struct head head;
@@ -326,8 +414,8 @@ static struct alb_status repair_layer(const struct ledger *l, const char *layer)
 
 struct alb_status ledger_repair(const struct ledger *l)
 {
-    struct layer_names all = {.prefix_size = strlen("layer/")};
-    struct alb_status st = catalogue_list(l->catalogue, "layer/", note_name, &all);
+    struct ledger_names all = {.count = 0};
+    struct alb_status st = ledger_layers(l, &all);
 
     for (size_t i = 0; i < all.count && !alb_failed(st); i++)
         st = repair_layer(l, all.names[i]);

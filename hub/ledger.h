@@ -54,6 +54,24 @@ ALB_MUST_USE struct alb_status ledger_select(const struct ledger *l, const char 
 /* The head as it is; NOT_FOUND. */
 ALB_MUST_USE struct alb_status ledger_head(const struct ledger *l, const char *layer,
                                            struct head *out);
+/* The record it makes current; `head` may be NULL.  NOT_FOUND: nothing is current yet. */
+ALB_MUST_USE struct alb_status ledger_current(const struct ledger *l, const char *layer,
+                                              struct head *head, struct version_record *out);
+
+/* ---- all of them; who asked frees `names` and `list` ---- */
+struct ledger_names {
+    char (*names)[NAME_MAX_SIZE];
+    size_t count;
+};
+/* Layers that were ever published. */
+ALB_MUST_USE struct alb_status ledger_layers(const struct ledger *l, struct ledger_names *out);
+struct ledger_versions {
+    struct version_record *list; /* the oldest first */
+    size_t count;
+};
+/* All there are of a layer, or a failure: CORRUPT when one of them cannot be read. */
+ALB_MUST_USE struct alb_status ledger_versions(const struct ledger *l, const char *layer,
+                                               struct ledger_versions *out);
 /* Sign heads anew that were issued longer than a day ago; calls renewed(arg, layer) for each. */
 ALB_MUST_USE struct alb_status ledger_renew(const struct ledger *l, int64_t now_wall_s,
                                             void (*renewed)(void *arg, const char *layer),

@@ -232,18 +232,11 @@ static void commit_run(struct hub_task *t)
  * version would refuse the older one, and the others must not be led to it. */
 static struct alb_status check_not_older(struct hub_task *t, const struct version_record *record)
 {
-    const struct ledger *l = &t->hub->ledger;
-    char which[DIGEST_HEX_SIZE + 8], hex[DIGEST_HEX_SIZE];
     struct version_record current;
-    struct head head;
-    struct alb_status st = ledger_head(l, record->layer, &head);
+    struct alb_status st = ledger_current(&t->hub->ledger, record->layer, NULL, &current);
 
     if (st.code == ALB_NOT_FOUND)
         return ALB_STATUS_OK; /* nothing was current yet */
-    if (alb_failed(st))
-        return st;
-    snprintf(which, sizeof which, "sha256:%s", digest_hex(&head.record, hex));
-    st = ledger_find(l, record->layer, which, NULL, &current);
     if (alb_failed(st) || record->sequence >= current.sequence)
         return st;
     hub_task_refuse(t, ALB_CONFLICT,

@@ -26,57 +26,12 @@
 struct layers_task {
     struct hub_task task; /* first */
     bool reads_all;
-    struct grant *grant;           /* owned; NULL: none was presented */
-    char (*layers)[NAME_MAX_SIZE]; /* owned */
-    size_t layer_count;
-    struct version_record *versions; /* owned: those of the layer being shown */
-    size_t version_count;
-    struct alb_status st;
+    struct grant *grant; /* owned; NULL: none was presented */
 };
 
 static bool may_read(const struct layers_task *p, const char *layer)
 {
     return p->reads_all || (p->grant != NULL && grant_covers(p->grant, layer));
-}
-
-static bool note_layer(void *arg, const char *name, const void *value, size_t size,
-                       uint64_t version)
-{
-    struct layers_task *p = arg;
-    const char *layer = name + strlen("layer/");
-
-    (void)value;
-    (void)size;
-    (void)version;
-    if (!may_read(p, layer))
-        return true;
-    p->layers = xrealloc(p->layers, (p->layer_count + 1) * sizeof *p->layers);
-    snprintf(p->layers[p->layer_count++], NAME_MAX_SIZE, "%s", layer);
-    return true;
-}
-
-static bool note_version(void *arg, const char *name, const void *value, size_t size,
-                         uint64_t swap_version)
-{
-    struct layers_task *p = arg;
-    const char *which = strchr(name, '@');
-
-    (void)swap_version;
-    if (which == NULL || strchr(which, ':') != NULL)
-        return true; /* the same record by digest or root */
-    p->versions = xrealloc(p->versions, (p->version_count + 1) * sizeof *p->versions);
-    p->st = record_decode(value, size, NULL, &p->versions[p->version_count]);
-    if (alb_failed(p->st))
-        return false;
-    p->version_count++;
-    return true;
-}
-
-static int by_sequence(const void *a, const void *b)
-{
-    const struct version_record *x = a, *y = b;
-
-    return x->sequence < y->sequence ? -1 : x->sequence > y->sequence;
 }
 
 static void put_version(const struct version_record *r, struct json_writer *w)
@@ -97,67 +52,57 @@ static void put_version(const struct version_record *r, struct json_writer *w)
 static struct alb_status put_current(const struct ledger *l, const char *layer,
                                      struct json_writer *w)
 {
-    char which[DIGEST_HEX_SIZE + 8], hex[DIGEST_HEX_SIZE];
     struct version_record current = {.version = ""};
     struct head head = {.expires_wall_s = 0};
-    struct alb_status st = ledger_head(l, layer, &head);
+    const struct alb_status st = ledger_current(l, layer, &head, &current);
 
-    if (!alb_failed(st)) {
-        snprintf(which, sizeof which, "sha256:%s", digest_hex(&head.record, hex));
-        st = ledger_find(l, layer, which, NULL, &current);
-    } else if (st.code == ALB_NOT_FOUND) {
-        st = ALB_STATUS_OK;
-    }
     json_text(w, "current", current.version);
     json_signed(w, "head_expires", head.expires_wall_s);
-    return st;
+    return st.code == ALB_NOT_FOUND ? ALB_STATUS_OK : st;
 }
 
-static struct alb_status put_layer(struct layers_task *p, const char *layer, struct json_writer *w)
+static struct alb_status put_layer(const struct ledger *l, const char *layer, struct json_writer *w)
 {
-    const struct ledger *l = &p->task.hub->ledger;
-    char prefix[CATALOGUE_NAME_MAX + 1];
+    struct ledger_versions versions = {.count = 0};
     struct ledger_layer state;
-
-    p->version_count = 0;
-    snprintf(prefix, sizeof prefix, "record/%s@", layer);
     struct alb_status st = ledger_layer(l, layer, &state);
+
     if (!alb_failed(st))
-        st = catalogue_list(l->catalogue, prefix, note_version, p);
-    if (!alb_failed(st))
-        st = p->st;
+        st = ledger_versions(l, layer, &versions);
     if (alb_failed(st))
         return st;
-    if (p->version_count > 0)
-        qsort(p->versions, p->version_count, sizeof *p->versions, by_sequence);
     json_object_begin(w, NULL);
     json_text(w, "layer", layer);
     st = put_current(l, layer, w);
     json_number(w, "sequence", state.sequence);
     json_array_begin(w, "versions");
-    for (size_t i = 0; i < p->version_count; i++)
-        put_version(&p->versions[i], w);
+    for (size_t i = 0; i < versions.count; i++)
+        put_version(&versions.list[i], w);
     json_end(w);
-    hub_deltas_show(l, layer, p->versions, p->version_count, w);
+    hub_deltas_show(l, layer, &versions, w);
     json_end(w);
+    free(versions.list);
     return st;
 }
 
 static void layers_run(struct hub_task *t)
 {
     struct layers_task *p = (struct layers_task *)t;
+    struct ledger_names all = {.count = 0};
     struct json_writer *w = json_writer_new();
 
     json_object_begin(w, NULL);
     json_array_begin(w, "layers");
-    t->st = catalogue_list(t->hub->options.catalogue, "layer/", note_layer, p);
-    for (size_t i = 0; i < p->layer_count && !alb_failed(t->st); i++)
-        t->st = put_layer(p, p->layers[i], w);
+    t->st = ledger_layers(&t->hub->ledger, &all);
+    for (size_t i = 0; i < all.count && !alb_failed(t->st); i++)
+        if (may_read(p, all.names[i]))
+            t->st = put_layer(&t->hub->ledger, all.names[i], w);
     json_end(w);
     json_end(w);
     struct alb_status st = json_writer_finish(w, &t->answer);
     if (!alb_failed(t->st))
         t->st = st;
+    free(all.names);
 }
 
 static void layers_release(struct hub_task *t)
@@ -165,8 +110,6 @@ static void layers_release(struct hub_task *t)
     struct layers_task *p = (struct layers_task *)t;
 
     free(p->grant);
-    free(p->layers);
-    free(p->versions);
 }
 
 void hub_handle_layers(void *hub, struct serve_request *rq)

@@ -70,9 +70,7 @@ static void take_options(struct hub_task *t, const struct json_doc *d, struct wa
 static void take_errand(struct hub_task *t, const struct json_doc *d, struct wake_errand *out)
 {
     const char *layer = json_doc_text(d, "for");
-    char hex[DIGEST_HEX_SIZE], which[DIGEST_HEX_SIZE + 8];
     struct version_record record;
-    struct head head;
 
     out->sleeps_after = json_doc_bool(d, "sleep_after");
     if (*layer == '\0') {
@@ -85,11 +83,7 @@ static void take_errand(struct hub_task *t, const struct json_doc *d, struct wak
     t->st = layer_name_check(layer);
     if (alb_failed(t->st))
         return;
-    struct alb_status st = ledger_head(&t->hub->ledger, layer, &head);
-    if (!alb_failed(st)) {
-        snprintf(which, sizeof which, "sha256:%s", digest_hex(&head.record, hex));
-        st = ledger_find(&t->hub->ledger, layer, which, NULL, &record);
-    }
+    const struct alb_status st = ledger_current(&t->hub->ledger, layer, NULL, &record);
     if (st.code == ALB_NOT_FOUND)
         hub_task_refuse(t, ALB_NOT_FOUND,
                         "nothing of layer %s is published; 'albedo layers' lists what is. Nobody "
