@@ -3,8 +3,7 @@
 #include "hub/delta_source.h"
 
 #include "base/alloc.h"
-#include "chunk/codec.h"
-#include "wire/root.h"
+#include "hub/stored_tree.h"
 
 enum { KEPT = 16 };
 
@@ -15,8 +14,7 @@ struct kept_chunk {
 };
 
 struct delta_source {
-    struct chunk_store *store;
-    struct codec *codec;
+    struct stored_tree tree; /* its codec is owned */
     struct kept_chunk kept[KEPT];
     uint64_t uses;
 };
@@ -25,8 +23,7 @@ struct delta_source *delta_source_new(struct chunk_store *store)
 {
     struct delta_source *s = xalloc(sizeof *s);
 
-    s->store = store;
-    s->codec = codec_new();
+    s->tree = (struct stored_tree){.store = store, .codec = codec_new()};
     for (size_t i = 0; i < KEPT; i++)
         buf_init(&s->kept[i].raw, CHUNK_RAW_MAX);
     return s;
@@ -38,69 +35,25 @@ struct delta_source *delta_source_free(struct delta_source *s)
         return NULL;
     for (size_t i = 0; i < KEPT; i++)
         buf_release(&s->kept[i].raw);
-    codec_free(s->codec);
+    codec_free(s->tree.codec);
     free(s);
     return NULL;
 }
 
-static struct alb_status expand(struct delta_source *s, const struct chunk_key *key, size_t most,
-                                struct buf *out)
-{
-    struct chunk *chunk = NULL;
-    struct alb_status st = chunk_store_get(s->store, key, &chunk);
-
-    if (alb_failed(st))
-        return st;
-    st = codec_expand(s->codec, chunk->bytes, chunk->size, most, out);
-    chunk_unref(chunk);
-    return st;
-}
-
 /* ---- trees ---- */
-
-static struct alb_status read_root(struct delta_source *s, const struct digest *digest,
-                                   struct root *out)
-{
-    const struct chunk_key key = {KEY_PLAIN, *digest};
-    struct buf bytes;
-
-    buf_init(&bytes, ROOT_OBJECT_MAX);
-    struct alb_status st = expand(s, &key, ROOT_OBJECT_MAX, &bytes);
-    if (!alb_failed(st))
-        st = root_decode(buf_peek(&bytes), buf_size(&bytes), out);
-    buf_release(&bytes);
-    return st;
-}
-
-static struct alb_status read_manifest(struct delta_source *s, const struct root *root,
-                                       struct manifest *out)
-{
-    struct manifest_limits limits = manifest_limits_default;
-    struct alb_status st = ALB_STATUS_OK;
-    struct buf stream;
-
-    if (root->manifest_bytes > DELTA_MANIFEST_MAX || root->entries > DELTA_ENTRIES_MAX)
-        return alb_fail(ALB_FULL, "the tree has more entries than deltas are made for");
-    limits.allow_devices = true; /* judged when it was published */
-    limits.max_entries = DELTA_ENTRIES_MAX;
-    buf_init(&stream, root->manifest_bytes);
-    for (size_t i = 0; i < root->chunk_count && !alb_failed(st); i++)
-        st = expand(s, &root->chunks[i].key, root->chunks[i].raw_bytes, &stream);
-    if (!alb_failed(st))
-        st = manifest_decode(buf_peek(&stream), buf_size(&stream), &limits, out);
-    buf_release(&stream);
-    return st;
-}
 
 struct alb_status delta_source_tree(struct delta_source *s, const struct digest *root,
                                     struct manifest *out)
 {
     struct root r = {.chunk_count = 0};
-    struct alb_status st = read_root(s, root, &r);
+    struct alb_status st = stored_tree_root(&s->tree, root, &r);
 
     if (alb_failed(st))
         return st;
-    st = read_manifest(s, &r, out);
+    if (r.manifest_bytes > DELTA_MANIFEST_MAX || r.entries > DELTA_ENTRIES_MAX)
+        st = alb_fail(ALB_FULL, "the tree has more entries than deltas are made for");
+    else
+        st = stored_tree_manifest(&s->tree, &r, DELTA_ENTRIES_MAX, out);
     root_release(&r);
     return st;
 }
@@ -124,7 +77,7 @@ static struct alb_status chunk_of(struct delta_source *s, const struct chunk_key
     }
     buf_clear(&oldest->raw);
     oldest->key = (struct chunk_key){.kind = 0};
-    struct alb_status st = expand(s, key, CHUNK_RAW_MAX, &oldest->raw);
+    struct alb_status st = stored_tree_expand(&s->tree, key, CHUNK_RAW_MAX, &oldest->raw);
     if (alb_failed(st))
         return st;
     oldest->key = *key;
@@ -175,11 +128,11 @@ struct alb_status delta_source_stored(struct delta_source *s, const struct chunk
     struct chunk_place place;
     struct chunk *chunk = NULL;
 
-    if (!alb_failed(chunk_store_locate(s->store, key, &place))) {
+    if (!alb_failed(chunk_store_locate(s->tree.store, key, &place))) {
         *out = place.size;
         return ALB_STATUS_OK;
     }
-    struct alb_status st = chunk_store_get(s->store, key, &chunk);
+    struct alb_status st = chunk_store_get(s->tree.store, key, &chunk);
     if (!alb_failed(st))
         *out = chunk->size;
     chunk_unref(chunk);

@@ -17,8 +17,8 @@
 #include "base/alloc.h"
 #include "chunk/codec.h"
 #include "hub/hub_impl.h"
+#include "hub/stored_tree.h"
 #include "wire/json.h"
-#include "wire/manifest.h"
 
 enum { PATHS_SHOWN = 10, MANIFEST_MOST = 1 << 30 };
 
@@ -118,19 +118,6 @@ static void begin(struct explain_task *p)
 
 /* ---- LOOK ------------------------------------------------------------------------------------ */
 
-static struct alb_status expand(struct explain_task *p, struct codec *codec,
-                                const struct chunk_key *key, size_t most, struct buf *out)
-{
-    struct chunk *chunk;
-    struct alb_status st = chunk_store_get(p->task.hub->options.store, key, &chunk);
-
-    if (alb_failed(st))
-        return st;
-    st = codec_expand(codec, chunk->bytes, chunk->size, most, out);
-    chunk_unref(chunk);
-    return st;
-}
-
 static bool uses(const struct manifest_entry *e, const struct chunk_key *key)
 {
     for (size_t i = 0; i < e->slice_count; i++)
@@ -139,7 +126,8 @@ static bool uses(const struct manifest_entry *e, const struct chunk_key *key)
     return false;
 }
 
-static void look_for_files(struct explain_task *p, struct version_seen *v, const struct manifest *m)
+static void look_for_files(const struct explain_task *p, struct version_seen *v,
+                           const struct manifest *m)
 {
     for (size_t i = 0; i < m->count; i++) {
         if (!uses(&m->entries[i], &p->key))
@@ -151,23 +139,14 @@ static void look_for_files(struct explain_task *p, struct version_seen *v, const
     }
 }
 
-static struct alb_status look_into_manifest(struct explain_task *p, struct codec *codec,
-                                            const struct root *root, struct version_seen *v)
+static struct alb_status look_into_manifest(const struct stored_tree *tree, const struct root *root,
+                                            struct version_seen *v, const struct explain_task *p)
 {
-    struct manifest_limits limits = manifest_limits_default;
-    struct alb_status st = ALB_STATUS_OK;
     struct manifest m;
-    struct buf stream;
 
-    limits.allow_devices = true; /* judged when it was published */
     if (root->manifest_bytes > MANIFEST_MOST)
         return alb_fail(ALB_FULL, "its manifest is too large to be looked into");
-    buf_init(&stream, root->manifest_bytes);
-    for (size_t i = 0; i < root->chunk_count && !alb_failed(st); i++)
-        st = expand(p, codec, &root->chunks[i].key, root->chunks[i].raw_bytes, &stream);
-    if (!alb_failed(st))
-        st = manifest_decode(buf_peek(&stream), buf_size(&stream), &limits, &m);
-    buf_release(&stream);
+    const struct alb_status st = stored_tree_manifest(tree, root, 0, &m);
     if (alb_failed(st))
         return st;
     look_for_files(p, v, &m);
@@ -178,26 +157,22 @@ static struct alb_status look_into_manifest(struct explain_task *p, struct codec
 static struct alb_status look_into_root(struct explain_task *p, struct codec *codec,
                                         struct version_seen *v)
 {
+    const struct stored_tree tree = {.store = p->task.hub->options.store, .codec = codec};
     const struct chunk_key key = {KEY_PLAIN, v->root};
     struct root root = {.chunk_count = 0};
-    struct buf bytes;
 
     v->names_it = chunk_key_equal(&key, &p->key);
     v->list = LIST_ROOT;
     if (v->names_it)
         return ALB_STATUS_OK;
-    buf_init(&bytes, ROOT_OBJECT_MAX);
-    struct alb_status st = expand(p, codec, &key, ROOT_OBJECT_MAX, &bytes);
-    if (!alb_failed(st))
-        st = root_decode(buf_peek(&bytes), buf_size(&bytes), &root);
-    buf_release(&bytes);
+    struct alb_status st = stored_tree_root(&tree, &v->root, &root);
     if (alb_failed(st))
         return st;
     for (size_t i = 0; i < root.chunk_count && !v->names_it; i++)
         v->names_it = chunk_key_equal(&root.chunks[i].key, &p->key);
     v->list = LIST_MANIFEST;
     if (!v->names_it)
-        st = look_into_manifest(p, codec, &root, v);
+        st = look_into_manifest(&tree, &root, v, p);
     root_release(&root);
     return st;
 }
