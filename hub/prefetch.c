@@ -258,13 +258,6 @@ static void on_roster(struct roster_listener *l, enum roster_news news,
     }
 }
 
-static bool may_speak_for(const struct hub *h, const char *who, const char *device)
-{
-    const struct roster_entry *e = roster_find(h->roster, device);
-
-    return strcmp(who, device) == 0 || (e != NULL && strcmp(e->via, who) == 0);
-}
-
 static void take(struct hub_prefetches *p, const struct prefetch_report *r)
 {
     const struct chunk_key id = map_text_key(r->order);
@@ -294,7 +287,7 @@ void hub_handle_prefetched(void *hub, struct serve_request *rq)
 
     if (alb_failed(st)) {
         serve_refuse_status(rq, st);
-    } else if (!may_speak_for(h, rq->session->who.device, r.device)) {
+    } else if (!roster_speaks_for(h->roster, &rq->session->who, r.device)) {
         h->prefetches->figures.refused++;
         log_event(LOG_WARN, "prefetch.report_refused", "by=%s of=%s", rq->session->who.device,
                   r.device);

@@ -404,15 +404,6 @@ static void on_roster(struct roster_listener *l, enum roster_news news,
 
 /* ---- POST /v1/woke --------------------------------------------------------------------------- */
 
-/* A guard speaks for itself, or through the reflector it is behind. */
-static bool may_speak_for(const struct hub *h, const struct identity *who, const char *guard)
-{
-    const struct roster_entry *e = roster_find(h->roster, guard);
-
-    return strcmp(who->device, guard) == 0 ||
-           (who->role == ROLE_REFLECTOR && e != NULL && strcmp(e->via, who->device) == 0);
-}
-
 void hub_handle_woke(void *hub, struct serve_request *rq)
 {
     struct hub *h = hub;
@@ -425,7 +416,7 @@ void hub_handle_woke(void *hub, struct serve_request *rq)
         serve_refuse_status(rq, st);
         return;
     }
-    if (!may_speak_for(h, &rq->session->who, r.guard)) {
+    if (!roster_speaks_for(h->roster, &rq->session->who, r.guard)) {
         log_event(LOG_WARN, "wake.report_refused", "by=%s guard=%s", rq->session->who.device,
                   r.guard);
         serve_refuse(rq, ALB_REFUSED, "a guard reports for itself, or its reflector does");

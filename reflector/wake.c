@@ -52,14 +52,6 @@ static void hand_up(struct reflector *r, const char *path, const uint8_t *body, 
                                  on_taken, x);
 }
 
-/* For itself, or for somebody behind it. */
-static bool may_speak_for(const struct reflector *r, const char *device, const char *guard)
-{
-    const struct roster_entry *e = roster_find(r->roster, guard);
-
-    return strcmp(device, guard) == 0 || (e != NULL && strcmp(e->via, device) == 0);
-}
-
 void reflector_handle_woke(void *reflector, struct serve_request *rq)
 {
     struct reflector *r = reflector;
@@ -70,7 +62,7 @@ void reflector_handle_woke(void *reflector, struct serve_request *rq)
 
     if (alb_failed(st)) {
         serve_refuse_status(rq, st);
-    } else if (!may_speak_for(r, rq->session->who.device, report.guard)) {
+    } else if (!roster_speaks_for(r->roster, &rq->session->who, report.guard)) {
         serve_refuse(rq, ALB_REFUSED, "a guard reports for itself, or its reflector does");
     } else if (r->woke_relay_count == RELAYS_MAX) {
         serve_refuse(rq, ALB_FULL, "too many reports of guards are on their way up");
@@ -90,7 +82,7 @@ void reflector_handle_prefetched(void *reflector, struct serve_request *rq)
 
     if (alb_failed(st)) {
         serve_refuse_status(rq, st);
-    } else if (!may_speak_for(r, rq->session->who.device, report.device)) {
+    } else if (!roster_speaks_for(r->roster, &rq->session->who, report.device)) {
         serve_refuse(rq, ALB_REFUSED, "a reflector reports for itself, or the one above it does");
     } else if (r->woke_relay_count == RELAYS_MAX) {
         serve_refuse(rq, ALB_FULL, "too many reports are on their way up");

@@ -57,6 +57,8 @@ const struct roster_entry *roster_find(const struct roster *r, const char *devic
 /* False stops.  `site` NULL: all; "": those that know of none.  Nothing may change meanwhile. */
 typedef bool (*roster_visit)(void *arg, const struct roster_entry *e);
 void roster_each(const struct roster *r, const char *site, roster_visit visit, void *arg);
+/* May `who`, a child, speak for `device`?  It is that itself, or a reflector it is behind. */
+bool roster_speaks_for(const struct roster *r, const struct identity *who, const char *device);
 /* All that are reached through this child. */
 void roster_each_via(const struct roster *r, const char *via, roster_visit visit, void *arg);
 

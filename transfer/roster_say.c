@@ -8,6 +8,14 @@
 #include "transfer/roster.h"
 #include "transfer/serve.h"
 
+bool roster_speaks_for(const struct roster *r, const struct identity *who, const char *device)
+{
+    const struct roster_entry *e = roster_find(r, device);
+
+    return strcmp(who->device, device) == 0 ||
+           (who->role == ROLE_REFLECTOR && e != NULL && strcmp(e->via, who->device) == 0);
+}
+
 /* ---- POST /v1/announce ---- */
 
 static bool asks(const struct serve_request *rq, const char *name)
