@@ -68,31 +68,29 @@ static bool is_better(const struct announce *a, const struct announce *b)
     return strcmp(a->device, b->device) < 0;
 }
 
+static bool may_guard(const struct search *s, const struct announce *a)
+{
+    const struct wake_sleeper *sleeper = s->sleeper;
+
+    if (a->goes != ANNOUNCE_STAYS || strcmp(a->place.nature, "vpn") == 0 ||
+        strcmp(a->device, sleeper->device) == 0 || strcmp(a->place.site, sleeper->site) != 0)
+        return false;
+    return shares_subnet(sleeper, &a->place) &&
+           (sleeper->site[0] != '\0' || shares_gateway(sleeper, &a->place)) &&
+           wake_job_may_ask(s->wake->core, s->index, a->device);
+}
+
 static bool look(void *arg, const struct roster_entry *e)
 {
     struct search *s = arg;
     const struct announce *a = e->announce;
 
-    if (a->goes != ANNOUNCE_STAYS || strcmp(a->place.nature, "vpn") == 0 ||
-        strcmp(a->device, s->sleeper->device) == 0 || strcmp(a->place.site, s->sleeper->site) != 0)
-        return true;
-    if (!shares_subnet(s->sleeper, &a->place) ||
-        (s->sleeper->site[0] == '\0' && !shares_gateway(s->sleeper, &a->place)))
-        return true;
-    if (wake_job_may_ask(s->wake->core, s->index, a->device) &&
-        (s->best == NULL || is_better(a, s->best->announce)))
+    if (may_guard(s, a) && (s->best == NULL || is_better(a, s->best->announce)))
         s->best = e;
     return true;
 }
 
 /* ---- remembered for a moment ----------------------------------------------------------------- */
-
-static bool may_guard(const struct search *s, const struct announce *a)
-{
-    return a->goes == ANNOUNCE_STAYS && strcmp(a->place.site, s->sleeper->site) == 0 &&
-           strcmp(a->device, s->sleeper->device) != 0 && shares_subnet(s->sleeper, &a->place) &&
-           wake_job_may_ask(s->wake->core, s->index, a->device);
-}
 
 /* A better one than that which was found for its neighbour comes into play a second later. */
 static const struct roster_entry *recall(const struct search *s, uint64_t now_ns)

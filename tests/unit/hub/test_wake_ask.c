@@ -106,6 +106,45 @@ static void a_job_that_has_no_room_leaves_no_record_that_it_runs(void **state)
     assert_int_equal(records(s), WAKE_JOBS_ACTIVE);
 }
 
+static void guard_is_here(struct stage *s, const char *nature)
+{
+    char body[256];
+
+    snprintf(body, sizeof body,
+             "{\"devices\":[{\"device\":\"guard\",\"role\":\"endpoint\",\"place\":{\"site\":"
+             "\"site1\",\"by\":\"subnet\",\"nature\":\"%s\",\"addresses\":[\"10.1.0.99/24\"]}}]}",
+             nature);
+    assert_int_equal(stage_ask_text(s, REFLECTOR, "POST", "/v1/announce", body), 200);
+}
+
+/* Was it the guard who was told to wake this one? */
+static bool is_guarded(struct stage *s, const char *device)
+{
+    char body[64], path[64], id[WAKE_ID_SIZE];
+
+    snprintf(body, sizeof body, "{\"devices\":[\"%s\"]}", device);
+    assert_int_equal(wake(s, body), 200);
+    const char *job = strstr(stage_text(s), "\"job\":\"");
+    assert_non_null(job);
+    snprintf(id, sizeof id, "%s", job + strlen("\"job\":\""));
+    snprintf(path, sizeof path, "/v1/wake-job/%s", id);
+    assert_int_equal(stage_ask(s, ADMIN, "GET", path, NULL), 200);
+    return strstr(stage_text(s), "\"guard\":\"guard\"") != NULL;
+}
+
+/* Whom it was found for a moment ago, it is not looked for anew. */
+static void a_guard_that_went_home_a_moment_ago_is_not_told_to_wake(void **state)
+{
+    struct stage *s = *state;
+
+    sleepers(s, 3);
+    guard_is_here(s, "wired");
+    assert_true(is_guarded(s, "pc-00"));
+    assert_true(is_guarded(s, "pc-01"));
+    guard_is_here(s, "vpn");
+    assert_false(is_guarded(s, "pc-02"));
+}
+
 static void what_is_asked_for_wrongly_wakes_nobody(void **state)
 {
     struct stage *s = *state;
@@ -124,6 +163,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(a_site_of_exactly_4096_machines_is_woken_and_one_more_is_refused),
         TEST(a_job_that_has_no_room_leaves_no_record_that_it_runs),
+        TEST(a_guard_that_went_home_a_moment_ago_is_not_told_to_wake),
         TEST(what_is_asked_for_wrongly_wakes_nobody),
 #undef TEST
     };
