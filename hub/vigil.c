@@ -15,13 +15,16 @@
 
 #define LOOK_SOON_NS NS_PER_S
 #define LOOK_NS (60 * NS_PER_S)
+/* Each word is signed: 50 µs.  So VIGIL_POSTS_MAX are renewed within VIGIL_RENEW_S. */
+enum { WORDS_A_LOOK = 64 };
 
 /* One subnet of one site, and who stays awake there. */
 struct post {
     struct chunk_key key; /* of site and subnet */
     char site[64], device[64];
-    uint64_t told_ns;
-    bool is_wanted; /* seen in the look that is under way */
+    bool is_taken;   /* `device` has it; else it is the best one of those seen so far */
+    uint64_t due_ns; /* when it is told the next time */
+    bool is_wanted;  /* seen in the look that is under way */
     TAILQ_ENTRY(post) link;
 };
 
@@ -36,6 +39,7 @@ struct hub_vigils {
 };
 
 static void look(void *arg);
+static void look_soon(struct hub_vigils *v);
 
 /* ---- saying ---------------------------------------------------------------------------------- */
 
@@ -60,7 +64,8 @@ struct alb_status hub_vigil_say(struct hub *h, struct vigil_order *o)
     return st;
 }
 
-static void tell(struct hub_vigils *v, const char *device, enum vigil_kind kind)
+/* False: it cannot be told now. */
+static bool tell(struct hub_vigils *v, const char *device, enum vigil_kind kind)
 {
     struct hub *h = v->hub;
     struct vigil_order o = {.kind = kind};
@@ -71,6 +76,7 @@ static void tell(struct hub_vigils *v, const char *device, enum vigil_kind kind)
     v->figures.told += !alb_failed(st);
     log_event(alb_failed(st) ? LOG_WARN : LOG_DEBUG, "vigil.told", "device=%s word=%s st=\"%s\"",
               device, kind == VIGIL_STAY ? "stay" : "leave", st.what);
+    return !alb_failed(st);
 }
 
 /* ---- whose subnets --------------------------------------------------------------------------- */
@@ -181,12 +187,12 @@ static bool look_at(void *arg, const struct roster_entry *e)
     if (p == NULL)
         return false;
     p->is_wanted = true;
-    if (p->told_ns != 0 && !is_kept(l->v, p)) {
-        p->told_ns = 0;
+    if (p->is_taken && !is_kept(l->v, p)) {
+        p->is_taken = false;
         p->device[0] = '\0';
     }
     const struct roster_entry *now = roster_find(l->v->hub->roster, p->device);
-    if (p->told_ns == 0 && (now == NULL || is_better(a, now->announce)))
+    if (!p->is_taken && (now == NULL || is_better(a, now->announce)))
         snprintf(p->device, sizeof p->device, "%s", a->device);
     return true;
 }
@@ -198,26 +204,41 @@ static void forget(struct hub_vigils *v, struct post *p)
     free(p);
 }
 
-/* Renewed in time, and let go where nobody need stay any more. */
-static void settle(struct hub_vigils *v)
+/* Who does not listen yet, having come a moment ago, is told a minute later.  True: a word was
+ * signed. */
+static bool settle_one(struct hub_vigils *v, struct post *p, uint64_t now_ns)
+{
+    if (!p->is_wanted) {
+        const bool is_here = p->is_taken && roster_find(v->hub->roster, p->device) != NULL;
+        if (is_here)
+            (void)tell(v, p->device, VIGIL_LEAVE);
+        forget(v, p);
+        return is_here;
+    }
+    if (p->is_taken && now_ns < p->due_ns)
+        return false;
+    if (!p->is_taken)
+        log_event(LOG_INFO, "vigil.stays", "site=%s device=%s", p->site, p->device);
+    p->is_taken = true;
+    const bool is_told = tell(v, p->device, VIGIL_STAY);
+    p->due_ns = now_ns + (is_told ? VIGIL_RENEW_S * NS_PER_S : LOOK_NS);
+    return true;
+}
+
+/* Renewed in time, and let go where nobody need stay any more.  False: there are more than may be
+ * told in one turn of the loop. */
+static bool settle(struct hub_vigils *v)
 {
     const uint64_t now_ns = loop_now_ns(v->hub->options.loop);
     struct post *p, *next;
+    size_t words = 0;
 
-    for (p = TAILQ_FIRST(&v->posts); p != NULL; p = next) {
+    for (p = TAILQ_FIRST(&v->posts); p != NULL && words < WORDS_A_LOOK; p = next) {
         next = TAILQ_NEXT(p, link);
-        if (!p->is_wanted) {
-            if (p->told_ns != 0 && roster_find(v->hub->roster, p->device) != NULL)
-                tell(v, p->device, VIGIL_LEAVE);
-            forget(v, p);
-        } else if (p->told_ns == 0 || now_ns - p->told_ns >= VIGIL_RENEW_S * NS_PER_S) {
-            if (p->told_ns == 0)
-                log_event(LOG_INFO, "vigil.stays", "site=%s device=%s", p->site, p->device);
-            p->told_ns = now_ns;
-            tell(v, p->device, VIGIL_STAY);
-        }
+        words += settle_one(v, p, now_ns);
     }
     v->figures.staying = v->by_key.count;
+    return p == NULL;
 }
 
 static void look(void *arg)
@@ -229,7 +250,11 @@ static void look(void *arg)
 
     v->is_soon = false;
     TAILQ_FOREACH(p, &v->posts, link)
-    p->is_wanted = false;
+    {
+        p->is_wanted = false;
+        if (!p->is_taken)
+            p->device[0] = '\0'; /* chosen in the last look, and not told: chosen anew */
+    }
     for (size_t i = 0; sites != NULL && i < sites->count; i++) {
         struct looking l = {.v = v, .site = sites->list[i].name};
         struct site_terms terms;
@@ -243,8 +268,9 @@ static void look(void *arg)
         if (!l.has_reflector)
             roster_each(v->hub->roster, l.site, look_at, &l);
     }
-    settle(v);
-    if (is_any)
+    if (!settle(v))
+        look_soon(v);
+    else if (is_any)
         timer_set_in(&v->timer, LOOK_NS);
 }
 
@@ -328,7 +354,7 @@ struct vigil_copy *vigil_copy_new(const struct hub_vigils *v)
     const struct post *p;
 
     TAILQ_FOREACH(p, &v->posts, link)
-    if (p->told_ns != 0)
+    if (p->is_taken)
         memcpy(c->names[c->count++], p->device, sizeof c->names[0]);
     qsort(c->names, c->count, sizeof c->names[0], by_name);
     return c;

@@ -118,6 +118,79 @@ static void without_the_term_nobody_stays(void **state)
     assert_int_equal(staying(s), 0);
 }
 
+/* It announced itself before it listened to events. */
+static void who_cannot_be_told_yet_is_told_within_a_minute(void **state)
+{
+    static struct reply events; /* lives longer than the stage */
+    struct hub_vigil_figures f;
+    struct stage *s = *state;
+
+    there_are(s, ALL(PC1));
+    assert_true(stays(s, "pc-1"));
+    hub_vigil_figures(s->hub->vigils, &f);
+    assert_int_equal(f.told, 0);
+    stage_begin(s, REFLECTOR, "GET", "/v1/events", NULL, &events);
+    world_run(s->world, world_now_ns(s->world) + 61 * NS_PER_S);
+    hub_vigil_figures(s->hub->vigils, &f);
+    assert_int_equal(f.told, 1);
+    world_run(s->world, world_now_ns(s->world) + 240 * NS_PER_S);
+    hub_vigil_figures(s->hub->vigils, &f);
+    assert_int_equal(f.told, 1); /* renewed every 5 min, not at each look */
+    buf_clear(&events.body);
+}
+
+enum { SUBNETS = 150, A_LOOK = 64 };
+
+/* One machine in each of many subnets of one site. */
+static void announce_many(struct stage *s)
+{
+    struct buf body;
+
+    buf_init(&body, 64 << 10);
+    for (unsigned i = 0; i < SUBNETS; i++)
+        must(buf_printf(&body,
+                        "%s{\"device\":\"many-%u\",\"role\":\"endpoint\",\"place\":{\"site\":"
+                        "\"oslo\",\"by\":\"subnet\",\"nature\":\"wired\",\"addresses\":["
+                        "\"10.9.%u.9/24\"]}}",
+                        i == 0 ? "{\"devices\":[" : ",", i, i));
+    must(buf_printf(&body, "]}"));
+    assert_int_equal(stage_ask_text(s, REFLECTOR, "POST", "/v1/announce?all=1", buf_text(&body)),
+                     200);
+    buf_release(&body);
+}
+
+static size_t many_that_stay(struct stage *s)
+{
+    struct vigil_copy *c = vigil_copy_new(s->hub->vigils);
+    char name[16];
+    size_t count = 0;
+
+    for (unsigned i = 0; i < SUBNETS; i++) {
+        snprintf(name, sizeof name, "many-%u", i);
+        count += vigil_copy_has(c, name);
+    }
+    vigil_copy_free(c);
+    return count;
+}
+
+/* Each is told by a signed word: a thousand of them in one turn held the loop up for 50 ms. */
+static void many_subnets_at_once_do_not_hold_the_loop_up(void **state)
+{
+    struct stage *s = *state;
+    size_t before = 0, most = 0;
+
+    announce_many(s);
+    for (unsigned i = 0; i < 60; i++) {
+        world_run(s->world, world_now_ns(s->world) + NS_PER_S / 10);
+        const size_t now = many_that_stay(s);
+        most = now - before > most ? now - before : most;
+        before = now;
+    }
+    assert_int_equal(before, SUBNETS);
+    assert_int_equal(most, A_LOOK);
+    assert_int_equal(staying(s), SUBNETS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -127,6 +200,8 @@ int main(void)
         TEST(one_that_moved_to_another_subnet_leaves_its_post),
         TEST(where_a_reflector_comes_nobody_need_stay),
         TEST(without_the_term_nobody_stays),
+        TEST(who_cannot_be_told_yet_is_told_within_a_minute),
+        TEST(many_subnets_at_once_do_not_hold_the_loop_up),
 #undef TEST
     };
 
