@@ -161,21 +161,22 @@ static enum exit_code begin(const struct cli *cli, struct link *l, struct wishes
 
 /* ---- showing --------------------------------------------------------------------------------- */
 
+/* All that a machine's end can be. */
+static const struct {
+    const char *result, *words;
+} WORDS[] = {
+    {"woken", "woken"},
+    {"already_awake", "already awake"},
+    {"never_answered", "never answered"},
+    {"cannot_be_woken", "cannot be woken"},
+    {"nobody_awake_there", "nobody awake there"},
+    {"refused", "refused"},
+    {"ended", "ended"},
+    {"has_it_already", "has it already"},
+};
+
 static const char *word_of(const char *result)
 {
-    static const struct {
-        const char *result, *words;
-    } WORDS[] = {
-        {"woken", "woken"},
-        {"already_awake", "already awake"},
-        {"never_answered", "never answered"},
-        {"cannot_be_woken", "cannot be woken"},
-        {"nobody_awake_there", "nobody awake there"},
-        {"refused", "refused"},
-        {"ended", "ended"},
-        {"has_it_already", "has it already"},
-    };
-
     for (size_t i = 0; i < ALB_COUNT(WORDS); i++)
         if (strcmp(WORDS[i].result, result) == 0)
             return WORDS[i].words;
@@ -327,14 +328,11 @@ static void show_contents(struct output *o, const struct json_doc *d, struct tol
 
 static void show_bar(struct output *o, const struct json_doc *d)
 {
-    static const char *const NAMES[] = {"woken",           "already_awake",      "never_answered",
-                                        "cannot_be_woken", "nobody_awake_there", "refused",
-                                        "ended",           "has_it_already"};
     uint64_t done = 0;
     char path[48], text[128];
 
-    for (size_t i = 0; i < ALB_COUNT(NAMES); i++) {
-        snprintf(path, sizeof path, "results.%s", NAMES[i]);
+    for (size_t i = 0; i < ALB_COUNT(WORDS); i++) {
+        snprintf(path, sizeof path, "results.%s", WORDS[i].result);
         done += json_doc_number(d, path);
     }
     snprintf(text, sizeof text,
