@@ -108,16 +108,21 @@ struct stale_pins {
     size_t count;
 };
 
+bool reflector_pins_name(const struct config_pins *pins, const char *name)
+{
+    for (size_t i = 0; i < pins->count; i++)
+        if (strcmp(pins->at[i], name) == 0)
+            return true;
+    return false;
+}
+
 static void note_stale(void *arg, const char *name, uint64_t chunks, uint64_t bytes)
 {
     struct stale_pins *s = arg;
 
     (void)chunks;
     (void)bytes;
-    for (size_t i = 0; i < s->wanted->count; i++)
-        if (strcmp(s->wanted->at[i], name) == 0)
-            return;
-    if (s->count < PINS_MAX)
+    if (!reflector_pins_name(s->wanted, name) && s->count < PINS_MAX)
         (void)snprintf(s->names[s->count++], PIN_NAME_MAX + 1, "%s", name);
 }
 

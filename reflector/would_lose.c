@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/units.h"
 #include "reflector/command.h"
+#include "reflector/doors.h"
 #include "store/disk/segment_store.h"
 
 struct asking {
@@ -32,14 +33,6 @@ static void note_pin(void *arg, const char *name, uint64_t chunks, uint64_t byte
     a->bytes[a->count++] = bytes;
 }
 
-static bool is_named(const struct config_pins *pins, const char *name)
-{
-    for (size_t i = 0; i < pins->count; i++)
-        if (strcmp(pins->at[i], name) == 0)
-            return true;
-    return false;
-}
-
 /* The pins that go, and *left: what those that stay can take. */
 static int tell_pins(const struct asking *a, struct chunk_store *store, uint64_t *left)
 {
@@ -48,7 +41,7 @@ static int tell_pins(const struct asking *a, struct chunk_store *store, uint64_t
 
     *left = 0;
     for (size_t i = 0; i < a->count; i++) {
-        if (is_named(&a->config->cache_pins, a->names[i])) {
+        if (reflector_pins_name(&a->config->cache_pins, a->names[i])) {
             *left += a->bytes[i];
             printf("pinned   %s: stays (%s at most)\n", a->names[i],
                    format_size(a->bytes[i], text[0]));
