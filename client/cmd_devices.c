@@ -16,9 +16,9 @@ static const struct column columns[] = {
     {"UNTIL", "expires", CELL_TIME},    {"LAYERS", "layers", CELL_TEXT},
 };
 
-static enum exit_code print_devices(struct output *o, const struct json_doc *devices)
+static enum exit_code print_devices(struct cli *cli, const struct json_doc *devices)
 {
-    table_print(o, devices, "devices", columns, ALB_COUNT(columns));
+    table_print(cli->output, devices, "devices", columns, ALB_COUNT(columns));
     return EXIT_DONE;
 }
 

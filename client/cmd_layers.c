@@ -116,8 +116,10 @@ static struct alb_status rows_of(const struct json_doc *d, const char *only, str
     return st;
 }
 
-static enum exit_code print_tables(struct output *o, const struct json_doc *d, const char *only)
+static enum exit_code print_tables(struct cli *cli, const struct json_doc *d)
 {
+    const char *only = cli->word_count > 0 ? cli->words[0] : NULL;
+    struct output *o = cli->output;
     struct json_doc *rows = NULL;
 
     struct alb_status st = rows_of(d, only, &rows);
@@ -137,21 +139,6 @@ static enum exit_code print_tables(struct output *o, const struct json_doc *d, c
 
 enum exit_code cmd_layers(struct cli *cli)
 {
-    const char *only = cli->word_count > 0 ? cli->words[0] : NULL;
-    struct link_answer answer;
-    struct json_doc *d = NULL;
-    struct link link;
-
-    enum exit_code code = link_begin(cli, &(struct link_options){.wants_grant = true}, &link);
-    if (code != EXIT_DONE)
-        return code;
-    code = link_get_json(&link, "/v1/layers", "listing layers", &answer, &d);
-    if (code == EXIT_DONE && cli->output->json)
-        output_json_text(cli->output, buf_peek(&answer.body), buf_size(&answer.body));
-    else if (code == EXIT_DONE)
-        code = print_tables(cli->output, d, only);
-    json_doc_free(d);
-    link_answer_release(&answer);
-    link_end(&link);
-    return code;
+    return link_show(cli, &(struct link_options){.wants_grant = true}, "/v1/layers",
+                     "listing layers", print_tables);
 }

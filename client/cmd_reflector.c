@@ -21,9 +21,9 @@ static const struct column columns[] = {
     {"WHY", "why", CELL_TEXT},
 };
 
-static enum exit_code print_list(struct output *o, const struct json_doc *reflectors)
+static enum exit_code print_list(struct cli *cli, const struct json_doc *reflectors)
 {
-    table_print(o, reflectors, "reflectors", columns, ALB_COUNT(columns));
+    table_print(cli->output, reflectors, "reflectors", columns, ALB_COUNT(columns));
     return EXIT_DONE;
 }
 

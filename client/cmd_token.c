@@ -169,9 +169,9 @@ static const struct column columns[] = {
     {"LAYERS", "layers", CELL_TEXT},
 };
 
-static enum exit_code print_tokens(struct output *o, const struct json_doc *tokens)
+static enum exit_code print_tokens(struct cli *cli, const struct json_doc *tokens)
 {
-    table_print(o, tokens, "tokens", columns, ALB_COUNT(columns));
+    table_print(cli->output, tokens, "tokens", columns, ALB_COUNT(columns));
     return EXIT_DONE;
 }
 

@@ -246,8 +246,9 @@ static void tell_json(struct explain *e, const struct search *s, const struct ho
 
 /* ---- at the hub ------------------------------------------------------------------------------ */
 
-static enum exit_code tell_hub(struct output *o, const struct json_doc *d)
+static enum exit_code tell_hub(struct cli *cli, const struct json_doc *d)
 {
+    struct output *o = cli->output;
     const bool hurts = strcmp(json_doc_text(d, "state"), "held") != 0;
 
     output_say(o, "at the hub");

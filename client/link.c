@@ -397,7 +397,7 @@ enum exit_code link_get_json(struct link *l, const char *path, const char *doing
 
 enum exit_code link_show(struct cli *cli, const struct link_options *options, const char *path,
                          const char *doing,
-                         enum exit_code (*print)(struct output *o, const struct json_doc *d))
+                         enum exit_code (*print)(struct cli *cli, const struct json_doc *d))
 {
     struct link_answer answer;
     struct json_doc *d = NULL;
@@ -410,7 +410,7 @@ enum exit_code link_show(struct cli *cli, const struct link_options *options, co
     if (code == EXIT_DONE && cli->output->json)
         output_json_text(cli->output, buf_peek(&answer.body), buf_size(&answer.body));
     else if (code == EXIT_DONE)
-        code = print(cli->output, d);
+        code = print(cli, d);
     json_doc_free(d);
     link_answer_release(&answer);
     link_end(&link);

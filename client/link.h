@@ -86,7 +86,7 @@ enum exit_code link_get_json(struct link *l, const char *path, const char *doing
  * Says why not. */
 enum exit_code link_show(struct cli *cli, const struct link_options *options, const char *path,
                          const char *doing,
-                         enum exit_code (*print)(struct output *o, const struct json_doc *d));
+                         enum exit_code (*print)(struct cli *cli, const struct json_doc *d));
 
 /* Run the loop until *done, which a callback sets (and then calls loop_stop()).  False when it was
  * interrupted before. */
