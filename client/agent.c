@@ -313,14 +313,12 @@ static void stop(struct agent *a)
 {
     for (size_t i = 0; i < a->follow_count; i++)
         follow_stop(&a->follows[i]);
-    if (a->follows != NULL)
+    if (a->follows != NULL) {
         agent_vigil_stop(a);
-    if (a->follows != NULL)
         agent_announce_stop(a);
-    if (a->follows != NULL)
         agent_show_stop(a);
-    if (a->follows != NULL)
         upstream_unlisten(endpoint_upstream(a->endpoint), &a->listener);
+    }
     for (size_t i = 0; i < a->follow_count; i++)
         follow_stop(&a->follows[i]); /* an event may have begun a look meanwhile */
     a->renewal = renewal_free(a->renewal);

@@ -38,12 +38,14 @@ static void go(struct follow *f, enum follow_state state)
 }
 
 /* A fifth earlier or later, so that a branch's machines do not do all things at once. */
+static uint64_t about(const struct follow *f, uint64_t delay_ns)
+{
+    return loop_random_between(f->agent->loop, delay_ns - delay_ns / 5, delay_ns + delay_ns / 5);
+}
+
 static void set_timer(struct follow *f, uint64_t delay_ns)
 {
-    struct loop *loop = f->agent->loop;
-
-    timer_set_in(&f->timer,
-                 loop_random_between(loop, delay_ns - delay_ns / 5, delay_ns + delay_ns / 5));
+    timer_set_in(&f->timer, about(f, delay_ns));
 }
 
 static void retry_at(struct follow *f, uint64_t at_ns)
@@ -191,14 +193,12 @@ static void pulled(struct follow *f, const struct pull *p)
 
 static void failed(struct follow *f, const struct pull *p)
 {
-    struct loop *loop = f->agent->loop;
-    const uint64_t now_ns = loop_now_ns(loop);
+    const uint64_t now_ns = loop_now_ns(f->agent->loop);
     const uint64_t delay_ns = follow_retry_failed(&f->retry, &p->fetched.head_record, now_ns);
 
     snprintf(f->why, sizeof f->why, "%s", f->agent->options.output->last_error);
     go(f, FOLLOW_WAITING);
-    retry_at(f,
-             now_ns + loop_random_between(loop, delay_ns - delay_ns / 5, delay_ns + delay_ns / 5));
+    retry_at(f, now_ns + about(f, delay_ns));
     if (f->asks_again)
         wonder_within(f, NS_PER_S);
     log_event(LOG_WARN, "agent.pull_failed", "layer=%s target=%s again_s=%lu", f->layer, f->target,
