@@ -246,8 +246,6 @@ static struct alb_status try_aligned(struct delta_maker *m, size_t *cost)
     for (size_t i = 0; i < STREAM_COUNT; i++)
         buf_clear(&m->trial[i]);
     m->at = m->next = m->alike = 0;
-    if (p->at == 0) /* the same place may hold another file's bytes now */
-        delta_match_forget(m->match);
     struct alb_status st = delta_match_refer(m->match, p->reference, p->reference_size);
     if (alb_failed(st))
         return st;
@@ -356,6 +354,8 @@ struct alb_status delta_maker_add(struct delta_maker *m, const struct delta_piec
     if (!delta_maker_has_room(m, piece->target_size))
         return alb_fail(ALB_INVALID, "a delta's piece: there is no room in this blob");
     m->piece = piece;
+    if (piece->at == 0) /* another file: its reference may lie where the last one's did */
+        delta_match_forget(m->match);
     struct alb_status st = choose(m, &way, &cost);
     if (alb_failed(st))
         return st;

@@ -449,6 +449,34 @@ static void windows_of_a_large_file_are_told_against_all_of_its_reference(void *
     delta_close(d);
 }
 
+/* The first window needed no look at the reference's index, so it stayed that of the one before. */
+static void a_reference_that_lay_where_another_did_was_searched_by_the_others_index(void **state)
+{
+    struct fixture *f = *state;
+    AUTO_FREE uint8_t *noise = xalloc(SIZE);
+    struct delta_piece p = {f->new, SIZE, 0, f->old, SIZE};
+    struct delta_made made;
+    struct gen g;
+
+    gen_init(&g, 11);
+    gen_bytes(&g, f->old, SIZE);
+    memcpy(noise, f->old + 100, SIZE - 100);
+    for (size_t i = 50; i < SIZE - 100; i += 100)
+        noise[i] += 4;
+    p.target = noise;
+    assert_int_equal(delta_maker_add(f->maker, &p, SIZE, &made).code, ALB_OK);
+    assert_int_equal(made.way, DELTA_ALIGNED);
+    memcpy(f->old, f->same, SIZE); /* the next file, mapped to the same place */
+    gen_bytes(&g, noise, SIZE);
+    assert_int_equal(delta_maker_add(f->maker, &p, SIZE, &made).code, ALB_OK);
+    assert_false(made.is_kept); /* zstd alone tells that it is hopeless */
+    p.at = SIZE;
+    p.target = f->new;
+    assert_int_equal(delta_maker_add(f->maker, &p, SIZE, &made).code, ALB_OK);
+    assert_int_equal(made.way, DELTA_ALIGNED);
+    assert_true(made.cost < 2000);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -468,6 +496,7 @@ int main(void)
         TEST(a_way_nobody_knows_is_refused_by_name),
         TEST(a_bomb_is_refused_before_it_expands),
         TEST(windows_of_a_large_file_are_told_against_all_of_its_reference),
+        TEST(a_reference_that_lay_where_another_did_was_searched_by_the_others_index),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
