@@ -269,8 +269,7 @@ static struct alb_status rebuild_prefix(struct delta *d, const struct piece *p,
 
 /* A piece being laid together. */
 struct laying {
-    struct unpack literals, lengths, seeks, gaps;
-    struct unpack values, bytes;
+    struct unpack streams[STREAM_COUNT]; /* its part of each but the directory */
     const struct delta_reference *reference;
     const struct delta_sink *sink;
     uint64_t next;  /* where in the reference the last run would go on         */
@@ -290,7 +289,9 @@ static struct alb_status flush(struct laying *l)
 
 static void next_gap(struct laying *l)
 {
-    l->alike = unpack_left(&l->gaps) == 0 ? UINT64_MAX : unpack_varint(&l->gaps);
+    struct unpack *gaps = &l->streams[STREAM_GAPS];
+
+    l->alike = unpack_left(gaps) == 0 ? UINT64_MAX : unpack_varint(gaps);
 }
 
 /* `size` bytes of the part, just copied from the reference, are made the target's. */
@@ -299,7 +300,7 @@ static void differ(struct laying *l, uint8_t *at, size_t size)
     while (l->alike < size) {
         at += l->alike;
         size -= (size_t)l->alike + 1;
-        *at = (uint8_t)(*at + unpack_u8(&l->values));
+        *at = (uint8_t)(*at + unpack_u8(&l->streams[STREAM_VALUES]));
         at++;
         next_gap(l);
     }
@@ -311,9 +312,9 @@ static struct alb_status lay_new(struct laying *l, size_t size)
 {
     while (size > 0) {
         size_t part = size < PART - l->filled ? size : PART - l->filled;
-        const uint8_t *bytes = unpack_bytes(&l->bytes, part);
+        const uint8_t *bytes = unpack_bytes(&l->streams[STREAM_NEW], part);
         if (bytes == NULL)
-            return unpack_check(&l->bytes);
+            return unpack_check(&l->streams[STREAM_NEW]);
         memcpy(l->part + l->filled, bytes, part);
         l->filled += part;
         size -= part;
@@ -354,35 +355,33 @@ static struct alb_status lay_beside(struct laying *l, size_t size)
 /* Each run brings at least one byte, so a piece of n bytes has no more than n of them. */
 static struct alb_status lay_run(struct laying *l)
 {
-    size_t literals = unpack_bounded(&l->literals, l->left);
-    size_t length = unpack_bounded(&l->lengths, l->left - literals);
+    struct unpack *s = l->streams;
+    size_t literals = unpack_bounded(&s[STREAM_LITERALS], l->left);
+    size_t length = unpack_bounded(&s[STREAM_LENGTHS], l->left - literals);
 
     if (literals == 0 && length == 0)
-        unpack_fail(&l->lengths, "delta: a run of nothing");
-    struct alb_status st = unpack_check(&l->literals);
+        unpack_fail(&s[STREAM_LENGTHS], "delta: a run of nothing");
+    struct alb_status st = unpack_check(&s[STREAM_LITERALS]);
     if (!alb_failed(st))
-        st = unpack_check(&l->lengths);
+        st = unpack_check(&s[STREAM_LENGTHS]);
     if (!alb_failed(st))
         st = lay_new(l, literals);
     l->left -= literals + length;
     if (alb_failed(st) || length == 0)
         return st;
-    uint64_t seek = (uint64_t)unpack_zigzag(&l->seeks);
+    uint64_t seek = (uint64_t)unpack_zigzag(&s[STREAM_SEEKS]);
     l->next += literals + seek; /* modulo 2^64; what is out of the reference is refused */
-    st = unpack_check(&l->seeks);
+    st = unpack_check(&s[STREAM_SEEKS]);
     return alb_failed(st) ? st : lay_beside(l, length);
 }
 
 /* Everything that was declared must have been used, and nothing read that was not there. */
 static struct alb_status lay_end(struct laying *l)
 {
-    struct unpack *const all[] = {&l->literals, &l->lengths, &l->seeks,
-                                  &l->gaps,     &l->values,  &l->bytes};
-
     if (l->alike != UINT64_MAX)
         return alb_fail(ALB_CORRUPT, "delta: a difference beyond the last run");
-    for (size_t i = 0; i < ALB_COUNT(all); i++) {
-        struct alb_status st = unpack_finish(all[i]);
+    for (size_t i = STREAM_LITERALS; i < STREAM_COUNT; i++) {
+        struct alb_status st = unpack_finish(&l->streams[i]);
         if (alb_failed(st))
             return st;
     }
@@ -391,15 +390,8 @@ static struct alb_status lay_end(struct laying *l)
 
 static void lay_begin(struct laying *l, const struct delta *d, const struct piece *p)
 {
-    static const enum delta_stream which[] = {STREAM_LITERALS, STREAM_LENGTHS, STREAM_SEEKS,
-                                              STREAM_GAPS,     STREAM_VALUES,  STREAM_NEW};
-    struct unpack *const all[] = {&l->literals, &l->lengths, &l->seeks,
-                                  &l->gaps,     &l->values,  &l->bytes};
-
-    for (size_t i = 0; i < ALB_COUNT(all); i++) {
-        struct part part = p->parts[which[i]];
-        unpack_init(all[i], d->streams[which[i]].bytes + part.at, part.size);
-    }
+    for (size_t i = STREAM_LITERALS; i < STREAM_COUNT; i++)
+        unpack_init(&l->streams[i], d->streams[i].bytes + p->parts[i].at, p->parts[i].size);
     l->left = p->info.target_size;
     l->next = 0;
     l->filled = 0;
