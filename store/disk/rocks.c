@@ -223,7 +223,8 @@ static uint64_t property(const struct rocks *r, const char *name)
     return rocksdb_property_int(r->db, name, &value) == 0 ? value : 0;
 }
 
-uint64_t rocks_own_needs(struct rocks *r)
+/* What RocksDB will write by itself: what is in memory, as a table, and tables merged anew. */
+static uint64_t own_needs(struct rocks *r)
 {
     uint64_t merges = 0;
     uint64_t tables = 0;
@@ -238,7 +239,7 @@ uint64_t rocks_own_needs(struct rocks *r)
 
 uint64_t rocks_reserve_bytes(struct rocks *r)
 {
-    return rocks_own_needs(r) + SPARE_BYTES;
+    return own_needs(r) + SPARE_BYTES;
 }
 
 struct alb_status rocks_check_room(struct rocks *r, uint64_t more_bytes)
@@ -248,7 +249,7 @@ struct alb_status rocks_check_room(struct rocks *r, uint64_t more_bytes)
         return ALB_STATUS_OK; /* whoever writes will see */
     uint64_t free_bytes = (uint64_t)about.f_bavail * about.f_frsize;
     if (free_bytes >= more_bytes + PLENTY_BYTES ||
-        free_bytes >= more_bytes + SPARE_BYTES + rocks_own_needs(r))
+        free_bytes >= more_bytes + rocks_reserve_bytes(r))
         return ALB_STATUS_OK;
     return alb_status_from_errno(ENOSPC, "keeping a reserve on the disk");
 }

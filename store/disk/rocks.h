@@ -66,8 +66,7 @@ ALB_MUST_USE struct alb_status rocks_walk(struct rocks *r, const void *start, si
                                           rocks_visit visit, void *arg);
 /* The blocks that its files occupy on disk. */
 uint64_t rocks_disk_bytes(struct rocks *r);
-/* What it will write by itself: what is in memory, as a table, and tables merged anew. */
-uint64_t rocks_own_needs(struct rocks *r);
-/* The same and what opening tries first: whether there is room for its log once more and for the
- * small files that it writes.  For a moment that is really taken. */
+/* What it will write by itself (what is in memory, as a table, and tables merged anew), and what
+ * opening tries first: whether there is room for its log once more and for the small files that it
+ * writes.  For a moment that is really taken. */
 uint64_t rocks_reserve_bytes(struct rocks *r);
