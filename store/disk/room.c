@@ -54,13 +54,16 @@ static struct alb_status look_at_limits(struct segment_store *d, uint64_t bytes)
     return look_at_floor(d, more);
 }
 
+static struct alb_status look_at_disk(struct segment_store *d, uint64_t bytes)
+{
+    struct alb_status st = index_check_room(d->index, bytes + PUT_RESERVE);
+    return (struct alb_status){st.code, st.sys, alb_failed(st) ? "store: keeping chunks" : ""};
+}
+
 struct alb_status store_look_for_room(struct segment_store *d, uint64_t bytes)
 {
     struct alb_status st = look_at_limits(d, bytes);
-    if (alb_failed(st))
-        return st;
-    st = index_check_room(d->index, bytes + PUT_RESERVE);
-    return (struct alb_status){st.code, st.sys, alb_failed(st) ? "store: keeping chunks" : ""};
+    return alb_failed(st) ? st : look_at_disk(d, bytes);
 }
 
 /* One segment of the queue whose turn it is; pinned ones are looked through only when more stands
@@ -97,7 +100,9 @@ static bool can_ever_fit(struct segment_store *d, uint64_t bytes)
 struct alb_status store_make_room(struct segment_store *d, uint64_t bytes)
 {
     size_t most = d->table.count + 2;
-    struct alb_status st = d->evicts ? look_at_limits(d, bytes) : ALB_STATUS_OK;
+    if (!d->evicts)
+        return store_look_for_room(d, bytes);
+    struct alb_status st = look_at_limits(d, bytes);
     if (alb_failed(st) && !can_ever_fit(d, bytes))
         return alb_fail(ALB_FULL,
                         "store: this is more than the quota has room for beside the pins");
@@ -109,7 +114,7 @@ struct alb_status store_make_room(struct segment_store *d, uint64_t bytes)
             n = most; /* no room even for those who stay */
         st = look_at_limits(d, bytes);
     }
-    return alb_failed(st) ? st : store_look_for_room(d, bytes);
+    return alb_failed(st) ? st : look_at_disk(d, bytes);
 }
 
 /* Room ahead of need, so that whoever puts need not wait for it. */
