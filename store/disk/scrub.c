@@ -14,8 +14,7 @@ static void forget(struct segment_store *d, const struct chunk_key *key,
                    const struct index_entry *e)
 {
     pthread_mutex_lock(&d->write_lock);
-    if (!segment_table_covers(&d->table, e->segment,
-                              e->offset + RECORD_HEADER_SIZE + (uint64_t)e->size))
+    if (!store_has_record(d, e))
         store_forget_entry(d, key, e);
     pthread_mutex_unlock(&d->write_lock);
 }

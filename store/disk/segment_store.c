@@ -145,9 +145,7 @@ static struct alb_status choose_one(struct segment_store *d, const struct chunk 
     if (alb_failed(st) && st.code != ALB_NOT_FOUND)
         return st;
     if (!alb_failed(st)) {
-        if (segment_table_covers(&d->table, old.segment,
-                                 old.offset + RECORD_HEADER_SIZE + (uint64_t)old.size) &&
-            !is_suspect(d, &chunk->key))
+        if (store_has_record(d, &old) && !is_suspect(d, &chunk->key))
             return ALB_STATUS_OK;
         replaced = old.size;
     }
@@ -237,8 +235,7 @@ static struct alb_status find(struct segment_store *d, const struct chunk_key *k
     struct alb_status st = index_get(d->index, key, &e);
     if (alb_failed(st))
         return st.code == ALB_NOT_FOUND ? alb_fail(ALB_NOT_FOUND, "store: no such chunk") : st;
-    if (!segment_table_covers(&d->table, e.segment,
-                              e.offset + RECORD_HEADER_SIZE + (uint64_t)e.size))
+    if (!store_has_record(d, &e))
         return alb_fail(ALB_NOT_FOUND, "store: the chunk's segment is gone");
     *out = e;
     return ALB_STATUS_OK;
@@ -354,9 +351,7 @@ static struct alb_status list(struct chunk_store *s, const struct chunk_key *aft
             cursor = keys[kept + found - 1];
         const struct chunk_key *page = keys + kept;
         for (size_t i = 0; i < found; i++)
-            if (segment_table_covers(&d->table, entries[i].segment,
-                                     entries[i].offset + RECORD_HEADER_SIZE +
-                                         (uint64_t)entries[i].size))
+            if (store_has_record(d, &entries[i]))
                 keys[kept++] = page[i];
     } while (kept < max && found == asked);
     *count = kept;

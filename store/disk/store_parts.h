@@ -77,6 +77,12 @@ uint64_t store_used_bytes(struct segment_store *d, uint64_t queues[EVICT_QUEUES]
 ALB_MUST_USE struct alb_status store_evict(struct segment_store *d, enum evict_queue queue,
                                            bool force);
 
+/* Is there a segment that reaches as far as the entry says? */
+static inline bool store_has_record(struct segment_store *d, const struct index_entry *e)
+{
+    return segment_table_covers(&d->table, e->segment,
+                                e->offset + RECORD_HEADER_SIZE + (uint64_t)e->size);
+}
 /* segment_store.c.  Hold the segment where `key` is; NOT_FOUND. */
 ALB_MUST_USE struct alb_status store_hold_record(struct segment_store *d,
                                                  const struct chunk_key *key, struct index_entry *e,
