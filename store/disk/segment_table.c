@@ -190,14 +190,6 @@ uint64_t segment_table_bytes(struct segment_table *t, uint64_t queues[EVICT_QUEU
     return total;
 }
 
-uint64_t segment_table_last(struct segment_table *t)
-{
-    pthread_mutex_lock(&t->lock);
-    uint64_t id = t->count > 0 ? t->segments[t->count - 1]->id : 0;
-    pthread_mutex_unlock(&t->lock);
-    return id;
-}
-
 uint64_t segment_table_last_of(struct segment_table *t, enum evict_queue queue)
 {
     uint64_t id = 0;

@@ -45,8 +45,7 @@ bool segment_table_covers(struct segment_table *t, uint64_t id, uint64_t end);
 /* The blocks that the segments of each queue occupy; returns the sum, with those that are gone and
  * still being read. */
 uint64_t segment_table_bytes(struct segment_table *t, uint64_t queues[EVICT_QUEUES]);
-/* The greatest id, 0 when there are none; of `queue` only. */
-uint64_t segment_table_last(struct segment_table *t);
+/* The greatest id of `queue`; 0: there is none. */
 uint64_t segment_table_last_of(struct segment_table *t, enum evict_queue queue);
 /* The least id of `queue`; 0: there is none. */
 uint64_t segment_table_first_of(struct segment_table *t, enum evict_queue queue);
