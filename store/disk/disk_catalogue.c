@@ -16,6 +16,7 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/pack.h"
+#include "store/disk/le.h"
 #include "store/disk/rocks.h"
 
 /* First byte of a key. */
@@ -49,12 +50,6 @@ static size_t encode_key(const char *name, uint8_t out[KEY_MAX])
     out[0] = ABOUT_RECORD;
     memcpy(out + 1, name, length); /* NOLINT: a key carries its length */
     return 1 + length;
-}
-
-static void encode_version(uint64_t version, uint8_t out[VERSION_SIZE])
-{
-    for (unsigned i = 0; i < VERSION_SIZE; i++)
-        out[i] = (uint8_t)(version >> (8 * i));
 }
 
 static uint64_t decode_version(const uint8_t *bytes)
@@ -117,7 +112,7 @@ static struct alb_status write_record(struct disk_catalogue *d, const char *name
     if (kept == NULL)
         return alb_fail(ALB_FULL, "catalogue: memory for a record");
     size_t key_size = encode_key(name, key);
-    encode_version(version, counter);
+    le_put(counter, version, VERSION_SIZE);
     struct rocks_batch *b = rocks_batch_new();
     if (value != NULL) {
         memcpy(kept, counter, VERSION_SIZE);

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/fault.h"
 #include "base/pack.h"
+#include "store/disk/le.h"
 #include "store/disk/rocks.h"
 
 /* First byte of a key: what it is about.  Chunks come last, so that a walk over them ends with the
@@ -236,8 +237,8 @@ struct alb_status index_put_scrub(struct index *x, const struct index_scrub *s)
     const uint64_t fields[] = {s->rounds, s->chunks, s->bytes, s->bad};
     uint8_t value[SCRUB_SIZE] = {s->after.kind};
     memcpy(value + 1, s->after.digest.bytes, DIGEST_SIZE);
-    for (unsigned i = 0; i < 8 * ALB_COUNT(fields); i++)
-        value[1 + DIGEST_SIZE + i] = (uint8_t)(fields[i / 8] >> (8 * (i % 8)));
+    for (unsigned i = 0; i < ALB_COUNT(fields); i++)
+        le_put(value + 1 + DIGEST_SIZE + 8 * i, fields[i], 8);
     struct rocks_batch *b = rocks_batch_new();
     rocks_batch_put(b, scrub_key, sizeof(scrub_key) - 1, value, sizeof(value));
     struct alb_status st = rocks_write(x->db, b, false);
@@ -276,12 +277,9 @@ void index_batch_put(struct index_batch *b, const struct chunk_key *key,
     uint8_t name[CHUNK_KEY_SIZE];
     uint8_t value[ENTRY_SIZE];
     encode_key(key, name);
-    for (unsigned i = 0; i < 8; i++)
-        value[i] = (uint8_t)(entry->segment >> (8 * i));
-    for (unsigned i = 0; i < 4; i++) {
-        value[8 + i] = (uint8_t)(entry->offset >> (8 * i));
-        value[12 + i] = (uint8_t)(entry->size >> (8 * i));
-    }
+    le_put(value, entry->segment, 8);
+    le_put(value + 8, entry->offset, 4);
+    le_put(value + 12, entry->size, 4);
     rocks_batch_put(b->changes, name, sizeof(name), value, sizeof(value));
 }
 
@@ -296,8 +294,8 @@ static void put_numbers(struct index_batch *b, const char *key, const uint64_t *
                         size_t count)
 {
     uint8_t value[QUEUES_SIZE];
-    for (size_t i = 0; i < 8 * count; i++)
-        value[i] = (uint8_t)(numbers[i / 8] >> (8 * (i % 8)));
+    for (size_t i = 0; i < count; i++)
+        le_put(value + 8 * i, numbers[i], 8);
     rocks_batch_put(b->changes, key, strlen(key), value, 8 * count);
 }
 

@@ -17,6 +17,7 @@
 #include "base/pack.h"
 #include "store/cache.h"
 #include "store/disk/crc32c.h"
+#include "store/disk/le.h"
 
 static const char magic[8] = {'A', 'L', 'B', 'P', 'I', 'N', '0', '1'};
 enum { MAGIC_VERSION = 6, HEAD_SIZE = 12, KEY_BYTES = 1 + DIGEST_SIZE };
@@ -87,8 +88,7 @@ static struct alb_status encode(const char *name, const struct chunk_key *keys, 
         return st;
     uint8_t *at = out->bytes + out->head;
     uint32_t crc = crc32c_extend(0, at + HEAD_SIZE, buf_size(out) - HEAD_SIZE);
-    for (unsigned i = 0; i < 4; i++)
-        at[sizeof magic + i] = (uint8_t)(crc >> (8 * i));
+    le_put(at + sizeof magic, crc, sizeof crc);
     return st;
 }
 

@@ -5,6 +5,7 @@
 
 #include "chunk/codec.h"
 #include "store/disk/crc32c.h"
+#include "store/disk/le.h"
 
 /* Offsets of the fields; store/FORMAT.md says the same in words. */
 enum { HEAD_MAGIC = 0, HEAD_ID = 8, HEAD_SALT = 16, HEAD_FLAGS = 24, HEAD_CRC = 28 };
@@ -22,27 +23,13 @@ static const char segment_magic[8] = {'A', 'L', 'B', 'S', 'E', 'G', '0', '1'};
 static const char record_magic[4] = {'A', 'L', 'B', 'r'};
 enum { MAGIC_VERSION = 6 }; /* where the digits of segment_magic start */
 
-static void store_le(uint8_t *at, uint64_t value, unsigned bytes)
-{
-    for (unsigned i = 0; i < bytes; i++)
-        at[i] = (uint8_t)(value >> (8 * i));
-}
-
-static uint64_t load_le(const uint8_t *at, unsigned bytes)
-{
-    uint64_t value = 0;
-    for (unsigned i = 0; i < bytes; i++)
-        value |= (uint64_t)at[i] << (8 * i);
-    return value;
-}
-
 void segment_header_encode(const struct segment_header *h, uint8_t out[SEGMENT_HEADER_SIZE])
 {
     memcpy(out + HEAD_MAGIC, segment_magic, sizeof(segment_magic));
-    store_le(out + HEAD_ID, h->id, 8);
-    store_le(out + HEAD_SALT, h->salt, 8);
-    store_le(out + HEAD_FLAGS, (uint64_t)h->queue, 4);
-    store_le(out + HEAD_CRC, crc32c_extend(0, out, HEAD_CRC), 4);
+    le_put(out + HEAD_ID, h->id, 8);
+    le_put(out + HEAD_SALT, h->salt, 8);
+    le_put(out + HEAD_FLAGS, (uint64_t)h->queue, 4);
+    le_put(out + HEAD_CRC, crc32c_extend(0, out, HEAD_CRC), 4);
 }
 
 struct alb_status segment_header_decode(const uint8_t bytes[SEGMENT_HEADER_SIZE],
@@ -53,22 +40,22 @@ struct alb_status segment_header_decode(const uint8_t bytes[SEGMENT_HEADER_SIZE]
     if (memcmp(bytes, segment_magic, sizeof(segment_magic)) != 0)
         return alb_fail(ALB_INVALID, "segment: its format version is not 01; a newer program "
                                      "wrote it, so use that one");
-    if (load_le(bytes + HEAD_CRC, 4) != crc32c_extend(0, bytes, HEAD_CRC))
+    if (le_get(bytes + HEAD_CRC, 4) != crc32c_extend(0, bytes, HEAD_CRC))
         return alb_fail(ALB_CORRUPT, "segment: its header's check value is wrong");
-    if (load_le(bytes + HEAD_FLAGS, 4) >= EVICT_QUEUES)
+    if (le_get(bytes + HEAD_FLAGS, 4) >= EVICT_QUEUES)
         return alb_fail(ALB_INVALID, "segment: it has flags this program does not know; a newer "
                                      "program wrote it, so use that one");
-    out->id = load_le(bytes + HEAD_ID, 8);
-    out->salt = load_le(bytes + HEAD_SALT, 8);
-    out->queue = (enum evict_queue)load_le(bytes + HEAD_FLAGS, 4);
+    out->id = le_get(bytes + HEAD_ID, 8);
+    out->salt = le_get(bytes + HEAD_SALT, 8);
+    out->queue = (enum evict_queue)le_get(bytes + HEAD_FLAGS, 4);
     return ALB_STATUS_OK;
 }
 
 static uint32_t place_crc(uint64_t salt, uint64_t offset)
 {
     uint8_t place[16];
-    store_le(place, salt, 8);
-    store_le(place + 8, offset, 8);
+    le_put(place, salt, 8);
+    le_put(place + 8, offset, 8);
     return crc32c_extend(0, place, sizeof(place));
 }
 
@@ -94,12 +81,12 @@ void record_header_encode(const struct record *r, uint64_t salt, const void *bod
                           uint8_t out[RECORD_HEADER_SIZE])
 {
     memcpy(out + REC_MAGIC, record_magic, sizeof(record_magic));
-    store_le(out + REC_SIZE, r->size, 4);
+    le_put(out + REC_SIZE, r->size, 4);
     out[REC_TYPE] = (uint8_t)r->type;
     out[REC_KIND] = r->key.kind;
     memcpy(out + REC_DIGEST, r->key.digest.bytes, DIGEST_SIZE);
-    store_le(out + REC_HEAD_CRC, header_crc(out, salt, r->offset), 2);
-    store_le(out + REC_CRC, whole_crc(out, salt, r, body), 4);
+    le_put(out + REC_HEAD_CRC, header_crc(out, salt, r->offset), 2);
+    le_put(out + REC_CRC, whole_crc(out, salt, r, body), 4);
 }
 
 struct alb_status record_header_decode(const uint8_t header[RECORD_HEADER_SIZE], uint64_t salt,
@@ -108,9 +95,9 @@ struct alb_status record_header_decode(const uint8_t header[RECORD_HEADER_SIZE],
     struct record r = {.type = RECORD_CHUNK, .offset = offset};
     if (memcmp(header + REC_MAGIC, record_magic, sizeof(record_magic)) != 0)
         return alb_fail(ALB_CORRUPT, "segment: no record begins here");
-    if (load_le(header + REC_HEAD_CRC, 2) != header_crc(header, salt, offset))
+    if (le_get(header + REC_HEAD_CRC, 2) != header_crc(header, salt, offset))
         return alb_fail(ALB_CORRUPT, "segment: a record's header is damaged");
-    r.size = (uint32_t)load_le(header + REC_SIZE, 4);
+    r.size = (uint32_t)le_get(header + REC_SIZE, 4);
     r.key.kind = header[REC_KIND];
     memcpy(r.key.digest.bytes, header + REC_DIGEST, DIGEST_SIZE);
     if (header[REC_TYPE] == RECORD_REMOVAL)
@@ -126,7 +113,7 @@ struct alb_status record_header_decode(const uint8_t header[RECORD_HEADER_SIZE],
 bool record_is_whole(const uint8_t header[RECORD_HEADER_SIZE], const struct record *r,
                      uint64_t salt, const void *body)
 {
-    return load_le(header + REC_CRC, 4) == whole_crc(header, salt, r, body);
+    return le_get(header + REC_CRC, 4) == whole_crc(header, salt, r, body);
 }
 
 size_t record_find_magic(const uint8_t *bytes, size_t size)
