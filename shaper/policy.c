@@ -86,14 +86,6 @@ void policy_set_least(struct policy *p, int64_t least_s)
     p->least_s = least_s;
 }
 
-bool policy_refresh_zones(struct policy *p)
-{
-    struct zones_reading *r = policy_zones_begin(p);
-
-    zones_reading_run(r);
-    return policy_zones_end(p, r);
-}
-
 struct zones_reading *policy_zones_begin(const struct policy *p)
 {
     return zones_reading_new(p->sites);

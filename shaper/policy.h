@@ -62,12 +62,10 @@ void policy_set_overrides(struct policy *p, const struct policy_overrides *o); /
 /* By the hub's clock it is later than this: an override that ended before is over, whatever the
  * clock here says, and also when it is not believed.  0: nothing is known. */
 void policy_set_least(struct policy *p, int64_t least_s);
-/* Zone files that were replaced are read anew; true: one was, and what comes next may be another
- * thing.  Stats each zone of the document: blocking. */
-bool policy_refresh_zones(struct policy *p);
-/* The same in three steps, for who must not block: run() may be called on a worker and touches no
- * policy; end() frees it, and `p` may be another policy by then.  One that cannot be read (being
- * installed, damaged, gone) leaves what is known. */
+/* Zone files that were replaced are read anew, in three steps: run() stats each zone of the
+ * document, so it blocks, and may be called on a worker, for it touches no policy; end() frees it,
+ * and `p` may be another policy by then.  True: one was replaced, and what comes next may be
+ * another thing.  One that cannot be read (being installed, damaged, gone) leaves what is known. */
 struct zones_reading;
 struct zones_reading *policy_zones_begin(const struct policy *p);
 void zones_reading_run(struct zones_reading *r);
