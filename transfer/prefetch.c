@@ -207,33 +207,32 @@ static void forget_ended(struct prefetcher *p)
     }
 }
 
-static struct prefetch *add(struct prefetcher *p, const struct prefetch_order *o)
+/* One that is not open is to wait its turn, unless as many do as may. */
+static void admit(struct prefetcher *p, struct prefetch *f)
 {
     const bool is_full = count_open(p) >= PREFETCH_ORDERS;
-    struct prefetch *f = xalloc(sizeof *f);
 
-    if (p->count == KEPT)
-        forget_ended(p);
-    f->order = *o;
-    snprintf(f->report.device, sizeof f->report.device, "%s", p->options.device);
-    snprintf(f->report.order, sizeof f->report.order, "%s", o->id);
     f->report.state = is_full ? PREFETCH_FAILED : PREFETCH_WAITS;
+    f->report.why[0] = '\0';
     if (is_full)
         snprintf(f->report.why, sizeof f->report.why,
                  "%d orders wait here already: again when one has ended", PREFETCH_ORDERS);
     p->figures.refused += is_full;
+}
+
+static struct prefetch *add(struct prefetcher *p, const struct prefetch_order *o)
+{
+    struct prefetch *f = xalloc(sizeof *f);
+
+    if (p->count == KEPT)
+        forget_ended(p); /* there is one: at most half of them are open */
+    f->order = *o;
+    snprintf(f->report.device, sizeof f->report.device, "%s", p->options.device);
+    snprintf(f->report.order, sizeof f->report.order, "%s", o->id);
+    admit(p, f);
     TAILQ_INSERT_TAIL(&p->orders, f, link);
     p->count++;
     return f;
-}
-
-/* Said again, because whoever gave it has not heard of it, or wants it tried once more. */
-static void repeat(struct prefetch *f)
-{
-    if (f->report.state != PREFETCH_FAILED)
-        return;
-    f->report.state = PREFETCH_WAITS;
-    f->report.why[0] = '\0';
 }
 
 bool prefetcher_hear(struct prefetcher *p, const char *rest)
@@ -258,8 +257,8 @@ bool prefetcher_hear(struct prefetcher *p, const char *rest)
     p->figures.orders += f == NULL;
     if (f == NULL)
         f = add(p, &o);
-    else
-        repeat(f);
+    else if (f->report.state == PREFETCH_FAILED)
+        admit(p, f); /* said again by who wants it tried once more */
     log_event(LOG_INFO, "prefetch.order", "order=%s layer=%s state=%s", o.id, o.layer,
               prefetch_state_word(f->report.state));
     set_news(p, f);

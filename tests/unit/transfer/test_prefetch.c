@@ -14,6 +14,7 @@
 #include "sim/cast_holder.h"
 #include "transfer/own_grant.h"
 #include "transfer/prefetch.h"
+#include "wire/json.h"
 
 #define ID "f0123456789abcdef"
 enum { REPORTS_MOST = 256 };
@@ -317,6 +318,36 @@ static void an_order_that_ended_is_forgotten_and_more_than_16_are_refused(void *
     assert_true(received(d) < 4096); /* a root object at most, asked for by the first */
 }
 
+static void orders_that_are_said_again_do_not_outgrow_the_16_that_may_wait(void **state)
+{
+    enum { MOST = 3 * PREFETCH_ORDERS };
+    struct duo *d = *state;
+    struct prefetcher_figures f;
+    char line[128];
+
+    start_child(d, 0);
+    for (unsigned turn = 0; turn < 3; turn++)
+        for (unsigned i = 0; i < MOST; i++) {
+            snprintf(line, sizeof line, "prefetch f%016x%s", i,
+                     d->line + sizeof "prefetch " ID - 1);
+            assert_true(prefetcher_hear(d->prefetcher, line));
+            prefetcher_figures(d->prefetcher, &f);
+            assert_in_range(f.open, 1, PREFETCH_ORDERS);
+        }
+    struct json_writer *w = json_writer_new();
+    json_object_begin(w, NULL);
+    prefetcher_show(d->prefetcher, w);
+    json_end(w);
+    struct buf text;
+    struct json_doc *doc = NULL;
+    buf_init(&text, 64 << 10);
+    assert_int_equal(json_writer_finish(w, &text).code, ALB_OK);
+    assert_int_equal(json_doc_parse(buf_peek(&text), buf_size(&text), &doc).code, ALB_OK);
+    assert_int_equal(json_doc_count(doc, "prefetch.orders"), 2 * PREFETCH_ORDERS);
+    json_doc_free(doc);
+    buf_release(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -328,6 +359,7 @@ int main(void)
         TEST(a_store_without_room_is_said_at_once_and_not_filled_in_vain),
         TEST(a_version_that_is_not_to_be_had_fails_and_the_next_order_runs),
         TEST(an_order_that_ended_is_forgotten_and_more_than_16_are_refused),
+        TEST(orders_that_are_said_again_do_not_outgrow_the_16_that_may_wait),
 #undef TEST
     };
 
