@@ -2,42 +2,17 @@
 /* unit/transfer/test_tree.c – a child's books and supply against a parent, over a simulated
  * link. */
 /* LINKS: sim_world */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "support/child_stage.h"
+
 #include <stdio.h>
 
-#include <cmocka.h>
-
-#include "base/alloc.h"
 #include "base/log.h"
 #include "chunk/codec.h"
-#include "sim/cast_holder.h"
-#include "transfer/own_grant.h"
 
 enum { CHUNK_TEST_MOST = 1 << 20 }; /* no chunk is larger than cut_content.max */
 
-/* Everything a child has, as reflector and endpoint compose it. */
-struct child {
-    struct loop *loop;
-    struct chunk_store *store;
-    struct catalogue *catalogue;
-    struct authority *authority;
-    struct own_grant grant;
-    struct upstream *upstream;
-    struct keeper *keeper;
-    struct supply *supply;
-    struct record_book *records;
-    struct root_book *roots;
-};
-
 struct duo {
-    struct world *world;
-    struct world_link *wan;
-    struct cast_holder parent;
-    struct child child;
-    struct cast_version version;
+    struct child_stage on;
     /* what a test waits for */
     unsigned told;
     struct alb_status st;
@@ -51,81 +26,14 @@ static void print_log(void *arg, enum log_level level, const char *line)
     fprintf(stderr, "%s\n", line);
 }
 
-static void ignore_event(void *arg, const char *line)
-{
-    (void)arg;
-    (void)line;
-}
-
-static void child_start(struct child *c, struct loop *loop, const struct digest *pin)
-{
-    *c = (struct child){.loop = loop};
-    c->store = ram_chunk_store_new(&(struct ram_options){0});
-    c->catalogue = ram_catalogue_new(&(struct ram_options){0});
-    assert_int_equal(
-        authority_open(
-            &(struct authority_options){.loop = loop, .catalogue = c->catalogue, .pin = pin},
-            &c->authority)
-            .code,
-        ALB_OK);
-    c->grant = (struct own_grant){
-        .loop = loop, .catalogue = c->catalogue, .authority = c->authority, .device = "box"};
-    own_grant_init(&c->grant);
-    c->upstream = upstream_new(&(struct upstream_options){.loop = loop,
-                                                          .places = {{"hub", CAST_PORT}},
-                                                          .place_count = 1,
-                                                          .wants_grant = true,
-                                                          .wants_events = true,
-                                                          .arg = &c->grant,
-                                                          .granted = own_grant_judge,
-                                                          .event = ignore_event});
-    authority_follow(c->authority, c->upstream, NULL, NULL);
-    c->keeper = keeper_new(loop, c->store, 64 << 20);
-    c->supply = supply_new(&(struct supply_options){
-        .loop = loop, .store = c->store, .keeper = c->keeper, .upstream = c->upstream});
-    c->records = record_book_new(&(struct record_book_options){.loop = loop,
-                                                               .catalogue = c->catalogue,
-                                                               .authority = c->authority,
-                                                               .upstream = c->upstream});
-    c->roots = root_book_new(&(struct root_book_options){
-        .loop = loop, .records = c->records, .supply = c->supply, .authority = c->authority});
-}
-
-static void child_stop(struct child *c)
-{
-    c->roots = root_book_free(c->roots);
-    c->records = record_book_free(c->records);
-    c->supply = supply_free(c->supply);
-    c->authority = authority_close(c->authority);
-    c->upstream = upstream_free(c->upstream);
-    c->keeper = keeper_free(c->keeper);
-    own_grant_release(&c->grant);
-}
-
 static int setup(void **state)
 {
-    static const struct identity hub_id = {.role = ROLE_HUB, .org = "acme", .device = "hub"};
-    static const struct identity box_id = {
-        .role = ROLE_REFLECTOR, .org = "acme", .device = "box", .serial = "01"};
     struct duo *d = xalloc(sizeof *d);
 
     if (getenv("ALB_LOG") != NULL)
         log_install(print_log, NULL, LOG_DEBUG);
-    d->world = world_new(1);
-    struct loop *hub = world_add_node(d->world, "hub", &hub_id);
-    struct loop *box = world_add_node(d->world, "box", &box_id);
-    d->wan = world_add_link(d->world, "wan", 1250 * 1000, 20 * NS_PER_MS);
-    world_route(d->world, hub, box, &d->wan, 1);
-    cast_holder_start(&d->parent, hub);
-    const struct cast_order order = cast_holder_order(&d->parent, "base/debian-12", 1, 3 << 20);
-    cast_version_make(&order, &d->version);
-    cast_holder_publish(&d->parent, &d->version, 1);
-    child_start(&d->child, box, &d->parent.trust_pin);
-    /* The first trust file comes with enrolment, not over an unproven line. */
-    assert_int_equal(authority_add_trust(d->child.authority, buf_peek(&d->parent.trust_bytes),
-                                         buf_size(&d->parent.trust_bytes))
-                         .code,
-                     ALB_OK);
+    child_stage_open(&d->on, "base/debian-12");
+    child_open(&d->on, 0);
     *state = d;
     return 0;
 }
@@ -134,14 +42,7 @@ static int teardown(void **state)
 {
     struct duo *d = *state;
 
-    child_stop(&d->child);
-    cast_holder_stop(&d->parent);
-    world_run(d->world, world_now_ns(d->world) + 60 * NS_PER_S);
-    world_free(d->world);
-    chunk_store_close(d->child.store);
-    catalogue_close(d->child.catalogue);
-    cast_holder_release(&d->parent);
-    cast_version_release(&d->version);
+    child_stage_close(&d->on);
     free(d);
     return 0;
 }
@@ -165,15 +66,15 @@ static void open_root_of(struct duo *d, struct root_book *book, const char *laye
     struct root_probe probe = {.wait.done = root_told, .duo = d};
 
     d->told = 0;
-    root_book_open(book, layer, &d->version.record.root, &probe.wait);
-    world_run(d->world, world_now_ns(d->world) + 30 * NS_PER_S);
+    root_book_open(book, layer, &d->on.version.record.root, &probe.wait);
+    world_run(d->on.world, world_now_ns(d->on.world) + 30 * NS_PER_S);
     if (d->told == 0)
         root_book_leave(book, &probe.wait);
 }
 
 static void open_root(struct duo *d, const char *layer)
 {
-    open_root_of(d, d->child.roots, layer);
+    open_root_of(d, d->on.child.roots, layer);
 }
 
 static void a_root_opens_through_the_parent(void **state)
@@ -183,8 +84,9 @@ static void a_root_opens_through_the_parent(void **state)
     open_root(d, "base/debian-12");
     assert_int_equal(d->told, 1);
     assert_int_equal(d->st.code, ALB_OK);
-    assert_int_equal(d->view->content_key_count + d->view->root.chunk_count + 1, d->version.count);
-    root_book_close_view(d->child.roots, d->view);
+    assert_int_equal(d->view->content_key_count + d->view->root.chunk_count + 1,
+                     d->on.version.count);
+    root_book_close_view(d->on.child.roots, d->view);
 }
 
 struct probe {
@@ -217,7 +119,7 @@ static size_t ask_everything(struct duo *d, unsigned times, struct probe **probe
         p->waiter.done = chunk_told;
         assert_true(root_view_key(d->view, LIST_CONTENT, (uint32_t)(i % d->view->content_key_count),
                                   &key, &p->waiter.where));
-        supply_ask(d->child.supply, &key, &p->waiter);
+        supply_ask(d->on.child.supply, &key, &p->waiter);
     }
     return count;
 }
@@ -231,15 +133,15 @@ static void many_ask_and_each_chunk_crosses_once(void **state)
 
     open_root(d, "base/debian-12");
     size_t count = ask_everything(d, 40, &probes);
-    world_run(d->world, world_now_ns(d->world) + 30 * NS_PER_S);
+    world_run(d->on.world, world_now_ns(d->on.world) + 30 * NS_PER_S);
     assert_int_equal(d->told, count);
     assert_int_equal(d->st.code, ALB_OK);
-    supply_stats(d->child.supply, &stats);
-    assert_int_equal(stats.fetch.received_bytes, d->version.stored_bytes);
+    supply_stats(d->on.child.supply, &stats);
+    assert_int_equal(stats.fetch.received_bytes, d->on.version.stored_bytes);
     assert_int_equal(stats.fetch.repeated, 0);
-    assert_int_equal(d->child.store->ops->stats(d->child.store, &kept).code, ALB_OK);
-    assert_int_equal(kept.stored_bytes, d->version.stored_bytes);
-    root_book_close_view(d->child.roots, d->view);
+    assert_int_equal(d->on.child.store->ops->stats(d->on.child.store, &kept).code, ALB_OK);
+    assert_int_equal(kept.stored_bytes, d->on.version.stored_bytes);
+    root_book_close_view(d->on.child.roots, d->view);
     free(probes);
 }
 
@@ -251,19 +153,19 @@ static void a_cut_in_the_middle_delays_and_costs_at_most_a_chunk(void **state)
 
     open_root(d, "base/debian-12");
     size_t count = ask_everything(d, 1, &probes);
-    world_run(d->world, world_now_ns(d->world) + 500 * NS_PER_MS);
+    world_run(d->on.world, world_now_ns(d->on.world) + 500 * NS_PER_MS);
     assert_true(d->told < count);
-    world_link_set_up(d->wan, false);
-    world_run(d->world, world_now_ns(d->world) + 60 * NS_PER_S);
-    assert_false(upstream_is_up(d->child.upstream));
+    world_link_set_up(d->on.wan, false);
+    world_run(d->on.world, world_now_ns(d->on.world) + 60 * NS_PER_S);
+    assert_false(upstream_is_up(d->on.child.upstream));
     assert_true(d->told < count);
-    world_link_set_up(d->wan, true);
-    world_run(d->world, world_now_ns(d->world) + 60 * NS_PER_S);
+    world_link_set_up(d->on.wan, true);
+    world_run(d->on.world, world_now_ns(d->on.world) + 60 * NS_PER_S);
     assert_int_equal(d->told, count);
     assert_int_equal(d->st.code, ALB_OK);
-    supply_stats(d->child.supply, &stats);
-    assert_true(stats.fetch.received_bytes <= d->version.stored_bytes + CHUNK_TEST_MOST);
-    root_book_close_view(d->child.roots, d->view);
+    supply_stats(d->on.child.supply, &stats);
+    assert_true(stats.fetch.received_bytes <= d->on.version.stored_bytes + CHUNK_TEST_MOST);
+    root_book_close_view(d->on.child.roots, d->view);
     free(probes);
 }
 
@@ -271,7 +173,7 @@ static void a_layer_beyond_the_grant_looks_like_one_that_does_not_exist(void **s
 {
     struct duo *d = *state;
 
-    d->parent.grant_prefix = "app";
+    d->on.parent.grant_prefix = "app";
     open_root(d, "base/debian-12");
     assert_int_equal(d->told, 1);
     assert_int_equal(d->st.code, ALB_NOT_FOUND);
@@ -285,7 +187,7 @@ static void a_layer_beyond_the_grant_looks_like_one_that_does_not_exist(void **s
 /* The version again with another root object, record and head. */
 static void republish(struct duo *d, const struct root *root, uint64_t record_adds)
 {
-    struct cast_version *v = &d->version;
+    struct cast_version *v = &d->on.version;
     struct codec *codec = codec_new();
     struct chunk_key key = {.kind = KEY_PLAIN};
     struct buf object, stored;
@@ -303,9 +205,9 @@ static void republish(struct duo *d, const struct root *root, uint64_t record_ad
     v->record.content_bytes = root->content_bytes + record_adds;
     v->record.entries = root->entries;
     buf_clear(&v->record_bytes);
-    assert_int_equal(record_encode(&v->record, &d->parent.publisher_key, &v->record_bytes).code,
+    assert_int_equal(record_encode(&v->record, &d->on.parent.publisher_key, &v->record_bytes).code,
                      ALB_OK);
-    cast_holder_publish(&d->parent, v, 2);
+    cast_holder_publish(&d->on.parent, v, 2);
     buf_release(&object);
     buf_release(&stored);
     codec_free(codec);
@@ -313,7 +215,7 @@ static void republish(struct duo *d, const struct root *root, uint64_t record_ad
 
 static void root_of(struct duo *d, struct root *out)
 {
-    const struct chunk *chunk = d->version.chunks[0];
+    const struct chunk *chunk = d->on.version.chunks[0];
     struct codec *codec = codec_new();
     struct buf raw;
 
@@ -341,16 +243,16 @@ static void sizes_that_disagree_are_refused(void **state)
         root.chunks[0].raw_bytes += lie == 4;
         republish(d, &root, lie == 5); /* record and root object */
         root.chunks[0].raw_bytes -= lie == 4;
-        open_root_of(d, d->parent.roots, "base/debian-12");
+        open_root_of(d, d->on.parent.roots, "base/debian-12");
         assert_int_equal(d->told, 1);
         assert_int_equal(d->st.code, lie == 0 ? ALB_OK : ALB_CORRUPT);
         if (lie == 0)
-            root_book_close_view(d->parent.roots, d->view);
+            root_book_close_view(d->on.parent.roots, d->view);
         open_root(d, "base/debian-12"); /* and who asks below is told soon */
         assert_int_equal(d->told, 1);
         assert_int_equal(d->st.code, lie == 0 ? ALB_OK : ALB_NOT_FOUND);
         if (lie == 0)
-            root_book_close_view(d->child.roots, d->view);
+            root_book_close_view(d->on.child.roots, d->view);
     }
     root_release(&honest);
 }
@@ -364,9 +266,9 @@ static void a_manifest_that_is_none_is_refused(void **state)
     root_of(d, &root);
     struct root_chunk *last = &root.chunks[root.chunk_count - 1];
     const uint64_t others = root.manifest_bytes - last->raw_bytes;
-    for (size_t i = d->version.count - 1; i > root.chunk_count; i--) {
+    for (size_t i = d->on.version.count - 1; i > root.chunk_count; i--) {
         size_t raw = 0;
-        const struct chunk *c = d->version.chunks[i];
+        const struct chunk *c = d->on.version.chunks[i];
         assert_int_equal(codec_raw_size(c->bytes, c->size, CHUNK_RAW_MAX, &raw).code, ALB_OK);
         *last = (struct root_chunk){c->key, (uint32_t)raw, c->size};
     }
@@ -382,16 +284,16 @@ static void a_root_that_could_not_be_opened_may_be_opened_later(void **state)
 {
     struct duo *d = *state;
 
-    world_link_set_up(d->wan, false);
-    world_run(d->world, world_now_ns(d->world) + 60 * NS_PER_S);
+    world_link_set_up(d->on.wan, false);
+    world_run(d->on.world, world_now_ns(d->on.world) + 60 * NS_PER_S);
     open_root(d, "base/debian-12");
     assert_int_equal(d->told, 1);
     assert_int_equal(d->st.code, ALB_CLOSED);
-    world_link_set_up(d->wan, true);
-    world_run(d->world, world_now_ns(d->world) + 60 * NS_PER_S);
+    world_link_set_up(d->on.wan, true);
+    world_run(d->on.world, world_now_ns(d->on.world) + 60 * NS_PER_S);
     open_root(d, "base/debian-12");
     assert_int_equal(d->st.code, ALB_OK);
-    root_book_close_view(d->child.roots, d->view);
+    root_book_close_view(d->on.child.roots, d->view);
 }
 
 int main(void)
