@@ -16,12 +16,13 @@
 #include "base/map.h"
 #include "base/pack.h"
 #include "store/cache.h"
+#include "store/disk/blocks.h"
 #include "store/disk/crc32c.h"
 #include "store/disk/le.h"
 
 static const char magic[8] = {'A', 'L', 'B', 'P', 'I', 'N', '0', '1'};
 enum { MAGIC_VERSION = 6, HEAD_SIZE = 12, KEY_BYTES = 1 + DIGEST_SIZE };
-enum { KEYS_MOST = 8 << 20, FILE_MOST = KEYS_MOST * KEY_BYTES + 1024, STAT_BLOCK = 512 };
+enum { KEYS_MOST = 8 << 20, FILE_MOST = KEYS_MOST * KEY_BYTES + 1024 };
 
 /* ---- the file ---- */
 
@@ -103,7 +104,7 @@ static char *path_of(const struct pins *p, const char *name)
 static uint64_t blocks_of(const char *path)
 {
     struct stat about;
-    return stat(path, &about) == 0 ? (uint64_t)about.st_blocks * STAT_BLOCK : 0;
+    return stat(path, &about) == 0 ? blocks_bytes(&about) : 0;
 }
 
 static struct alb_status read_image(const char *path, struct pin_image *out)

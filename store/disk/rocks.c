@@ -17,6 +17,7 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "store/disk/blocks.h"
 
 /* `lock` is for `db` alone: held for reading by every call,
  * for writing while it is opened again. */
@@ -35,7 +36,6 @@ struct rocks {
 
 /* Room for the small files that opening writes (manifest, options, its own log), and to go on; at
  * most so much for tables that are being merged; and what is plenty in any case. */
-enum { STAT_BLOCK = 512 }; /* the unit of st_blocks, whatever the file system's is */
 enum { SPARE_BYTES = 1 << 20, MERGE_BYTES_MAX = 256 << 20, PLENTY_BYTES = 1 << 30 };
 
 struct rocks_batch {
@@ -127,7 +127,7 @@ static uint64_t files_bytes(const struct rocks *r, const char *end)
         bool ends = length >= strlen(end) && strcmp(entry->d_name + length - strlen(end), end) == 0;
         if (ends && fstatat(dirfd(dir), entry->d_name, &about, AT_SYMLINK_NOFOLLOW) == 0 &&
             S_ISREG(about.st_mode))
-            total += (uint64_t)about.st_blocks * STAT_BLOCK;
+            total += blocks_bytes(&about);
     }
     (void)closedir(dir);
     return total;

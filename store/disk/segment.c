@@ -15,8 +15,7 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/log.h"
-
-enum { STAT_BLOCK = 512 }; /* the unit of st_blocks, whatever the file system's is */
+#include "store/disk/blocks.h"
 
 static struct segment *segment_new(const char *dir, uint64_t id);
 static struct alb_status write_header(struct segment *s);
@@ -182,7 +181,7 @@ static void note_blocks(struct segment *s)
 {
     struct stat about;
     if (fstat(s->fd, &about) == 0)
-        atomic_store(&s->disk_bytes, (unsigned long long)about.st_blocks * STAT_BLOCK);
+        atomic_store(&s->disk_bytes, blocks_bytes(&about));
 }
 
 static struct alb_status write_group(struct segment *s, struct append *group, size_t count)
