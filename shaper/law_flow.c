@@ -169,9 +169,9 @@ void law_flow_interval(struct law *l, uint64_t now_ns)
         f->pushed_ns = now_ns;
     if (law_since(now_ns, f->pushed_ns) < settled_s)
         return;                       /* what is lost now, we may have lost by pushing */
-    f->strange += losses > 0 ? 1 : 0; /* a carrier may lose many at once by a burst of its own */
+    f->strange += losses > 0 ? 1 : 0; /* many at once may be a burst of a carrier's own */
     f->while_segments += segments;
-    f->while_losses += losses;
+    f->while_losses += losses > 0 ? 1 : 0;
     /* The first while is waited for: some losses say enough. */
     bool enough = f->while_count == 0 && f->while_losses >= l->c->chance_losses;
     if (f->while_segments >= l->c->chance_segments || enough)

@@ -79,6 +79,7 @@ struct law_verdict {
     uint64_t probe_period_ns; /* how often to measure */
     uint64_t queue_ns;        /* figures for the text */
     uint64_t own_queue_ns;    /* how much of it our own bytes can be */
+    uint64_t queue_most_ns;   /* T_hi: what is above it is somebody's */
     uint64_t base_rtt_ns;
     uint64_t delivered_bps;
     uint64_t capacity_bps; /* 0: not known yet */
@@ -177,6 +178,7 @@ struct law {
     bool alarm, waiting;     /* waiting: START, before its first step */
     double best_bps;         /* delivered since the last return, without a queue */
     bool company;            /* somebody comes and goes: stay small, and be back sooner */
+    bool proven;             /* C, or nearly, has come for a while: it is not the start's guess */
     bool unseen;             /* the last yield was without a queue: a shortfall, losses */
     unsigned vain, silences; /* returns that were not worth it; gaps missed since */
     double proof_bps;        /* delivered when the step last grew */

@@ -156,6 +156,7 @@ void law_cruise(struct law *l, const struct law_view *v)
         l->cruise_count = 0;
     else if (++l->cruise_count >= LAW_RATES)
         l->cruise_bps = law_most(l->cruise_bps, mean_of_rates(l));
+    l->proven = l->proven || l->cruise_bps > c->unseen_proof * l->capacity_bps;
     if (count_shortfall(l, v))
         return;
     if (law_is_sisters(l, v))
@@ -353,13 +354,20 @@ static double most_of_rates(const struct law *l)
     return most;
 }
 
+/* Just back from a yield without a queue: without a push whatever is missing is not our fault. */
+static bool looks_only(const struct law *l, const struct law_view *v)
+{
+    return l->unseen && v->full && law_since(v->now_ns, l->recover_ns) < l->c->unseen_look;
+}
+
 /* Is it no time for a step upwards? */
 static bool stays(struct law *l, const struct law_view *v)
 {
     const struct law_constants *c = l->c;
     bool enough = v->queue_s > c->climb_queue * v->low_s &&
                   l->rate_bps > c->far_share * law_part_bps(l, v->now_ns);
-    bool judging = law_is_judging(l) && l->rate_bps > c->judge_at * l->capacity_bps;
+    bool judging =
+        (law_is_judging(l) || looks_only(l, v)) && l->rate_bps > c->judge_at * l->capacity_bps;
     if (judging)
         l->rate_bps = c->judge_at * l->capacity_bps;
     return v->now_ns < l->round_ns || v->blind || v->hole || enough || judging ||
@@ -423,14 +431,16 @@ static bool is_unseen(const struct law_view *v, enum law_reason reason)
 }
 
 /* Without a queue nobody is seen: if C never came in all this time, we believed a little too much.
- * Where far less comes, somebody has a queue of their own. */
+ * Where far less comes, somebody has a queue of their own; but a start, too, may have taken what
+ * a policer's bucket held, or what came at once from behind a hole, for the line. */
 static void forget_unseen(struct law *l, const struct law_view *v, enum law_reason reason)
 {
     bool alone = law_sisters(l, v->now_ns) < 2; /* else ours is a part */
-    bool unseen =
-        alone && is_unseen(v, reason) && l->cruise_bps > l->c->unseen_least * l->capacity_bps;
-    if (unseen && l->cruise_bps < l->capacity_bps && law_ceiling_bps(l) >= l->capacity_bps)
-        l->capacity_bps = l->cruise_bps;
+    if (!alone || !is_unseen(v, reason) || law_ceiling_bps(l) < l->capacity_bps)
+        return;
+    double came = l->proven ? l->cruise_bps : law_most(l->cruise_bps, v->delivered_mean_bps);
+    if (came > (l->proven ? l->c->unseen_least * l->capacity_bps : law_floor_bps(l)))
+        l->capacity_bps = law_least(l->capacity_bps, came);
 }
 
 /* How long to be silent: what the last return was worth tells. True if it was worth nothing. */
@@ -583,7 +593,8 @@ static void recover_step(struct law *l, const struct law_view *v, bool near)
         l->rate_bps *= near ? c->knee_gain : c->recover_gain;
         next_round(l, v);
     }
-    double done = law_least(c->recover_done * law_part_bps(l, v->now_ns), law_ceiling_bps(l));
+    double part = looks_only(l, v) ? c->judge_at : c->recover_done;
+    double done = law_least(part * law_part_bps(l, v->now_ns), law_ceiling_bps(l));
     if (l->rate_bps >= done) {
         l->rate_bps = law_least(l->rate_bps, done);
         law_enter(l, LAW_CRUISE, v->now_ns);

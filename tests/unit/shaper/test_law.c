@@ -72,8 +72,9 @@ static void a_rule_that_allows_less_queue_makes_way_for_less(void **state)
     run(2, 3e6, 6);
     const double without = law_high_s(&law);
     law_set_terms(&law, &(struct law_terms){.max_queue_ns = 1000000}, now);
-    law_tick(&law, now);
+    const struct law_verdict v = law_tick(&law, now);
     assert_true(law_high_s(&law) < without);
+    assert_true((double)v.queue_most_ns / 1e9 < without); /* as `albedo explain rate` tells */
     law_set_terms(&law, &(struct law_terms){0}, now);
     law_tick(&law, now);
     assert_true(law_high_s(&law) == without);
@@ -590,6 +591,43 @@ static void a_start_that_no_queue_shows_overflowed_the_line(void **state)
     assert_true(law.capacity_bps < 1.05 * 9.6e6);
 }
 
+/* A policer lets through what its bucket holds, at any rate, and nobody queues: then it drops. */
+static void what_a_bucket_held_at_the_start_was_taken_for_the_line(void **state)
+{
+    (void)state;
+    begin(0);
+    struct law_verdict v = run(0.1, 1e9, 0);
+    while (v.rate_bps < 20000000)
+        v = run(0.05, 1e9, 0);
+    run(0.2, 20e6, 0);
+    uint64_t again = 0;
+    for (unsigned i = 0; i < 80; i++) {
+        again += v.rate_bps > 9600000 ? 5 : 0;
+        v = run(0.05, 9.6e6, 0);
+        law_on_stamp(&law, &(struct law_stamp){.retransmitted = again}, now);
+    }
+    assert_true(law.capacity_bps < 1.2 * 9.6e6);
+    assert_true(law_losses_are_ours(&law));
+}
+
+static void a_burst_of_losses_says_no_more_of_a_line_than_one(void **state)
+{
+    (void)state;
+    begin(10000000);
+    run(1, 9.6e6, 0);
+    law_set_terms(&law, &(struct law_terms){.ceiling_bps = 5000000}, now);
+    run(0.6, 9.6e6, 0);
+    law_on_stamp(&law, &(struct law_stamp){.retransmitted = 0}, now);
+    law_on_stamp(&law, &(struct law_stamp){.retransmitted = 20}, now);
+    run(0.2, 9.6e6, 0);
+    assert_int_equal(law.flow.while_count, 0);
+    for (unsigned i = 1; i <= 3; i++) {
+        law_on_stamp(&law, &(struct law_stamp){.retransmitted = 20 + i}, now);
+        run(0.2, 9.6e6, 0);
+    }
+    assert_int_equal(law.flow.while_count, 1);
+}
+
 static void every_word_is_there(void **state)
 {
     (void)state;
@@ -660,6 +698,8 @@ int main(void)
         cmocka_unit_test(a_capacity_taken_too_low_at_the_start_was_kept_by_its_window),
         cmocka_unit_test(where_each_flow_has_its_own_queue_half_of_the_line_was_kept),
         cmocka_unit_test(a_start_that_no_queue_shows_overflowed_the_line),
+        cmocka_unit_test(what_a_bucket_held_at_the_start_was_taken_for_the_line),
+        cmocka_unit_test(a_burst_of_losses_says_no_more_of_a_line_than_one),
         cmocka_unit_test(every_word_is_there),
         cmocka_unit_test(every_constant_can_be_printed),
     };
