@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/crypto.h"
+#include "base/file.h"
 
 enum { RAW_MOST = 24000, GROUP_MOST = 64 };
 
@@ -150,4 +151,11 @@ bool chunks_put(const char *work, struct chunk_store *store, struct codec *codec
         chunk_unref(group[i]);
     }
     return good;
+}
+
+bool chunks_lose_index(const char *work, struct gen *g)
+{
+    AUTO_FREE char *path = path_join(work, "dir/index");
+
+    return !gen_chance(g, 1, 8) || crash_ok(file_remove_all(path), "losing the index");
 }

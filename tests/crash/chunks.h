@@ -37,3 +37,6 @@ bool chunk_notes_remove(struct chunk_notes *all, const char *work, struct chunk_
 /* Put `count` chunks from `first` on as one group and say so. */
 bool chunks_put(const char *work, struct chunk_store *store, struct codec *codec, uint64_t first,
                 unsigned count);
+/* Between lives of a store in WORK/dir: at times its index is gone, and the next life has to find
+ * the same in the segments. */
+bool chunks_lose_index(const char *work, struct gen *g);

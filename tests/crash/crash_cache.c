@@ -9,7 +9,6 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -128,18 +127,10 @@ static bool live(const char *work, uint64_t seed)
     return good;
 }
 
-/* A life after its index was lost has to find the same in the segments. */
-static bool lose_index(const char *work, struct gen *g)
-{
-    AUTO_FREE char *command = xasprintf("rm -rf '%s'/dir/index", work);
-
-    return !gen_chance(g, 1, 8) || system(command) == 0;
-}
-
 int main(int argc, char **argv)
 {
     static const struct crash_actor actor = {
-        .name = "crash_cache", .live = live, .between = lose_index, .may_lie = true};
+        .name = "crash_cache", .live = live, .between = chunks_lose_index, .may_lie = true};
 
     return crash_main(&actor, argc, argv);
 }

@@ -10,7 +10,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
@@ -119,14 +118,6 @@ static bool fill_while_others_read(struct life *l, struct codec *codec)
     return good && !atomic_load(&l->is_bad);
 }
 
-/* A life after its index was lost has to find the same in the segments. */
-static bool lose_index(const char *work, struct gen *g)
-{
-    AUTO_FREE char *command = xasprintf("rm -rf '%s'/dir/index", work);
-
-    return !gen_chance(g, 1, 8) || system(command) == 0;
-}
-
 static bool live(const char *work, uint64_t seed)
 {
     AUTO_FREE char *dir = path_join(work, "dir");
@@ -147,7 +138,7 @@ static bool live(const char *work, uint64_t seed)
 int main(int argc, char **argv)
 {
     static const struct crash_actor actor = {
-        .name = "crash_reflector", .live = live, .between = lose_index, .may_lie = true};
+        .name = "crash_reflector", .live = live, .between = chunks_lose_index, .may_lie = true};
 
     return crash_main(&actor, argc, argv);
 }
