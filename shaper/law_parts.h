@@ -124,15 +124,23 @@ double law_ceiling_bps(const struct law *l);
 /* What is granted, and sent, at once at such a rate. */
 double law_frame_bytes(const struct law *l, double bps);
 
-/* ---- law_states.c: the four states ---- */
+/* ---- law_states.c: START and CRUISE ---- */
 void law_start(struct law *l, const struct law_view *v);
 void law_cruise(struct law *l, const struct law_view *v);
+/* Does what is asked for come, or that share of it? */
+bool law_follows(const struct law *l, const struct law_view *v, double share);
+/* The next step upwards is a round from now. */
+void law_next_round(struct law *l, const struct law_view *v);
+
+/* ---- law_yield.c: YIELD and RECOVER ---- */
 void law_yield(struct law *l, const struct law_view *v);
 void law_recover(struct law *l, const struct law_view *v);
 /* Somebody came before we were back: was the hold too long? */
 void law_silence_ended(struct law *l, uint64_t now_ns);
 void law_give_way(struct law *l, const struct law_view *v, enum law_reason reason);
 double law_hold_s(const struct law *l); /* of silence before coming back, as things are */
+/* Just back from a yield without a queue: without a push whatever is missing is not our fault. */
+bool law_looks_only(const struct law *l, const struct law_view *v);
 
 /* ---- law_knee.c: is it a slower link rather than somebody else? ---- */
 void law_knee_begin(struct law *l, uint64_t now_ns);

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* shaper/law_states.c – the four states of the control law, in the order in which they are met. */
+/* shaper/law_states.c – START and CRUISE of the control law: until a queue shows, and after. */
 #include "shaper/law_parts.h"
 
 enum { SIGN_WHOLE = 3 }; /* a faint sign of a shortfall counts a third */
 
-static bool follows(const struct law *l, const struct law_view *v, double share);
-static void next_round(struct law *l, const struct law_view *v);
 static bool suspect(struct law *l, const struct law_view *v);
 static void trim(struct law *l, const struct law_view *v, enum law_reason reason);
 static void overflow(struct law *l, const struct law_view *v);
@@ -17,14 +15,14 @@ static void ease(struct law *l, const struct law_view *v);
 static void climb(struct law *l, const struct law_view *v);
 
 /* Does what is asked for come? */
-static bool follows(const struct law *l, const struct law_view *v, double share)
+bool law_follows(const struct law *l, const struct law_view *v, double share)
 {
     if (v->sender_limited || v->demand_limited)
         return false;
     return v->coarse || v->delivered_bps >= share * l->rate_bps;
 }
 
-static void next_round(struct law *l, const struct law_view *v)
+void law_next_round(struct law *l, const struct law_view *v)
 {
     l->round_ns = v->now_ns + law_ns(v->round_s);
 }
@@ -115,14 +113,14 @@ void law_start(struct law *l, const struct law_view *v)
     l->reason = LAW_BECAUSE_STARTING;
     if (start_ends(l, v) || start_waits(l, v))
         return;
-    if (v->now_ns < l->round_ns || v->blind || !follows(l, v, 0.5) || start_lags(l, v))
+    if (v->now_ns < l->round_ns || v->blind || !law_follows(l, v, 0.5) || start_lags(l, v))
         return;
     if (l->waiting)
         law_delay_settle(l);
     l->rate_bps = l->waiting ? c->start_rate : l->rate_bps * c->start_gain;
     l->waiting = false;
     l->progress_ns = v->now_ns;
-    next_round(l, v);
+    law_next_round(l, v);
 }
 
 /* ---- CRUISE: at the capacity, with as good as no queue ---- */
@@ -149,7 +147,7 @@ void law_cruise(struct law *l, const struct law_view *v)
     }
     if (l->company && law_since(v->now_ns, l->recover_ns) > c->company_time) {
         l->company = false;
-        next_round(l, v);
+        law_next_round(l, v);
     }
     settle(l, v);
     if (v->sender_limited || v->demand_limited)
@@ -338,7 +336,7 @@ static void learn_more(struct law *l, const struct law_view *v)
     const struct law_constants *c = l->c;
     /* All that was asked for comes; or all that the window, which goes by C, lets through. */
     bool alone = law_sisters(l, v->now_ns) < 2 && !v->sender_limited;
-    bool whole = follows(l, v, c->short_share) || (v->window_full && alone);
+    bool whole = law_follows(l, v, c->short_share) || (v->window_full && alone);
     bool full = l->rate_bps > l->capacity_bps && whole;
     bool honest = !v->hole && v->delivered_mean_bps < c->burst_share * l->rate_bps;
     double mean = mean_of_rates(l);
@@ -354,12 +352,6 @@ static double most_of_rates(const struct law *l)
     return most;
 }
 
-/* Just back from a yield without a queue: without a push whatever is missing is not our fault. */
-static bool looks_only(const struct law *l, const struct law_view *v)
-{
-    return l->unseen && v->full && law_since(v->now_ns, l->recover_ns) < l->c->unseen_look;
-}
-
 /* Is it no time for a step upwards? */
 static bool stays(struct law *l, const struct law_view *v)
 {
@@ -367,11 +359,11 @@ static bool stays(struct law *l, const struct law_view *v)
     bool enough = v->queue_s > c->climb_queue * v->low_s &&
                   l->rate_bps > c->far_share * law_part_bps(l, v->now_ns);
     bool judging =
-        (law_is_judging(l) || looks_only(l, v)) && l->rate_bps > c->judge_at * l->capacity_bps;
+        (law_is_judging(l) || law_looks_only(l, v)) && l->rate_bps > c->judge_at * l->capacity_bps;
     if (judging)
         l->rate_bps = c->judge_at * l->capacity_bps;
     return v->now_ns < l->round_ns || v->blind || v->hole || enough || judging ||
-           !follows(l, v, 0.85);
+           !law_follows(l, v, 0.85);
 }
 
 static double next_step(struct law *l, const struct law_view *v)
@@ -408,213 +400,5 @@ static void climb(struct law *l, const struct law_view *v)
     if (v->coarse) /* too slow to tell by what comes */
         l->growth = c->climb_most;
     l->rate_bps *= 1 + next_step(l, v);
-    next_round(l, v);
-}
-
-/* ---- YIELD: somebody else needs the link ---- */
-
-static double first_hold_s(const struct law *l)
-{
-    switch (l->terms.hold) {
-    case LAW_HOLD_NORMAL: return l->c->hold_normal;
-    case LAW_HOLD_HARVEST: return l->c->hold_harvest;
-    case LAW_HOLD_INVISIBLE: return l->c->hold_invisible;
-    }
-    return l->c->hold_normal;
-}
-
-/* Less came, and no queue says why: a queue for each flow, a policer, or C is wrong. */
-static bool is_unseen(const struct law_view *v, enum law_reason reason)
-{
-    return v->queue_s <= v->low_s &&
-           (reason == LAW_BECAUSE_SHORTFALL || reason == LAW_BECAUSE_LOSS);
-}
-
-/* Without a queue nobody is seen: if C never came in all this time, we believed a little too much.
- * Where far less comes, somebody has a queue of their own; but a start, too, may have taken what
- * a policer's bucket held, or what came at once from behind a hole, for the line. */
-static void forget_unseen(struct law *l, const struct law_view *v, enum law_reason reason)
-{
-    bool alone = law_sisters(l, v->now_ns) < 2; /* else ours is a part */
-    if (!alone || !is_unseen(v, reason) || law_ceiling_bps(l) < l->capacity_bps)
-        return;
-    double came = l->proven ? l->cruise_bps : law_most(l->cruise_bps, v->delivered_mean_bps);
-    if (came > (l->proven ? l->c->unseen_least * l->capacity_bps : law_floor_bps(l)))
-        l->capacity_bps = law_least(l->capacity_bps, came);
-}
-
-/* How long to be silent: what the last return was worth tells. True if it was worth nothing. */
-static bool choose_hold(struct law *l, const struct law_view *v, enum law_reason reason,
-                        double out_s)
-{
-    const struct law_constants *c = l->c;
-    double first = law_most(first_hold_s(l), c->hold_rounds * law_base_s(l));
-    /* Where buffers are shallow a flow needs many round trips to grow back after each loss. */
-    double can = law_least(law_part_bps(l, v->now_ns), law_ceiling_bps(l));
-    bool vain = l->best_bps < c->hold_worth * can ||
-                (l->delay.lossy_queue && out_s < c->hold_regrow * law_base_s(l)) ||
-                (l->company && out_s < c->company_least);
-    /* Where losses are ours or others'. Not after we pushed: that may have been our fault. */
-    bool known = is_unseen(v, reason) && v->full && l->flow.while_count > 0;
-    bool unseen = known && out_s < c->hold_unseen && l->flow.pushed_ns < l->recover_ns;
-    if (l->hold_s <= 0 || out_s > c->hold_forget)
-        l->hold_s = first * (known ? c->unseen_first : 1);
-    else if (vain || unseen)
-        l->hold_s = law_most(first, law_least(l->hold_s * (unseen ? c->unseen_gain : c->hold_gain),
-                                              law_least(first * c->hold_most, c->hold_longest)));
-    else
-        l->hold_s = law_most(l->hold_s * c->hold_ease, first * c->hold_least);
-    return vain;
-}
-
-void law_give_way(struct law *l, const struct law_view *v, enum law_reason reason)
-{
-    const struct law_constants *c = l->c;
-    double out_s = l->recover_ns != 0 ? law_since(v->now_ns, l->recover_ns) : 1e9;
-    bool vain = choose_hold(l, v, reason, out_s);
-    forget_unseen(l, v, reason);
-    bool alone = law_sisters(l, v->now_ns) < 2;
-    l->unseen = alone && is_unseen(v, reason);
-    l->company = alone && !vain && !l->unseen && out_s < c->company_within;
-    l->vain = vain ? l->vain + (l->vain < 8) : 0;
-    l->silences = 0;
-    bool begun = l->suspect_bps > 0;
-    double rate = begun ? l->suspect_bps : l->rate_bps;
-    if (l->capacity_bps > v->delivered_most_bps && !law_is_shared(l))
-        l->capacity_bps -= (v->queue_s > v->low_s ? c->capacity_forget : c->capacity_fade) *
-                           (l->capacity_bps - v->delivered_most_bps);
-    l->knee.before_bps = l->knee.bps;
-    l->knee.before_ns = l->knee.at_ns;
-    l->knee.before_drained = l->knee.drained;
-    l->knee.bps = 0;
-    l->knee.drained = false;
-    l->knee.queued = v->queue_s > v->low_s && !v->lost;
-    if (!begun)
-        law_knee_begin(l, v->now_ns);
-    l->rate_bps = law_most(law_floor_bps(l), c->yield_cut * rate);
-    law_enter(l, LAW_YIELD, v->now_ns);
-    l->yield_ns = v->now_ns;
-    l->delay.calm_ns = 0;
-    l->reason = reason;
-}
-
-void law_silence_ended(struct law *l, uint64_t now_ns)
-{
-    const struct law_constants *c = l->c;
-    if (l->state != LAW_YIELD || l->delay.calm_ns == 0)
-        return;
-    double first = law_most(first_hold_s(l), c->hold_rounds * law_base_s(l));
-    double lasted = law_since(now_ns, l->delay.calm_ns);
-    if (lasted <= first || ++l->silences < 2 * l->vain)
-        return;
-    l->silences = 0;
-    l->hold_s = law_most(c->hold_least * first, law_least(l->hold_s, c->hold_gap * lasted));
-}
-
-/* Who comes back small may do so sooner. */
-double law_hold_s(const struct law *l)
-{
-    const struct law_constants *c = l->c;
-    if (!l->company || l->terms.hold == LAW_HOLD_INVISIBLE)
-        return l->hold_s;
-    return law_least(l->hold_s, law_most(c->company_hold, c->company_rounds * law_base_s(l)));
-}
-
-void law_yield(struct law *l, const struct law_view *v)
-{
-    const struct law_constants *c = l->c;
-    law_knee_follow(l, v);
-    if (law_is_sisters(l, v)) {
-        law_enter(l, LAW_CRUISE, v->now_ns); /* the link is full of our own kind */
-        return;
-    }
-    /* Others of our kind, who see what we see, did not give way: it was a hiccup of ours. */
-    bool alone = law_sisters(l, v->now_ns) > 1 && v->queue_s <= v->high_s && !v->blind &&
-                 l->aggregate_mean_bps > c->sister_stay * l->aggregate_max_bps;
-    if (alone && law_since(v->now_ns, l->yield_ns) > c->sister_wait) {
-        l->rate_bps = law_most(l->rate_bps, c->recover_from * l->capacity_bps);
-        law_enter(l, LAW_RECOVER, v->now_ns);
-        return;
-    }
-    bool quiet = v->queue_s <= v->low_s && !v->blind && l->delay.calm_ns != 0;
-    bool at_floor = l->rate_bps <= law_floor_bps(l);
-    l->rate_bps = law_most(law_floor_bps(l), c->yield_cut * l->rate_bps);
-    if (!quiet) {
-        if (!at_floor || !law_delay_is_flat(l, v->queue_s, v->now_ns))
-            return;
-        law_delay_rebase(l, v->now_ns);
-        law_enter(l, LAW_RECOVER, v->now_ns);
-        l->reason = LAW_BECAUSE_NEW_BASE;
-        return;
-    }
-    l->delay.flat_since_ns = 0;
-    l->reason = LAW_BECAUSE_HOLDING;
-    if (law_since(v->now_ns, l->delay.calm_ns) < law_hold_s(l))
-        return;
-    law_knee_twice(l, v->now_ns);
-    double from = l->company ? c->company_from : c->recover_from;
-    l->rate_bps = law_most(l->rate_bps, from * l->capacity_bps);
-    law_enter(l, LAW_RECOVER, v->now_ns);
-}
-
-/* ---- RECOVER: back to where we were, quickly but not blindly ---- */
-
-/* A queue of somebody's, or the end of a line that has become slower. */
-static void recover_meets(struct law *l, const struct law_view *v, bool near)
-{
-    if (!near || v->lost || !law_knee_is_met(l, v)) {
-        law_give_way(l, v, v->lost ? LAW_BECAUSE_PROBES_LOST : LAW_BECAUSE_FOREIGN_QUEUE);
-        return;
-    }
-    l->capacity_bps = l->knee.bps;
-    l->knee_ns = v->now_ns;
-    l->knee = (struct law_knee){0};
-    l->rate_bps = l->c->start_cut * l->capacity_bps;
-    law_enter(l, LAW_CRUISE, v->now_ns);
-    l->reason = LAW_BECAUSE_NEW_CAPACITY;
-}
-
-static void recover_back(struct law *l, const struct law_view *v)
-{
-    l->shortfalls += v->sampled && law_is_foreign(l, v);
-    if (l->shortfalls >= (unsigned)l->c->recover_count) {
-        law_give_way(l, v, LAW_BECAUSE_FOREIGN_QUEUE);
-        return;
-    }
-    l->rate_bps = law_most(law_floor_bps(l), l->rate_bps * l->c->recover_back);
-    next_round(l, v);
-}
-
-static void recover_step(struct law *l, const struct law_view *v, bool near)
-{
-    const struct law_constants *c = l->c;
-    l->shortfalls = 0;
-    if (follows(l, v, 0.4)) {
-        l->rate_bps *= near ? c->knee_gain : c->recover_gain;
-        next_round(l, v);
-    }
-    double part = looks_only(l, v) ? c->judge_at : c->recover_done;
-    double done = law_least(part * law_part_bps(l, v->now_ns), law_ceiling_bps(l));
-    if (l->rate_bps >= done) {
-        l->rate_bps = law_least(l->rate_bps, done);
-        law_enter(l, LAW_CRUISE, v->now_ns);
-    }
-}
-
-void law_recover(struct law *l, const struct law_view *v)
-{
-    if (law_is_sisters(l, v)) {
-        law_enter(l, LAW_CRUISE, v->now_ns);
-        return;
-    }
-    bool near = law_knee_is_near(l, v->now_ns);
-    l->reason = LAW_BECAUSE_RECOVERING;
-    if ((v->queue_s > v->high_s || v->lost) && !v->blind)
-        recover_meets(l, v, near);
-    else if (v->now_ns < l->round_ns || v->blind)
-        return;
-    else if (v->queue_s > v->low_s)
-        recover_back(l, v);
-    else
-        recover_step(l, v, near);
+    law_next_round(l, v);
 }
