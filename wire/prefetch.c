@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/crypto.h"
 #include "wire/json.h"
+#include "wire/plain_text.h"
 
 static const char BEGIN[] = "prefetch ", END[] = "prefetch-end ";
 
@@ -118,20 +119,12 @@ struct alb_status prefetch_report_encode(const struct prefetch_report *r, struct
     return json_writer_finish(w, out);
 }
 
-static bool is_plain(const char *text)
-{
-    for (const char *c = text; *c != '\0'; c++)
-        if ((unsigned char)*c < ' ' || *c == 0x7f)
-            return false;
-    return true;
-}
-
 /* False: it is longer than `out`, or no plain line. */
 static bool take_text(const struct json_doc *d, const char *name, char *out, size_t size)
 {
     const char *text = json_doc_text(d, name);
 
-    if (strlen(text) >= size || !is_plain(text))
+    if (strlen(text) >= size || !plain_text_is(text))
         return false;
     memcpy(out, text, strlen(text) + 1);
     return true;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "wire/plain_text.h"
 
 static const char *const WORDS[REFLECTOR_STATES] = {[REFLECTOR_ACCEPT] = "accept",
                                                     [REFLECTOR_DRAIN] = "drain",
@@ -32,10 +33,9 @@ struct alb_status state_why_check(const char *why)
 {
     if (strlen(why) >= STATE_WHY_MAX)
         return alb_fail(ALB_INVALID, "why: at most 120 bytes");
-    for (const char *c = why; *c != '\0'; c++)
-        if ((unsigned char)*c < ' ' || *c == 0x7f)
-            return alb_fail(ALB_INVALID, "why: one line of text, without control characters");
-    return ALB_STATUS_OK;
+    return plain_text_is(why)
+               ? ALB_STATUS_OK
+               : alb_fail(ALB_INVALID, "why: one line of text, without control characters");
 }
 
 /* ---- the list -------------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "wire/json.h"
+#include "wire/plain_text.h"
 #include "wire/wake.h"
 
 static const char *const WORDS[] = {
@@ -56,14 +57,6 @@ static bool take_text(const json_t *object, const char *name, char *out, size_t 
     return true;
 }
 
-static bool is_plain(const char *text)
-{
-    for (const char *c = text; *c != '\0'; c++)
-        if ((unsigned char)*c < ' ' || *c == 0x7f)
-            return false;
-    return true;
-}
-
 static struct alb_status take_told(const json_t *object, struct wake_told *out)
 {
     char word[16];
@@ -81,7 +74,7 @@ static struct alb_status take_told(const json_t *object, struct wake_told *out)
     out->word = (enum wake_word)i;
     out->why[0] = '\0';
     if (json_object_get(object, "why") != NULL &&
-        (!take_text(object, "why", out->why, sizeof out->why) || !is_plain(out->why)))
+        (!take_text(object, "why", out->why, sizeof out->why) || !plain_text_is(out->why)))
         return alb_fail(ALB_INVALID, "targets: why is one line of at most 160 bytes");
     return ALB_STATUS_OK;
 }
