@@ -383,17 +383,23 @@ bool branch_was_off(const struct branch_member *m)
 
 /* ---- shown ----------------------------------------------------------------------------------- */
 
-static void put_way(struct json_writer *w, const struct branch *branch, enum branch_way way)
+void branch_put_node(struct json_writer *w, const struct tree_node *node, uint64_t before_bytes)
 {
     struct node_figures f;
-    char text[POLICY_LINE_MAX];
 
-    tree_node_figures(branch->nodes[way], &f);
-    json_object_begin(w, way == BRANCH_DOWN ? "down" : "up");
+    tree_node_figures(node, &f);
     if (f.terms.ceiling_bps != TREE_UNLIMITED)
         json_number(w, "limit_bps", f.terms.ceiling_bps);
-    json_number(w, "wire_bytes", branch->before_bytes[way] + f.granted_bytes);
+    json_number(w, "wire_bytes", before_bytes + f.granted_bytes);
     json_bool(w, "waits", f.is_at_ceiling);
+}
+
+static void put_way(struct json_writer *w, const struct branch *branch, enum branch_way way)
+{
+    char text[POLICY_LINE_MAX];
+
+    json_object_begin(w, way == BRANCH_DOWN ? "down" : "up");
+    branch_put_node(w, branch->nodes[way], branch->before_bytes[way]);
     if (branch->all->options.policy != NULL)
         json_text(w, "policy", policy_action_text(&branch->watches[way].terms.action, text));
     json_end(w);

@@ -73,6 +73,8 @@ struct branch *branch_of(struct branches *b, const char *site);
 /* All of its connections are under `branch` from now on. */
 void branch_client_move(struct branch_client *c, struct branch *branch);
 struct node_terms branch_terms(uint64_t ceiling_bps); /* 0: none */
+/* What is shown of one: its limit, what passed it and those before it, whether it waits. */
+void branch_put_node(struct json_writer *w, const struct tree_node *node, uint64_t before_bytes);
 /* It is under the sums that the policy has it in now, unless it was looked at since the last. */
 void branch_settle(struct branch *branch);
 

@@ -204,14 +204,8 @@ void branch_sums_free(struct branches *b)
 
 static void put_way(struct json_writer *w, const struct branch_sum *s, enum branch_way way)
 {
-    struct node_figures f;
-
-    tree_node_figures(s->nodes[way], &f);
     json_object_begin(w, way == BRANCH_DOWN ? "down" : "up");
-    if (s->limits_bps[way] != 0)
-        json_number(w, "limit_bps", s->limits_bps[way]);
-    json_number(w, "wire_bytes", f.granted_bytes);
-    json_bool(w, "waits", f.is_at_ceiling);
+    branch_put_node(w, s->nodes[way], 0);
     json_end(w);
 }
 
