@@ -133,7 +133,8 @@ static void start_chooser(struct endpoint *e)
         &(struct nearby_book_options){.loop = e->options.loop,
                                       .authority = e->authority,
                                       .catalogue = e->options.catalogue,
-                                      .site = e->options.site != NULL ? e->options.site : ""});
+                                      .site = e->options.site != NULL ? e->options.site : "",
+                                      .roams = true});
     e->on_list.changed = on_list;
     nearby_book_listen(e->nearby, &e->on_list);
     on_list(&e->on_list);

@@ -82,6 +82,15 @@ static void take_address(const struct net_ip *ip, struct net_place *out)
     memcpy(at + sizeof(V4), ip->bytes, 4);
 }
 
+enum { NEAR_WAY_OUT, NEAR_OTHERS, NEAR_TUNNELS, NEARNESS };
+
+static unsigned nearness_of(const struct net_picture *p, const struct net_address *a, uint32_t way)
+{
+    if (net_picture_link(p, a->link)->nature == NET_VPN)
+        return NEAR_TUNNELS;
+    return a->link == way ? NEAR_WAY_OUT : NEAR_OTHERS;
+}
+
 /* ---- together -------------------------------------------------------------------------------- */
 
 void net_place_of(const struct net_picture *p, struct net_place *out)
@@ -89,9 +98,10 @@ void net_place_of(const struct net_picture *p, struct net_place *out)
     *out = (struct net_place){.nature = NET_WIRED};
     for (size_t i = 0; i < p->route_count; i++)
         take_route(p, &p->routes[i], out);
-    for (unsigned others = 0; others < 2; others++)
+    for (unsigned nearness = 0; nearness < NEARNESS; nearness++)
         for (size_t i = 0; i < p->address_count; i++)
-            if ((p->addresses[i].link != out->link) == (others == 1) && tells(p, &p->addresses[i]))
+            if (tells(p, &p->addresses[i]) &&
+                nearness_of(p, &p->addresses[i], out->link) == nearness)
                 take_address(&p->addresses[i].ip, out);
 }
 

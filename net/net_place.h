@@ -12,9 +12,10 @@
 enum { NET_PLACE_ADDRESSES = 16, NET_PLACE_GATEWAYS = 8 };
 
 struct net_place {
-    /* IPv6; IPv4 as ::ffff:a.b.c.d.  Those of the way out first.  Without loopback, without what
-     * only its link knows, without what is still being tried, and without bridges that lead
-     * nowhere: they hold containers, and 172.17.0.1 is at no site. */
+    /* IPv6; IPv4 as ::ffff:a.b.c.d.  Those of the way out first, and a tunnel's last, whatever
+     * leads into it: it ends at another place.  Without loopback, without what only its link
+     * knows, without what is still being tried, and without bridges that lead nowhere: they hold
+     * containers, and 172.17.0.1 is at no site. */
     uint8_t addresses[NET_PLACE_ADDRESSES][16];
     size_t address_count;
     /* MACs of the default gateways, the preferred one first; those not known yet are not here. */

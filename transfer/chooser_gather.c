@@ -211,6 +211,12 @@ static void rank_stranger(struct choice_candidate *c)
     }
 }
 
+/* A list of no site, got through a tunnel: whom we remember is reached through it as well. */
+static bool is_far_off(const struct gathering *g, const struct choice_candidate *c)
+{
+    return g->place->has_vpn && g->chooser->list.number != 0 && c->from == CHOICE_BY_MEMORY;
+}
+
 /* By its device, where the list does not name the place itself. */
 static void rank_by_device(const struct gathering *g, size_t i)
 {
@@ -224,7 +230,7 @@ static void rank_by_device(const struct gathering *g, size_t i)
             rank_alias(g, i, &list->holders[h]);
             return;
         }
-    if (list->site[0] != '\0')
+    if (list->site[0] != '\0' || is_far_off(g, c))
         rank_stranger(c);
 }
 

@@ -49,9 +49,9 @@ static void guess_head(struct nearby_book *b)
     b->is_answered = false;
     if (nearby_shelf_locate(b->shelf, &b->place, &b->head))
         return;
-    b->head =
-        (struct nearby_head){.by = b->site[0] == '\0' ? NEARBY_BY_NONE : NEARBY_BY_CONFIGURED};
-    memcpy(b->head.site, b->site, sizeof b->head.site);
+    b->head = (struct nearby_head){.by = b->place.site[0] == '\0' ? NEARBY_BY_NONE
+                                                                  : NEARBY_BY_CONFIGURED};
+    memcpy(b->head.site, b->place.site, sizeof b->head.site);
 }
 
 struct nearby_book *nearby_book_open(const struct nearby_book_options *options)
@@ -278,7 +278,8 @@ static void question_of(const struct nearby_book *b, const struct net_place *pla
                         struct nearby_question *q)
 {
     *q = (struct nearby_question){.after = 0};
-    memcpy(q->site, b->site, sizeof q->site);
+    if (place == NULL || !place->has_vpn || !b->options.roams)
+        memcpy(q->site, b->site, sizeof q->site);
     if (place == NULL)
         return;
     for (size_t i = 0; i < place->address_count && i < NEARBY_ASK_ADDRESSES; i++)

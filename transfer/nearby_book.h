@@ -30,7 +30,10 @@ struct nearby_book_options {
     struct authority *authority; /* borrowed */
     struct catalogue *catalogue; /* borrowed, outlives the loop's last jobs; NULL: nothing kept */
     const char *site;            /* of its certificate, for where no place is known; copied; "" */
-    struct nearby_shelf *shelf;  /* borrowed: where the lists are; NULL: one of its own */
+    /* It may be far from that site: behind a tunnel (net_place.has_vpn) only a gateway or a subnet
+     * of the directory says where it is. */
+    bool roams;
+    struct nearby_shelf *shelf; /* borrowed: where the lists are; NULL: one of its own */
 };
 /* Lists of a shelf of its own: a machine is at few places. */
 enum { NEARBY_BOOK_LISTS = 16 };

@@ -150,6 +150,25 @@ static void a_vpn_is_seen_in_any_table_and_hides_no_gateway(void **state)
     net_picture_release(&p);
 }
 
+static void where_a_tunnel_ends_is_told_last_though_all_goes_into_it(void **state)
+{
+    struct net_picture p = {.links = NULL};
+    struct net_place place;
+
+    (void)state;
+    add_link(&p, 2, NET_WIRED, true);
+    add_link(&p, 7, NET_VPN, true);
+    add_address(&p, 7, "10.1.0.200", 0);
+    add_address(&p, 2, "10.2.0.2", 0);
+    add_route(&p, 7, NULL, 0, RT_TABLE_MAIN);
+    net_place_of(&p, &place);
+    assert_int_equal(place.nature, NET_VPN);
+    assert_int_equal(place.address_count, 2);
+    assert_true(is_at(&place, 0, "10.2.0.2"));
+    assert_true(is_at(&place, 1, "10.1.0.200"));
+    net_picture_release(&p);
+}
+
 static void nowhere_is_a_place_too(void **state)
 {
     const struct net_picture p = {.links = NULL};
@@ -189,6 +208,7 @@ int main(void)
         cmocka_unit_test(addresses_of_the_way_out_come_first_and_only_those_that_tell),
         cmocka_unit_test(gateways_are_in_the_order_of_their_routes_and_once_each),
         cmocka_unit_test(a_vpn_is_seen_in_any_table_and_hides_no_gateway),
+        cmocka_unit_test(where_a_tunnel_ends_is_told_last_though_all_goes_into_it),
         cmocka_unit_test(nowhere_is_a_place_too),
         cmocka_unit_test(a_machine_of_many_addresses_names_the_first),
     };

@@ -84,6 +84,24 @@ static void one_remembered_from_another_site_is_no_lan_and_comes_behind_the_hub(
     expect_reason(g, "a", "worse");
 }
 
+static void one_remembered_comes_behind_the_hub_when_a_tunnel_leads_out_of_nowhere(void **state)
+{
+    const struct net_place away = {.address_count = 1, .has_vpn = true};
+    struct stage *g = *state;
+
+    start(g, HUB, true, false);
+    run_ms(g, 5000);
+    assert_string_equal(at(g), "a");
+    stop(g);
+    run_ms(g, 1000);
+    make_list_of_elsewhere(g);
+    g->list.site[0] = '\0';
+    start(g, HUB, true, false);
+    chooser_moved(g->chooser, &away);
+    run_ms(g, MINUTE_MS);
+    assert_string_equal(at(g), "hub");
+}
+
 static void a_configured_reflector_of_another_site_is_used_as_one_over_a_wan(void **state)
 {
     struct stage *g = *state;
@@ -181,6 +199,7 @@ int main(void)
         TEST(a_reflector_that_is_revoked_is_left_and_not_called_again),
         TEST(the_only_one_being_stolen_it_waits_for_a_new_certificate),
         TEST(one_remembered_from_another_site_is_no_lan_and_comes_behind_the_hub),
+        TEST(one_remembered_comes_behind_the_hub_when_a_tunnel_leads_out_of_nowhere),
         TEST(a_configured_reflector_of_another_site_is_used_as_one_over_a_wan),
         TEST(without_a_site_the_configured_reflector_is_the_branchs_own),
         TEST(places_are_written_as_they_are_typed),

@@ -87,8 +87,11 @@ static void on_changed(struct nearby_listener *l)
 
 static void open_book(struct book *s)
 {
-    s->book = nearby_book_open(&(struct nearby_book_options){
-        .loop = s->net.box, .authority = s->authority, .catalogue = s->catalogue, .site = "home"});
+    s->book = nearby_book_open(&(struct nearby_book_options){.loop = s->net.box,
+                                                             .authority = s->authority,
+                                                             .catalogue = s->catalogue,
+                                                             .site = "home",
+                                                             .roams = true});
     s->listener.changed = on_changed;
     nearby_book_listen(s->book, &s->listener);
 }
@@ -173,9 +176,9 @@ static void disconnect_box(struct book *s)
     run_ns(s, NS_PER_S);
 }
 
-static void move_to(struct book *s, const char *address, const char *mac)
+static void move_behind(struct book *s, const char *address, const char *mac, bool has_vpn)
 {
-    struct net_place place = {.address_count = 1};
+    struct net_place place = {.address_count = 1, .has_vpn = has_vpn};
     struct site_mac bytes;
 
     assert_int_equal(site_address_parse(address, place.addresses[0]).code, ALB_OK);
@@ -185,6 +188,11 @@ static void move_to(struct book *s, const char *address, const char *mac)
     }
     nearby_book_where(s->book, &place);
     run_ns(s, 2 * NS_PER_S);
+}
+
+static void move_to(struct book *s, const char *address, const char *mac)
+{
+    move_behind(s, address, mac, false);
 }
 
 static void assert_at(struct book *s, const char *site, const char *box)
@@ -230,6 +238,22 @@ static void a_machine_that_is_carried_elsewhere_asks_at_once(void **state)
     assert_int_equal(s->asked, 2);
     move_to(s, "10.1.0.9", MAC); /* the same place again */
     assert_int_equal(s->asked, 2);
+}
+
+static void behind_a_tunnel_the_site_of_the_certificate_does_not_count(void **state)
+{
+    struct book *s = *state;
+
+    connect_box(s);
+    assert_at(s, "home", "box-home");
+    say(s, "", NEARBY_BY_NONE, "", 2, "box-nowhere");
+    move_behind(s, "192.168.7.5", NULL, true);
+    assert_string_equal(s->query, "address=192.168.7.5");
+    assert_at(s, "", "box-nowhere");
+    say(s, "home", NEARBY_BY_CONFIGURED, "", 3, "box-home");
+    move_to(s, "192.168.7.5", NULL);
+    assert_string_equal(s->query, "address=192.168.7.5&site=home&after=1");
+    assert_at(s, "home", "box-home");
 }
 
 static void an_event_is_followed_within_ten_seconds_if_it_concerns_us(void **state)
@@ -435,6 +459,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_list_of_where_it_is_comes_when_the_line_does),
         TEST(a_machine_that_is_carried_elsewhere_asks_at_once),
+        TEST(behind_a_tunnel_the_site_of_the_certificate_does_not_count),
         TEST(an_event_is_followed_within_ten_seconds_if_it_concerns_us),
         TEST(nobody_is_told_of_a_list_that_says_the_same),
         TEST(a_list_is_asked_for_anew_when_half_of_its_time_is_over),
