@@ -46,6 +46,7 @@ struct cast {
     struct chunk_store *store;
     struct catalogue *catalogue;
     struct hub *hub;
+    uint64_t hub_sessions, hub_requests; /* before it was killed, if it was */
     struct sign_secret root_key, hub_key, publisher_key;
     struct buf trust_bytes;
     struct digest trust_pin;
@@ -86,6 +87,18 @@ static void make_trust(struct cast *c)
     sha256(buf_peek(&c->trust_bytes), buf_size(&c->trust_bytes), &c->trust_pin);
 }
 
+static void run_hub(struct cast *c)
+{
+    must(hub_start(&(struct hub_options){.loop = c->hub_loop,
+                                         .store = c->store,
+                                         .catalogue = c->catalogue,
+                                         .org = "sim",
+                                         .online_key = &c->hub_key,
+                                         .listen_address = "0.0.0.0",
+                                         .listen_port = CAST_PORT},
+                   &c->hub));
+}
+
 static void start_hub(void *arg, struct loop *loop)
 {
     struct cast *c = arg;
@@ -94,14 +107,7 @@ static void start_hub(void *arg, struct loop *loop)
     c->store = ram_chunk_store_new(&(struct ram_options){0});
     c->catalogue = ram_catalogue_new(&(struct ram_options){0});
     make_trust(c);
-    must(hub_start(&(struct hub_options){.loop = loop,
-                                         .store = c->store,
-                                         .catalogue = c->catalogue,
-                                         .org = "sim",
-                                         .online_key = &c->hub_key,
-                                         .listen_address = "0.0.0.0",
-                                         .listen_port = CAST_PORT},
-                   &c->hub));
+    run_hub(c);
     must(hub_install_trust(c->hub, buf_peek(&c->trust_bytes), buf_size(&c->trust_bytes)));
 }
 
@@ -198,8 +204,22 @@ static void start_reflector(void *arg, const struct scenario_site *site, struct 
     run_reflector(c, box);
 }
 
+static void hub_die(struct cast *c)
+{
+    struct hub_figures figures;
+
+    hub_figures(c->hub, &figures);
+    c->hub_sessions += figures.serve.sessions_total;
+    c->hub_requests += figures.serve.requests;
+    c->hub = hub_free(c->hub);
+}
+
 static void die(void *arg, const struct scenario_site *site)
 {
+    if (site->parent == NULL) {
+        hub_die(arg);
+        return;
+    }
     struct cast_reflector *box = box_of(arg, site);
 
     box->crossed += received_bytes(box);
@@ -208,7 +228,10 @@ static void die(void *arg, const struct scenario_site *site)
 
 static void revive(void *arg, const struct scenario_site *site)
 {
-    run_reflector(arg, box_of(arg, site));
+    if (site->parent == NULL)
+        run_hub(arg);
+    else
+        run_reflector(arg, box_of(arg, site));
 }
 
 /* ---- endpoints ------------------------------------------------------------------------------- */
@@ -373,19 +396,21 @@ static uint64_t crossed_bytes(void *arg, const struct scenario_site *site)
 static uint64_t hub_sessions(void *arg)
 {
     const struct cast *c = arg;
-    struct hub_figures figures;
+    struct hub_figures figures = {.serve = {.sessions_total = 0}};
 
-    hub_figures(c->hub, &figures);
-    return figures.serve.sessions_total;
+    if (c->hub != NULL)
+        hub_figures(c->hub, &figures);
+    return c->hub_sessions + figures.serve.sessions_total;
 }
 
 static uint64_t hub_requests(void *arg)
 {
     const struct cast *c = arg;
-    struct hub_figures figures;
+    struct hub_figures figures = {.serve = {.requests = 0}};
 
-    hub_figures(c->hub, &figures);
-    return figures.serve.requests;
+    if (c->hub != NULL)
+        hub_figures(c->hub, &figures);
+    return c->hub_requests + figures.serve.requests;
 }
 
 static uint64_t needed_bytes(void *arg, const struct scenario_site *site)

@@ -49,6 +49,7 @@ static bool take_revoke(struct reader *r, const struct value *v);
 static bool take_cut(struct reader *r, const struct value *v);
 static bool take_cut_all(struct reader *r, const struct value *v);
 static bool take_death(struct reader *r, const struct value *v);
+static bool take_hub_death(struct reader *r, const struct value *v);
 static bool expect_has(struct reader *r, const struct value *v);
 static bool expect_out(struct reader *r, const struct value *v);
 static bool expect_cut_off(struct reader *r, const struct value *v);
@@ -74,6 +75,7 @@ static const struct statement statements[] = {
     {"at TIME link NAME down for TIME", take_cut},
     {"at TIME every link down for TIME", take_cut_all},
     {"at TIME reflector NAME dies for TIME", take_death},
+    {"at TIME hub dies for TIME", take_hub_death},
     {"expect by TIME every endpoint has NAME", expect_has},
     {"expect by TIME NAME is cut off", expect_cut_off},
     {"expect by TIME NAME is out", expect_out},
@@ -411,6 +413,15 @@ static bool take_death(struct reader *r, const struct value *v)
         return fail(r, "no reflector is called '%s'", v[1].word);
     add_event(r, ACT_DIE, v[0].number, v[1].word)->site = site;
     add_event(r, ACT_REVIVE, v[0].number + v[2].number, v[1].word)->site = site;
+    return true;
+}
+
+static bool take_hub_death(struct reader *r, const struct value *v)
+{
+    const struct scenario_site *hub = &r->scenario->sites[0];
+
+    add_event(r, ACT_DIE, v[0].number, hub->name)->site = hub;
+    add_event(r, ACT_REVIVE, v[0].number + v[1].number, hub->name)->site = hub;
     return true;
 }
 

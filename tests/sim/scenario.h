@@ -10,6 +10,7 @@
  *    at 90s  link hub--site1 down for 30s
  *    at 91s  reflector site1 dies for 20s           # killed; its store stays
  *    at 92s  every link down for 30s
+ *    at 93s  hub dies for 1s
  *    at 95s  hub revokes site1-7
  *    expect by 600s every endpoint has os-patch
  *    expect by 96s site1-7 is cut off               # hung up on
@@ -124,10 +125,10 @@ struct scenario_ops {
      * chunks that were needed behind it. */
     uint64_t (*crossed_bytes)(void *arg, const struct scenario_site *site);
     uint64_t (*needed_bytes)(void *arg, const struct scenario_site *site);
-    /* The reflector is killed, and started again with what it had on its disk. */
+    /* The hub or reflector is killed, and started again with what it had on its disk. */
     void (*die)(void *arg, const struct scenario_site *site);
     void (*revive)(void *arg, const struct scenario_site *site);
-    /* What the hub has had so far. */
+    /* What the hub has had so far, also before it died. */
     uint64_t (*hub_sessions)(void *arg);
     uint64_t (*hub_requests)(void *arg);
     /* Close everything; a virtual minute passes, then `released` frees what is left. */
