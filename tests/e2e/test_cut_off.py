@@ -109,6 +109,34 @@ def test_a_branch_without_its_wan_installs_what_it_holds_and_tells_later(org, cu
     assert wait_until(lambda: org.status("a")["told"]["kept"] == 0, 20, "nothing to be kept")
 
 
+def test_a_rollout_goes_on_where_it_was_when_the_line_comes_back(org, cut, tmp_path):
+    size = 12 << 20
+    tree = make_tree(tmp_path / "tree", count=12, size=1 << 20)
+    org.admin.albedo("publish", "base/mid", tree)
+    place = org.sites["a"]
+    cut.shape("8mbit")
+    before = cut.bytes()["down"]
+    with crossing(org, "a") as seen:
+        runs = [(m, m.start("pull", "base/mid", org.folder / "targets" / f"{m.name}-mid"))
+                for m in place.members]
+        wait_until(lambda: cut.bytes()["down"] - before > size / 3, 60, "a third")
+        cut.cut()
+        wait_until(lambda: not org.status("a")["parent"]["up"], 40, "the reflector to notice")
+        at_cut = cut.bytes()["down"]
+        time.sleep(5)  # not a race: a while without a line is what is tried
+        assert all(run.daemon.is_running() for _, run in runs)
+        assert cut.bytes()["down"] == at_cut
+        cut.restore()
+        done = [run.wait() for _, run in runs]
+    assert [one.code for one in done] == [0] * len(runs), "\n".join(map(str, done))
+    for member, one in zip(place.members, done):
+        assert compare(tree, org.folder / "targets" / f"{member.name}-mid", skip_root=True) == []
+        assert one.event("pulled")["fetched_from"] == "reflector"
+    print(f"crossing ratio {seen['a']['received'] / seen['a']['stored']:.4f}")
+    # What was under way when it was cut comes again: it was never received.
+    assert seen["a"]["received"] <= 1.02 * seen["a"]["stored"], seen
+
+
 def test_a_sub_site_goes_on_while_the_site_above_is_cut_off(org, cut, tmp_path):
     tree = make_tree(tmp_path / "tree")
     org.admin.albedo("publish", "base/sub", tree)
