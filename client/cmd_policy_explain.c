@@ -177,6 +177,16 @@ static enum exit_code take_question(const struct cli *cli, const struct policy_c
     return EXIT_DONE;
 }
 
+/* When the layer that is asked about must be there; POLICY_NEVER: no deadline is known. */
+static int64_t deadline_of(const struct view *v)
+{
+    const struct policy_place *place = &v->place;
+
+    if (place->job == NULL)
+        return POLICY_NEVER;
+    return policy_deadline(policy_book_peek(v->book), place->job, place->site, v->wall_s);
+}
+
 static void put_terms(struct json_writer *w, const char *key, const struct policy *p,
                       const struct policy_terms *t, const char *text)
 {
@@ -229,6 +239,10 @@ static void explain_json(struct output *o, const struct policy_copy_of *c, const
     if (q->link != NULL) {
         json_text(w, "link", q->link);
         json_number(w, "link_sites", q->link_sites);
+    } else {
+        const struct view v = view_of(c->book, q, 0);
+        if (deadline_of(&v) != POLICY_NEVER)
+            json_signed(w, "deadline_at", deadline_of(&v));
     }
     json_array_begin(w, "lines");
     for (size_t i = 0; i < q->site_count; i++) {
@@ -273,6 +287,22 @@ static void head_when(struct output *o, const struct view *v, const struct polic
                       "strictest of all windows holds; set the clock");
 }
 
+static void tell_deadline(struct output *o, const struct view *v)
+{
+    const int64_t by_s = deadline_of(v);
+    char time[UNITS_TEXT_SIZE];
+
+    if (by_s == POLICY_NEVER)
+        return;
+    output_say(o, "%-9s      %s%s", "deadline", format_time(by_s, time),
+               by_s <= v->wall_s ? " is past: what may scavenge does not give way until it is there"
+                                 : ": what may scavenge stops giving way when it would be late");
+    output_say(o,
+               "%-9s      `albedo explain rate` tells how it stands; what is off, capped or "
+               "below a ceiling stays so",
+               "");
+}
+
 static void explain_text(struct output *o, const struct policy_copy_of *c, const struct question *q)
 {
     struct policy_explanation e;
@@ -290,6 +320,10 @@ static void explain_text(struct output *o, const struct policy_copy_of *c, const
         output_say(o, "%-9s now   %s", LINES[line].word, e.now_text);
         if (e.next_s != POLICY_NEVER)
             output_say(o, "%-9s then  %s", "", e.next_text);
+    }
+    if (q->link == NULL) {
+        const struct view v = view_of(c->book, q, 0);
+        tell_deadline(o, &v);
     }
 }
 

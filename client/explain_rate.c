@@ -13,7 +13,12 @@
 #include "client/policy_copy.h"
 #include "net/own_address.h"
 
-enum { PATH_MOST = 64, FULL_MOST = PATH_MOST + sizeof "line.down.", TOLD_NOTES = 8 };
+enum {
+    PATH_MOST = 64,
+    FULL_MOST = PATH_MOST + sizeof "line.down.",
+    TOLD_NOTES = 8,
+    DUE_SIZE = 32 + 2 * UNITS_TEXT_SIZE,
+};
 
 static const char *text_at(const struct json_doc *d, const char *way, const char *path)
 {
@@ -61,7 +66,8 @@ static void tell_notes(struct output *o, const struct json_doc *d, const char *w
 static void tell_way(struct output *o, const struct json_doc *d, const char *way)
 {
     char rate[UNITS_TEXT_SIZE], size[UNITS_TEXT_SIZE];
-    const char *law = text_at(d, way, "law.text");
+    const char *law = text_at(d, way, "law.text"), *queue = text_at(d, way, "law.queue_text");
+    const char *mode = text_at(d, way, "policy.mode");
 
     output_say(o, "\n%s", way);
     const char *holds = text_at(d, way, "policy.holds"), *next = text_at(d, way, "policy.next");
@@ -71,18 +77,41 @@ static void tell_way(struct output *o, const struct json_doc *d, const char *way
     output_say(o, "  line       at most: %s", no_limit(rate_at(d, way, "line_bps", rate)));
     if (law[0] != '\0')
         output_say(o, "  law        %s", law);
-    const bool is_off = strcmp(text_at(d, way, "policy.mode"), "off") == 0;
+    if (queue[0] != '\0' && strcmp(mode, "scavenge") == 0)
+        output_say(o, "  queue      %s", queue);
     output_say(o, "  allowed    %s",
-               is_off ? "nothing" : no_limit(rate_at(d, way, "limit_bps", rate)));
+               strcmp(mode, "off") == 0 ? "nothing" : no_limit(rate_at(d, way, "limit_bps", rate)));
     output_say(o, "  last second %s, %s in all, headers included",
                format_rate(number_at(d, way, "recent_bps"), rate),
                format_size(number_at(d, way, "wire_bytes"), size));
     tell_notes(o, d, way);
 }
 
+/* ", due at 2026-12-01T06:00:00Z: that takes 1.2 Mbit/s", or "" without a deadline. */
+static const char *due_text(const struct json_doc *d, size_t i, char out[DUE_SIZE])
+{
+    char path[PATH_MOST], time[UNITS_TEXT_SIZE], rate[UNITS_TEXT_SIZE];
+
+    snprintf(path, sizeof path, "line.jobs.%zu.by_wall_s", i);
+    const uint64_t by_wall_s = json_doc_number(d, path);
+    snprintf(path, sizeof path, "line.jobs.%zu.is_late", i);
+    const bool is_late = json_doc_bool(d, path);
+    snprintf(path, sizeof path, "line.jobs.%zu.needed_bps", i);
+    const uint64_t needed_bps = json_doc_number(d, path);
+    out[0] = '\0';
+    if (by_wall_s == 0)
+        return out;
+    snprintf(out, DUE_SIZE, ", due at %s%s%s", format_time((int64_t)by_wall_s, time),
+             is_late          ? ", which is past"
+             : needed_bps > 0 ? ": that takes "
+                              : "",
+             needed_bps > 0 ? format_rate(needed_bps, rate) : "");
+    return out;
+}
+
 static void tell_job(struct output *o, const struct json_doc *d, size_t i)
 {
-    char path[PATH_MOST], left[UNITS_TEXT_SIZE], rate[UNITS_TEXT_SIZE];
+    char path[PATH_MOST], left[UNITS_TEXT_SIZE], due[DUE_SIZE];
 
     snprintf(path, sizeof path, "line.jobs.%zu.layer", i);
     const char *layer = json_doc_text(d, path);
@@ -90,11 +119,8 @@ static void tell_job(struct output *o, const struct json_doc *d, size_t i)
     const char *state = json_doc_text(d, path);
     snprintf(path, sizeof path, "line.jobs.%zu.left_bytes", i);
     const uint64_t left_bytes = json_doc_number(d, path);
-    snprintf(path, sizeof path, "line.jobs.%zu.needed_bps", i);
-    const uint64_t needed_bps = json_doc_number(d, path);
-    output_say(o, "  %s: %s, %s left%s%s", layer, state, format_size(left_bytes, left),
-               needed_bps > 0 ? ", its deadline takes " : "",
-               needed_bps > 0 ? format_rate(needed_bps, rate) : "");
+    output_say(o, "  %s: %s, %s left%s", layer, state, format_size(left_bytes, left),
+               due_text(d, i, due));
 }
 
 static void tell_jobs(struct output *o, const struct json_doc *d)

@@ -284,6 +284,7 @@ static void write_verdict(struct law *l, const struct law_view *v)
     out->probe_period_ns = probe_period_ns(l, v->now_ns);
     out->queue_ns = law_ns(v->queue_s);
     out->own_queue_ns = law_ns(law_own_queue_s(l));
+    out->queue_most_ns = law_ns(law_high_s(l));
     out->base_rtt_ns = law_ns(law_base_s(l));
     out->delivered_bps = (uint64_t)v->delivered_mean_bps;
     out->capacity_bps = (uint64_t)l->capacity_bps;

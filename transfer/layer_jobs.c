@@ -507,6 +507,14 @@ bool layer_jobs_hold(const struct layer_jobs *all)
 
 /* ---- shown ----------------------------------------------------------------------------------- */
 
+static const char *pressed_state_of(const struct layer_job *j)
+{
+    if (j->class != POLICY_URGENT)
+        return "does not yield below what its deadline takes";
+    return j->needed_bps == UINT64_MAX ? "urgent: its deadline is past"
+                                       : "urgent: its deadline is near";
+}
+
 static const char *state_of(const struct layer_job *j)
 {
     if (is_off(j))
@@ -514,8 +522,7 @@ static const char *state_of(const struct layer_job *j)
     if (must_wait(j))
         return "waits for a layer that goes before it";
     if (j->class != POLICY_SCAVENGER)
-        return j->class == POLICY_URGENT ? "urgent: its deadline is near"
-                                         : "does not yield below what its deadline takes";
+        return pressed_state_of(j);
     return layer_job_has_rate(j) ? "held to its own rate" : "goes with its line";
 }
 

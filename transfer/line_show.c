@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* transfer/line_show.c – the line's part of a status: every figure that a rate was decided from. */
+#include <stdio.h>
+
 #include "base/units.h"
 #include "transfer/line_impl.h"
 #include "wire/json.h"
@@ -59,14 +61,26 @@ static void put_verdict(struct json_writer *w, const struct law_verdict *v)
     put_rate(w, "rate_bps", v->rate_bps);
 }
 
+/* A rule's max_queue is in it, and how much the line itself varies. */
+static const char *queue_text(const struct law_verdict *v, char out[LAW_TEXT_SIZE])
+{
+    (void)snprintf(out, LAW_TEXT_SIZE, "%.1f ms now, and above %.1f ms it is too much",
+                   in_ms(v->queue_ns), in_ms(v->queue_most_ns));
+    return out;
+}
+
 static void put_law(struct json_writer *w, const struct law_verdict *v)
 {
+    char text[LAW_TEXT_SIZE];
+
     json_object_begin(w, "law");
     put_verdict(w, v);
     if (v->window_bytes != LAW_UNLIMITED)
         json_number(w, "window_bytes", v->window_bytes);
     json_decimal(w, "queue_ms", in_ms(v->queue_ns));
     json_decimal(w, "own_queue_ms", in_ms(v->own_queue_ns));
+    json_decimal(w, "queue_most_ms", in_ms(v->queue_most_ns));
+    json_text(w, "queue_text", queue_text(v, text));
     json_decimal(w, "base_rtt_ms", in_ms(v->base_rtt_ns));
     json_number(w, "delivered_bps", v->delivered_bps);
     put_rate(w, "capacity_bps", v->capacity_bps);

@@ -117,6 +117,7 @@ static void each_mistake_is_told_with_its_line(void **state)
     refused(state, SOUND "wibble = 3\n", "r.conf:5: there is no option \"wibble\"; see");
     refused(state, SOUND "window = 8MIB\n", "r.conf:5: window: \"8MIB\": unknown unit of a size");
     refused(state, SOUND "wan_down = 0Mbit\n", "r.conf:5: wan_down: \"0Mbit\": below 12kbit");
+    refused(state, SOUND "wan_down = 0\n", "r.conf:5: wan_down: \"0\": below 12kbit");
     refused(state, SOUND "wan_down = 11kbit\n", "to stop all, use the policy (albedo pause)");
     refused(state, SOUND "wan_up = 2\n", "r.conf:5: wan_up: \"2\": a rate needs a unit");
     refused(state, SOUND "lan_rate = 1001Gbit\n", "no line has more than 1000Gbit");
