@@ -38,6 +38,7 @@ static struct alb_status pin_locked(struct segment_store *d, const char *name,
         (bytes > pins_most(d->quota_bytes) || others > pins_most(d->quota_bytes) - bytes))
         return alb_fail(ALB_FULL, "store: the pins would take more than four fifths of the quota; "
                                   "unpin something or raise the quota");
+    d->pinned_in_vain_bytes = 0;
     return pins_put(&d->pins, name, keys, count, bytes);
 }
 
@@ -55,6 +56,7 @@ static struct alb_status unpin(struct chunk_store *s, const char *name)
 {
     struct segment_store *d = from_base(s);
     pthread_mutex_lock(&d->write_lock);
+    d->pinned_in_vain_bytes = 0; /* some of it may go now */
     struct alb_status st = pins_remove(&d->pins, name);
     pthread_mutex_unlock(&d->write_lock);
     return st;

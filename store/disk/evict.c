@@ -163,7 +163,19 @@ static struct alb_status empty_it(struct eviction *e)
     return write_drops(e, true);
 }
 
-/* Held, and nobody appends to it any more. */
+/* Somebody else deleted the file.  Its chunks are misses from now on, which the index hears of when
+ * they are put or scrubbed again. */
+static void forget_lost(struct segment_store *d, uint64_t id)
+{
+    log_event(LOG_ERROR, "segment.lost",
+              "dir=%s id=%016" PRIx64 " next=\"its chunks are fetched again when they are wanted; "
+              "find out who deletes files there\"",
+              d->segments_dir, id);
+    unmark(d, id);
+    segment_table_lose(&d->table, id);
+}
+
+/* Held, and nobody appends to it any more.  NOT_FOUND: there is none, or there is none any more. */
 static struct alb_status take_victim(struct segment_store *d, enum evict_queue queue,
                                      struct segment **out)
 {
@@ -172,7 +184,10 @@ static struct alb_status take_victim(struct segment_store *d, enum evict_queue q
         store_retire(d, queue);
         id = segment_table_first_of(&d->table, queue); /* it may have been empty */
     }
-    return segment_table_hold(&d->table, id, out);
+    struct alb_status st = segment_table_hold(&d->table, id, out);
+    if (st.code == ALB_NOT_FOUND && id != 0)
+        forget_lost(d, id);
+    return st;
 }
 
 struct alb_status store_evict(struct segment_store *d, enum evict_queue queue, bool force)

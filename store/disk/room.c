@@ -5,18 +5,27 @@
  *     + the group + one segment, for what is copied on before its old place is freed  ≤  limit
  *
  * So the limit holds at every moment, and not only after an eviction is through.
+ *
+ * The index writes, merges and deletes files when it likes, so two looks may find different things:
+ * one that finds no room is always followed by an eviction, if there is anything to evict.
+ *
+ * Fault site: room.look (it finds no room).
  */
 #include "store/disk/store_parts.h"
 
 #include <sys/statvfs.h>
+#include <time.h>
 
 #include "base/alloc.h"
+#include "base/fault.h"
 
 enum {
     PUT_RESERVE = 1 << 20, /* chunks leave this much to small writes: records, removals, logs */
     BLOCK = 4096,
     AHEAD_MOST = 16 << 20,
-    AHEAD_SHARE = 64
+    AHEAD_SHARE = 64,
+    WAIT_NS = 2 * 1000 * 1000,
+    WAITS_MOST = 1000 /* two seconds; whoever puts is a job, and whoever reads takes no lock */
 };
 
 uint64_t store_used_bytes(struct segment_store *d, uint64_t queues[EVICT_QUEUES])
@@ -49,7 +58,8 @@ static struct alb_status look_at_limits(struct segment_store *d, uint64_t bytes)
     uint64_t more = blocks_for(bytes);
     if (d->evicts)
         more += index_reserve_bytes(d->index) + blocks_for(d->segment_bytes);
-    if (d->quota_bytes != 0 && store_used_bytes(d, queues) + more > d->quota_bytes)
+    if (fault_hits("room.look") || /* RocksDB writes by itself, between any two looks */
+        (d->quota_bytes != 0 && store_used_bytes(d, queues) + more > d->quota_bytes))
         return alb_fail(ALB_FULL, "store: the quota is used up");
     return look_at_floor(d, more);
 }
@@ -66,21 +76,44 @@ struct alb_status store_look_for_room(struct segment_store *d, uint64_t bytes)
     return alb_failed(st) ? st : look_at_disk(d, bytes);
 }
 
-/* One segment of the queue whose turn it is; pinned ones are looked through only when more stands
- * there than is pinned. */
+/* More stands among the pinned than was said to be pinned, and looking through it is worth it:
+ * since that last freed something, not all of it was looked through in vain. */
+static bool pinned_are_loose(const struct segment_store *d, uint64_t pinned_bytes)
+{
+    uint64_t reserved = pins_reserved_bytes(&d->pins);
+    return pinned_bytes > 2 * d->segment_bytes + reserved + reserved / 8 &&
+           d->pinned_in_vain_bytes < pinned_bytes;
+}
+
+static struct alb_status evict_pinned(struct segment_store *d, uint64_t pinned_bytes, bool force)
+{
+    uint64_t queues[EVICT_QUEUES];
+    struct alb_status st = store_evict(d, QUEUE_PINNED, force);
+    (void)segment_table_bytes(&d->table, queues);
+    if (queues[QUEUE_PINNED] < pinned_bytes)
+        d->pinned_in_vain_bytes = 0;
+    else
+        d->pinned_in_vain_bytes += d->segment_bytes;
+    return st;
+}
+
+/* One segment of the queue whose turn it is; NOT_FOUND: only what is pinned is left. */
 static struct alb_status evict_next(struct segment_store *d, bool force)
 {
     uint64_t queues[EVICT_QUEUES];
     (void)segment_table_bytes(&d->table, queues);
-    uint64_t reserved = pins_reserved_bytes(&d->pins);
-    if (queues[QUEUE_PINNED] > 2 * d->segment_bytes + reserved + reserved / 8)
-        return store_evict(d, QUEUE_PINNED, force);
+    struct alb_status st;
+    if (pinned_are_loose(d, queues[QUEUE_PINNED])) {
+        st = evict_pinned(d, queues[QUEUE_PINNED], force);
+        return st.code == ALB_NOT_FOUND ? ALB_STATUS_OK : st;
+    }
     if (queues[QUEUE_NEW] + queues[QUEUE_MAIN] == 0)
         return alb_fail(ALB_NOT_FOUND, "store: only what is pinned is left");
     pthread_mutex_lock(&d->evict_lock);
     enum evict_queue queue = evictor_victim(&d->evictor, queues);
     pthread_mutex_unlock(&d->evict_lock);
-    return store_evict(d, queue, force);
+    st = store_evict(d, queue, force);
+    return st.code == ALB_NOT_FOUND ? ALB_STATUS_OK : st; /* it was empty: look again */
 }
 
 /* Nothing is dropped for the sake of what could not be kept even then. */
@@ -97,15 +130,10 @@ static bool can_ever_fit(struct segment_store *d, uint64_t bytes)
 
 /* Whoever stays takes room again.  When as much as there is was looked through and it is still not
  * enough, everybody asked for everything: then the oldest go. */
-struct alb_status store_make_room(struct segment_store *d, uint64_t bytes)
+static struct alb_status evict_for(struct segment_store *d, uint64_t bytes)
 {
     size_t most = d->table.count + 2;
-    if (!d->evicts)
-        return store_look_for_room(d, bytes);
     struct alb_status st = look_at_limits(d, bytes);
-    if (alb_failed(st) && !can_ever_fit(d, bytes))
-        return alb_fail(ALB_FULL,
-                        "store: this is more than the quota has room for beside the pins");
     for (size_t n = 0; st.code == ALB_FULL && n < 2 * most; n++) {
         struct alb_status evicted = evict_next(d, n >= most);
         if (alb_failed(evicted) && evicted.code != ALB_FULL)
@@ -113,6 +141,27 @@ struct alb_status store_make_room(struct segment_store *d, uint64_t bytes)
         if (alb_failed(evicted) && n < most)
             n = most; /* no room even for those who stay */
         st = look_at_limits(d, bytes);
+    }
+    return st;
+}
+
+/* What was evicted is free only when its last reader is through, which is soon. */
+struct alb_status store_make_room(struct segment_store *d, uint64_t bytes)
+{
+    const struct timespec a_while = {.tv_nsec = WAIT_NS};
+    struct alb_status st = ALB_STATUS_OK;
+    if (!d->evicts)
+        return store_look_for_room(d, bytes);
+    for (unsigned n = 0; n <= WAITS_MOST; n++) {
+        st = look_at_limits(d, bytes);
+        if (alb_failed(st) && !can_ever_fit(d, bytes))
+            return alb_fail(ALB_FULL,
+                            "store: this is more than the quota has room for beside the pins");
+        if (alb_failed(st))
+            st = evict_for(d, bytes);
+        if (st.code != ALB_FULL || segment_table_gone_bytes(&d->table) == 0)
+            break;
+        (void)nanosleep(&a_while, NULL);
     }
     return alb_failed(st) ? st : look_at_disk(d, bytes);
 }

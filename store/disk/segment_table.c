@@ -41,6 +41,19 @@ void segment_table_add(struct segment_table *t, struct segment *s)
     pthread_mutex_unlock(&t->lock);
 }
 
+static struct segment *find(const struct segment_table *t, uint64_t id)
+{
+    size_t low = 0;
+    for (size_t high = t->count; low < high;) {
+        size_t middle = low + (high - low) / 2;
+        if (t->segments[middle]->id < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < t->count && t->segments[low]->id == id ? t->segments[low] : NULL;
+}
+
 /* Nobody finds it any more, so no reader comes anew. */
 static void let_go(struct segment_table *t, struct segment *s)
 {
@@ -86,6 +99,15 @@ struct alb_status segment_table_discard(struct segment_table *t, struct segment 
     return st;
 }
 
+void segment_table_lose(struct segment_table *t, uint64_t id)
+{
+    pthread_mutex_lock(&t->lock);
+    struct segment *s = find(t, id);
+    pthread_mutex_unlock(&t->lock);
+    if (s != NULL)
+        alb_ignore(segment_table_discard(t, s), "there is no file to delete");
+}
+
 struct alb_status segment_table_discard_all(struct segment_table *t)
 {
     struct alb_status st = ALB_STATUS_OK;
@@ -103,19 +125,6 @@ struct alb_status segment_table_discard_all(struct segment_table *t)
         memmove(t->segments, t->segments + done, t->count * sizeof(struct segment *));
     pthread_mutex_unlock(&t->lock);
     return st;
-}
-
-static struct segment *find(const struct segment_table *t, uint64_t id)
-{
-    size_t low = 0;
-    for (size_t high = t->count; low < high;) {
-        size_t middle = low + (high - low) / 2;
-        if (t->segments[middle]->id < id)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < t->count && t->segments[low]->id == id ? t->segments[low] : NULL;
 }
 
 /* Close the next file nobody holds.  Holds are taken under the lock, so none can begin meanwhile.
@@ -187,6 +196,17 @@ uint64_t segment_table_bytes(struct segment_table *t, uint64_t queues[EVICT_QUEU
     pthread_mutex_unlock(&t->lock);
     for (size_t i = 0; i < EVICT_QUEUES; i++)
         total += queues[i];
+    return total;
+}
+
+uint64_t segment_table_gone_bytes(struct segment_table *t)
+{
+    uint64_t total = 0;
+    pthread_mutex_lock(&t->lock);
+    close_gone(t);
+    for (size_t i = 0; i < t->gone_count; i++)
+        total += atomic_load(&t->gone[i]->disk_bytes);
+    pthread_mutex_unlock(&t->lock);
     return total;
 }
 

@@ -33,6 +33,8 @@ void segment_table_add(struct segment_table *t, struct segment *s);
 /* Forget one, and its file; whoever reads it reads on, and the file's blocks are free afterwards.
  * Its id is no other's ever.  IO: it is still there. */
 ALB_MUST_USE struct alb_status segment_table_discard(struct segment_table *t, struct segment *s);
+/* Forget one whose file is gone already.  Nobody else may be discarding. */
+void segment_table_lose(struct segment_table *t, uint64_t id);
 /* Forget all of them, and their files, the oldest first; whoever reads one reads on.  When it fails
  * the rest is still there.  Nobody may be writing.  IO. */
 ALB_MUST_USE struct alb_status segment_table_discard_all(struct segment_table *t);
@@ -45,6 +47,8 @@ bool segment_table_covers(struct segment_table *t, uint64_t id, uint64_t end);
 /* The blocks that the segments of each queue occupy; returns the sum, with those that are gone and
  * still being read. */
 uint64_t segment_table_bytes(struct segment_table *t, uint64_t queues[EVICT_QUEUES]);
+/* Of those that are gone and still being read. */
+uint64_t segment_table_gone_bytes(struct segment_table *t);
 /* The greatest id of `queue`; 0: there is none. */
 uint64_t segment_table_last_of(struct segment_table *t, enum evict_queue queue);
 /* The least id of `queue`; 0: there is none. */

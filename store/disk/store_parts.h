@@ -44,7 +44,8 @@ struct segment_store {
     struct cache_counts counts;
     struct index_scrub scrub; /* of whoever scrubs; figures are read by others */
 
-    bool evicts; /* there is a limit, so there is an evictor */
+    uint64_t pinned_in_vain_bytes; /* looked through since that freed something: room.c */
+    bool evicts;                   /* there is a limit, so there is an evictor          */
     pthread_mutex_t evict_lock;
     struct evictor evictor;
 };

@@ -35,6 +35,7 @@
 #include "store/disk/segment_store.h"
 #include "support/gen.h"
 #include "support/tmpdir.h"
+#include "support/unsynced.h"
 
 enum { KEYS = 3000, GROUP_MAX = 12, BODY_MAX = 50000, OPS = 400 };
 enum { PINS = 4, PIN_KEYS = 40 }; /* pin p holds keys p × PIN_KEYS … */
