@@ -141,16 +141,15 @@ static bool may_wake(const struct hub_wakes *w, struct wake_sleeper *s, uint64_t
     return true;
 }
 
-/* What it told within the last minute may not be written yet. */
+/* What it told within the last minute may not be written yet: another card, that it went, what it
+ * has since. */
 static void look_at_news(const struct hub_wake *k, struct wake_sleeper *s)
 {
     struct presence p = {.announce = NULL};
 
-    if (k->errand.layer[0] == '\0' || s->preset == WAKE_HAS_IT ||
-        alb_failed(presence_due(k->all->hub, s->device, &p)))
+    if (s->preset == WAKE_REFUSED || alb_failed(presence_due(k->all->hub, s->device, &p)))
         return;
-    if (hub_wake_has_it(p.announce, &k->errand))
-        s->preset = WAKE_HAS_IT;
+    hub_wake_learn(s, &p, k->begun_wall_s, &k->errand, k->password_size > 0);
     presence_release(&p);
 }
 
@@ -164,8 +163,10 @@ static void add_machine(struct hub_wake *k, struct wake_sleeper *s, uint64_t now
 
     if (e != NULL && e->announce->goes == ANNOUNCE_STAYS)
         wake_job_settle(k->core, i, WAKE_ALREADY_AWAKE, "", now_ns);
+    else if (s->has_it && s->preset != WAKE_REFUSED)
+        wake_job_settle(k->core, i, WAKE_HAS_IT, "", now_ns);
     else if (s->preset != WAKE_NO_RESULT)
-        wake_job_settle(k->core, i, s->preset, s->preset == WAKE_HAS_IT ? "" : s->why, now_ns);
+        wake_job_settle(k->core, i, s->preset, s->why, now_ns);
     else if (!may)
         wake_job_settle(k->core, i, WAKE_REFUSED, s->why, now_ns);
 }

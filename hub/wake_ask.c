@@ -144,7 +144,7 @@ static bool is_in_a_subnet(const struct announce_address *a)
     return is_v4 ? a->bits > 96 && a->bits < 128 : a->bits > 0;
 }
 
-bool hub_wake_has_it(const struct announce *a, const struct wake_errand *errand)
+static bool has_layer(const struct announce *a, const struct wake_errand *errand)
 {
     for (size_t i = 0; i < a->layer_count; i++)
         if (strcmp(a->layers[i].layer, errand->layer) == 0 &&
@@ -153,26 +153,28 @@ bool hub_wake_has_it(const struct announce *a, const struct wake_errand *errand)
     return false;
 }
 
-static void take_presence(const struct presence *p, int64_t now_wall_s,
-                          const struct wake_wish *wish, struct wake_sleeper *s)
+void hub_wake_learn(struct wake_sleeper *s, const struct presence *p, int64_t now_wall_s,
+                    const struct wake_errand *errand, bool has_password)
 {
     const struct announce_place *place = &p->announce->place;
+    struct wake_sleeper new = {.preset = WAKE_NO_RESULT};
 
-    snprintf(s->site, sizeof s->site, "%s", place->site);
-    /* It was here a moment ago: whatever a guard remembers of it was answered. */
-    s->is_again = p->goes != ANNOUNCE_STAYS && p->seen_wall_s + WAKE_AGAIN_S > now_wall_s;
-    for (size_t i = 0; i < place->address_count && s->address_count < WAKE_ORDER_ADDRESSES_MAX; i++)
+    memcpy(new.device, s->device, sizeof new.device);
+    snprintf(new.site, sizeof new.site, "%s", place->site);
+    /* It was here a moment ago: whatever a guard remembers of it was answered.  That it went may
+     * not be written yet; who is here still is not woken. */
+    new.is_again = p->seen_wall_s + WAKE_AGAIN_S > now_wall_s;
+    new.has_it = has_layer(p->announce, errand);
+    for (size_t i = 0; i < place->address_count && new.address_count < WAKE_ORDER_ADDRESSES_MAX;
+         i++)
         if (is_in_a_subnet(&place->addresses[i]))
-            s->addresses[s->address_count++] = place->addresses[i];
+            new.addresses[new.address_count++] = place->addresses[i];
     for (size_t i = 0; i < place->gateway_count && i < ANNOUNCE_GATEWAYS_MAX; i++)
-        s->gateways[s->gateway_count++] = place->gateways[i];
-    take_cards(p->announce, wish->password_size > 0, s);
-    if (s->preset == WAKE_NO_RESULT && s->address_count == 0)
-        cannot(s, "in which subnet it sleeps is not known: it told of no address");
-    if (hub_wake_has_it(p->announce, &wish->errand)) {
-        s->preset = WAKE_HAS_IT;
-        s->why[0] = '\0';
-    }
+        new.gateways[new.gateway_count++] = place->gateways[i];
+    take_cards(p->announce, has_password, &new);
+    if (new.preset == WAKE_NO_RESULT && new.address_count == 0)
+        cannot(&new, "in which subnet it sleeps is not known: it told of no address");
+    *s = new;
 }
 
 static void read_sleeper(struct hub_task *t, const struct wake_wish *wish, struct wake_sleeper *s)
@@ -181,7 +183,7 @@ static void read_sleeper(struct hub_task *t, const struct wake_wish *wish, struc
     const struct alb_status st = presence_read(t->hub->ledger.catalogue, s->device, &p);
 
     if (!alb_failed(st))
-        take_presence(&p, t->now_wall_s, wish, s);
+        hub_wake_learn(s, &p, t->now_wall_s, &wish->errand, wish->password_size > 0);
     else if (st.code == ALB_NOT_FOUND || st.code == ALB_CORRUPT)
         cannot(s, "it never told how: no agent of its was here yet");
     else

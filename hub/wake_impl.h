@@ -26,6 +26,7 @@ struct wake_sleeper {
     enum wake_result preset; /* it cannot be woken at all; `why` */
     char why[WAKE_WHY_MAX];
     bool is_again;    /* it came since it was woken last */
+    bool has_it;      /* what it would be woken for, by what it told last */
     unsigned content; /* of the job's contents, if it waits for one */
     bool owes_sleep;  /* it was woken, and is to be told that it may sleep again */
 };
@@ -129,9 +130,10 @@ ALB_MUST_USE struct alb_status hub_wake_begin(struct hub_wakes *w, const char *i
                                               const struct identity *by, struct wake_wish *wish,
                                               char why[LEDGER_WHY_SIZE]);
 
-/* By what it told when it was here last. */
-struct announce;
-bool hub_wake_has_it(const struct announce *a, const struct wake_errand *errand);
+/* How it is woken, and whether it need be, by what it told when it was here last. */
+struct presence;
+void hub_wake_learn(struct wake_sleeper *s, const struct presence *p, int64_t now_wall_s,
+                    const struct wake_errand *errand, bool has_password);
 
 /* ---- wake_content.c: what machines are woken for is brought to their sites first */
 /* Holds those that must wait.  FULL. */

@@ -54,15 +54,30 @@ def asan_options(more):
 
 
 def wait_until(condition, timeout, what):
-    """Poll until condition() is true and return its value; raise DaemonError after timeout s."""
+    """Poll until condition() is true and return its value; raise DaemonError after timeout s.
+
+    `what` was waited for: a text, or what gives one when it is needed.
+    """
     deadline = time.monotonic() + timeout
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() >= deadline:
+            what = what() if callable(what) else what
             raise DaemonError(f"after {timeout:g} s still waiting: {what}")
         time.sleep(POLL_S)
+
+
+def expect_line(process, line, timeout=30):
+    """The next line on the standard output of a Popen is this one; late, it is killed for it."""
+    late = threading.Timer(timeout, process.kill)
+    late.start()
+    said = process.stdout.readline()
+    late.cancel()
+    if said != line + "\n":
+        raise DaemonError(f"{process.args}: said {said!r} within {timeout:g} s and not {line!r}")
+
 
 
 def listening_ports(pid):

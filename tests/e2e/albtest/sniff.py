@@ -7,6 +7,7 @@
 import subprocess
 import sys
 
+from albtest.procs import expect_line
 from albtest.spaces import within
 
 # What was sent before standard input ends has been delivered: a bridge of veths has no queue.
@@ -33,7 +34,7 @@ class Sniffer:
     def __enter__(self):
         self.process = subprocess.Popen(within(self.ns, sys.executable, "-c", READER),
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout.readline() == "ready\n"
+        expect_line(self.process, "ready")
         return self
 
     def __exit__(self, *_):

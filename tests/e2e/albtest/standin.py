@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from albtest.procs import wait_until
+from albtest.procs import expect_line, wait_until
 from albtest.spaces import within
 
 PROGRAM = """
@@ -56,19 +56,16 @@ class StandIn:
             stdout=subprocess.PIPE, text=True)
 
     def visit(self):
-        self.stay()
-        wait_online(self.org, self.member.name, True)
-        self.close()
-        wait_online(self.org, self.member.name, False)
+        visit(self)
 
     def sleep(self):
         self.process = self._run("sleep")
-        assert self.process.stdout.readline() == "ready\n"
+        expect_line(self.process, "ready")
 
     def stay(self):
         self.process = self._run("stay")
-        assert self.process.stdout.readline() == "ready\n"
-        assert self.process.stdout.readline() == "announced 200\n"
+        expect_line(self.process, "ready")
+        expect_line(self.process, "announced 200")
 
     def close(self):
         if self.process is not None:
@@ -80,6 +77,18 @@ class StandIn:
 def device(org, name):
     return next(d for d in org.admin.albedo("devices").document()["devices"]
                 if d["device"] == name)
+
+
+def visit(*machines):
+    """All of them together: it is the way up to the hub, and back, that takes seconds."""
+    for one in machines:
+        one.stay()
+    for one in machines:
+        wait_online(one.org, one.member.name, True)
+    for one in machines:
+        one.close()
+    for one in machines:
+        wait_online(one.org, one.member.name, False)
 
 
 def wait_online(org, name, expected, seconds=30):
