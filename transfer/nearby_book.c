@@ -31,6 +31,7 @@ struct nearby_book {
     bool is_answered;                  /* a parent said so, of this very place */
     struct nearby_listeners listeners; /* who is told */
     struct nearby_listener *next_told; /* while they are */
+    struct digest told;                /* what the list said then; zero: there was none */
     struct timer tell, ask, spent;
     struct upstream *upstream;
     struct upstream_listener on_line;
@@ -126,10 +127,20 @@ void nearby_book_unlisten(struct nearby_book *b, struct nearby_listener *l)
     TAILQ_REMOVE(&b->listeners, l, link);
 }
 
+static void list_digest(const struct nearby_book *b, struct digest *out)
+{
+    const struct nearby *list = nearby_book_peek(b);
+
+    *out = (struct digest){{0}};
+    if (list != NULL)
+        nearby_digest(list, out);
+}
+
 static void tell_all(void *book)
 {
     struct nearby_book *b = book;
 
+    list_digest(b, &b->told);
     for (struct nearby_listener *l = TAILQ_FIRST(&b->listeners); l != NULL; l = b->next_told) {
         b->next_told = TAILQ_NEXT(l, link);
         l->changed(l);
@@ -179,7 +190,8 @@ static struct alb_status take(struct nearby_book *b, const struct upstream_answe
     const struct nearby_head before = b->head;
     struct nearby_shelved *list = NULL;
     struct nearby_head head;
-    bool is_another = false;
+    struct digest says;
+    bool is_another = false; /* than on the shelf, where a child's question may have put it first */
     size_t used;
     struct alb_status st = nearby_head_read(answer->body, answer->size, &head, &used);
 
@@ -199,7 +211,8 @@ static struct alb_status take(struct nearby_book *b, const struct upstream_answe
     if (!head.is_stale)
         nearby_shelf_note(b->shelf, &b->place, &head);
     b->head = head;
-    if (is_another || !b->is_answered || before.is_stale != head.is_stale ||
+    list_digest(b, &says);
+    if (!digest_equal(&says, &b->told) || !b->is_answered || before.is_stale != head.is_stale ||
         strcmp(before.site, head.site) != 0 || before.by != head.by)
         tell_soon(b);
     b->is_answered = true;

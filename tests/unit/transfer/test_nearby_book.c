@@ -18,6 +18,7 @@ struct book {
     struct authority *authority;
     struct upstream *upstream;
     struct nearby_book *book;
+    struct nearby_shelf *shelf; /* NULL: the book's own */
     struct nearby_listener listener;
     unsigned changed, asked;
     struct nearby_head head; /* what the parent says */
@@ -91,7 +92,8 @@ static void open_book(struct book *s)
                                                              .authority = s->authority,
                                                              .catalogue = s->catalogue,
                                                              .site = "home",
-                                                             .roams = true});
+                                                             .roams = true,
+        .shelf = s->shelf});
     s->listener.changed = on_changed;
     nearby_book_listen(s->book, &s->listener);
 }
@@ -292,6 +294,42 @@ static void nobody_is_told_of_a_list_that_says_the_same(void **state)
     assert_int_equal(s->changed, 1);
 }
 
+/* Of a reflector whose child asked: its own question then finds nothing newer. */
+static void a_list_that_came_to_the_shelf_by_another_question_is_told(void **state)
+{
+    struct book *s = *state;
+    struct nearby_shelved *taken = NULL;
+    bool is_another = false;
+
+    close_book(s);
+    struct nearby_shelf *shelf =
+        nearby_shelf_open(&(struct nearby_shelf_options){.loop = s->net.box,
+                                                         .authority = s->authority,
+                                                         .catalogue = s->catalogue,
+                                                         .max_lists = 4});
+    s->shelf = shelf;
+    open_book(s);
+    connect_box(s);
+    const unsigned before = s->changed;
+    say(s, "home", NEARBY_BY_CONFIGURED, "", 2, "box-new");
+    assert_int_equal(nearby_shelf_take(shelf, buf_peek(&s->list), buf_size(&s->list), &taken,
+                                       &is_another)
+                         .code,
+                     ALB_OK);
+    buf_clear(&s->list); /* the parent says that we have it */
+    assert_true(nearby_book_hear(s->book, "nearby home"));
+    run_ns(s, NEARBY_BOOK_JITTER_NS + NS_PER_S);
+    assert_at(s, "home", "box-new");
+    assert_int_equal(s->changed, before + 1);
+    assert_true(nearby_book_hear(s->book, "nearby home"));
+    run_ns(s, NEARBY_BOOK_JITTER_NS + NS_PER_S);
+    assert_int_equal(s->changed, before + 1);
+    close_book(s);
+    s->shelf = NULL;
+    nearby_shelf_close(shelf);
+    open_book(s);
+}
+
 static void a_list_is_asked_for_anew_when_half_of_its_time_is_over(void **state)
 {
     struct book *s = *state;
@@ -462,6 +500,7 @@ int main(void)
         TEST(behind_a_tunnel_the_site_of_the_certificate_does_not_count),
         TEST(an_event_is_followed_within_ten_seconds_if_it_concerns_us),
         TEST(nobody_is_told_of_a_list_that_says_the_same),
+        TEST(a_list_that_came_to_the_shelf_by_another_question_is_told),
         TEST(a_list_is_asked_for_anew_when_half_of_its_time_is_over),
         TEST(a_parent_that_cannot_answer_now_is_asked_again),
         TEST(a_parent_that_knows_no_lists_is_left_alone),
