@@ -2,8 +2,9 @@
 /* reflector/cache.c – care for the store while nobody waits: room ahead of need, and pins.
  *
  *     a turn, on a worker: some room is made → again at once while there is more to do; then some
- *     of the store is read again and compared, 4 MiB a second at most → the next turn in 1 s; an
- *     hour after all of it was looked at, from the beginning
+ *     of the store is read again and compared, 4 MiB a second at most; what is damaged is fetched
+ *     anew (heal.c) → the next turn in 1 s; an hour after all of it was looked at, from the
+ *     beginning
  *
  *     a pin of the configuration: RECORD (LAYER@VERSION) → ROOT → its keys → PIN (worker) → next
  *     … what could not be had is asked for again in a minute
@@ -30,6 +31,9 @@ struct cache_turn {
     struct reflector *reflector; /* NULL: it is gone */
     struct chunk_store *store;
     bool has_more, scrubs, is_round_over;
+    bool heals; /* nothing else is being healed */
+    struct chunk_key bad[CACHE_BAD_MOST];
+    size_t bad_count;
     struct alb_status st;
 };
 
@@ -70,6 +74,8 @@ static void turn_run(struct job *job)
     t->st = t->store->ops->cache->tend(t->store, &t->has_more);
     if (!alb_failed(t->st) && !t->has_more && t->scrubs)
         t->st = t->store->ops->cache->scrub(t->store, SCRUB_BYTES, &t->is_round_over);
+    if (t->heals)
+        t->bad_count = t->store->ops->cache->take_bad(t->store, t->bad);
 }
 
 static void turn_done(struct job *job)
@@ -82,6 +88,8 @@ static void turn_done(struct job *job)
         if (t->is_round_over)
             r->cache->rest_until_ns = loop_now_ns(r->options.loop) + ROUND_REST_NS;
         timer_set_in(&r->cache->turn_timer, t->has_more ? SOON_NS : TURN_NS);
+        if (t->bad_count > 0)
+            reflector_heal(r, t->bad, t->bad_count);
     }
     free(t);
 }
@@ -94,6 +102,7 @@ static void begin_turn(void *reflector)
     t->job = (struct job){.run = turn_run, .done = turn_done, .work_bytes = 1 << 20};
     t->reflector = r;
     t->store = r->options.store;
+    t->heals = r->healing.heal == NULL;
     t->scrubs = loop_now_ns(r->options.loop) >= r->cache->rest_until_ns;
     r->cache->turn = t;
     loop_submit(r->options.loop, &t->job);
@@ -230,6 +239,7 @@ void reflector_close_cache(struct reflector *r)
 
     if (c == NULL)
         return;
+    reflector_stop_healing(r);
     timer_stop(&c->turn_timer);
     timer_stop(&c->pin_timer);
     if (c->waits_for_record)

@@ -69,6 +69,10 @@ struct reflector {
     struct serve *serve;
     struct feed *feed;
     struct reflector_cache *cache; /* cache.c; NULL: a store that drops nothing */
+    struct {                       /* heal.c */
+        struct heal *heal;         /* under way; NULL: nothing is */
+        uint64_t chunks, bytes, failed, unnamed;
+    } healing;
     struct listener *listener;
     struct roster *roster; /* who is behind this box */
     struct announcer *announcer;
@@ -195,6 +199,10 @@ void reflector_handle_prefetched(void *reflector, struct serve_request *rq);
 /* cache.c: room ahead of need, pins; behind the roots, closed before them. */
 void reflector_open_cache(struct reflector *r);
 void reflector_close_cache(struct reflector *r);
+/* heal.c: at most CACHE_BAD_MOST chunks that were found damaged are fetched anew; one call at a
+ * time (healing.heal). */
+void reflector_heal(struct reflector *r, const struct chunk_key *keys, size_t count);
+void reflector_stop_healing(struct reflector *r);
 
 /* report.c: what it tells people */
 void reflector_open_reports(struct reflector *r);

@@ -117,7 +117,8 @@ static void put_queues(struct json_writer *w, const struct reflector_figures *f)
 }
 
 /* What is dropped and why; the store's own words (store/cache.h). */
-static void put_cache(struct json_writer *w, const struct cache_stats *c)
+static void put_cache(struct json_writer *w, const struct reflector *r,
+                      const struct cache_stats *c)
 {
     if (c->policy == NULL)
         return;
@@ -139,6 +140,9 @@ static void put_cache(struct json_writer *w, const struct cache_stats *c)
     json_number(w, "scrubbed_chunks", c->scrub.chunks);
     json_number(w, "scrubbed_bytes", c->scrub.bytes);
     json_number(w, "scrubbed_bad", c->scrub.bad);
+    json_number(w, "healed_chunks", r->healing.chunks);
+    json_number(w, "healed_bytes", r->healing.bytes);
+    json_number(w, "not_healed", r->healing.failed + r->healing.unnamed);
     json_end(w);
 }
 
@@ -213,7 +217,7 @@ static struct alb_status status_text(const struct reflector *r, const struct ref
     prefetcher_show(r->prefetcher, w);
     reflector_show_siblings(r, w);
     put_queues(w, f);
-    put_cache(w, cache);
+    put_cache(w, r, cache);
     reflector_show_told(r, w);
     reflector_show_state(r, w);
     json_number(w, "layers", r->layers.doc == NULL ? 0 : json_doc_count(r->layers.doc, "layers"));

@@ -14,7 +14,7 @@
 #include "store/chunk_store.h"
 #include "store/evict.h"
 
-enum { PIN_NAME_MAX = 255, PINS_MAX = 64, PINS_SHARE_PERCENT = 80 };
+enum { PIN_NAME_MAX = 255, PINS_MAX = 64, PINS_SHARE_PERCENT = 80, CACHE_BAD_MOST = 64 };
 
 struct cache_counts {
     uint64_t evicted_segments;
@@ -60,6 +60,9 @@ struct cache_ops {
      * compares check values.  What is damaged is dropped, so that it is asked of the parent when
      * it is wanted next.  One caller at a time. */
     struct alb_status (*scrub)(struct chunk_store *s, uint64_t bytes, bool *is_round_over);
+    /* What scrubbing found damaged since the last call: those who have a parent fetch it anew.  Of
+     * more than CACHE_BAD_MOST between two calls the others are fetched when they are wanted. */
+    size_t (*take_bad)(struct chunk_store *s, struct chunk_key keys[CACHE_BAD_MOST]);
     /* Replaces the pin of this name.  FULL: more than the share of the quota, or PINS_MAX; INVALID:
      * the name. */
     struct alb_status (*pin)(struct chunk_store *s, const char *name, const struct chunk_key *keys,

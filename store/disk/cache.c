@@ -153,6 +153,7 @@ const struct cache_ops store_cache_ops = {
     .touch = store_touch,
     .tend = store_tend,
     .scrub = store_scrub,
+    .take_bad = store_take_bad,
     .pin = pin,
     .unpin = unpin,
     .list_pins = list_pins,

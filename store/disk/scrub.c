@@ -19,6 +19,14 @@ static void forget(struct segment_store *d, const struct chunk_key *key,
     pthread_mutex_unlock(&d->write_lock);
 }
 
+static void remember_bad(struct segment_store *d, const struct chunk_key *key)
+{
+    pthread_mutex_lock(&d->write_lock);
+    if (d->bad_count < CACHE_BAD_MOST)
+        d->bad[d->bad_count++] = *key;
+    pthread_mutex_unlock(&d->write_lock);
+}
+
 static void look_at(struct segment_store *d, struct index_scrub *now, const struct chunk_key *key,
                     const struct index_entry *listed)
 {
@@ -39,6 +47,7 @@ static void look_at(struct segment_store *d, struct index_scrub *now, const stru
         return;
     now->bad++;
     store_note_damage(d, key, &e, st);
+    remember_bad(d, key);
 }
 
 static struct alb_status look_on(struct segment_store *d, struct index_scrub *now, uint64_t bytes)
@@ -74,4 +83,15 @@ struct alb_status store_scrub(struct chunk_store *s, uint64_t bytes, bool *is_ro
     d->scrub = now;
     pthread_mutex_unlock(&d->write_lock);
     return alb_failed(st) ? st : index_put_scrub(d->index, &now);
+}
+
+size_t store_take_bad(struct chunk_store *s, struct chunk_key keys[CACHE_BAD_MOST])
+{
+    struct segment_store *d = ALB_CONTAINER(s, struct segment_store, base);
+    pthread_mutex_lock(&d->write_lock);
+    size_t count = d->bad_count;
+    memcpy(keys, d->bad, count * sizeof(*keys));
+    d->bad_count = 0;
+    pthread_mutex_unlock(&d->write_lock);
+    return count;
 }

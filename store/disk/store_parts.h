@@ -43,6 +43,8 @@ struct segment_store {
     struct pins pins;
     struct cache_counts counts;
     struct index_scrub scrub; /* of whoever scrubs; figures are read by others */
+    struct chunk_key bad[CACHE_BAD_MOST]; /* found since somebody last took them */
+    size_t bad_count;
 
     uint64_t pinned_in_vain_bytes; /* looked through since that freed something: room.c */
     bool evicts;                   /* there is a limit, so there is an evictor          */
@@ -99,6 +101,7 @@ void store_forget_entry(struct segment_store *d, const struct chunk_key *key,
 /* cache.h's: in room.c, scrub.c and cache.c. */
 ALB_MUST_USE struct alb_status store_scrub(struct chunk_store *s, uint64_t bytes,
                                            bool *is_round_over);
+size_t store_take_bad(struct chunk_store *s, struct chunk_key keys[CACHE_BAD_MOST]);
 ALB_MUST_USE struct alb_status store_tend(struct chunk_store *s, bool *more);
 void store_touch(struct chunk_store *s, const struct chunk_key *key);
 extern const struct cache_ops store_cache_ops;

@@ -165,9 +165,13 @@ def test_a_byte_that_the_disk_turned_is_found_by_scrubbing_and_healed_from_above
     bytes_there[len(bytes_there) // 2] ^= 0x10
     file.write_bytes(bytes_there)
     site.reflector.start()
-    wait_until(lambda: site.reflector_status()["cache"]["scrubbed_bad"] == 1, 30, "a bad chunk")
-    before = site.reflector_status()["sources"]["parent"]["chunks"]
-    pull(site, 1, tree)
+    wait_until(lambda: site.reflector_status()["cache"]["healed_chunks"] == 1, 30, "a chunk healed")
     status = site.reflector_status()
-    assert status["sources"]["parent"]["chunks"] == before + 1
-    assert status["chunks"]["damaged"] == 0  # nobody had to find out the hard way
+    assert status["cache"]["scrubbed_bad"] == 1 and status["cache"]["not_healed"] == 0
+    assert status["sources"]["parent"]["chunks"] == 1
+    assert 0 < status["cache"]["healed_bytes"] < MB
+    restart(site)  # what was healed is on the disk
+    site.hub.kill()
+    shutil.rmtree(site.folder / "target0")
+    pull(site, 0, tree)  # nobody had to find out the hard way
+    assert site.reflector_status()["chunks"]["damaged"] == 0

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
@@ -485,6 +486,31 @@ static void room_that_a_reader_still_holds_is_waited_for(void **state)
     assert_true(occupied(f) <= QUOTA);
 }
 
+static void what_scrubbing_finds_damaged_is_named_once_and_can_be_put_again(void **state)
+{
+    struct fixture *f = *state;
+    const struct cache_ops *cache = f->store->ops->cache;
+    struct chunk_key bad[CACHE_BAD_MOST];
+    struct chunk_key key = key_of(7);
+    struct chunk_place place;
+    bool is_round_over = false;
+    assert_int_equal(put(f, 0, 40), ALB_OK);
+    assert_int_equal(chunk_store_locate(f->store, &key, &place).code, ALB_OK);
+    AUTO_FREE char *path = tmpdir_path(f->tmp, place.file);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, "?", 1, (off_t)place.offset + RECORD_HEADER_SIZE + 100), 1);
+    assert_int_equal(close(fd), 0);
+    while (!is_round_over)
+        assert_int_equal(cache->scrub(f->store, 10 * BODY, &is_round_over).code, ALB_OK);
+    assert_int_equal(cache->take_bad(f->store, bad), 1);
+    assert_true(chunk_key_equal(&bad[0], &key));
+    assert_int_equal(cache->take_bad(f->store, bad), 0);
+    assert_false(get(f, 7));
+    assert_int_equal(put(f, 4, GROUP), ALB_OK);
+    assert_true(get(f, 7));
+}
+
 static void what_would_be_lost_is_answered(void **state)
 {
     struct fixture *f = *state;
@@ -544,6 +570,7 @@ int main(void)
         CACHE_TEST(a_put_is_not_refused_because_the_index_grew_just_then),
 #endif
         CACHE_TEST(room_that_a_reader_still_holds_is_waited_for),
+        CACHE_TEST(what_scrubbing_finds_damaged_is_named_once_and_can_be_put_again),
         CACHE_TEST(what_would_be_lost_is_answered),
         CACHE_TEST(a_wipe_takes_chunks_and_pins),
     };
