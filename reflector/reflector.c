@@ -156,6 +156,7 @@ static struct alb_status start_serve(struct reflector *r)
                                                           .own_site = o->site,
                                                           .changed = serve_branch_changed});
     r->serve = serve_new(&(struct serve_options){.loop = o->loop,
+                                                 .device = o->device,
                                                  .port = PORT_TREE,
                                                  .authority = r->authority,
                                                  .records = r->records,

@@ -163,6 +163,14 @@ static bool may_read(const void *rq, const char *layer)
     return serve_may_read(rq, layer);
 }
 
+/* Our own attempts may be ten seconds apart: it was away, and has come back. */
+static void call_back(const struct reflector *r, const char *device)
+{
+    for (size_t i = 0; r->siblings != NULL && i < SIBLINGS_MOST; i++)
+        if (r->siblings->all[i] != NULL && sibling_is(r->siblings->all[i], device))
+            sibling_call(r->siblings->all[i]);
+}
+
 void reflector_handle_arrivals(void *reflector, struct serve_request *rq)
 {
     struct reflector *r = reflector;
@@ -177,6 +185,7 @@ void reflector_handle_arrivals(void *reflector, struct serve_request *rq)
                      "this one has names no such reflector: ask again later");
         return;
     }
+    call_back(r, rq->session->who.device);
     if (serve_query(rq, "since", since, sizeof since) &&
         alb_failed(parse_u64(since, UINT64_MAX, &number))) {
         serve_refuse(rq, ALB_INVALID, "?since= wants a number");

@@ -88,6 +88,7 @@ typedef void (*serve_handler)(void *arg, struct serve_request *rq);
 
 struct serve_options {
     struct loop *loop;
+    const char *device;          /* who we are, borrowed; NULL: no sibling is to tell us from it */
     unsigned port;               /* PORT_TREE or PORT_ADMIN */
     struct authority *authority; /* borrowed */
     struct record_book *records; /* borrowed; may be NULL on the admin port */

@@ -16,10 +16,13 @@
 #include "base/log.h"
 #include "transfer/branches.h"
 #include "transfer/serve_impl.h"
+#include "transfer/sibling.h"
 #include "wire/batch.h"
 
 enum { HOLD_BYTES = 1 << 20, LANE_BYTES = 4 << 20 };
 #define QUEUED_EVERY_NS (4 * NS_PER_S)
+/* Well before a sibling takes us for dead (sibling.h). */
+#define QUEUED_HELD_NS (SIBLING_LATE_NS / 6)
 
 enum spot_state {
     SPOT_ASKED,  /* the supply will tell            */
@@ -201,7 +204,7 @@ void serve_handle_chunks(void *arg, struct serve_request *rq)
     /* The head goes out now, "queued" follows while the root is being opened: slow is not dead. */
     serve_answer_stream(rq, "application/x-albedo-batch",
                         &(struct http_source){.pull = pull_items, .arg = b});
-    timer_set_in(&b->queued, QUEUED_EVERY_NS);
+    timer_set_in(&b->queued, b->only_held ? QUEUED_HELD_NS : QUEUED_EVERY_NS);
     root_book_open(s->options.roots, b->request.layer, &b->request.root, &b->root_wait);
 }
 
@@ -236,11 +239,22 @@ static void set_absent(struct spot *spot, enum item_status outcome)
     TAILQ_INSERT_TAIL(&spot->batch->ready, spot, link);
 }
 
+/* Two siblings that want the same at the same moment ask each other: it is fetched by the one
+ * whose name comes first, and the other waits. */
+static enum want_reach reach_of(const struct batch_answer *b)
+{
+    const char *us = b->serve->options.device;
+
+    if (!b->only_held)
+        return REACH_PARENT;
+    return us != NULL && strcmp(us, b->rq->session->who.device) < 0 ? REACH_COMING : REACH_HELD;
+}
+
 static void ask_spot(struct spot *spot)
 {
     spot->state = SPOT_ASKED;
     spot->waiter.done = spot_told;
-    spot->waiter.reach = spot->batch->only_held ? REACH_HELD : REACH_PARENT;
+    spot->waiter.reach = reach_of(spot->batch);
     supply_ask(spot->batch->serve->options.supply, &spot->key, &spot->waiter);
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "chunk/codec.h"
 #include "wire/arrivals.h"
 #include "wire/json.h"
 
@@ -18,7 +19,13 @@
 #define POLL_FAILED_NS NS_PER_S
 #define POLL_TIMEOUT_NS (10 * NS_PER_S)
 #define BUSY_FOR_NS (10 * NS_PER_S)
-enum { MISSES = 8, ASKS_MOST = 1024 };
+/* That it waits itself it says every 4 s (serve_batch.c), and for one chunk no longer than this. */
+#define QUEUED_NS (6 * NS_PER_S)
+#define COMING_MOST_NS (120 * NS_PER_S)
+#define CALL_NS (2 * NS_PER_S)
+/* So many batches that what waits there holds nothing else up, and fewer than it serves at once. */
+enum { FAILURES = 8, ASKS_MOST = 1024, BATCHES = 32, AGAINS = 3 };
+#define OUTSTANDING_BYTES ((uint64_t)ASKS_MOST * CHUNK_STORED_MAX)
 
 struct mirror_slot {
     struct sibling *owner;
@@ -35,8 +42,10 @@ struct sibling {
     bool is_believed;      /* the line is up and leads to whom it should   */
     TAILQ_HEAD(, sibling_ask) asks;
     size_t ask_count;
-    unsigned misses; /* in a row */
+    unsigned failures; /* in a row */
     uint64_t paused_until_ns, pause_ns;
+    uint64_t brought_ns; /* when it last gave something */
+    uint64_t called_ns;
     /* The mirror: one batch at a time. */
     struct timer poll;
     struct upstream_request *polling;
@@ -46,6 +55,8 @@ struct sibling {
     uint64_t since, busy_until_ns;
     struct mirror_slot *slots; /* BATCH_ITEMS_MAX */
     size_t busy;
+    bool was_paused;                             /* something of this batch was not asked for */
+    unsigned agains;                             /* so the same is asked for again            */
     uint64_t hits, missed, late, mirrored, lost; /* counters */
 };
 
@@ -81,7 +92,13 @@ struct sibling *sibling_new(const struct sibling_options *options)
     s->on_line = (struct upstream_listener){.up = on_up, .down = on_down};
     upstream_listen(s->upstream, &s->on_line);
     s->supply = supply_new(&(struct supply_options){
-        .loop = options->loop, .upstream = s->upstream, .only_held = true, .cache_bytes = 1});
+        .loop = options->loop,
+        .upstream = s->upstream,
+        .only_held = true,
+        .cache_bytes = 1,
+        .max_batches = BATCHES,
+        .max_outstanding_bytes = OUTSTANDING_BYTES,
+    });
     return s;
 }
 
@@ -129,7 +146,7 @@ static void on_up(struct upstream_listener *l)
     }
     log_event(LOG_INFO, "sibling.up", "device=%s", s->device);
     s->since = 0; /* it may have begun anew, and its numbers with it */
-    s->misses = 0;
+    s->failures = s->agains = 0;
     s->paused_until_ns = 0;
     s->pause_ns = PAUSE_LEAST_NS;
     timer_set_in(&s->poll, 0);
@@ -157,6 +174,7 @@ void sibling_ask(struct sibling *s, const struct chunk_key *key, const struct wh
                  bool patient, struct sibling_ask *a)
 {
     a->sibling = s;
+    a->since_ns = loop_now_ns(s->options.loop);
     a->waiter = (struct waiter){.done = told, .where = *where};
     timer_init(&a->late, s->options.loop, is_late, a);
     timer_set_in(&a->late, patient ? PATIENT_NS : SIBLING_LATE_NS);
@@ -198,14 +216,28 @@ static void told(struct waiter *w, struct alb_status st, struct chunk *chunk)
 
     if (!alb_failed(st)) {
         s->hits++;
-        s->misses = 0;
+        s->failures = 0;
         s->pause_ns = PAUSE_LEAST_NS;
+        s->brought_ns = loop_now_ns(s->options.loop);
     } else {
         s->missed++;
-        if (++s->misses >= MISSES)
+        if (st.code != ALB_NOT_FOUND && ++s->failures >= FAILURES)
             pause_asking(s);
     }
     end_ask(a, st, chunk);
+}
+
+/* It said that it waits itself, and what it waits for does come. */
+static bool is_coming(const struct sibling_ask *a)
+{
+    const struct sibling *s = a->sibling;
+    const uint64_t now_ns = loop_now_ns(s->options.loop);
+    const uint64_t heard_ns = s->brought_ns > a->since_ns ? s->brought_ns : a->since_ns;
+    struct supply_stats stats;
+
+    supply_stats(s->supply, &stats);
+    return stats.fetch.before_ns != 0 && now_ns - stats.fetch.before_ns < QUEUED_NS &&
+           now_ns - heard_ns < SIBLING_COMING_NS && now_ns - a->since_ns < COMING_MOST_NS;
 }
 
 /* Who hangs is not asked at all for a while. */
@@ -213,6 +245,10 @@ static void is_late(void *arg)
 {
     struct sibling_ask *a = arg;
 
+    if (is_coming(a)) {
+        timer_set_in(&a->late, SIBLING_LATE_NS);
+        return;
+    }
     a->sibling->late++;
     pause_asking(a->sibling);
     end_ask(a, alb_fail(ALB_TIMEOUT, "the sibling is too slow"), NULL);
@@ -282,6 +318,7 @@ static void polled(void *arg, const struct upstream_answer *answer)
     }
     s->busy_until_ns = now_ns + BUSY_FOR_NS;
     s->paused_until_ns = 0;
+    s->was_paused = false;
     s->root_wait = (struct root_wait){.done = opened};
     s->waits_root = true;
     root_book_open(s->options.roots, s->news.came.layer, &s->news.came.root, &s->root_wait);
@@ -300,6 +337,19 @@ static void ask_slot(struct sibling *s, size_t at, const struct root_view *view,
     supply_ask(s->options.supply, &key, &slot->waiter);
 }
 
+/* What was not asked for, since it was too slow a moment ago, is not passed over for that. */
+static void end_news(struct sibling *s)
+{
+    if (s->was_paused && s->agains < AGAINS) {
+        s->agains++;
+        timer_set_in(&s->poll, POLL_FAILED_NS);
+        return;
+    }
+    s->agains = 0;
+    s->since = s->news.next;
+    timer_set_in(&s->poll, POLL_NS);
+}
+
 static void opened(struct root_wait *w, struct alb_status st, const struct root_view *view)
 {
     struct sibling *s = ALB_CONTAINER(w, struct sibling, root_wait);
@@ -307,14 +357,13 @@ static void opened(struct root_wait *w, struct alb_status st, const struct root_
     size_t at = 0;
 
     s->waits_root = false;
-    s->since = s->news.next;
     for (size_t i = 0; !alb_failed(st) && i < r->run_count; i++)
         for (uint32_t k = 0; k < r->runs[i].count && at < BATCH_ITEMS_MAX; k++)
             ask_slot(s, at++, view, r->runs[i].first + k);
     if (!alb_failed(st))
         root_book_close_view(s->options.roots, view);
     if (s->busy == 0)
-        timer_set_in(&s->poll, POLL_NS);
+        end_news(s);
 }
 
 static void came(struct waiter *w, struct alb_status st, struct chunk *chunk)
@@ -325,15 +374,31 @@ static void came(struct waiter *w, struct alb_status st, struct chunk *chunk)
     (void)chunk; /* the supply keeps it */
     slot->is_busy = false;
     s->mirrored += !alb_failed(st);
+    s->was_paused |= alb_failed(st) && !sibling_is_worth_asking(s);
     if (--s->busy == 0)
-        timer_set_in(&s->poll, POLL_NS);
+        end_news(s);
+}
+
+void sibling_call(struct sibling *s)
+{
+    const uint64_t now_ns = loop_now_ns(s->options.loop);
+
+    if (upstream_is_up(s->upstream) || now_ns < s->called_ns + CALL_NS)
+        return;
+    s->called_ns = now_ns;
+    upstream_move(s->upstream, &s->options.place);
 }
 
 /* ---- said ------------------------------------------------------------------------------------ */
 
+bool sibling_is(const struct sibling *s, const char *device)
+{
+    return strcmp(s->device, device) == 0;
+}
+
 bool sibling_is_at(const struct sibling *s, const char *device, const struct upstream_place *place)
 {
-    return strcmp(s->device, device) == 0 && strcmp(s->options.place.host, place->host) == 0 &&
+    return sibling_is(s, device) && strcmp(s->options.place.host, place->host) == 0 &&
            s->options.place.port == place->port;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* transfer/sibling.h – another reflector of our site on our LAN: asked before the parent, copied.
  *
- *     supply misses ──> sibling_ask() ── "only what you hold" ──> here: kept, told
+ *     supply misses ──> sibling_ask() ── "what you hold or fetch" ──> here, or it comes: kept, told
  *                                     └─ missing, late, gone ──> the parent, as without siblings
  *
  *     GET /v1/arrivals?since=N ──> what came to it over the WAN ──> root ──> each position is asked
@@ -10,9 +10,11 @@
  *
  * A sibling names positions, never keys: what they are is read from lists that our own parent
  * vouches for, and what comes is checked against its name, so one that lies costs time.  So does
- * one that hangs: SIBLING_LATE_NS a chunk; and after MISSES in a row it is not asked for a while
- * that doubles from 1 s to 30 s, or until it says that something came.  Mirroring asks for a batch
- * at a time (256 chunks), and remembers in its number how far it is.
+ * one that hangs: SIBLING_LATE_NS a chunk, SIBLING_COMING_NS after it said that it waits itself;
+ * then, or after FAILURES in a row, it is not asked for a while that doubles from 1 s to 30 s, or
+ * until it says that something came.  That it lacks something is no failure: to ask costs a round
+ * trip of the LAN, not to ask may cost the WAN the same chunk twice.  Mirroring asks for a batch at
+ * a time (256 chunks), and remembers in its number how far it is.
  */
 #pragma once
 
@@ -22,6 +24,8 @@
 #include "transfer/upstream.h"
 
 #define SIBLING_LATE_NS (300 * UINT64_C(1000000))
+/* Waited for what it fetches itself, as long as it says so and something comes of it this often. */
+#define SIBLING_COMING_NS (10 * UINT64_C(1000000000))
 
 struct sibling;
 
@@ -50,6 +54,7 @@ struct sibling_ask { /* the asker's storage */
     void (*done)(struct sibling_ask *a, struct alb_status st, struct chunk *chunk);
     struct waiter waiter;
     struct timer late;
+    uint64_t since_ns;
     struct sibling *sibling;
     TAILQ_ENTRY(sibling_ask) link;
 };
@@ -62,6 +67,10 @@ void sibling_ask(struct sibling *s, const struct chunk_key *key, const struct wh
 /* Somebody else waits now. */
 void sibling_ask_hurry(struct sibling_ask *a);
 
+/* It called us, so it is there: if the line to it is down, it is called now. */
+void sibling_call(struct sibling *s);
+
+bool sibling_is(const struct sibling *s, const char *device);
 bool sibling_is_at(const struct sibling *s, const char *device, const struct upstream_place *place);
 /* As members of the object being written: a status. */
 struct json_writer;

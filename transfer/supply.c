@@ -157,11 +157,12 @@ void supply_ask(struct supply *s, const struct chunk_key *key, struct waiter *wa
         join(s, waiter);
 }
 
-/* A search that went further than this waiter's may go is none of his: it may take long. */
+/* A sibling waits for what the parent was asked for already, so that it comes once; of two that
+ * ask each other for the same, one is told no.  Our own mirror does not wait for the parent. */
 static void join(struct supply *s, struct waiter *waiter)
 {
     struct want *want = waiter->want;
-    const bool is_too_far = (waiter->reach == REACH_HELD && want->stage != WANT_LOOKING) ||
+    const bool is_too_far = (waiter->reach == REACH_HELD && want->stage == WANT_BESIDE) ||
                             (waiter->reach == REACH_BESIDE && want->stage == WANT_FETCHING);
 
     if (is_too_far) {
@@ -276,17 +277,28 @@ static void look_done(struct job *job)
     free(look);
 }
 
+static bool is_for_parent(const struct want *want)
+{
+    const struct waiter *w;
+
+    TAILQ_FOREACH(w, &want->waiters, link)
+    if (w->reach == REACH_PARENT)
+        return true;
+    return false;
+}
+
 /* Those for whom it may not go further are told so; false: nobody is left, and the want is gone. */
 static bool goes_on_beyond(struct supply *s, struct want *want, enum want_reach reach)
 {
     const struct alb_status st = alb_fail(ALB_NOT_FOUND, "it is not held here");
+    const bool is_coming = is_for_parent(want);
     struct waiter *w, *next;
 
     if (TAILQ_EMPTY(&want->waiters))
         return true; /* whoever searches sees to those that everybody left */
     for (w = TAILQ_FIRST(&want->waiters); w != NULL; w = next) {
         next = TAILQ_NEXT(w, link);
-        if (w->reach < reach)
+        if (w->reach == REACH_COMING ? is_coming : w->reach < reach)
             continue;
         want_table_leave(&s->table, w);
         answer_later(s, w, st, NULL);
@@ -297,16 +309,6 @@ static bool goes_on_beyond(struct supply *s, struct want *want, enum want_reach 
     else
         want_table_finish(&s->table, want, st, NULL);
     return w != NULL;
-}
-
-static bool is_for_parent(const struct want *want)
-{
-    const struct waiter *w;
-
-    TAILQ_FOREACH(w, &want->waiters, link)
-    if (w->reach == REACH_PARENT)
-        return true;
-    return false;
 }
 
 static void not_in_store(struct supply *s, struct want *want, struct alb_status st)

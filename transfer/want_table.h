@@ -38,9 +38,10 @@ struct want;
 
 /* How far a search may go for a waiter. */
 enum want_reach {
-    REACH_PARENT, /* to the parent, if need be                         */
-    REACH_BESIDE, /* a sibling is asked, the parent is not             */
-    REACH_HELD,   /* only what is here: who asks is a sibling himself  */
+    REACH_PARENT, /* to the parent, if need be                                               */
+    REACH_COMING, /* a sibling asks: what is here, or looked for here for somebody else      */
+    REACH_BESIDE, /* a sibling is asked, the parent is not                                   */
+    REACH_HELD,   /* a sibling asks that is to fetch first: what is here, or asked for above */
 };
 enum want_stage { WANT_LOOKING, WANT_BESIDE, WANT_FETCHING };
 
