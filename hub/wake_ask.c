@@ -157,24 +157,24 @@ void hub_wake_learn(struct wake_sleeper *s, const struct presence *p, int64_t no
                     const struct wake_errand *errand, bool has_password)
 {
     const struct announce_place *place = &p->announce->place;
-    struct wake_sleeper new = {.preset = WAKE_NO_RESULT};
+    struct wake_sleeper told = {.preset = WAKE_NO_RESULT};
 
-    memcpy(new.device, s->device, sizeof new.device);
-    snprintf(new.site, sizeof new.site, "%s", place->site);
+    memcpy(told.device, s->device, sizeof told.device);
+    snprintf(told.site, sizeof told.site, "%s", place->site);
     /* It was here a moment ago: whatever a guard remembers of it was answered.  That it went may
      * not be written yet; who is here still is not woken. */
-    new.is_again = p->seen_wall_s + WAKE_AGAIN_S > now_wall_s;
-    new.has_it = has_layer(p->announce, errand);
-    for (size_t i = 0; i < place->address_count && new.address_count < WAKE_ORDER_ADDRESSES_MAX;
+    told.is_again = p->seen_wall_s + WAKE_AGAIN_S > now_wall_s;
+    told.has_it = has_layer(p->announce, errand);
+    for (size_t i = 0; i < place->address_count && told.address_count < WAKE_ORDER_ADDRESSES_MAX;
          i++)
         if (is_in_a_subnet(&place->addresses[i]))
-            new.addresses[new.address_count++] = place->addresses[i];
+            told.addresses[told.address_count++] = place->addresses[i];
     for (size_t i = 0; i < place->gateway_count && i < ANNOUNCE_GATEWAYS_MAX; i++)
-        new.gateways[new.gateway_count++] = place->gateways[i];
-    take_cards(p->announce, has_password, &new);
-    if (new.preset == WAKE_NO_RESULT && new.address_count == 0)
-        cannot(&new, "in which subnet it sleeps is not known: it told of no address");
-    *s = new;
+        told.gateways[told.gateway_count++] = place->gateways[i];
+    take_cards(p->announce, has_password, &told);
+    if (told.preset == WAKE_NO_RESULT && told.address_count == 0)
+        cannot(&told, "in which subnet it sleeps is not known: it told of no address");
+    *s = told;
 }
 
 static void read_sleeper(struct hub_task *t, const struct wake_wish *wish, struct wake_sleeper *s)
