@@ -269,7 +269,8 @@ void days_write(uint8_t days, struct buf *out)
 struct alb_status limit_parse(const char *text, uint64_t *bps)
 {
     const struct alb_status none =
-        alb_fail(ALB_INVALID, "0 is no rate: say mode off, or leave it out for no limit");
+        alb_fail(ALB_INVALID, "0 is no rate: leave it out for no limit; a rule with mode off stops "
+                              "everything");
     uint64_t rate;
     struct alb_status st = strcmp(text, "0") == 0 ? none : parse_rate(text, &rate);
 
@@ -279,7 +280,8 @@ struct alb_status limit_parse(const char *text, uint64_t *bps)
         return none;
     if (rate < RATE_LEAST_BPS)
         return alb_fail(ALB_INVALID, "less than one packet of 1500 bytes a second moves nothing: "
-                                     "say at least 12kbit, or mode off");
+                                     "say at least 12kbit; a rule with mode off stops "
+                                     "everything");
     if (rate > RATE_MOST_BPS)
         return alb_fail(ALB_INVALID, "no link has more than 1000Gbit");
     *bps = rate;

@@ -43,9 +43,9 @@ def rule(mode, **more):
     return {"name": "r", "scope": "global", "mode": mode} | more
 
 
-PACKET = ("less than one packet of 1500 bytes a second moves nothing: say at least 12kbit, or mode "
-          "off")
-NO_RATE = "0 is no rate: say mode off, or leave it out for no limit"
+PACKET = ("less than one packet of 1500 bytes a second moves nothing: say at least 12kbit; a rule "
+          "with mode off stops everything")
+NO_RATE = "0 is no rate: leave it out for no limit; a rule with mode off stops everything"
 WRONG = {
     # rate 0, and below a packet a second
     "rate 0": (rule("capped", rate="0"), f'rule 1 (r): rate "0": {NO_RATE}'),
@@ -138,6 +138,17 @@ def test_a_limit_that_is_none_in_mirages_table_is_told_by_line(site, tmp_path, l
     assert done.code == USAGE, done
     assert words in done.out + done.err, done
     assert "a whole number of kilobytes per second, 2 to 125000000" in done.out + done.err, done
+
+
+@pytest.mark.parametrize("limit, words", [
+    ("down=0", f'down "0": {NO_RATE}'), ("up=11kbit", f'up "11kbit": {PACKET}'),
+    ("down=2000Gbit", "no link has more than 1000Gbit"), ("up=fast", 'up "fast": ')])
+def test_a_site_whose_line_has_a_rate_that_is_none_is_refused(site, limit, words):
+    done = said(site.admin, "site", "add", "oslo", limit)
+    assert done.code == USAGE, done
+    assert words in done.out + done.err, done
+    listed = site.admin.albedo("site", "list").document()["sites"]
+    assert "oslo" not in [one["name"] for one in listed]
 
 
 # ---- configuration files ------------------------------------------------------------------------

@@ -114,11 +114,12 @@ static const struct {
     {"\"name\":\"Office hours\"", "rule 1: name \"Office hours\": an id begins with a-z or 0-9"},
     {"\"rate\":\"2\"", "rule 1: rate \"2\": a rate needs a unit (bit, kbit, Mbit, Gbit, or kB, "
                        "MB, GB per second, as in 2Mbit)"},
-    {"\"rate\":\"0Mbit\"", "rule 1: rate \"0Mbit\": 0 is no rate: say mode off, or leave it out "
-                           "for no limit"},
+    {"\"rate\":\"0Mbit\"",
+     "rule 1: rate \"0Mbit\": 0 is no rate: leave it out for no limit; a rule "
+     "with mode off stops everything"},
     {"\"ceiling\":\"11999bit\"",
      "rule 1: ceiling \"11999bit\": less than one packet of 1500 bytes a second moves nothing: "
-     "say at least 12kbit, or mode off"},
+     "say at least 12kbit; a rule with mode off stops everything"},
     {"\"floor\":\"1001Gbit\"", "rule 1: floor \"1001Gbit\": no link has more than 1000Gbit"},
     {"\"percent\":0", "rule 1: percent \"0\": percent is a whole number from 1 to 100, of the "
                       "measured capacity (for none of it, say mode off)"},
