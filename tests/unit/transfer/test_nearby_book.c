@@ -93,7 +93,7 @@ static void open_book(struct book *s)
                                                              .catalogue = s->catalogue,
                                                              .site = "home",
                                                              .roams = true,
-        .shelf = s->shelf});
+                                                             .shelf = s->shelf});
     s->listener.changed = on_changed;
     nearby_book_listen(s->book, &s->listener);
 }
@@ -302,20 +302,16 @@ static void a_list_that_came_to_the_shelf_by_another_question_is_told(void **sta
     bool is_another = false;
 
     close_book(s);
-    struct nearby_shelf *shelf =
-        nearby_shelf_open(&(struct nearby_shelf_options){.loop = s->net.box,
-                                                         .authority = s->authority,
-                                                         .catalogue = s->catalogue,
-                                                         .max_lists = 4});
+    struct nearby_shelf *shelf = nearby_shelf_open(&(struct nearby_shelf_options){
+        .loop = s->net.box, .authority = s->authority, .catalogue = s->catalogue, .max_lists = 4});
     s->shelf = shelf;
     open_book(s);
     connect_box(s);
     const unsigned before = s->changed;
     say(s, "home", NEARBY_BY_CONFIGURED, "", 2, "box-new");
-    assert_int_equal(nearby_shelf_take(shelf, buf_peek(&s->list), buf_size(&s->list), &taken,
-                                       &is_another)
-                         .code,
-                     ALB_OK);
+    assert_int_equal(
+        nearby_shelf_take(shelf, buf_peek(&s->list), buf_size(&s->list), &taken, &is_another).code,
+        ALB_OK);
     buf_clear(&s->list); /* the parent says that we have it */
     assert_true(nearby_book_hear(s->book, "nearby home"));
     run_ns(s, NEARBY_BOOK_JITTER_NS + NS_PER_S);
