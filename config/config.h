@@ -25,6 +25,7 @@
 enum { CONFIG_ERROR_SIZE = 2048, CONFIG_PATH_SIZE = 1024, CONFIG_URLS_MAX = 8 };
 
 enum { CONFIG_PINS_MAX = 16, CONFIG_PIN_SIZE = 168 };
+#define QUOTA_AUTO UINT64_MAX
 enum config_line { LINE_AUTO, LINE_WAN, LINE_LAN };
 enum config_eviction { EVICT_S3_FIFO, EVICT_LRU, EVICT_TINY_LFU, EVICT_FIFO };
 
@@ -47,7 +48,8 @@ struct config_pins { /* LAYER@VERSION each */
 #define CONFIG_PLACES(key) struct config_urls key /* none: count 0 */
 #define CONFIG_DIGEST(key) struct digest key
 #define CONFIG_SIZE(key) uint64_t key##_bytes
-#define CONFIG_RATE(key) uint64_t key##_bps /* 0: no limit */
+#define CONFIG_QUOTA(key) uint64_t key##_bytes /* 0: none; QUOTA_AUTO */
+#define CONFIG_RATE(key) uint64_t key##_bps    /* 0: no limit */
 #define CONFIG_LINE(key) enum config_line key
 #define CONFIG_EVICTION(key) enum config_eviction key
 #define CONFIG_PINS(key) struct config_pins key /* none: count 0 */

@@ -16,6 +16,7 @@
 #define MEMBER_PLACES(key) key
 #define MEMBER_DIGEST(key) key
 #define MEMBER_SIZE(key) key##_bytes
+#define MEMBER_QUOTA(key) key##_bytes
 #define MEMBER_RATE(key) key##_bps
 #define MEMBER_LINE(key) key
 #define MEMBER_EVICTION(key) key

@@ -326,6 +326,29 @@ static struct alb_status size_show(const void *member, struct buf *out)
     return buf_printf(out, "%" PRIu64 "%s", bytes, words[unit]);
 }
 
+static struct alb_status quota_read(const char *const *texts, size_t count, void *member)
+{
+    uint64_t bytes = QUOTA_AUTO;
+
+    (void)count;
+    if (strcmp(texts[0], "none") == 0)
+        bytes = 0;
+    struct alb_status st =
+        strcmp(texts[0], "auto") == 0 || bytes == 0 ? ALB_STATUS_OK : parse_size(texts[0], &bytes);
+    if (!alb_failed(st))
+        *(uint64_t *)member = bytes;
+    return st;
+}
+
+static struct alb_status quota_show(const void *member, struct buf *out)
+{
+    const uint64_t bytes = *(const uint64_t *)member;
+
+    if (bytes == QUOTA_AUTO || bytes == 0)
+        return buf_printf(out, "%s", bytes == 0 ? "none" : "auto");
+    return size_show(member, out);
+}
+
 static struct alb_status overhead_read(const char *const *texts, size_t count, void *member)
 {
     struct alb_status st = parse_u64(texts[0], 256, member);

@@ -128,7 +128,7 @@ static void note_stale(void *arg, const char *name, uint64_t chunks, uint64_t by
 
 /* Pins that the configuration does not name any more go; the others must fit before anything is
  * dropped for their sake. */
-static int fit_pins(const struct reflector_config *c, struct chunk_store *store)
+static int fit_pins(const struct reflector_config *c, uint64_t quota, struct chunk_store *store)
 {
     const struct cache_ops *cache = store->ops->cache;
     AUTO_FREE struct stale_pins *stale = xalloc(sizeof *stale);
@@ -144,30 +144,35 @@ static int fit_pins(const struct reflector_config *c, struct chunk_store *store)
         log_event(LOG_INFO, "cache.unpinned", "version=%s", stale->names[i]);
     }
     cache->stats(store, &stats);
-    if (c->cache_quota_bytes == 0 ||
-        stats.pinned_bytes <= c->cache_quota_bytes / 100 * PINS_SHARE_PERCENT)
+    if (quota == 0 || stats.pinned_bytes <= quota / 100 * PINS_SHARE_PERCENT)
         return 0;
+    if (c->cache_quota_bytes == QUOTA_AUTO) { /* others filled the disk: no reason to stay away */
+        log_event(LOG_WARN, "cache.pins_too_large",
+                  "pins=%s quota=%s next=\"free some of the disk, or pin less\"",
+                  format_size(stats.pinned_bytes, text[0]), format_size(quota, text[1]));
+        return 0;
+    }
     return reflector_fail(ALB_INVALID,
                           "%s: cache_quota = %s is too little for what cache_pins names: that can "
                           "take %s, and pins have at most %d %% of the quota; raise it or pin less "
                           "(nothing was dropped)",
-                          c->data, format_size(c->cache_quota_bytes, text[0]),
+                          c->data, format_size(quota, text[0]),
                           format_size(stats.pinned_bytes, text[1]), (int)PINS_SHARE_PERCENT);
 }
 
 /* ---- both ------------------------------------------------------------------------------------ */
 
 /* What makes no sense is said before anything is opened or dropped. */
-static int check_limits(const struct reflector_config *c)
+static int check_limits(const struct reflector_config *c, uint64_t quota)
 {
     struct statvfs about;
     char text[3][UNITS_TEXT_SIZE];
 
-    if (c->cache_quota_bytes != 0 && c->cache_quota_bytes < SEGMENT_STORE_QUOTA_LEAST)
+    if (quota != 0 && quota < SEGMENT_STORE_QUOTA_LEAST)
         return reflector_fail(ALB_INVALID,
                               "%s: cache_quota = %s: a cache has at least %s (a few groups of "
-                              "chunks and what finds them); or 0 for no limit",
-                              c->data, format_size(c->cache_quota_bytes, text[0]),
+                              "chunks and what finds them); or none for no limit",
+                              c->data, format_size(quota, text[0]),
                               format_size(SEGMENT_STORE_QUOTA_LEAST, text[1]));
     if (statvfs(c->data, &about) != 0)
         return 0;
@@ -178,10 +183,10 @@ static int check_limits(const struct reflector_config *c)
                               "could ever be kept; take less",
                               c->data, format_size(c->cache_floor_bytes, text[0]),
                               format_size(all, text[1]));
-    if (c->cache_quota_bytes > all - c->cache_floor_bytes)
+    if (quota > all - c->cache_floor_bytes)
         log_event(LOG_WARN, "cache.quota_beyond_disk",
                   "quota=%s disk=%s floor=%s next=\"what the disk has is the limit\"",
-                  format_size(c->cache_quota_bytes, text[0]), format_size(all, text[1]),
+                  format_size(quota, text[0]), format_size(all, text[1]),
                   format_size(c->cache_floor_bytes, text[2]));
     return 0;
 }
@@ -189,21 +194,22 @@ static int check_limits(const struct reflector_config *c)
 int reflector_doors_open(const struct reflector_config *c, struct reflector_doors *out)
 {
     const char *dir = c->data;
+    const uint64_t quota = reflector_cache_quota(c);
     const struct segment_store_options options = {
         .dir = dir,
-        .quota_bytes = c->cache_quota_bytes,
+        .quota_bytes = quota,
         .floor_bytes = c->cache_floor_bytes,
         .policy = evict_policy_find(config_eviction_name(c->cache_policy)),
     };
     struct reflector_doors d = {.store = NULL};
-    int code = check_limits(c);
+    int code = check_limits(c, quota);
 
     if (code != 0)
         return code;
     struct alb_status st = open_store(&options, &d.store);
     if (alb_failed(st))
         return tell_store_failure(st, dir);
-    code = fit_pins(c, d.store);
+    code = fit_pins(c, quota, d.store);
     if (code != 0) {
         reflector_doors_close(&d);
         return code;

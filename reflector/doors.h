@@ -21,6 +21,8 @@ struct reflector_doors {
 /* 0, or an exit code after saying on standard error what is wrong; then nothing is open.  Blocking:
  * reads the whole catalogue. */
 int reflector_doors_open(const struct reflector_config *c, struct reflector_doors *out);
+/* What cache_quota comes to on this disk now; 0: no limit.  Blocking. */
+uint64_t reflector_cache_quota(const struct reflector_config *c);
 /* Is it one that the configuration pins? */
 bool reflector_pins_name(const struct config_pins *pins, const char *name);
 /* The catalogue may be NULL, the store too. */

@@ -60,7 +60,7 @@ static int tell_quota(const struct reflector_config *c, struct chunk_store *stor
 {
     struct cache_stats s;
     char text[3][UNITS_TEXT_SIZE];
-    const uint64_t quota = c->cache_quota_bytes;
+    const uint64_t quota = reflector_cache_quota(c);
 
     store->ops->cache->stats(store, &s);
     if (quota == 0) {

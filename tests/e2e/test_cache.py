@@ -114,6 +114,25 @@ def test_a_pinned_version_stays_and_one_that_is_not_named_any_more_goes(site, tm
     assert site.reflector_status()["cache"]["pins"] == 0
 
 
+def test_a_cache_of_which_nothing_is_said_takes_nine_tenths_of_what_is_free(site, tmp_path):
+    def quota():
+        return site.reflector_status()["cache"]["quota_bytes"]
+
+    def room():
+        about = os.statvfs(site.reflector.data)
+        return about.f_bavail * about.f_frsize + occupied(site.reflector.data)
+
+    tree = make_tree(tmp_path / "tree", 20, 400_000)
+    site.admin.albedo("publish", LAYER, tree)
+    pull(site, 0, tree)
+    restart(site, "cache_quota = auto")
+    assert 0.8 * room() < quota() < 0.95 * room()
+    restart(site, 'cache_floor = "1MiB"')  # then that is the limit
+    assert quota() == 0
+    restart(site, "cache_quota = none")
+    assert quota() == 0
+
+
 def would_lose(site, code=0):
     argv = [program("albedo-reflector"), "would-lose", "--config",
             site.reflector.data / "reflector.conf"]

@@ -172,6 +172,14 @@ static void what_a_cache_may_have_is_read_and_judged(void **state)
     assert_string_equal(config_eviction_name(c.cache_policy), "lru");
     assert_int_equal(c.cache_pins.count, 2);
     assert_string_equal(c.cache_pins.at[1], "app/office@2026.1+b");
+    static const char *const quotas[] = {"", "cache_quota = auto\n", "cache_quota = none\n",
+                                         "cache_quota = 0\n"};
+    for (size_t i = 0; i < ALB_COUNT(quotas); i++) {
+        AUTO_FREE char *text = xasprintf("%s%s", SOUND, quotas[i]);
+        assert_false(alb_failed(load(state, text, &c, error)));
+        assert_true(c.cache_quota_bytes == (i < 2 ? QUOTA_AUTO : 0));
+    }
+    refused(state, SOUND "cache_quota = much\n", "cache_quota: \"much\": ");
     refused(state, SOUND "cache_policy = arc\n", "a policy is s3-fifo, lru, tiny-lfu or fifo");
     refused(state, SOUND "cache_pins = { \"base/os\" }\n", "a pin is LAYER@VERSION");
     refused(state, SOUND "cache_pins = { \"Base@1\" }\n", "cache_pins: \"Base@1\": ");
