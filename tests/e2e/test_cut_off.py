@@ -12,6 +12,7 @@ from albtest.tree import compare
 
 usable, why_not = Country.available()
 pytestmark = pytest.mark.skipif(not usable, reason=why_not)
+LARGEST_CHUNK = 1 << 20
 
 
 @pytest.fixture(scope="module")
@@ -133,8 +134,8 @@ def test_a_rollout_goes_on_where_it_was_when_the_line_comes_back(org, cut, tmp_p
         assert compare(tree, org.folder / "targets" / f"{member.name}-mid", skip_root=True) == []
         assert one.event("pulled")["fetched_from"] == "reflector"
     print(f"crossing ratio {seen['a']['received'] / seen['a']['stored']:.4f}")
-    # What was under way when it was cut comes again: it was never received.
-    assert seen["a"]["received"] <= 1.02 * seen["a"]["stored"], seen
+    # A chunk that was cut in two comes again, whole: of a large one that is more than 2 % of this.
+    assert seen["a"]["received"] <= seen["a"]["stored"] + LARGEST_CHUNK, seen
 
 
 def test_a_sub_site_goes_on_while_the_site_above_is_cut_off(org, cut, tmp_path):
