@@ -139,8 +139,7 @@ static void ask(struct heal *h, size_t which, const struct where *where)
     const struct chunk_key key = h->keys[which];
 
     h->keys[which] = h->keys[--h->count];
-    *a = (struct heal_ask){
-        .waiter = {.done = came, .where = *where}, .heal = h, .is_open = true};
+    *a = (struct heal_ask){.waiter = {.done = came, .where = *where}, .heal = h, .is_open = true};
     h->open_count++;
     supply_ask(h->reflector->supply, &key, &a->waiter);
 }

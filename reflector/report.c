@@ -117,8 +117,7 @@ static void put_queues(struct json_writer *w, const struct reflector_figures *f)
 }
 
 /* What is dropped and why; the store's own words (store/cache.h). */
-static void put_cache(struct json_writer *w, const struct reflector *r,
-                      const struct cache_stats *c)
+static void put_cache(struct json_writer *w, const struct reflector *r, const struct cache_stats *c)
 {
     if (c->policy == NULL)
         return;

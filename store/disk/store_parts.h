@@ -42,7 +42,7 @@ struct segment_store {
     atomic_size_t suspect_count;
     struct pins pins;
     struct cache_counts counts;
-    struct index_scrub scrub; /* of whoever scrubs; figures are read by others */
+    struct index_scrub scrub;             /* of whoever scrubs; figures are read by others */
     struct chunk_key bad[CACHE_BAD_MOST]; /* found since somebody last took them */
     size_t bad_count;
 
