@@ -376,7 +376,7 @@ void told_book_figures(const struct told_book *b, struct told_book_figures *out)
 {
     const struct kept *k;
     struct told_book_figures f = {
-        .kept = b->count, .delivered = b->delivered, .dropped = b->dropped};
+        .kept = b->count + b->coming, .delivered = b->delivered, .dropped = b->dropped};
 
     TAILQ_FOREACH(k, &b->queue, link)
     if (f.oldest_wall_s == 0 || k->told.ended_wall_s < f.oldest_wall_s)

@@ -119,6 +119,22 @@ static size_t kept(const struct stage *g)
 
 /* ---- tests ---- */
 
+/* Symptom: on a slow disk an agent said for a minute that it had nothing to tell. */
+static void one_that_is_still_being_written_is_kept_already(void **state)
+{
+    struct stage *g = *state;
+
+    liar_listen(&g->on.liar);
+    liar_stage_run_ms(&g->on, 5000);
+    take(g, 1, "os");
+    assert_int_equal(g->done, 0);
+    assert_int_equal(kept(g), 1);
+    liar_stage_run_ms(&g->on, 5000);
+    assert_int_equal(g->done, 1);
+    assert_int_equal(g->count, 1);
+    assert_int_equal(kept(g), 0);
+}
+
 static void those_of_a_moment_travel_in_one_body(void **state)
 {
     struct stage *g = *state;
@@ -286,6 +302,8 @@ static void books_that_are_open_together_leave_each_others_reports_alone(void **
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(one_that_is_still_being_written_is_kept_already, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(those_of_a_moment_travel_in_one_body, setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_cut_off_branch_did_is_told_later_and_in_order, setup,
                                         teardown),
