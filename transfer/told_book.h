@@ -50,7 +50,7 @@ void told_book_cancel(struct told_taking *t);
 size_t told_book_count_of(const struct told_book *b, const char *device);
 
 struct told_book_figures {
-    uint64_t kept; /* not delivered yet; those being written included */
+    uint64_t kept;               /* not delivered yet; those being written included */
     uint64_t delivered, dropped; /* dropped: refused by the parent, or forgotten when full */
     int64_t oldest_wall_s;       /* when the oldest that is written ended; 0: none is */
 };
